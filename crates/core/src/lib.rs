@@ -1,1 +1,27 @@
-//! Stub.
+//! The contract of ketch: what an entry, a backend, a source and an error are, and the layers that wrap backends.
+//!
+//! This crate does no I/O of its own and knows no file system, no protocol and no engine. Everything else in the
+//! workspace meets here: backends implement [`Backend`], the engine drives it, the command line puts both together.
+//! Five nouns carry the product: [`Entry`] (what is there), [`Backend`] (a place), [`Source`] (bytes that can be
+//! opened again), and in the engine *action* (what to do) and *event* (what happened).
+
+pub mod backend;
+pub mod budget;
+pub mod capabilities;
+pub mod entry;
+pub mod error;
+pub mod factory;
+pub mod hash;
+pub mod layer;
+pub mod names;
+pub mod path;
+pub mod source;
+
+pub use backend::{Backend, EntryStream, Expect, ListOptions, PutOptions, ReadOptions, Usage};
+pub use budget::ByteBudget;
+pub use capabilities::{Capabilities, Order};
+pub use entry::{Entry, EntryKind, Special};
+pub use error::{Error, ErrorKind, Result, Retry};
+pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
+pub use path::{PathError, RelPath, compare_keys};
+pub use source::{Body, ByteStream, Source};

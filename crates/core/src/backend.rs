@@ -1,0 +1,157 @@
+//! The trait every place implements, and the options of its methods.
+//!
+//! A backend is opened at a *root* (a folder of a remote); all paths are relative to it. It knows nothing of jobs, plans or
+//! the engine. Middleware is only ever a backend around a backend (see [`crate::layer`]).
+//!
+//! Three decisions shape the trait. `put` *pulls* from a source that can be opened again, so a retry can always start anew
+//! and there is no writer object that can be left half-open. `read`, `delete`, `copy` and `rename` take the [`Entry`] that
+//! was seen and not a path, so a remote that works with ids needs no second look-up and the version seen travels along.
+//! A listing is a stream whose end means *complete*: any error means that it is not, and nothing may be concluded from
+//! what is missing in it.
+//!
+//! All futures and streams may be dropped at any time. What holds after a drop is written at each method.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::capabilities::Capabilities;
+use crate::entry::Entry;
+use crate::error::{Error, Result};
+use crate::path::RelPath;
+use crate::source::{Body, ByteStream};
+
+/// The entries of one folder. `None` comes only after the complete listing; after an `Err` the stream has ended.
+pub type EntryStream = BoxStream<'static, Result<Entry>>;
+
+/// A place that holds files.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// What a person calls this place, for messages: `work:photos`, `/home/me/docs`. Never holds a secret.
+    fn name(&self) -> &str;
+
+    /// What this place can do. No I/O; the same answer for the life of the backend.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Where this place is, in a form that two backends can be compared by: equal when they are the same folder, and
+    /// one a `/`-prefix of the other when one is inside the other. Never holds a secret.
+    fn location(&self) -> String;
+
+    /// Backends with equal scopes accept each other's entries in [`Backend::copy`] and [`Backend::rename`] (two folders of
+    /// one account). `None`: only this very backend's own entries.
+    fn scope(&self) -> Option<&str> {
+        None
+    }
+
+    /// What is at `path`. The root is a folder if it exists, and a *file* entry if the backend was opened at a file: the
+    /// caller then opens the parent.
+    ///
+    /// Errors: `NotFound` when nothing is there.
+    async fn stat(&self, path: &RelPath) -> Result<Entry>;
+
+    /// The entries directly in the folder `dir`, complete or ending in an error. Duplicates of one name are all shown.
+    /// Links that are not followed, sockets and the like are shown as [`crate::EntryKind::Special`].
+    ///
+    /// Errors: `NotFound` when the folder is not there.
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream;
+
+    /// The content of `entry`, or a range of it. A range must lie within the size.
+    ///
+    /// Errors, in the result or within the stream: `Changed` when the object is not the version in `entry`, also when
+    /// it changes while it is read; `NotFound`; `Corrupt` when fewer or more bytes came than were asked for.
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream>;
+
+    /// Stores `body` at `path` and returns what is there now, with every digest the remote reports. Folders above it are
+    /// made as needed. Atomic: at any time, and after a failure or a drop, a reader finds the whole body or what was
+    /// there before. A body that ends early or late fails with the source's error and stores nothing.
+    ///
+    /// Errors: `Changed` when the remote can see that `options.expect` does not hold; `CommitUnknown` when the
+    /// completing request failed; `Quota`; `Unsupported` for bodies the capabilities exclude.
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry>;
+
+    /// Removes a file, or a folder if it is empty. Removing what is gone already is success.
+    ///
+    /// Errors: `InvalidInput` for a folder that is not empty; `Changed` for a file that is not the version in `entry`,
+    /// if the remote can tell.
+    async fn delete(&self, entry: &Entry) -> Result<()>;
+
+    /// Makes a folder and those above it. A folder that is there already is success.
+    ///
+    /// Errors: `AlreadyExists` when a file has that name.
+    async fn make_dir(&self, _path: &RelPath) -> Result<()> {
+        Err(Error::unsupported("make folder"))
+    }
+
+    /// Copies a file within the remote, without moving its bytes through this machine. Replaces what is at `to`, as
+    /// atomically as `put` does.
+    async fn copy(&self, _from: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
+        Err(Error::unsupported("copy"))
+    }
+
+    /// Moves a file or a folder within the remote. A file replaces what is at `to`; a folder does not.
+    async fn rename(&self, _from: &Entry, _to: &RelPath) -> Result<Entry> {
+        Err(Error::unsupported("rename"))
+    }
+
+    /// Sets the modification time of a file that exists, and returns what is there now.
+    async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
+        Err(Error::unsupported("set time"))
+    }
+
+    /// How much room there is.
+    async fn usage(&self) -> Result<Usage> {
+        Err(Error::unsupported("usage"))
+    }
+
+    /// Ends what the backend keeps open. Calling it twice is fine.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Options of [`Backend::list`]. There are none yet that every remote can honour; the struct keeps the signature stable.
+#[derive(Debug, Clone, Default)]
+pub struct ListOptions {}
+
+/// Options of [`Backend::read`].
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// The bytes wanted; `None` = all.
+    pub range: Option<Range<u64>>,
+}
+
+/// Options of [`Backend::put`] and [`Backend::copy`].
+#[derive(Debug, Clone, Default)]
+pub struct PutOptions {
+    /// The modification time to store, if the remote keeps one.
+    pub mtime: Option<SystemTime>,
+    /// What the caller knows to be at the path now.
+    pub expect: Expect,
+}
+
+/// What a caller knows to be at a path before it is written. It is a precondition where the remote can check it, and
+/// saves a remote that must list a folder to find a name from doing so.
+#[derive(Debug, Clone, Default)]
+pub enum Expect {
+    /// Nothing is known: whatever is there is replaced.
+    #[default]
+    Anything,
+    /// A completed listing showed nothing of that name.
+    Absent,
+    /// A completed listing showed this entry, which is replaced.
+    Entry(Box<Entry>),
+}
+
+/// How much room a remote has, in bytes. Unknown is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Room in all.
+    pub total: Option<u64>,
+    /// Room taken.
+    pub used: Option<u64>,
+    /// Room left.
+    pub free: Option<u64>,
+}

@@ -1,0 +1,86 @@
+//! What a remote can do, as data.
+//!
+//! Every field is read by the engine or the conformance suite; a field nobody reads is deleted. A wrapper computes its
+//! own value from the inner one, so a capability is never claimed by something that cannot keep it.
+
+use std::time::Duration;
+
+use crate::hash::HashAlgo;
+
+/// In which order a listing delivers the entries of one folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// The canonical key order ([`crate::compare_keys`]).
+    Key,
+    /// No order that can be relied on: the walk sorts each folder.
+    #[default]
+    Unspecified,
+}
+
+/// What a remote can do. The default can do nothing optional.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// Order of one folder's listing.
+    pub list_order: Order,
+    /// `read` honours a range, and several ranges of one entry may be read at the same time.
+    pub read_range: bool,
+    /// Reading costs no network: digests can be taken by reading the content.
+    pub read_local: bool,
+    /// `put` takes a body of unknown size.
+    pub put_unsized: bool,
+    /// `put` takes an empty body.
+    pub put_empty: bool,
+    /// The largest body `put` takes, in bytes; `None` = no limit known.
+    pub put_max: Option<u64>,
+    /// `copy` works between entries of the same [`crate::Backend::scope`].
+    pub copy: bool,
+    /// `rename` works.
+    pub rename: bool,
+    /// Folders exist on their own: an empty one can be made, is listed and can be deleted.
+    pub dirs: bool,
+    /// Two entries of one folder may have the same name.
+    pub duplicates: bool,
+    /// How finely the modification time of the *content* is kept. `None` = it is not kept, and the time an entry shows
+    /// is when it was stored: fit to be shown and for `--update`, never a sign that two files are equal.
+    pub mtime: Option<Duration>,
+    /// `set_mtime` works on an entry that exists.
+    pub set_mtime: bool,
+    /// Digests that listings or `put` report for free, any order.
+    pub hashes: &'static [HashAlgo],
+    /// The longest name of one file or folder in bytes, if known.
+    pub name_max_bytes: Option<usize>,
+}
+
+impl Capabilities {
+    /// Can the content's digest be had with `algo`, from the listing or by cheap reading?
+    pub fn has_hash(&self, algo: HashAlgo) -> bool {
+        self.read_local || self.hashes.contains(&algo)
+    }
+
+    /// The strongest digest that can be had on both sides without moving content over a network.
+    pub fn common_hash(&self, other: &Capabilities) -> Option<HashAlgo> {
+        HashAlgo::BY_STRENGTH.into_iter().find(|algo| self.has_hash(*algo) && other.has_hash(*algo))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_common_hash_is_the_strongest_that_both_have() {
+        let disk = Capabilities { read_local: true, ..Capabilities::default() };
+        let whirl = Capabilities { hashes: &[HashAlgo::Whirlpool], ..Capabilities::default() };
+        let old =
+            Capabilities { hashes: &[HashAlgo::Md5, HashAlgo::Sha1], ..Capabilities::default() };
+        let check = |left: &Capabilities, right: &Capabilities, expected| {
+            assert_eq!(left.common_hash(right), expected);
+            assert_eq!(right.common_hash(left), expected);
+        };
+        check(&disk, &disk, Some(HashAlgo::Blake3));
+        check(&disk, &whirl, Some(HashAlgo::Whirlpool));
+        check(&disk, &old, Some(HashAlgo::Sha1));
+        check(&whirl, &old, None);
+        check(&Capabilities::default(), &disk, None);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a listing shows: one file or folder of a remote.
+
+use std::cmp::Ordering;
+use std::time::SystemTime;
+
+use crate::hash::Hashes;
+use crate::path::{RelPath, compare_keys};
+
+/// One file or folder, as a listing or a `stat` showed it. Unknown is `None`, never a zero in disguise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is, relative to the root of its backend.
+    pub path: RelPath,
+    /// File, folder, or something that can be neither copied nor entered.
+    pub kind: EntryKind,
+    /// Bytes; `None` for folders and when the remote does not tell.
+    pub size: Option<u64>,
+    /// The time the remote shows. Whether it is the modification time of the content or only the time it was
+    /// stored is said by [`crate::Capabilities::mtime`].
+    pub mtime: Option<SystemTime>,
+    /// Changes when the content changes (an etag, or inode and change time); compared for equality only.
+    pub version: Option<Box<str>>,
+    /// Private to the backend that made the entry (a URL, an id). Nobody else looks into it.
+    pub handle: Option<Box<str>>,
+    /// Digests that came for free with the listing.
+    pub hashes: Option<Box<Hashes>>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// Bytes with a name.
+    File,
+    /// A folder.
+    Dir,
+    /// Something listed so that it can be reported, and never copied, entered, replaced or deleted.
+    Special(Special),
+}
+
+/// Things in a file system that are neither files nor folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Special {
+    /// A symbolic link that is not followed.
+    Symlink,
+    /// A symbolic link that is followed but points nowhere.
+    BrokenSymlink,
+    /// A symbolic link that is followed but points to a folder above itself.
+    SymlinkLoop,
+    /// A socket, pipe or device.
+    Device,
+    /// A name the backend shows but cannot address.
+    UnusableName,
+}
+
+impl Special {
+    /// A few words for a notice: what it is and, if there is one thing to do, what to do.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Special::Symlink => "a symbolic link (--links follow copies what it points to)",
+            Special::BrokenSymlink => "a symbolic link that points nowhere",
+            Special::SymlinkLoop => "a symbolic link to a folder above itself",
+            Special::Device => "a socket, pipe or device",
+            Special::UnusableName => "a name that cannot be addressed",
+        }
+    }
+}
+
+impl Entry {
+    /// A file of known size and nothing else known.
+    pub fn file(path: RelPath, size: u64) -> Self {
+        Entry { size: Some(size), ..Entry::bare(path, EntryKind::File) }
+    }
+
+    /// A folder of which nothing else is known.
+    pub fn dir(path: RelPath) -> Self {
+        Entry::bare(path, EntryKind::Dir)
+    }
+
+    /// An entry with all optional facts unknown.
+    pub fn bare(path: RelPath, kind: EntryKind) -> Self {
+        Entry { path, kind, size: None, mtime: None, version: None, handle: None, hashes: None }
+    }
+
+    /// Is it a folder?
+    pub fn is_dir(&self) -> bool {
+        self.kind == EntryKind::Dir
+    }
+
+    /// Is it a file?
+    pub fn is_file(&self) -> bool {
+        self.kind == EntryKind::File
+    }
+
+    /// Compares by the canonical key order (see [`compare_keys`]).
+    pub fn compare_key(&self, other: &Entry) -> Ordering {
+        compare_keys((self.path.as_str(), self.is_dir()), (other.path.as_str(), other.is_dir()))
+    }
+}

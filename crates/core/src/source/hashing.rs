@@ -1,0 +1,175 @@
+//! Digests of the bytes that pass, computed beside the transfer and not before or after it.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+
+use super::{Body, ByteStream, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::hash::{HashAlgo, Hashes, MultiHasher};
+
+/// Below this size the digest is computed where the bytes are handled; above, on a thread of its own.
+const INLINE_BYTES: u64 = 256 * 1024;
+/// Pieces that may wait for the hashing thread.
+const QUEUE_PIECES: usize = 4;
+
+/// A source that remembers the digests of the last complete pass over it.
+#[derive(Debug)]
+pub struct HashingSource {
+    inner: Body,
+    algos: Vec<HashAlgo>,
+    result: Arc<Mutex<Option<Hashes>>>,
+}
+
+impl HashingSource {
+    /// Hashes with `algos` whatever is read from the start of `inner` to its end.
+    pub fn new(inner: Body, algos: Vec<HashAlgo>) -> Self {
+        HashingSource { inner, algos, result: Arc::default() }
+    }
+
+    /// The digests of the last pass that reached the end; `None` before there was one.
+    pub fn hashes(&self) -> Option<Hashes> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Source for HashingSource {
+    fn size(&self) -> Option<u64> {
+        self.inner.size()
+    }
+
+    fn replayable(&self) -> bool {
+        self.inner.replayable()
+    }
+
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        let whole = range.start == 0 && self.size().is_none_or(|size| range.end == size);
+        let stream = self.inner.open(range).await?;
+        if !whole || self.algos.is_empty() {
+            return Ok(stream);
+        }
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pass = Pass {
+            stream,
+            hasher: Some(Hashing::start(&self.algos, self.size())),
+            left: self.size(),
+            result: Arc::clone(&self.result),
+        };
+        Ok(futures::stream::try_unfold(pass, Pass::next).boxed())
+    }
+}
+
+struct Pass {
+    stream: ByteStream,
+    hasher: Option<Hashing>,
+    left: Option<u64>,
+    result: Arc<Mutex<Option<Hashes>>>,
+}
+
+impl Pass {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+        let piece = self.stream.next().await.transpose()?;
+        if let (Some(piece), Some(hasher)) = (&piece, &mut self.hasher) {
+            hasher.update(piece.clone()).await?;
+            self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
+        }
+        // A reader that knows the length stops at the last byte and never asks for the end.
+        if (piece.is_none() || self.left == Some(0))
+            && let Some(hasher) = self.hasher.take()
+        {
+            let hashes = hasher.finish().await?;
+            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(hashes);
+        }
+        Ok(piece.map(|piece| (piece, self)))
+    }
+}
+
+enum Hashing {
+    Inline(MultiHasher),
+    Thread { queue: mpsc::Sender<Bytes>, result: tokio::task::JoinHandle<Hashes> },
+}
+
+impl Hashing {
+    fn start(algos: &[HashAlgo], size: Option<u64>) -> Self {
+        let mut hasher = MultiHasher::new(algos);
+        if size.is_some_and(|size| size <= INLINE_BYTES) {
+            return Hashing::Inline(hasher);
+        }
+        let (queue, mut pieces) = mpsc::channel::<Bytes>(QUEUE_PIECES);
+        // CANCEL: when the pass is dropped the queue closes and the thread ends after what is queued.
+        let result = tokio::task::spawn_blocking(move || {
+            while let Some(piece) = pieces.blocking_recv() {
+                hasher.update(&piece);
+            }
+            hasher.finish()
+        });
+        Hashing::Thread { queue, result }
+    }
+
+    async fn update(&mut self, piece: Bytes) -> Result<()> {
+        match self {
+            Hashing::Inline(hasher) => hasher.update(&piece),
+            Hashing::Thread { queue, .. } => {
+                queue
+                    .send(piece)
+                    .await
+                    .map_err(|_| Error::new(ErrorKind::Io, "hashing stopped"))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<Hashes> {
+        match self {
+            Hashing::Inline(hasher) => Ok(hasher.finish()),
+            Hashing::Thread { queue, result } => {
+                drop(queue);
+                result.await.map_err(|_| Error::new(ErrorKind::Io, "hashing stopped"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::hash_bytes;
+    use crate::source::{BytesSource, collect, open_all};
+
+    #[tokio::test]
+    async fn the_digest_is_that_of_the_bytes_that_passed() {
+        for size in [0, 1, INLINE_BYTES as usize, INLINE_BYTES as usize + 1] {
+            let bytes = vec![7; size];
+            let source = HashingSource::new(
+                BytesSource::body(bytes.clone()),
+                vec![HashAlgo::Blake3, HashAlgo::Whirlpool],
+            );
+            assert_eq!(source.hashes(), None);
+            let passed = collect(open_all(&source).await.expect("opens"), usize::MAX).await;
+            assert_eq!(passed.expect("passes").len(), size);
+            let expected = hash_bytes(&[HashAlgo::Blake3, HashAlgo::Whirlpool], &bytes);
+            assert_eq!(source.hashes(), Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_at_the_last_byte_has_a_digest_too() {
+        let source = HashingSource::new(BytesSource::body("abc"), vec![HashAlgo::Md5]);
+        let mut stream = open_all(&source).await.expect("opens");
+        stream.next().await.expect("one piece").expect("no error");
+        assert!(source.hashes().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_did_not_reach_the_end_has_none() {
+        let source = HashingSource::new(BytesSource::body("abc"), vec![HashAlgo::Md5]);
+        drop(open_all(&source).await.expect("opens"));
+        drop(source.open(0..1).await.expect("opens"));
+        assert_eq!(source.hashes(), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! Bytes that can be opened again.
+//!
+//! A body is *pulled* by the backend that stores it: a retry opens it again from the start, and backpressure is the
+//! reader's own pace. Middleware is a source around a source: [`ExactSource`] guards the length, [`HashingSource`] computes
+//! digests while the bytes pass, [`ParallelSource`] reads several ranges ahead and hands them on in order.
+
+mod exact;
+mod hashing;
+mod parallel;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use crate::backend::{Backend, ReadOptions};
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Result};
+
+pub use exact::{ExactSource, exact_length};
+pub use hashing::HashingSource;
+pub use parallel::ParallelSource;
+
+/// Pieces of content, in order. After an `Err` the stream has ended.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// A source as it is handed to [`Backend::put`].
+pub type Body = Arc<dyn Source>;
+
+/// Bytes that can be opened again.
+#[async_trait]
+pub trait Source: fmt::Debug + Send + Sync {
+    /// How many bytes there are; `None` = not known beforehand.
+    fn size(&self) -> Option<u64>;
+
+    /// Can it be opened more than once? Standard input cannot.
+    fn replayable(&self) -> bool {
+        true
+    }
+
+    /// The bytes of `range`. With a known size the range must lie within it; with an unknown size only `0..u64::MAX`
+    /// may be asked for, and means all there is.
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream>;
+}
+
+/// Opens all of a source.
+pub async fn open_all(source: &dyn Source) -> Result<ByteStream> {
+    source.open(0..source.size().unwrap_or(u64::MAX)).await
+}
+
+/// Collects a stream that is known to be short. Fails with `InvalidInput` above `limit` bytes.
+pub async fn collect(mut stream: ByteStream, limit: usize) -> Result<Bytes> {
+    let mut all = bytes::BytesMut::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        if all.len() + piece.len() > limit {
+            let message = format!("more than {limit} bytes came");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        all.extend_from_slice(&piece);
+    }
+    Ok(all.freeze())
+}
+
+/// Bytes in memory.
+#[derive(Debug, Clone)]
+pub struct BytesSource(Bytes);
+
+impl BytesSource {
+    /// A body of these bytes.
+    pub fn body(bytes: impl Into<Bytes>) -> Body {
+        Arc::new(BytesSource(bytes.into()))
+    }
+}
+
+#[async_trait]
+impl Source for BytesSource {
+    fn size(&self) -> Option<u64> {
+        Some(self.0.len() as u64)
+    }
+
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        let (start, end) = (range.start as usize, (range.end as usize).min(self.0.len()));
+        let piece = self.0.slice(start.min(end)..end);
+        let pieces = (!piece.is_empty()).then_some(Ok(piece));
+        Ok(futures::stream::iter(pieces).boxed())
+    }
+}
+
+/// The content of an entry of a backend.
+#[derive(Debug, Clone)]
+pub struct EntrySource {
+    backend: Arc<dyn Backend>,
+    entry: Entry,
+}
+
+impl EntrySource {
+    /// The content of `entry`, read from `backend`, which made the entry.
+    pub fn new(backend: Arc<dyn Backend>, entry: Entry) -> Self {
+        EntrySource { backend, entry }
+    }
+}
+
+#[async_trait]
+impl Source for EntrySource {
+    fn size(&self) -> Option<u64> {
+        self.entry.size
+    }
+
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        let whole = range.start == 0 && self.entry.size.is_none_or(|size| range.end >= size);
+        let range = (!whole).then_some(range);
+        self.backend.read(&self.entry, ReadOptions { range }).await
+    }
+}

@@ -1,0 +1,124 @@
+//! Several ranges of one content read at the same time and handed on in order.
+//!
+//! Reading ahead in order, and not writing at offsets, keeps one rule for every destination: it gets one stream, so the
+//! digest is computed in the same pass, and a destination that can only be written from start to end gains as much as a disk.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::exact::exact_length;
+use super::{Body, ByteStream, Source};
+use crate::budget::{ByteBudget, BytePermit};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A source that reads `streams` parts of `part_bytes` ahead.
+#[derive(Debug)]
+pub struct ParallelSource {
+    inner: Body,
+    part_bytes: u64,
+    streams: usize,
+    budget: ByteBudget,
+}
+
+impl ParallelSource {
+    /// Reads `inner` in parts of `part_bytes` (at least 1), `streams` at a time, buffered within `budget`.
+    pub fn body(inner: Body, part_bytes: u64, streams: usize, budget: ByteBudget) -> Body {
+        let part_bytes = part_bytes.max(1);
+        Arc::new(ParallelSource { inner, part_bytes, streams, budget })
+    }
+}
+
+#[async_trait]
+impl Source for ParallelSource {
+    fn size(&self) -> Option<u64> {
+        self.inner.size()
+    }
+
+    fn replayable(&self) -> bool {
+        self.inner.replayable()
+    }
+
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        let one_part = range.end - range.start <= self.part_bytes;
+        if one_part || self.streams <= 1 || self.inner.size().is_none() {
+            return self.inner.open(range).await;
+        }
+        let parts = parts_of(range, self.part_bytes);
+        let (inner, budget) = (Arc::clone(&self.inner), self.budget.clone());
+        // ORDER: room for a part is taken in the order of the parts, so whoever holds room can finish without more of it.
+        let streams = futures::stream::iter(parts)
+            .then(move |part| {
+                let (inner, budget) = (Arc::clone(&inner), budget.clone());
+                async move {
+                    let permit = budget.acquire(part.end - part.start).await;
+                    AbortOnDropHandle::new(tokio::spawn(read_part(inner, part, permit)))
+                }
+            })
+            .map(|task| async move {
+                task.await.map_err(|_| Error::new(ErrorKind::Io, "a reading task stopped"))?
+            })
+            .buffered(self.streams);
+        // `permit` lives as long as the pieces of its part wait here.
+        let pieces = streams.map_ok(|(pieces, permit)| {
+            futures::stream::iter(pieces).map(move |piece| {
+                let _held = &permit;
+                Ok(piece)
+            })
+        });
+        Ok(pieces.try_flatten().boxed())
+    }
+}
+
+fn parts_of(range: Range<u64>, part_bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    let mut next = range.start;
+    std::iter::from_fn(move || {
+        let part = next..range.end.min(next.saturating_add(part_bytes));
+        next = part.end;
+        (part.start < part.end).then_some(part)
+    })
+}
+
+async fn read_part(
+    inner: Body,
+    part: Range<u64>,
+    permit: BytePermit,
+) -> Result<(Vec<Bytes>, BytePermit)> {
+    let stream = exact_length(inner.open(part.clone()).await?, part.end - part.start);
+    Ok((stream.try_collect().await?, permit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{BytesSource, collect, open_all};
+
+    #[tokio::test]
+    async fn parts_come_in_order_and_whole_within_the_budget() {
+        let bytes: Vec<u8> = (0..100_003_u32).map(|number| (number % 251) as u8).collect();
+        for (part_bytes, streams, total) in [(1_000, 4, 4_000), (33_334, 3, 10), (1 << 20, 4, 64)] {
+            let budget = ByteBudget::new(total);
+            let source = ParallelSource::body(
+                BytesSource::body(bytes.clone()),
+                part_bytes,
+                streams,
+                budget.clone(),
+            );
+            let stream = open_all(&*source).await.expect("opens");
+            let passed = collect(stream, usize::MAX).await.expect("reads");
+            assert!(passed == bytes, "parts of {part_bytes} must give the same bytes");
+            assert_eq!(budget.available() as u64, total);
+        }
+    }
+
+    #[test]
+    fn parts_cover_the_range_without_overlap() {
+        let parts: Vec<_> = parts_of(5..23, 10).collect();
+        assert_eq!(parts, [5..15, 15..23]);
+        assert_eq!(parts_of(0..0, 10).count(), 0);
+    }
+}
