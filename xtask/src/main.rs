@@ -1,2 +1,47 @@
-//! Project chores.
-fn main() {}
+//! Project chores, reached as `cargo xtask`. Knows cargo and nothing of the product.
+
+#![expect(clippy::print_stderr, clippy::exit, reason = "a command for people")]
+
+use std::process::{Command, exit};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test     every test of the workspace
+  check    what CI runs: format, lints, documentation, every test
+";
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["test"] => &[TEST],
+        ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],
+        _ => {
+            eprint!("{USAGE}");
+            exit(2);
+        }
+    };
+    for step in steps {
+        eprintln!("$ cargo {}", step.join(" "));
+        if let Err(problem) = run(step) {
+            eprintln!("xtask: {problem}");
+            exit(1);
+        }
+    }
+}
+
+const FORMAT: &[&str] = &["fmt", "--all", "--check"];
+const LINT: &[&str] =
+    &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
+const DOCUMENT: &[&str] = &["doc", "--workspace", "--no-deps", "--locked"];
+const TEST: &[&str] = &["test", "--workspace", "--locked"];
+
+/// Runs cargo. `Err` says what failed.
+fn run(step: &[&str]) -> Result<(), String> {
+    let status = Command::new(env!("CARGO"))
+        .args(step)
+        .env("RUSTDOCFLAGS", "--deny rustdoc::broken_intra_doc_links")
+        .status()
+        .map_err(|error| format!("cargo cannot be started: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("cargo {} failed", step[0])) }
+}

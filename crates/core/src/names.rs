@@ -89,12 +89,12 @@ impl NameRules {
         while let Some(character) = rest.chars().next() {
             let after = &rest[character.len_utf8()..];
             let at_start = rest.len() == text.len();
-            if character == QUOTE {
-                if let Some((bytes, remaining)) = self.decode_quoted(after, at_start) {
-                    raw.extend(bytes);
-                    rest = remaining;
-                    continue;
-                }
+            if character == QUOTE
+                && let Some((bytes, remaining)) = self.decode_quoted(after, at_start)
+            {
+                raw.extend(bytes);
+                rest = remaining;
+                continue;
             }
             let edge = at_start || after.is_empty();
             let original = match character {

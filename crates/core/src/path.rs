@@ -179,7 +179,7 @@ impl<'de> serde::Deserialize<'de> for RelPath {
 /// That is the order of flat listings of object stores, and also the order of a depth-first walk in which the
 /// children of each folder are sorted by key. So a disk and a bucket can be joined without collecting either.
 pub fn compare_keys(left: (&str, bool), right: (&str, bool)) -> Ordering {
-    fn key<'a>((path, is_dir): (&'a str, bool)) -> impl Iterator<Item = &'a u8> {
+    fn key((path, is_dir): (&str, bool)) -> impl Iterator<Item = &u8> {
         path.as_bytes().iter().chain(if is_dir { b"/".iter() } else { b"".iter() })
     }
     let common = left.0.len().min(right.0.len());

@@ -1,1 +1,31 @@
-//! Stub.
+//! The jobs of ketch between any two backends: march, filter, decide, run, verify, report.
+//!
+//! This crate knows no concrete backend, prints nothing and reads no environment. A job is started with two backends and
+//! [`Settings`], tells what happens through [`Event`]s and [`Progress`], and ends with a [`Report`]:
+//!
+//! ```text
+//! list(source folder) ─ filter ┐
+//!                              ├ join ─ decide ─► plan ─► run ─► verify ─► report
+//! list(dest.  folder) ─ filter ┘     (march, in key order)  └──► events
+//! ```
+
+pub mod bandwidth;
+pub mod check;
+pub mod decide;
+pub mod digest;
+pub mod event;
+pub mod filter;
+pub mod job;
+pub mod join;
+pub mod march;
+pub mod plan;
+pub mod report;
+mod run;
+pub mod settings;
+mod spool;
+pub mod transfer;
+
+pub use event::{Event, Progress};
+pub use job::{Job, JobKind, start};
+pub use report::{CheckReport, Failure, Outcome, Report};
+pub use settings::{Compare, DeleteLimit, Settings, Stop};

@@ -9,8 +9,8 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::{Body, ByteStream, Source};
-use crate::error::{Error, ErrorKind, Result};
-use crate::hash::{HashAlgo, Hashes, MultiHasher};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::hash::{Digest, HashAlgo, Hashes, MultiHasher};
 
 /// Below this size the digest is computed where the bytes are handled; above, on a thread of its own.
 const INLINE_BYTES: u64 = 256 * 1024;
@@ -22,13 +22,24 @@ const QUEUE_PIECES: usize = 4;
 pub struct HashingSource {
     inner: Body,
     algos: Vec<HashAlgo>,
+    expected: Option<Digest>,
     result: Arc<Mutex<Option<Hashes>>>,
 }
 
 impl HashingSource {
     /// Hashes with `algos` whatever is read from the start of `inner` to its end.
     pub fn new(inner: Body, algos: Vec<HashAlgo>) -> Self {
-        HashingSource { inner, algos, result: Arc::default() }
+        HashingSource { inner, algos, expected: None, result: Arc::default() }
+    }
+
+    /// Also fails with `Corrupt`, in place of the last piece, when the content has another digest than `expected`. A
+    /// destination that needs every byte can therefore not complete what it was sent.
+    pub fn expecting(mut self, expected: Digest) -> Self {
+        if !self.algos.contains(&expected.algo()) {
+            self.algos.push(expected.algo());
+        }
+        self.expected = Some(expected);
+        self
     }
 
     /// The digests of the last pass that reached the end; `None` before there was one.
@@ -58,6 +69,7 @@ impl Source for HashingSource {
             stream,
             hasher: Some(Hashing::start(&self.algos, self.size())),
             left: self.size(),
+            expected: self.expected.clone(),
             result: Arc::clone(&self.result),
         };
         Ok(futures::stream::try_unfold(pass, Pass::next).boxed())
@@ -68,6 +80,7 @@ struct Pass {
     stream: ByteStream,
     hasher: Option<Hashing>,
     left: Option<u64>,
+    expected: Option<Digest>,
     result: Arc<Mutex<Option<Hashes>>>,
 }
 
@@ -83,6 +96,16 @@ impl Pass {
             && let Some(hasher) = self.hasher.take()
         {
             let hashes = hasher.finish().await?;
+            if let Some(expected) = &self.expected
+                && let Some(found) = hashes.get(expected.algo())
+                && found != expected
+            {
+                let message = format!(
+                    "the bytes that were read have the {} digest {found} and {expected} was listed",
+                    expected.algo()
+                );
+                return Err(Error::new(ErrorKind::Corrupt, message).with_retry(Retry::Backoff));
+            }
             *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(hashes);
         }
         Ok(piece.map(|piece| (piece, self)))
@@ -163,6 +186,19 @@ mod tests {
         let mut stream = open_all(&source).await.expect("opens");
         stream.next().await.expect("one piece").expect("no error");
         assert!(source.hashes().is_some());
+    }
+
+    #[tokio::test]
+    async fn content_with_another_digest_than_listed_never_arrives_whole() {
+        let listed = hash_bytes(&[HashAlgo::Md5], b"abc").get(HashAlgo::Md5).cloned();
+        let expecting = |content: &'static str| {
+            HashingSource::new(BytesSource::body(content), vec![])
+                .expecting(listed.clone().expect("computed"))
+        };
+        let whole = collect(open_all(&expecting("abc")).await.expect("opens"), 10).await;
+        assert_eq!(whole.expect("the right content passes"), "abc");
+        let error = collect(open_all(&expecting("abd")).await.expect("opens"), 10).await;
+        assert_eq!(error.expect_err("the wrong content fails").kind(), ErrorKind::Corrupt);
     }
 
     #[tokio::test]

@@ -1,0 +1,443 @@
+//! What to do about one pair of entries. Pure: no I/O, no clock; every branch has a [`Reason`].
+//!
+//! Some answers need a digest that only reading can give; then [`Decision::Compare`] says which, and
+//! [`Comparison::resolve`] turns the result into an action. Nothing here executes anything.
+
+use std::fmt;
+use std::time::Duration;
+
+use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath};
+
+use crate::join::Pair;
+use crate::settings::{Compare, Settings};
+
+/// Why an item is acted on or left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The destination does not have it.
+    Missing,
+    /// The sizes differ.
+    SizeDiffers,
+    /// The modification times differ and nothing says that the content is equal.
+    TimeDiffers,
+    /// The digests differ.
+    HashDiffers,
+    /// The source is newer than the stored copy and no digest says that the content is equal.
+    SourceNewer,
+    /// Everything is transferred again, as asked for.
+    Asked,
+    /// Size and modification time are equal.
+    SameSizeAndTime,
+    /// Size and digest are equal.
+    SameHash,
+    /// The sizes are equal and nothing else is compared.
+    SameSize,
+    /// The content is equal and only the modification time differs.
+    OnlyTimeDiffers,
+    /// The destination has a newer one, which `--update` keeps.
+    DestinationNewer,
+    /// The destination has one, which `--ignore-existing` keeps.
+    Existing,
+    /// The source does not have it.
+    Extra,
+    /// The destination stores no empty files.
+    EmptyFile,
+    /// The destination stores no empty files, and what it has of that name is an older content.
+    EmptyFileOverOld,
+    /// The file is larger than the destination takes.
+    TooLarge,
+    /// The destination must know the size beforehand and the source does not tell it.
+    UnknownSize,
+    /// Neither file nor folder.
+    Special(ketch_core::Special),
+    /// One side has a file and the other a folder, or something that must not be replaced.
+    Clash,
+    /// The source has several of that name.
+    AmbiguousSource,
+    /// The destination has several of that name, and the newest is not equal to the source.
+    AmbiguousDestination,
+}
+
+impl Reason {
+    /// The stable word for plans and JSON lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Missing => "missing",
+            Reason::SizeDiffers => "size_differs",
+            Reason::TimeDiffers => "time_differs",
+            Reason::HashDiffers => "hash_differs",
+            Reason::SourceNewer => "source_newer",
+            Reason::Asked => "asked",
+            Reason::SameSizeAndTime => "same_size_and_time",
+            Reason::SameHash => "same_hash",
+            Reason::SameSize => "same_size",
+            Reason::OnlyTimeDiffers => "only_time_differs",
+            Reason::DestinationNewer => "destination_newer",
+            Reason::Existing => "existing",
+            Reason::Extra => "extra",
+            Reason::EmptyFile => "empty_file",
+            Reason::EmptyFileOverOld => "empty_file_over_old",
+            Reason::TooLarge => "too_large",
+            Reason::UnknownSize => "unknown_size",
+            Reason::Special(_) => "special",
+            Reason::Clash => "clash",
+            Reason::AmbiguousSource => "ambiguous_source",
+            Reason::AmbiguousDestination => "ambiguous_destination",
+        }
+    }
+}
+
+/// The reason as a person reads it.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Missing => "not at the destination",
+            Reason::SizeDiffers => "sizes differ",
+            Reason::TimeDiffers => "modification times differ",
+            Reason::HashDiffers => "digests differ",
+            Reason::SourceNewer => "source is newer than the stored copy",
+            Reason::Asked => "asked for",
+            Reason::SameSizeAndTime => "same size and modification time",
+            Reason::SameHash => "same digest",
+            Reason::SameSize => "same size",
+            Reason::OnlyTimeDiffers => "only the modification time differs",
+            Reason::DestinationNewer => "destination is newer",
+            Reason::Existing => "exists at the destination",
+            Reason::Extra => "not at the source",
+            Reason::EmptyFile => "the destination stores no empty files",
+            Reason::EmptyFileOverOld => {
+                "the source file is empty now and the destination stores no empty files: it keeps the old content"
+            }
+            Reason::TooLarge => "larger than the destination takes",
+            Reason::UnknownSize => "the source does not tell its size and the destination must know it",
+            Reason::Special(special) => special.describe(),
+            Reason::Clash => {
+                "a file on one side and a folder or something else on the other: rename or remove one of them"
+            }
+            Reason::AmbiguousSource => {
+                "the source has several of that name: rename or remove all but one"
+            }
+            Reason::AmbiguousDestination => {
+                "the destination has several of that name: rename or remove all but one"
+            }
+        })
+    }
+}
+
+/// What to do with one item.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Transfer `source`, replacing `replaces`.
+    Copy {
+        /// What is transferred.
+        source: Box<Entry>,
+        /// What the destination's listing showed there.
+        replaces: Option<Box<Entry>>,
+        /// Why.
+        reason: Reason,
+    },
+    /// Give the destination's file the source's modification time.
+    SetTime {
+        /// Whose time.
+        source: Box<Entry>,
+        /// Whose time is set.
+        destination: Box<Entry>,
+    },
+    /// Make an empty folder.
+    MakeDir {
+        /// Where.
+        path: RelPath,
+    },
+    /// Delete a file, or a folder after what was in it.
+    Delete {
+        /// What the destination's listing showed.
+        entry: Box<Entry>,
+    },
+    /// Nothing is needed.
+    Skip {
+        /// What.
+        path: RelPath,
+        /// Why.
+        reason: Reason,
+    },
+    /// It cannot exist at the destination; told, and no failure.
+    NotStorable {
+        /// What.
+        path: RelPath,
+        /// Why.
+        reason: Reason,
+    },
+    /// It cannot be done; a failure of this item alone.
+    Refuse {
+        /// What.
+        path: RelPath,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What [`decide`] answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Nothing at all: a folder on both sides, an extra file in a `copy`.
+    Nothing,
+    /// This.
+    Act(Action),
+    /// It depends on whether the contents are equal.
+    Compare(Comparison),
+}
+
+/// Two files whose digests must be known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The source's file.
+    pub source: Box<Entry>,
+    /// The destination's file.
+    pub destination: Box<Entry>,
+    /// Which digest.
+    pub algo: HashAlgo,
+    if_equal: IfEqual,
+    if_different: Reason,
+    ambiguous: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfEqual {
+    Skip,
+    SetTime,
+}
+
+impl Comparison {
+    /// The action once it is known whether the contents are equal.
+    pub fn resolve(self, equal: bool) -> Action {
+        let path = self.source.path.clone();
+        match (equal, self.if_equal) {
+            (true, IfEqual::Skip) => Action::Skip { path, reason: Reason::SameHash },
+            (true, IfEqual::SetTime) => {
+                Action::SetTime { source: self.source, destination: self.destination }
+            }
+            (false, _) if self.ambiguous => {
+                Action::Refuse { path, reason: Reason::AmbiguousDestination }
+            }
+            (false, _) => Action::Copy {
+                source: self.source,
+                replaces: Some(self.destination),
+                reason: self.if_different,
+            },
+        }
+    }
+}
+
+/// What decisions depend on beside the pair.
+#[derive(Debug)]
+pub struct Rules<'a> {
+    /// What the caller chose.
+    pub settings: &'a Settings,
+    /// Are extra entries of the destination deleted?
+    pub delete_extra: bool,
+    /// What the source can do.
+    pub source: &'a Capabilities,
+    /// What the destination can do.
+    pub destination: &'a Capabilities,
+}
+
+impl Rules<'_> {
+    /// Times closer than this are equal; `None` when a side does not keep modification times.
+    fn window(&self) -> Option<Duration> {
+        let precision = self.source.mtime?.max(self.destination.mtime?);
+        Some(precision.max(self.settings.modify_window))
+    }
+
+    fn common_hash(&self) -> Option<HashAlgo> {
+        self.source.common_hash(self.destination)
+    }
+}
+
+/// What to do about `pair`.
+pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
+    match (pair.source, pair.destination) {
+        (Some(source), _) if pair.source_duplicates => {
+            refuse(&source.path, Reason::AmbiguousSource)
+        }
+        (Some(source), _) if matches!(source.kind, EntryKind::Special(_)) => {
+            let EntryKind::Special(special) = source.kind else { return Decision::Nothing };
+            let reason = Reason::Special(special);
+            Decision::Act(Action::NotStorable { path: source.path, reason })
+        }
+        (Some(source), None) if pair.clash => refuse(&source.path, Reason::Clash),
+        (Some(source), None) if source.is_dir() => decide_new_dir(source, rules),
+        (Some(source), None) => {
+            Decision::Act(transfer(Box::new(source), None, Reason::Missing, rules))
+        }
+        (Some(source), Some(destination)) if source.kind != destination.kind => {
+            refuse(&source.path, Reason::Clash)
+        }
+        (Some(source), Some(_)) if source.is_dir() => {
+            if pair.destination_duplicates {
+                return refuse(&source.path, Reason::AmbiguousDestination);
+            }
+            Decision::Nothing
+        }
+        (Some(source), Some(destination)) => {
+            let ambiguous = pair.destination_duplicates;
+            decide_both(Box::new(source), Box::new(destination), ambiguous, rules)
+        }
+        (None, Some(destination)) => decide_extra(destination, pair.clash, rules),
+        (None, None) => Decision::Nothing,
+    }
+}
+
+fn refuse(path: &RelPath, reason: Reason) -> Decision {
+    Decision::Act(Action::Refuse { path: path.clone(), reason })
+}
+
+fn decide_new_dir(source: Entry, rules: &Rules<'_>) -> Decision {
+    if rules.settings.create_empty_dirs && rules.destination.dirs {
+        Decision::Act(Action::MakeDir { path: source.path })
+    } else {
+        Decision::Nothing
+    }
+}
+
+fn decide_extra(destination: Entry, clash: bool, rules: &Rules<'_>) -> Decision {
+    // What clashes is told of once, at the source's entry; what is neither file nor folder is never deleted.
+    if !rules.delete_extra || clash || matches!(destination.kind, EntryKind::Special(_)) {
+        return Decision::Nothing;
+    }
+    if destination.is_dir() && !rules.destination.dirs {
+        return Decision::Nothing;
+    }
+    Decision::Act(Action::Delete { entry: Box::new(destination) })
+}
+
+/// A transfer, unless the destination cannot hold the file.
+fn transfer(
+    source: Box<Entry>,
+    replaces: Option<Box<Entry>>,
+    reason: Reason,
+    rules: &Rules<'_>,
+) -> Action {
+    let path = source.path.clone();
+    let limits = rules.destination;
+    match source.size {
+        Some(0) if !limits.put_empty && replaces.is_some() => {
+            Action::Refuse { path, reason: Reason::EmptyFileOverOld }
+        }
+        Some(0) if !limits.put_empty => Action::NotStorable { path, reason: Reason::EmptyFile },
+        Some(size) if limits.put_max.is_some_and(|most| size > most) => {
+            Action::Refuse { path, reason: Reason::TooLarge }
+        }
+        None if !limits.put_unsized => Action::Refuse { path, reason: Reason::UnknownSize },
+        _ => Action::Copy { source, replaces, reason },
+    }
+}
+
+/// Two files of one name. The steps are those of rclone (`rclone-compat.md` A.2), except that two sides without a common
+/// digest or time never count as equal in silence when something says that they may differ.
+fn decide_both(
+    source: Box<Entry>,
+    destination: Box<Entry>,
+    ambiguous: bool,
+    rules: &Rules<'_>,
+) -> Decision {
+    let settings = rules.settings;
+    let path = source.path.clone();
+    let skip = |reason| Decision::Act(Action::Skip { path: path.clone(), reason });
+    let replace = |source, destination, reason| {
+        if ambiguous {
+            return refuse(&path, Reason::AmbiguousDestination);
+        }
+        Decision::Act(transfer(source, Some(destination), reason, rules))
+    };
+    let compare = |source, destination, algo, if_equal, if_different| {
+        Decision::Compare(Comparison {
+            source,
+            destination,
+            algo,
+            if_equal,
+            if_different,
+            ambiguous,
+        })
+    };
+
+    if settings.ignore_existing {
+        return skip(Reason::Existing);
+    }
+    if settings.update && is_newer(&destination, &source, rules) {
+        return skip(Reason::DestinationNewer);
+    }
+    if settings.compare == Compare::IgnoreTimes {
+        return replace(source, destination, Reason::Asked);
+    }
+    if let (Some(left), Some(right)) = (source.size, destination.size)
+        && left != right
+    {
+        return replace(source, destination, Reason::SizeDiffers);
+    }
+    let algo = rules.common_hash();
+    match (settings.compare, algo) {
+        (Compare::SizeOnly, _) => return skip(Reason::SameSize),
+        (Compare::Checksum, Some(algo)) => {
+            return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
+        }
+        // Without a common digest the job does not start; see `job_can_start`.
+        (Compare::Checksum, None) => return replace(source, destination, Reason::HashDiffers),
+        (Compare::SizeAndTime | Compare::IgnoreTimes, _) => {}
+    }
+    let times = source.mtime.zip(destination.mtime);
+    match (rules.window(), times) {
+        (Some(window), Some((left, right))) => {
+            let apart = left.duration_since(right).unwrap_or_else(|error| error.duration());
+            if apart < window {
+                return skip(Reason::SameSizeAndTime);
+            }
+            let if_equal =
+                if rules.destination.set_mtime { IfEqual::SetTime } else { IfEqual::Skip };
+            match algo {
+                Some(algo) => compare(source, destination, algo, if_equal, Reason::TimeDiffers),
+                None => replace(source, destination, Reason::TimeDiffers),
+            }
+        }
+        // A side keeps no modification time. The time the copy was stored still says whether the source changed since.
+        (None, Some((left, right))) if rules.source.mtime.is_some() && left > right => match algo {
+            Some(algo) => compare(source, destination, algo, IfEqual::Skip, Reason::SourceNewer),
+            None => replace(source, destination, Reason::SourceNewer),
+        },
+        _ => match (known_digests_equal(&source, &destination, algo), algo) {
+            (Some(true), _) => skip(Reason::SameHash),
+            (Some(false), _) => replace(source, destination, Reason::HashDiffers),
+            (None, _) => skip(Reason::SameSize),
+        },
+    }
+}
+
+/// Do digests that both listings gave for free agree? `None` = they did not give one in common.
+fn known_digests_equal(left: &Entry, right: &Entry, algo: Option<HashAlgo>) -> Option<bool> {
+    let algo = algo?;
+    let left = left.hashes.as_ref()?.get(algo)?;
+    let right = right.hashes.as_ref()?.get(algo)?;
+    Some(left == right)
+}
+
+fn is_newer(destination: &Entry, source: &Entry, rules: &Rules<'_>) -> bool {
+    let (Some(destination), Some(source)) = (destination.mtime, source.mtime) else {
+        return false;
+    };
+    // Where no modification time is kept, the time it was stored is good to a second.
+    let window = rules.window().unwrap_or(Duration::from_secs(1));
+    destination.duration_since(source).is_ok_and(|ahead| ahead >= window)
+}
+
+/// Can a job with these rules tell equal from different at all? `Err` says why not and what to do.
+pub fn job_can_start(rules: &Rules<'_>) -> Result<(), String> {
+    if rules.settings.compare == Compare::Checksum && rules.common_hash().is_none() {
+        return Err(
+            "--checksum was asked for and the two sides have no digest in common (--size-only compares sizes)"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! The table of decisions.
+
+use std::time::SystemTime;
+
+use ketch_core::Special;
+use ketch_core::hash::hash_bytes;
+
+use super::*;
+
+/// A disk: keeps times, digests by reading.
+fn disk() -> Capabilities {
+    Capabilities {
+        read_local: true,
+        put_empty: true,
+        put_unsized: true,
+        dirs: true,
+        mtime: Some(Duration::from_nanos(1)),
+        set_mtime: true,
+        ..Capabilities::default()
+    }
+}
+
+/// 1fichier: keeps no times, has one digest, takes no empty files.
+fn service() -> Capabilities {
+    Capabilities {
+        dirs: true,
+        duplicates: true,
+        put_max: Some(1_000),
+        hashes: &[HashAlgo::Whirlpool],
+        ..Capabilities::default()
+    }
+}
+
+/// Keeps times and has no digest.
+fn plain() -> Capabilities {
+    Capabilities {
+        mtime: Some(Duration::from_secs(1)),
+        put_empty: true,
+        put_unsized: true,
+        ..Capabilities::default()
+    }
+}
+
+fn file(size: u64, seconds: u64) -> Entry {
+    let mut entry = Entry::file(RelPath::new("f").expect("legal"), size);
+    entry.mtime = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    entry
+}
+
+fn with_digest(mut entry: Entry, content: &str) -> Entry {
+    entry.hashes = Some(Box::new(hash_bytes(&[HashAlgo::Whirlpool], content.as_bytes())));
+    entry
+}
+
+fn pair(source: Option<Entry>, destination: Option<Entry>) -> Pair {
+    Pair {
+        source,
+        destination,
+        source_duplicates: false,
+        destination_duplicates: false,
+        clash: false,
+    }
+}
+
+/// The decision in a few words: `copy reason`, `skip reason`, `compare algo`, `delete`, ….
+fn show(decision: Decision) -> String {
+    match decision {
+        Decision::Nothing => "nothing".to_owned(),
+        Decision::Compare(comparison) => {
+            let algo = comparison.algo;
+            let shown = |equal| show(Decision::Act(comparison.clone().resolve(equal)));
+            format!("compare {algo}: {} | {}", shown(true), shown(false))
+        }
+        Decision::Act(action) => match action {
+            Action::Copy { reason, replaces, .. } => {
+                let over = if replaces.is_some() { " over" } else { "" };
+                format!("copy{over} {}", reason.as_str())
+            }
+            Action::SetTime { .. } => "set time".to_owned(),
+            Action::MakeDir { .. } => "make dir".to_owned(),
+            Action::Delete { .. } => "delete".to_owned(),
+            Action::Skip { reason, .. } => format!("skip {}", reason.as_str()),
+            Action::NotStorable { reason, .. } => format!("not storable {}", reason.as_str()),
+            Action::Refuse { reason, .. } => format!("refuse {}", reason.as_str()),
+        },
+    }
+}
+
+#[derive(Clone)]
+struct Case {
+    settings: Settings,
+    delete_extra: bool,
+    source: Capabilities,
+    destination: Capabilities,
+}
+
+impl Case {
+    fn between(source: Capabilities, destination: Capabilities) -> Self {
+        Case { settings: Settings::default(), delete_extra: true, source, destination }
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    fn copying(mut self) -> Self {
+        self.delete_extra = false;
+        self
+    }
+
+    fn check(&self, pair: Pair, expected: &str) {
+        let rules = Rules {
+            settings: &self.settings,
+            delete_extra: self.delete_extra,
+            source: &self.source,
+            destination: &self.destination,
+        };
+        assert_eq!(show(decide(pair, &rules)), expected);
+    }
+}
+
+#[test]
+fn what_one_side_lacks() {
+    let case = Case::between(disk(), disk());
+    case.check(pair(Some(file(1, 1)), None), "copy missing");
+    case.check(pair(None, Some(file(1, 1))), "delete");
+    case.clone().copying().check(pair(None, Some(file(1, 1))), "nothing");
+    let dir = || Entry::dir(RelPath::new("d").expect("legal"));
+    case.check(pair(Some(dir()), None), "nothing");
+    case.check(pair(Some(dir()), Some(dir())), "nothing");
+    case.check(pair(None, Some(dir())), "delete");
+    case.set(|settings| settings.create_empty_dirs = true)
+        .check(pair(Some(dir()), None), "make dir");
+}
+
+#[test]
+fn sizes_and_times_where_both_sides_keep_times() {
+    let case = Case::between(disk(), disk());
+    case.check(pair(Some(file(1, 1)), Some(file(1, 1))), "skip same_size_and_time");
+    case.check(pair(Some(file(1, 1)), Some(file(2, 1))), "copy over size_differs");
+    case.check(
+        pair(Some(file(1, 5)), Some(file(1, 1))),
+        "compare blake3: set time | copy over time_differs",
+    );
+    let coarse = Case::between(plain(), plain());
+    coarse.check(pair(Some(file(1, 5)), Some(file(1, 1))), "copy over time_differs");
+    let mut near = file(1, 5);
+    near.mtime = near.mtime.map(|time| time + Duration::from_millis(900));
+    coarse.check(pair(Some(near), Some(file(1, 5))), "skip same_size_and_time");
+}
+
+#[test]
+fn a_side_without_times_is_compared_by_digest_when_the_source_is_newer_than_the_copy() {
+    let case = Case::between(disk(), service());
+    case.check(pair(Some(file(1, 1)), Some(file(1, 9))), "skip same_size");
+    case.check(
+        pair(Some(file(1, 9)), Some(file(1, 1))),
+        "compare whirlpool: skip same_hash | copy over source_newer",
+    );
+    case.check(pair(Some(file(1, 1)), Some(file(2, 9))), "copy over size_differs");
+    let both = Case::between(service(), service());
+    let stored = |content| with_digest(file(1, 1), content);
+    both.check(pair(Some(stored("a")), Some(stored("a"))), "skip same_hash");
+    both.check(pair(Some(stored("a")), Some(stored("b"))), "copy over hash_differs");
+    let blind = Case::between(plain(), service());
+    blind.check(pair(Some(file(1, 9)), Some(file(1, 1))), "copy over source_newer");
+}
+
+#[test]
+fn what_the_caller_asked_for() {
+    let case = || Case::between(disk(), service());
+    let newer_source = || pair(Some(file(1, 9)), Some(file(1, 1)));
+    let equal = || pair(Some(file(1, 1)), Some(file(1, 9)));
+    case()
+        .set(|settings| settings.compare = Compare::Checksum)
+        .check(equal(), "compare whirlpool: skip same_hash | copy over hash_differs");
+    case()
+        .set(|settings| settings.compare = Compare::SizeOnly)
+        .check(newer_source(), "skip same_size");
+    case()
+        .set(|settings| settings.compare = Compare::IgnoreTimes)
+        .check(equal(), "copy over asked");
+    case().set(|settings| settings.ignore_existing = true).check(newer_source(), "skip existing");
+    case().set(|settings| settings.update = true).check(equal(), "skip destination_newer");
+    Case::between(disk(), disk())
+        .set(|settings| settings.update = true)
+        .check(pair(Some(file(1, 1)), Some(file(2, 5))), "skip destination_newer");
+}
+
+#[test]
+fn promise_3_checksum_without_a_common_digest_does_not_start() {
+    let settings = Settings { compare: Compare::Checksum, ..Settings::default() };
+    let start = |source: &Capabilities, destination: &Capabilities| {
+        let rules = Rules { settings: &settings, delete_extra: false, source, destination };
+        job_can_start(&rules).is_ok()
+    };
+    assert!(start(&disk(), &service()));
+    assert!(!start(&plain(), &service()));
+    assert!(!start(&disk(), &plain()));
+}
+
+#[test]
+fn what_the_destination_cannot_hold() {
+    let case = Case::between(disk(), service());
+    case.check(pair(Some(file(0, 1)), None), "not storable empty_file");
+    case.check(pair(Some(file(0, 1)), Some(file(5, 1))), "refuse empty_file_over_old");
+    case.check(pair(Some(file(1_001, 1)), None), "refuse too_large");
+    let mut unsized_file = file(1, 1);
+    unsized_file.size = None;
+    case.check(pair(Some(unsized_file.clone()), None), "refuse unknown_size");
+    Case::between(disk(), disk()).check(pair(Some(unsized_file), None), "copy missing");
+    Case::between(disk(), disk()).check(pair(Some(file(0, 1)), None), "copy missing");
+}
+
+#[test]
+fn what_is_neither_file_nor_folder_is_told_of_and_never_touched() {
+    let case = Case::between(disk(), disk());
+    let link =
+        || Entry::bare(RelPath::new("f").expect("legal"), EntryKind::Special(Special::Symlink));
+    case.check(pair(Some(link()), None), "not storable special");
+    case.check(pair(Some(link()), Some(file(1, 1))), "not storable special");
+    case.check(pair(None, Some(link())), "nothing");
+    case.check(pair(Some(file(1, 1)), Some(link())), "refuse clash");
+}
+
+#[test]
+fn clashes_and_several_of_one_name_are_refused_and_nothing_is_guessed() {
+    let case = Case::between(disk(), service());
+    let clash = |source, destination| Pair { clash: true, ..pair(source, destination) };
+    case.check(clash(Some(file(1, 1)), None), "refuse clash");
+    case.check(clash(None, Some(file(1, 1))), "nothing");
+    let several = |source, destination| Pair {
+        destination_duplicates: true,
+        ..pair(Some(source), Some(destination))
+    };
+    case.check(several(file(1, 1), file(1, 9)), "skip same_size");
+    case.check(several(file(2, 1), file(1, 9)), "refuse ambiguous_destination");
+    case.check(
+        several(file(1, 9), file(1, 1)),
+        "compare whirlpool: skip same_hash | refuse ambiguous_destination",
+    );
+    let twice = Pair { source_duplicates: true, ..pair(Some(file(1, 1)), None) };
+    case.check(twice, "refuse ambiguous_source");
+}

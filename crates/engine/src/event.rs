@@ -1,0 +1,196 @@
+//! What a job tells while it runs: events for facts, atomics for amounts.
+//!
+//! Events go through one bounded channel; each variant says whether it comes exactly once. Byte counts never travel as
+//! events: [`Progress`] holds them as atomics that a display samples, so that telling costs nothing as speed grows.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ketch_core::RelPath;
+
+use crate::decide::Reason;
+use crate::report::{Failure, Outcome, Verdict};
+
+/// How many events may wait for a slow reader before the job waits too.
+pub const EVENT_QUEUE: usize = 1024;
+
+/// Something that happened. `path` is relative to both roots.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Something a person should know that is no failure. Any number.
+    Notice {
+        /// What it is about, if about one path.
+        path: Option<RelPath>,
+        /// One line.
+        text: String,
+    },
+    /// All listings are done and the totals are final. Once, unless the job ends before.
+    Planned {
+        /// Items that will be acted on.
+        items: u64,
+        /// Bytes that will be transferred.
+        bytes: u64,
+        /// Deletions among the items.
+        deletions: u64,
+    },
+    /// A transfer began. Once per attempt at an item.
+    ItemStarted {
+        /// What is transferred.
+        path: RelPath,
+        /// Its size, if known.
+        size: Option<u64>,
+    },
+    /// An item was acted on (or would have been, in a dry run). Exactly one of `ItemDone`, `ItemFailed` per planned item.
+    ItemDone {
+        /// What it was.
+        path: RelPath,
+        /// What was done.
+        outcome: Outcome,
+        /// Why.
+        reason: Reason,
+        /// Its size, when bytes were transferred or would be.
+        size: Option<u64>,
+    },
+    /// An item could not be acted on.
+    ItemFailed(Failure),
+    /// A file needed nothing. Once per file, only with [`crate::Settings::report_unchanged`].
+    Unchanged {
+        /// What it was.
+        path: RelPath,
+        /// Why nothing was needed.
+        reason: Reason,
+    },
+    /// The verdict of a check on one file. Exactly one per file of either side.
+    Checked {
+        /// What it was.
+        path: RelPath,
+        /// Whether both sides agree.
+        verdict: Verdict,
+    },
+}
+
+/// Amounts of a running job. All clones see the same numbers.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<Amounts>);
+
+#[derive(Debug, Default)]
+struct Amounts {
+    listed: AtomicU64,
+    planned_items: AtomicU64,
+    planned_bytes: AtomicU64,
+    done_items: AtomicU64,
+    done_bytes: AtomicU64,
+    failed_items: AtomicU64,
+    listing_done: AtomicBool,
+    active: Mutex<BTreeMap<u64, Active>>,
+    next_active: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Active {
+    path: RelPath,
+    size: Option<u64>,
+    bytes: Arc<AtomicU64>,
+}
+
+/// One moment of a job's amounts.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Entries seen on both sides.
+    pub listed: u64,
+    /// Items to act on; a lower bound until `listing_done`.
+    pub planned_items: u64,
+    /// Bytes to transfer; a lower bound until `listing_done`.
+    pub planned_bytes: u64,
+    /// Items with an outcome.
+    pub done_items: u64,
+    /// Bytes transferred, those of running items included.
+    pub done_bytes: u64,
+    /// Items that failed.
+    pub failed_items: u64,
+    /// Are the totals final?
+    pub listing_done: bool,
+    /// Running transfers: path, size and bytes so far, the oldest first.
+    pub active: Vec<(RelPath, Option<u64>, u64)>,
+}
+
+impl Progress {
+    /// The amounts now.
+    pub fn snapshot(&self) -> Snapshot {
+        let amounts = &*self.0;
+        let get = |amount: &AtomicU64| amount.load(Ordering::Relaxed);
+        let active: Vec<_> = lock(&amounts.active)
+            .values()
+            .map(|active| (active.path.clone(), active.size, get(&active.bytes)))
+            .collect();
+        Snapshot {
+            listed: get(&amounts.listed),
+            planned_items: get(&amounts.planned_items),
+            planned_bytes: get(&amounts.planned_bytes),
+            done_items: get(&amounts.done_items),
+            done_bytes: get(&amounts.done_bytes)
+                + active.iter().map(|(_, _, bytes)| bytes).sum::<u64>(),
+            failed_items: get(&amounts.failed_items),
+            listing_done: amounts.listing_done.load(Ordering::Relaxed),
+            active,
+        }
+    }
+
+    pub(crate) fn listed(&self, entries: u64) {
+        self.0.listed.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    pub(crate) fn planned(&self, bytes: u64) {
+        self.0.planned_items.fetch_add(1, Ordering::Relaxed);
+        self.0.planned_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finish_listing(&self) {
+        self.0.listing_done.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn done(&self, bytes: u64) {
+        self.0.done_items.fetch_add(1, Ordering::Relaxed);
+        self.0.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.0.done_items.fetch_add(1, Ordering::Relaxed);
+        self.0.failed_items.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Shows a transfer as running until the guard is dropped. Its bytes count while it runs.
+    pub(crate) fn start(&self, path: &RelPath, size: Option<u64>) -> ActiveGuard {
+        let id = self.0.next_active.fetch_add(1, Ordering::Relaxed);
+        let bytes = Arc::new(AtomicU64::new(0));
+        let active = Active { path: path.clone(), size, bytes: Arc::clone(&bytes) };
+        lock(&self.0.active).insert(id, active);
+        ActiveGuard { progress: self.clone(), id, bytes }
+    }
+}
+
+/// A running transfer. Dropping it takes the transfer, and the bytes it had counted, out of the amounts.
+#[derive(Debug)]
+pub(crate) struct ActiveGuard {
+    progress: Progress,
+    id: u64,
+    bytes: Arc<AtomicU64>,
+}
+
+impl ActiveGuard {
+    /// Where the bytes of this transfer are counted.
+    pub(crate) fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
+    }
+}
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        lock(&self.progress.0.active).remove(&self.id);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

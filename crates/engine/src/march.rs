@@ -1,0 +1,295 @@
+//! Both trees in step: folder by folder, in key order, the next folders listed ahead.
+//!
+//! The unit is a *pair of folders*. That keeps promise 1 simple (what is missing in a folder is concluded only from the
+//! completed listing of that very folder), and keeps a `copy` from listing folders of the destination that the source does
+//! not have, which matters where a listing costs seconds. Held in memory: the entries of the folders on the current path
+//! and of the folders listed ahead.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use ketch_core::{
+    Backend, Entry, EntryKind, Error, ErrorKind, ListOptions, Order, RelPath, Result,
+};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::event::Progress;
+use crate::filter::Filter;
+use crate::join::{self, Pair};
+
+/// Steps that travel together, so that the channel is crossed once for many.
+const BATCH_STEPS: usize = 256;
+/// Batches that may wait for the planner.
+const QUEUE_BATCHES: usize = 4;
+
+/// A side of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Where the files come from.
+    Source,
+    /// Where they go.
+    Destination,
+}
+
+/// What the march found next.
+#[derive(Debug)]
+pub enum Step {
+    /// What both sides have under one key.
+    Pair(Pair),
+    /// A folder could not be listed to its end: nothing is known about what is in it, and it is passed over.
+    Failed {
+        /// Whose listing it was.
+        side: Side,
+        /// The folder.
+        dir: RelPath,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// What to march over.
+#[derive(Debug, Clone)]
+pub struct March {
+    /// Where the files come from.
+    pub source: Arc<dyn Backend>,
+    /// Where they go.
+    pub destination: Arc<dyn Backend>,
+    /// What takes part.
+    pub filter: Arc<Filter>,
+    /// Enter folders that only the destination has.
+    pub enter_extra: bool,
+    /// Folders listed ahead.
+    pub lookahead: usize,
+    /// Where listed entries are counted.
+    pub progress: Progress,
+}
+
+/// The steps of a march. Dropping it stops the listings.
+#[derive(Debug)]
+pub struct Steps {
+    batches: mpsc::Receiver<Vec<Step>>,
+    current: std::vec::IntoIter<Step>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Steps {
+    /// The next step; `None` when both trees have been seen to their end, as far as they could be.
+    pub async fn next(&mut self) -> Option<Step> {
+        loop {
+            if let Some(step) = self.current.next() {
+                return Some(step);
+            }
+            self.current = self.batches.recv().await?.into_iter();
+        }
+    }
+}
+
+impl March {
+    /// Starts marching on the current runtime.
+    pub fn start(self) -> Steps {
+        let (sender, batches) = mpsc::channel(QUEUE_BATCHES);
+        let task = tokio::spawn(async move {
+            let mut marcher = Marcher { march: Arc::new(self), sender, batch: Vec::new() };
+            // The receiver went away: nobody wants more.
+            let _ = marcher.run().await;
+        });
+        Steps { batches, current: Vec::new().into_iter(), _task: AbortOnDropHandle::new(task) }
+    }
+
+    async fn list_pair(self: Arc<Self>, dir: RelPath, sides: Sides) -> Listed {
+        let source = async {
+            if sides.source { self.list_side(&self.source, &dir).await } else { Ok(Vec::new()) }
+        };
+        let destination = async {
+            if !sides.destination {
+                return Ok(Vec::new());
+            }
+            match self.list_side(&self.destination, &dir).await {
+                // Nothing is there, so nothing is extra: this is complete knowledge.
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                result => result,
+            }
+        };
+        let (source, destination) = tokio::join!(source, destination);
+        Listed { source, destination }
+    }
+
+    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Vec<Entry>> {
+        let mut listing = backend.list(dir, ListOptions::default());
+        let mut entries = Vec::new();
+        while let Some(entry) = listing.next().await {
+            let entry = entry?;
+            if self.admits(&entry) {
+                entries.push(entry);
+            }
+        }
+        match backend.capabilities().list_order {
+            Order::Unspecified => join::sort(&mut entries),
+            // ORDER: the join relies on it, so a promise of order is checked.
+            Order::Key if entries.is_sorted_by(|left, right| left.compare_key(right).is_le()) => {}
+            Order::Key => {
+                let text = "the listing is not in the order this remote promises";
+                return Err(Error::new(ErrorKind::Protocol, text)
+                    .with_operation("list")
+                    .with_remote(backend.name())
+                    .with_path(dir));
+            }
+        }
+        self.progress.listed(entries.len() as u64);
+        Ok(entries)
+    }
+
+    fn admits(&self, entry: &Entry) -> bool {
+        let path = entry.path.as_str();
+        match entry.kind {
+            EntryKind::Dir => self.filter.admits_dir(path),
+            EntryKind::File => self.filter.admits_file(path, entry.size, entry.mtime),
+            EntryKind::Special(_) => self.filter.admits_file(path, None, None),
+        }
+    }
+
+    /// On which sides `pair` is a folder to be entered.
+    fn sides_to_enter(&self, pair: &Pair) -> Option<Sides> {
+        let ambiguous = pair.source_duplicates || pair.destination_duplicates;
+        if !pair.is_dir() || pair.clash || ambiguous {
+            return None;
+        }
+        let sides =
+            Sides { source: pair.source.is_some(), destination: pair.destination.is_some() };
+        (sides.source || self.enter_extra).then_some(sides)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sides {
+    source: bool,
+    destination: bool,
+}
+
+struct Listed {
+    source: Result<Vec<Entry>>,
+    destination: Result<Vec<Entry>>,
+}
+
+type ListingTask = AbortOnDropHandle<Listed>;
+
+/// One folder on the current path: its pairs, and the listings of its sub-folders that were started ahead.
+struct Frame {
+    pairs: Vec<Option<Pair>>,
+    next: usize,
+    next_ahead: usize,
+    ahead: VecDeque<(usize, ListingTask)>,
+}
+
+struct Marcher {
+    march: Arc<March>,
+    sender: mpsc::Sender<Vec<Step>>,
+    batch: Vec<Step>,
+}
+
+/// Nobody wants more steps.
+struct Gone;
+
+impl Marcher {
+    async fn run(&mut self) -> std::result::Result<(), Gone> {
+        let both = Sides { source: true, destination: true };
+        let root = Arc::clone(&self.march).list_pair(RelPath::root(), both).await;
+        let mut stack = Vec::new();
+        stack.extend(self.open(RelPath::root(), root).await?);
+        while let Some(frame) = stack.last_mut() {
+            if frame.next == frame.pairs.len() {
+                stack.pop();
+                continue;
+            }
+            let index = frame.next;
+            frame.next += 1;
+            let Some(pair) = frame.pairs[index].take() else { continue };
+            let Some(sides) = self.march.sides_to_enter(&pair) else {
+                self.push(Step::Pair(pair)).await?;
+                continue;
+            };
+            let dir = pair.path().clone();
+            let task = match frame.ahead.pop_front() {
+                Some((started, task)) if started == index => task,
+                other => {
+                    frame.ahead.extend(other);
+                    frame.next_ahead = frame.next_ahead.max(index + 1);
+                    self.start_listing(&dir, sides)
+                }
+            };
+            self.push(Step::Pair(pair)).await?;
+            self.list_ahead(&mut stack);
+            // What is known already must not wait for a slow listing.
+            self.flush().await?;
+            let listed = task.await.unwrap_or_else(|_| Listed {
+                source: Err(Error::new(ErrorKind::Io, "a listing task stopped")),
+                destination: Ok(Vec::new()),
+            });
+            stack.extend(self.open(dir, listed).await?);
+        }
+        self.flush().await
+    }
+
+    /// Turns two listings into pairs, or into the failures they are.
+    async fn open(
+        &mut self,
+        dir: RelPath,
+        listed: Listed,
+    ) -> std::result::Result<Option<Frame>, Gone> {
+        match (listed.source, listed.destination) {
+            (Ok(source), Ok(destination)) => {
+                let pairs: Vec<_> = join::join(source, destination).into_iter().map(Some).collect();
+                Ok(Some(Frame { pairs, next: 0, next_ahead: 0, ahead: VecDeque::new() }))
+            }
+            (source, destination) => {
+                if let Err(error) = source {
+                    let dir = dir.clone();
+                    self.push(Step::Failed { side: Side::Source, dir, error }).await?;
+                }
+                if let Err(error) = destination {
+                    self.push(Step::Failed { side: Side::Destination, dir, error }).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Starts listings of the folders that come next, the nearest first, until enough are under way.
+    fn list_ahead(&self, stack: &mut [Frame]) {
+        let under_way: usize = stack.iter().map(|frame| frame.ahead.len()).sum();
+        let mut room = self.march.lookahead.saturating_sub(under_way);
+        for frame in stack.iter_mut().rev() {
+            frame.next_ahead = frame.next_ahead.max(frame.next);
+            while room > 0 && frame.next_ahead < frame.pairs.len() {
+                let index = frame.next_ahead;
+                frame.next_ahead += 1;
+                let Some(pair) = &frame.pairs[index] else { continue };
+                if let Some(sides) = self.march.sides_to_enter(pair) {
+                    let task = self.start_listing(pair.path(), sides);
+                    frame.ahead.push_back((index, task));
+                    room -= 1;
+                }
+            }
+        }
+    }
+
+    fn start_listing(&self, dir: &RelPath, sides: Sides) -> ListingTask {
+        let listing = Arc::clone(&self.march).list_pair(dir.clone(), sides);
+        AbortOnDropHandle::new(tokio::spawn(listing))
+    }
+
+    async fn push(&mut self, step: Step) -> std::result::Result<(), Gone> {
+        self.batch.push(step);
+        if self.batch.len() >= BATCH_STEPS { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> std::result::Result<(), Gone> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.sender.send(batch).await.map_err(|_| Gone)
+    }
+}

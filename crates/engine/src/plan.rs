@@ -1,0 +1,215 @@
+//! Actions as data: the JSON lines in which a plan waits on disk until it may run.
+//!
+//! The types here mirror those of the core, so that what is stored does not change when the core does.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, RelPath};
+use serde::{Deserialize, Serialize};
+
+use crate::decide::{Action, Reason};
+
+/// An action that changes the destination, as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Planned {
+    /// See [`Action::Copy`].
+    Copy {
+        /// What is transferred.
+        source: PlannedEntry,
+        /// What the destination's listing showed there.
+        replaces: Option<PlannedEntry>,
+        /// Why.
+        reason: PlannedReason,
+    },
+    /// See [`Action::SetTime`].
+    SetTime {
+        /// Whose time.
+        source: PlannedEntry,
+        /// Whose time is set.
+        destination: PlannedEntry,
+    },
+    /// See [`Action::MakeDir`].
+    MakeDir {
+        /// Where.
+        path: RelPath,
+    },
+    /// See [`Action::Delete`].
+    Delete {
+        /// What the destination's listing showed.
+        entry: PlannedEntry,
+    },
+}
+
+/// The reasons a stored copy can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the reason of the same name")]
+pub enum PlannedReason {
+    Missing,
+    SizeDiffers,
+    TimeDiffers,
+    HashDiffers,
+    SourceNewer,
+    Asked,
+}
+
+/// An entry as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedEntry {
+    path: RelPath,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    dir: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// Seconds since 1970 rounded down, and nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mtime: Option<(i64, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    handle: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    hashes: BTreeMap<String, String>,
+}
+
+impl From<Entry> for PlannedEntry {
+    fn from(entry: Entry) -> Self {
+        let hashes = entry.hashes.iter().flat_map(|hashes| hashes.iter());
+        PlannedEntry {
+            dir: entry.is_dir(),
+            size: entry.size,
+            mtime: entry.mtime.map(to_parts),
+            hashes: hashes.map(|digest| (digest.algo().to_string(), digest.to_string())).collect(),
+            version: entry.version,
+            handle: entry.handle,
+            path: entry.path,
+        }
+    }
+}
+
+impl From<PlannedEntry> for Entry {
+    fn from(stored: PlannedEntry) -> Self {
+        let mut hashes = Hashes::default();
+        for algo in HashAlgo::BY_STRENGTH {
+            let digest = stored.hashes.get(algo.as_str());
+            if let Some(digest) = digest.and_then(|text| Digest::from_hex(algo, text)) {
+                hashes.insert(digest);
+            }
+        }
+        Entry {
+            path: stored.path,
+            kind: if stored.dir { EntryKind::Dir } else { EntryKind::File },
+            size: stored.size,
+            mtime: stored.mtime.and_then(from_parts),
+            version: stored.version,
+            handle: stored.handle,
+            hashes: (hashes != Hashes::default()).then(|| Box::new(hashes)),
+        }
+    }
+}
+
+fn to_parts(time: SystemTime) -> (i64, u32) {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            match before.subsec_nanos() {
+                0 => (-(before.as_secs() as i64), 0),
+                nanos => (-(before.as_secs() as i64) - 1, 1_000_000_000 - nanos),
+            }
+        }
+    }
+}
+
+fn from_parts((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let start = if seconds >= 0 {
+        SystemTime::UNIX_EPOCH.checked_add(whole)?
+    } else {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)?
+    };
+    start.checked_add(Duration::from_nanos(u64::from(nanos)))
+}
+
+impl Planned {
+    /// The stored form of an action that changes something; `Err` gives back one that does not.
+    pub fn from_action(action: Action) -> Result<Self, Action> {
+        Ok(match action {
+            Action::Copy { source, replaces, reason } => Planned::Copy {
+                source: (*source).into(),
+                replaces: replaces.map(|entry| (*entry).into()),
+                reason: match reason {
+                    Reason::Missing => PlannedReason::Missing,
+                    Reason::SizeDiffers => PlannedReason::SizeDiffers,
+                    Reason::TimeDiffers => PlannedReason::TimeDiffers,
+                    Reason::HashDiffers => PlannedReason::HashDiffers,
+                    Reason::SourceNewer => PlannedReason::SourceNewer,
+                    _ => PlannedReason::Asked,
+                },
+            },
+            Action::SetTime { source, destination } => {
+                Planned::SetTime { source: (*source).into(), destination: (*destination).into() }
+            }
+            Action::MakeDir { path } => Planned::MakeDir { path },
+            Action::Delete { entry } => Planned::Delete { entry: (*entry).into() },
+            other => return Err(other),
+        })
+    }
+
+    /// The action that was stored.
+    pub fn into_action(self) -> Action {
+        match self {
+            Planned::Copy { source, replaces, reason } => Action::Copy {
+                source: Box::new(source.into()),
+                replaces: replaces.map(|entry| Box::new(entry.into())),
+                reason: match reason {
+                    PlannedReason::Missing => Reason::Missing,
+                    PlannedReason::SizeDiffers => Reason::SizeDiffers,
+                    PlannedReason::TimeDiffers => Reason::TimeDiffers,
+                    PlannedReason::HashDiffers => Reason::HashDiffers,
+                    PlannedReason::SourceNewer => Reason::SourceNewer,
+                    PlannedReason::Asked => Reason::Asked,
+                },
+            },
+            Planned::SetTime { source, destination } => Action::SetTime {
+                source: Box::new(source.into()),
+                destination: Box::new(destination.into()),
+            },
+            Planned::MakeDir { path } => Action::MakeDir { path },
+            Planned::Delete { entry } => Action::Delete { entry: Box::new(entry.into()) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ketch_core::hash::hash_bytes;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_what_was_decided(
+            seconds in -2_000_000_000_i64..4_000_000_000, nanos in 0_u32..1_000_000_000,
+            size: Option<u64>, text in "[^/\0]{1,12}",
+        ) {
+            prop_assume!(text != "." && text != "..");
+            let mut entry = Entry::file(RelPath::new(&text).expect("legal"), 0);
+            entry.size = size;
+            entry.mtime = from_parts((seconds, nanos));
+            entry.handle = Some("https://1fichier.com/?abc".into());
+            entry.hashes = Some(Box::new(hash_bytes(&[HashAlgo::Whirlpool], text.as_bytes())));
+            let action = Action::Copy {
+                source: Box::new(entry.clone()),
+                replaces: Some(Box::new(entry)),
+                reason: Reason::TimeDiffers,
+            };
+            let stored = Planned::from_action(action.clone()).expect("changes something");
+            let line = serde_json::to_string(&stored).expect("serialises");
+            let read: Planned = serde_json::from_str(&line).expect("parses");
+            prop_assert_eq!(read.into_action(), action);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a job did, in numbers and, for what failed, by name.
+
+use std::time::Duration;
+
+use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
+
+use crate::event::Progress;
+
+/// Failures that a report keeps in memory; beyond it they are only counted (each was told as an event).
+pub const KEPT_FAILURES: usize = 1_000;
+
+/// What was done with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Transferred and verified.
+    Copied,
+    /// Copied within the remote, without moving bytes through this machine.
+    CopiedByRemote,
+    /// Its modification time was set; the content was equal.
+    TimeSet,
+    /// The folder was made.
+    DirMade,
+    /// Deleted.
+    Deleted,
+    /// A folder that was to be deleted and still holds something that takes no part in the job.
+    Kept,
+    /// It cannot exist at the destination (an empty file where there are none, a socket): told, and no failure.
+    NotStorable,
+}
+
+impl Outcome {
+    /// The stable word for JSON lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Copied => "copied",
+            Outcome::CopiedByRemote => "copied_by_remote",
+            Outcome::TimeSet => "time_set",
+            Outcome::DirMade => "dir_made",
+            Outcome::Deleted => "deleted",
+            Outcome::Kept => "kept",
+            Outcome::NotStorable => "not_storable",
+        }
+    }
+}
+
+/// An item that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What it was.
+    pub path: RelPath,
+    /// What was tried: `copy`, `delete`, `list`, ….
+    pub operation: &'static str,
+    /// The kind of the error.
+    pub kind: ErrorKind,
+    /// The error's line.
+    pub message: String,
+}
+
+impl Failure {
+    /// The failure of `operation` at `path`.
+    pub fn new(path: &RelPath, operation: &'static str, error: &Error) -> Self {
+        Failure { path: path.clone(), operation, kind: error.kind(), message: error.to_string() }
+    }
+}
+
+/// What a `copy` or `sync` did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Entries seen at the source, after filtering.
+    pub source_entries: u64,
+    /// Entries seen at the destination, after filtering.
+    pub destination_entries: u64,
+    /// Files transferred.
+    pub copied: u64,
+    /// Of these, copied by the remote itself.
+    pub copied_by_remote: u64,
+    /// Bytes of the files transferred.
+    pub bytes: u64,
+    /// Modification times set.
+    pub times_set: u64,
+    /// Folders made.
+    pub dirs_made: u64,
+    /// Files and folders deleted.
+    pub deleted: u64,
+    /// Folders that were to be deleted and were not empty.
+    pub kept: u64,
+    /// Files that needed nothing.
+    pub unchanged: u64,
+    /// Things that cannot exist at the destination.
+    pub not_storable: u64,
+    /// Items that failed.
+    pub failed: u64,
+    /// Deletions that were held back because something in their folder failed or the job was stopped.
+    pub deletions_held: u64,
+    /// The first [`KEPT_FAILURES`] failures.
+    pub failures: Vec<Failure>,
+    /// Why the job ended before its end, if it did.
+    pub fatal: Option<Error>,
+    /// The job was stopped by its caller.
+    pub stopped: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Report {
+    /// Did everything that was planned succeed?
+    pub fn is_success(&self) -> bool {
+        self.failed == 0 && self.fatal.is_none() && !self.stopped
+    }
+
+    /// Did the job change anything?
+    pub fn changed_anything(&self) -> bool {
+        self.copied + self.times_set + self.dirs_made + self.deleted > 0
+    }
+
+    pub(crate) fn add_failure(&mut self, failure: Failure, progress: &Progress) {
+        self.failed += 1;
+        progress.failed();
+        if self.failures.len() < KEPT_FAILURES {
+            self.failures.push(failure);
+        }
+    }
+}
+
+/// The verdict of a check on one path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Both sides agree, by this digest; `None` = by size alone.
+    Equal(Option<HashAlgo>),
+    /// The sizes differ.
+    SizeDiffers,
+    /// The digests differ.
+    HashDiffers(HashAlgo),
+    /// Only the source has it.
+    MissingOnDestination,
+    /// Only the destination has it.
+    MissingOnSource,
+    /// It cannot exist at the destination; no difference.
+    NotStorable(&'static str),
+    /// It could not be compared; says why.
+    Unverifiable(String),
+    /// A side could not be read; says why.
+    Error(ErrorKind, String),
+}
+
+/// What a `check` found.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// Files that agree.
+    pub equal: u64,
+    /// Of these, by digest.
+    pub equal_by_hash: u64,
+    /// Files that differ in size or digest.
+    pub differing: u64,
+    /// Files only at the source.
+    pub missing_on_destination: u64,
+    /// Files only at the destination.
+    pub missing_on_source: u64,
+    /// Things that cannot exist at the destination.
+    pub not_storable: u64,
+    /// Files that could not be compared.
+    pub unverifiable: u64,
+    /// Files or folders that could not be read.
+    pub errors: u64,
+    /// Why the check ended before its end, if it did.
+    pub fatal: Option<Error>,
+    /// The kinds of the errors counted, for the exit code.
+    pub error_kinds: Vec<ErrorKind>,
+    /// The digest used, if any.
+    pub algo: Option<HashAlgo>,
+    /// The check was stopped by its caller.
+    pub stopped: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl CheckReport {
+    /// How many files differ or are missing on a side.
+    pub fn differences(&self) -> u64 {
+        self.differing + self.missing_on_destination + self.missing_on_source
+    }
+}

@@ -1,0 +1,194 @@
+//! What a caller can choose about a job, validated once and passed by reference.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::filter::Filter;
+
+/// How a job decides and works. The default is what a plain `copy` or `sync` does.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What takes part; applied to both sides alike, so that what is excluded is not "missing" anywhere.
+    pub filter: Arc<Filter>,
+    /// How two files of one name are compared.
+    pub compare: Compare,
+    /// Leave a file alone when the destination's is newer.
+    pub update: bool,
+    /// Leave every file alone that the destination has.
+    pub ignore_existing: bool,
+    /// Times that differ by less than this are equal; the precision of both sides is added to it.
+    pub modify_window: Duration,
+    /// Make folders that hold no files.
+    pub create_empty_dirs: bool,
+    /// How many deletions a plan may hold before nothing of it is done.
+    pub delete_limit: DeleteLimit,
+    /// Plan and tell, and change nothing.
+    pub dry_run: bool,
+    /// Items that are transferred at the same time; at least 1.
+    pub transfers: usize,
+    /// Folders listed ahead and digests computed at the same time while planning; at least 1.
+    pub checkers: usize,
+    /// Files from this size on are read in several ranges at once, where the source allows it.
+    pub parallel_from: u64,
+    /// How many ranges of one file are read at the same time.
+    pub streams: usize,
+    /// Size of such a range in bytes.
+    pub part_bytes: u64,
+    /// Bytes that may be buffered by all transfers together.
+    pub buffer_bytes: u64,
+    /// Bytes a second of all transfers together; `None` = as fast as it goes.
+    pub bandwidth: Option<u64>,
+    /// Where the plan of a `sync` waits; `None` = the system's folder for temporary files.
+    pub plan_folder: Option<PathBuf>,
+    /// Send an [`crate::Event::Unchanged`] for every file that is left alone.
+    pub report_unchanged: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            filter: Arc::new(Filter::everything()),
+            compare: Compare::SizeAndTime,
+            update: false,
+            ignore_existing: false,
+            modify_window: Duration::from_nanos(1),
+            create_empty_dirs: false,
+            delete_limit: DeleteLimit::default(),
+            dry_run: false,
+            transfers: 4,
+            checkers: 8,
+            parallel_from: 64 * 1024 * 1024,
+            streams: 4,
+            part_bytes: 8 * 1024 * 1024,
+            buffer_bytes: 256 * 1024 * 1024,
+            bandwidth: None,
+            plan_folder: None,
+            report_unchanged: false,
+        }
+    }
+}
+
+/// How two files of one name are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compare {
+    /// By size and modification time; where a side keeps no modification time, by size, and by digest when the
+    /// source is newer than the stored copy.
+    #[default]
+    SizeAndTime,
+    /// By size and the strongest digest both sides have. Without one the job does not start.
+    Checksum,
+    /// By size alone.
+    SizeOnly,
+    /// Never equal: everything is transferred again.
+    IgnoreTimes,
+}
+
+/// How many deletions a plan may hold. A plan above it changes nothing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeleteLimit {
+    /// At most half of what the destination holds, or ten; never everything because the source is empty.
+    #[default]
+    Guarded,
+    /// At most this many.
+    Count(u64),
+    /// At most this share of what the destination holds; 100 allows everything, an empty source included.
+    Percent(u8),
+}
+
+impl DeleteLimit {
+    /// May a plan with `deletions` of `destination_total` entries go ahead? `Err` says why not and what to do.
+    ///
+    /// `source_total` counts what the source listing showed after filtering.
+    pub fn admits(
+        self,
+        deletions: u64,
+        destination_total: u64,
+        source_total: u64,
+    ) -> Result<(), String> {
+        if deletions == 0 {
+            return Ok(());
+        }
+        if source_total == 0 && self != DeleteLimit::Percent(100) {
+            return Err(format!(
+                "the source is empty and {deletions} deletions would follow; nothing was changed \
+                 (--max-delete 100% allows it)"
+            ));
+        }
+        let allowed = match self {
+            DeleteLimit::Guarded => (destination_total / 2).max(10),
+            DeleteLimit::Count(count) => count,
+            DeleteLimit::Percent(percent) => {
+                destination_total.saturating_mul(u64::from(percent)) / 100
+            }
+        };
+        if deletions <= allowed {
+            return Ok(());
+        }
+        Err(format!(
+            "the plan deletes {deletions} of {destination_total} entries and {allowed} are allowed; \
+             nothing was changed (--max-delete {deletions} allows it)"
+        ))
+    }
+}
+
+/// The two steps in which a job is stopped.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Take nothing new and finish what is running.
+    pub gently: CancellationToken,
+    /// Drop what is running; what was being written is taken back.
+    pub now: CancellationToken,
+}
+
+impl Stop {
+    /// A stop that has not been asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Has any step been asked for?
+    pub fn is_stopping(&self) -> bool {
+        self.gently.is_cancelled() || self.now.is_cancelled()
+    }
+
+    /// Ends when any step is asked for.
+    pub async fn stopping(&self) {
+        tokio::select! {
+            () = self.gently.cancelled() => {}
+            () = self.now.cancelled() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promise_1_a_plan_above_the_limit_or_from_an_empty_source_is_refused() {
+        let check = |limit: DeleteLimit, deletions, total, source, admitted: bool| {
+            assert_eq!(
+                limit.admits(deletions, total, source).is_ok(),
+                admitted,
+                "{limit:?} {deletions} of {total}, source {source}"
+            );
+        };
+        check(DeleteLimit::Guarded, 0, 0, 0, true);
+        check(DeleteLimit::Guarded, 10, 12, 2, true);
+        check(DeleteLimit::Guarded, 11, 12, 1, false);
+        check(DeleteLimit::Guarded, 50, 100, 50, true);
+        check(DeleteLimit::Guarded, 51, 100, 49, false);
+        check(DeleteLimit::Guarded, 1, 1, 0, false);
+        check(DeleteLimit::Count(3), 3, 100, 97, true);
+        check(DeleteLimit::Count(3), 4, 100, 96, false);
+        check(DeleteLimit::Count(1000), 5, 5, 0, false);
+        check(DeleteLimit::Percent(10), 10, 100, 90, true);
+        check(DeleteLimit::Percent(10), 11, 100, 89, false);
+        check(DeleteLimit::Percent(100), 5, 5, 0, true);
+        check(DeleteLimit::Percent(100), 5, 5, 1, true);
+        check(DeleteLimit::Count(0), 1, 100, 99, false);
+    }
+}

@@ -1,0 +1,176 @@
+//! The rules of the house, as tests: crate graph, headers, who may name what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent").to_owned()
+}
+
+/// All Rust files below `folder`, as (path relative to the root, text).
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root().join(folder)];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the project") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                if path.file_name().is_some_and(|name| name != "target") {
+                    waiting.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let shown = path.strip_prefix(root()).expect("below the root");
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                found.push((shown.display().to_string(), text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no Rust files");
+    found
+}
+
+/// Code without comments, tests and strings would need a parser; without comment lines is enough here.
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+fn metadata(arguments: &[&str]) -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let all = ["crates", "xtask", "tests"].into_iter().flat_map(sources);
+    let silent: Vec<_> =
+        all.filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
+    assert!(silent.is_empty(), "no `//!` header: {silent:?}");
+}
+
+/// The picture in docs/ARCHITECTURE.md, as data: who may depend on whom at run time.
+#[test]
+fn the_crate_graph_is_the_one_that_was_drawn() {
+    let expected: BTreeMap<&str, BTreeSet<&str>> = [
+        ("ketch-core", vec![]),
+        ("ketch-engine", vec!["ketch-core"]),
+        ("ketch-local", vec!["ketch-core"]),
+        ("ketch-fichier", vec!["ketch-core"]),
+        ("ketch-fichier-sim", vec![]),
+        ("ketch-testkit", vec!["ketch-core"]),
+        (
+            "ketch-cli",
+            vec!["ketch-core", "ketch-engine", "ketch-local", "ketch-fichier", "ketch-fichier-sim"],
+        ),
+        ("xtask", vec![]),
+    ]
+    .into_iter()
+    .map(|(name, needs)| (name, needs.into_iter().collect()))
+    .collect();
+    let metadata = metadata(&["--no-deps"]);
+    let mut found = BTreeMap::new();
+    let packages = metadata["packages"].as_array().expect("packages");
+    for package in packages {
+        let dependencies = package["dependencies"].as_array().expect("dependencies");
+        let ours = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+        let ours = ours.filter_map(|dependency| dependency["name"].as_str());
+        let ours: BTreeSet<_> = ours.filter(|name| name.starts_with("ketch-")).collect();
+        found.insert(package["name"].as_str().expect("a name"), ours);
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn names_of_foreign_parts_stay_where_they_belong() {
+    let check = |word: &str, allowed: &[&str]| {
+        for (path, text) in sources("crates") {
+            let is_allowed = allowed.iter().any(|prefix| path.starts_with(prefix));
+            let named = code_lines(&text).any(|line| line.contains(word));
+            assert!(is_allowed || !named, "`{word}` is named in {path}, allowed: {allowed:?}");
+        }
+    };
+    // One module knows the HTTP client. Tests may install its TLS provider.
+    check("reqwest::", &["crates/fichier/src/http"]);
+    check("axum::", &["crates/fichier-sim/"]);
+    // The emulator and the client meet only on the wire.
+    check("ketch_fichier::", &["crates/cli/", "crates/fichier/tests/", "crates/fichier/src/"]);
+    check("ketch_fichier_sim::", &["crates/cli/", "crates/fichier/", "crates/fichier-sim/"]);
+    // Only the command line reads the environment and ends the process.
+    check(
+        "env::var",
+        &["crates/cli/", "crates/testkit/", "crates/local/tests/", "crates/fichier/tests/"],
+    );
+    check("process::exit", &["crates/cli/"]);
+}
+
+#[test]
+fn forbidden_crates_are_absent() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("a lock file");
+    for forbidden in ["openssl-sys", "native-tls", "cookie_store", "async-compression"] {
+        assert!(!lock.contains(&format!("name = \"{forbidden}\"")), "{forbidden} came in");
+    }
+}
+
+#[test]
+fn every_dependency_has_a_sentence() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
+    let (_, rest) = manifest.split_once("[workspace.dependencies]").expect("a table");
+    let (table, _) = rest.split_once("\n[").expect("another table follows");
+    let mut above = "";
+    for line in table.lines() {
+        if line.contains(" = ") && !line.starts_with('#') && !line.starts_with("ketch-") {
+            assert!(above.starts_with("# "), "no sentence above `{line}`");
+        }
+        above = line;
+    }
+}
+
+#[test]
+fn every_capability_is_read_somewhere() {
+    let definition =
+        fs::read_to_string(root().join("crates/core/src/capabilities.rs")).expect("a file");
+    let (_, body) = definition.split_once("pub struct Capabilities {").expect("the struct");
+    let (body, _) = body.split_once("\n}").expect("its end");
+    let fields = body.lines().filter_map(|line| {
+        line.trim().strip_prefix("pub ").and_then(|line| line.split_once(':')).map(|pair| pair.0)
+    });
+    let readers: String = ["crates/engine", "crates/testkit", "crates/cli", "crates/core"]
+        .into_iter()
+        .flat_map(sources)
+        .map(|(_, text)| text)
+        .collect();
+    for field in fields {
+        assert!(readers.contains(&format!(".{field}")), "nobody reads Capabilities::{field}");
+    }
+}
+
+#[test]
+fn every_dependency_builds_with_the_rust_version_we_promise() {
+    let metadata = metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let parts = |text: &str| -> Vec<u32> {
+        text.split('.').take(2).map(|part| part.parse().expect("a number")).collect()
+    };
+    let ours = parts("1.91");
+    for package in metadata["packages"].as_array().expect("packages") {
+        if let Some(needs) = package["rust_version"].as_str() {
+            assert!(parts(needs) <= ours, "{} needs Rust {needs}", package["name"]);
+        }
+    }
+}
+
+#[test]
+fn the_two_commands_of_the_readme_are_there() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    for command in ["cargo run --release -- sync docs sandbox:docs", "cargo test --workspace"] {
+        assert!(readme.contains(command), "README.md lacks `{command}`");
+    }
+    let ci = fs::read_to_string(root().join(".ci/run")).expect("a CI script");
+    assert!(ci.contains("cargo test --workspace"), ".ci/run must call the README's test command");
+}
