@@ -15,7 +15,7 @@ use crate::bandwidth::Bandwidth;
 use crate::digest::digest_of;
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
-use crate::march::{March, Side, Step};
+use crate::march::{March, Step};
 use crate::report::{CheckReport, Verdict};
 use crate::settings::{Compare, Settings, Stop};
 
@@ -187,8 +187,9 @@ impl Checker {
     async fn judge(&self, step: Step) -> Result<Option<(RelPath, Verdict)>> {
         let pair = match step {
             Step::Pair(pair) => pair,
-            Step::Failed { side: Side::Source, dir, error } if dir.is_root() => return Err(error),
-            Step::Failed { error, .. } if error.is_fatal() => return Err(error),
+            Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => {
+                return Err(error);
+            }
             Step::Failed { dir, error, .. } => {
                 return Ok(Some((dir, Verdict::Error(error.kind(), error.to_string()))));
             }

@@ -248,7 +248,8 @@ impl Rules<'_> {
         Some(precision.max(self.settings.modify_window))
     }
 
-    fn common_hash(&self) -> Option<HashAlgo> {
+    /// The digest by which the two sides can be compared.
+    pub fn common_hash(&self) -> Option<HashAlgo> {
         self.source.common_hash(self.destination)
     }
 }

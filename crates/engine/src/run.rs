@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::decide::{Action, Reason, Rules, job_can_start};
+use crate::digest::same_content;
 use crate::event::{Event, Progress};
 use crate::job::JobKind;
 use crate::plan::Planned;
@@ -311,20 +312,35 @@ impl Runner {
                 continue;
             }
             match self.look_again(&source.path, reason).await {
-                Ok(action) => self.act(action, true).await,
+                Ok(Some(action)) => self.act(action, true).await,
+                Ok(None) => {
+                    let (path, size) = (source.path.clone(), source.size);
+                    self.succeeded(path, Outcome::Copied, reason, size).await;
+                }
                 Err(error) => self.failed(&source.path, "copy", error).await,
             }
         }
     }
 
-    async fn look_again(&self, path: &RelPath, reason: Reason) -> Result<Action> {
-        let source = self.context.source.stat(path).await?;
-        let replaces = match self.context.destination.stat(path).await {
-            Ok(entry) => Some(Box::new(entry)),
+    /// What is to be done about an item that failed, from what both sides show now. An upload whose end was lost may be
+    /// there all the same, and then nothing is sent twice.
+    async fn look_again(&self, path: &RelPath, reason: Reason) -> Result<Option<Action>> {
+        let (from, to) = (&self.context.source, &self.context.destination);
+        let source = from.stat(path).await?;
+        let replaces = match to.stat(path).await {
+            Ok(entry) => Some(entry),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        Ok(Action::Copy { source: Box::new(source), replaces, reason })
+        if let Some(there) = &replaces
+            && there.size == source.size
+            && let Some(algo) = self.rules().common_hash()
+            && same_content((from, &source), (to, there), algo).await?
+        {
+            return Ok(None);
+        }
+        let replaces = replaces.map(Box::new);
+        Ok(Some(Action::Copy { source: Box::new(source), replaces, reason }))
     }
 
     async fn succeeded(&self, path: RelPath, outcome: Outcome, reason: Reason, size: Option<u64>) {

@@ -149,7 +149,8 @@ pub enum PatternProblem {
     BackwardRange,
     /// `[[:name:]]` with an unknown name.
     #[error(
-        "unknown class name: alnum, alpha, ascii, blank, cntrl, digit, graph, lower, print, punct, space, upper, word and xdigit exist"
+        "unknown class name: alnum, alpha, ascii, blank, cntrl, digit, graph, lower, print, \
+         punct, space, upper, word and xdigit exist"
     )]
     UnknownClassName,
     /// `{` without `}`.
@@ -172,7 +173,8 @@ pub enum PatternProblem {
     TrailingBackslash,
     /// A backslash before a letter or digit without a meaning.
     #[error(
-        "unknown escape: a backslash goes before punctuation, or is one of \\d \\D \\w \\W \\s \\S \\a \\f \\n \\r \\t \\v \\xHH \\p"
+        "unknown escape: a backslash goes before punctuation, or is one of \
+         \\d \\D \\w \\W \\s \\S \\a \\f \\n \\r \\t \\v \\xHH \\p"
     )]
     UnknownEscape,
     /// A regular expression that does not compile, or that is too large when compiled.

@@ -1,5 +1,8 @@
 //! Sizes and durations as rclone writes them: `1.5M`, `1d12h`.
 //!
+//! What rclone 1.75 accepts without a sign or an exponent means the same here. `1KB` and `1d12h`, which it refuses, are
+//! understood too.
+//!
 //! Pure text to number and back, in integers: no fraction is lost to binary floating point. Absolute dates are not
 //! handled here, as they need a time zone.
 
@@ -200,7 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn sizes_are_parsed_as_rclone_does() {
+    fn sizes_have_rclone_units() {
         const K: u64 = 1024;
         for (text, expected) in [
             ("0", Some(0)),
@@ -254,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_parsed_as_rclone_does() {
+    fn durations_have_rclone_units() {
         const DAY: u64 = 86_400;
         for (text, expected) in [
             ("0", Some((0, 0))),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::{Decision, decide};
 use crate::digest::same_content;
-use crate::march::{March, Side, Step};
+use crate::march::{March, Step};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -87,7 +87,7 @@ impl Runner {
     async fn consider(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
-            Step::Failed { side, dir, error } => return self.consider_failure(side, dir, error),
+            Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing => return Ok(Found::Nothing),
@@ -106,9 +106,9 @@ impl Runner {
         })
     }
 
-    fn consider_failure(&self, side: Side, dir: RelPath, error: Error) -> Result<Found> {
-        let source_is_gone = side == Side::Source && dir.is_root();
-        if source_is_gone || error.is_fatal() {
+    fn consider_failure(&self, dir: RelPath, error: Error) -> Result<Found> {
+        // Without the root of a side there is no job.
+        if dir.is_root() || error.is_fatal() {
             return Err(error);
         }
         let failure = Failure::new(&dir, "list", &error);
