@@ -98,7 +98,6 @@ fn names_of_foreign_parts_stay_where_they_belong() {
     };
     // One module knows the HTTP client. Tests may install its TLS provider.
     check("reqwest::", &["crates/fichier/src/http"]);
-    check("axum::", &["crates/fichier-sim/"]);
     // The emulator and the client meet only on the wire.
     check("ketch_fichier::", &["crates/cli/", "crates/fichier/tests/", "crates/fichier/src/"]);
     check("ketch_fichier_sim::", &["crates/cli/", "crates/fichier/", "crates/fichier-sim/"]);

@@ -1,0 +1,140 @@
+//! `file/ls` and `folder/ls`.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Context, Refusal};
+use crate::fault::Effect;
+use crate::store::FileRecord;
+
+/// The files of a folder, or with -1 of the account.
+pub(super) fn list_files(context: &Context<'_>) -> Answer {
+    context.refuse_other_users()?;
+    let store = &context.world.store;
+    let whole_account = context.arguments.integer("folder_id") == Some(-1);
+    let (folder, files) = store.read(|tables| {
+        if whole_account {
+            return Ok((None, tables.account_files().cloned().collect()));
+        }
+        let folder = context.folder("folder_id", tables)?;
+        Ok::<_, Refusal>((Some(folder), tables.files_in(folder).cloned().collect()))
+    })?;
+    let items = items(context, folder, files);
+    Ok(json!({"status": "OK", "count": items.len(), "items": items}))
+}
+
+fn items(context: &Context<'_>, folder: Option<u64>, mut files: Vec<FileRecord>) -> Vec<Value> {
+    context.world.lag.apply(folder, &mut files);
+    if context.strikes.has(&Effect::EmptyListing) {
+        files.clear();
+    }
+    let hostile = context.strikes.iter().filter_map(|effect| match effect {
+        Effect::HostileName(name) => Some(hostile_file(context, name)),
+        _ => None,
+    });
+    files.extend(hostile);
+    let clock = &context.world.clock;
+    // The form of a date sorts like the moment it means, except in the repeated hour of autumn,
+    // where the service has no better answer either.
+    let (after, before) =
+        (context.arguments.text("sent_after"), context.arguments.text("sent_before"));
+    let is_sent_between = |date: &str| {
+        after.is_none_or(|after| date >= after) && before.is_none_or(|before| date <= before)
+    };
+    files
+        .iter()
+        .map(|file| (file, clock.french(file.uploaded)))
+        .filter(|(_, date)| is_sent_between(date))
+        .take(context.rules.listing_entries)
+        .map(|(file, date)| item(file, date))
+        .collect()
+}
+
+fn item(file: &FileRecord, date: String) -> Value {
+    json!({
+        "url": file.link(),
+        "filename": file.name,
+        "size": file.size,
+        "date": date,
+        "checksum": file.whirlpool,
+        "content-type": crate::names::content_type(&file.name),
+        "pass": u8::from(file.password.is_some()),
+        "acl": u8::from(file.acl.is_some()),
+        "cdn": u8::from(file.cdn),
+    })
+}
+
+fn hostile_file(context: &Context<'_>, name: &str) -> FileRecord {
+    FileRecord {
+        id: crate::names::new_file_id(),
+        name: name.to_owned(),
+        size: 12,
+        whirlpool: "0".repeat(128),
+        uploaded: context.world.clock.seconds(),
+        folder: Some(0),
+        domain: context.rules.default_domain,
+        remove_code: None,
+        password: None,
+        description: String::new(),
+        no_ssl: false,
+        inline: false,
+        cdn: false,
+        acl: None,
+    }
+}
+
+/// One folder with its folders, and with `files:1` its files.
+pub(super) fn list_folder(context: &Context<'_>) -> Answer {
+    context.refuse_other_users()?;
+    let clock = &context.world.clock;
+    let (folder, record, files, mut sub_folders) = context.world.store.read(|tables| {
+        let folder = context.folder("folder_id", tables)?;
+        let files: Vec<_> = tables.files_in(folder).cloned().collect();
+        let sub_folders: Vec<Value> = tables
+            .folders_in(folder)
+            .take(context.rules.listing_entries)
+            .map(|sub| {
+                json!({"id": sub.id, "name": sub.name, "create_date": clock.french(sub.created),
+                       "pass": 0})
+            })
+            .collect();
+        Ok::<_, Refusal>((folder, tables.folder(folder).cloned(), files, sub_folders))
+    })?;
+    let is_listed = context.rules.folder_lists_files && !context.strikes.has(&Effect::FilesIgnored);
+    let size: u64 = files.iter().map(|file| file.size).sum();
+    let mut answer = json!({
+        "status": "OK",
+        "folder_id": folder,
+        "name": record.as_ref().map_or("Root", |record| record.name.as_str()),
+        "files": files.len(),
+        "size": if files.is_empty() { Value::Null } else { json!(size) },
+    });
+    if let Some(record) = record {
+        answer["create_date"] = clock.french(record.created).into();
+        answer["pass"] = 0.into();
+        if let Some(code) = record.shared {
+            let domain = crate::names::domain_name(context.rules.default_domain);
+            answer["shared"] = format!("https://{domain}/dir/{code}").into();
+        }
+        if !record.shares.is_empty() {
+            answer["shares"] = record.shares.into();
+        }
+    }
+    if context.arguments.flag("files") && is_listed {
+        answer["items"] = items(context, Some(folder), files).into();
+    } else {
+        let hostile = context.strikes.find(|effect| match effect {
+            Effect::HostileName(name) => Some(name.clone()),
+            _ => None,
+        });
+        if let Some(name) = hostile {
+            let date = clock.french(clock.seconds());
+            sub_folders
+                .push(json!({"id": 9_999_999, "name": name, "create_date": date, "pass": 0}));
+        }
+    }
+    if context.strikes.has(&Effect::EmptyListing) {
+        sub_folders.clear();
+    }
+    answer["sub_folders"] = sub_folders.into();
+    Ok(answer)
+}

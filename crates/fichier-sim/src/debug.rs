@@ -1,0 +1,70 @@
+//! The routes under `/__sim/`, for tests that run the emulator in another process.
+//!
+//! | Route | Effect |
+//! |---|---|
+//! | `GET /__sim/stats` | [`crate::Stats`] as JSON; with `?log=1` including the request log |
+//! | `POST /__sim/reset` | forgets the counters and the log |
+//! | `POST /__sim/fault` | one [`crate::Fault`] a line; the line `clear` withdraws all |
+//! | `POST /__sim/limits` | new [`crate::Limits`] |
+
+use std::io;
+
+use crate::fault::Fault;
+use crate::http::{Connection, Request, Response};
+use crate::world::World;
+
+/// Serves one debug route.
+pub(crate) async fn serve(
+    world: &World,
+    connection: &mut Connection,
+    request: &Request,
+) -> io::Result<Response> {
+    let Some(body) = connection.body(1024 * 1024).await? else {
+        return Ok(Response::text(413, "too large"));
+    };
+    let body = String::from_utf8_lossy(&body);
+    Ok(match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/__sim/stats") => {
+            let mut stats = world.stats();
+            if request.query_value("log") != Some("1") {
+                stats.log.clear();
+            }
+            match serde_json::to_string(&stats) {
+                Ok(text) => Response::json(200, text),
+                Err(error) => Response::text(500, error.to_string()),
+            }
+        }
+        ("POST", "/__sim/reset") => {
+            world.reset_stats();
+            Response::text(200, "OK\n")
+        }
+        ("POST", "/__sim/fault") => inject(world, &body),
+        ("POST", "/__sim/limits") => match body.parse() {
+            Ok(limits) => {
+                world.set_limits(limits);
+                Response::text(200, "OK\n")
+            }
+            Err(error) => Response::text(400, format!("{error}\n")),
+        },
+        _ => Response::text(404, "no such debug route\n"),
+    })
+}
+
+/// All lines are read before any takes effect.
+fn inject(world: &World, body: &str) -> Response {
+    let lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
+    let parsed: Result<Vec<Option<Fault>>, _> =
+        lines.map(|line| if line == "clear" { Ok(None) } else { line.parse().map(Some) }).collect();
+    match parsed {
+        Ok(faults) => {
+            for fault in faults {
+                match fault {
+                    Some(fault) => world.faults.inject(fault),
+                    None => world.faults.clear(),
+                }
+            }
+            Response::text(200, "OK\n")
+        }
+        Err(error) => Response::text(400, format!("{error}\n")),
+    }
+}

@@ -1,0 +1,98 @@
+//! The emulator as a value: started, steered, stopped.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::faults::Faults;
+use crate::store::Store;
+use crate::world::World;
+use crate::{Limits, Rules, SimError, SimOptions, Stats, server};
+
+/// A running emulator. Dropping it stops the server and frees the state folder.
+#[derive(Debug)]
+pub struct Sim {
+    world: Arc<World>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+impl Sim {
+    /// Opens the state folder, binds 127.0.0.1 and serves; connections are accepted when this
+    /// returns. Needs a tokio runtime with time and I/O enabled.
+    ///
+    /// [`SimError::InUse`] when another emulator owns the folder.
+    pub async fn start(options: SimOptions) -> Result<Self, SimError> {
+        let store = Store::open(&options.state)?;
+        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+        let listener =
+            TcpListener::bind(wanted).await.map_err(SimError::io(format!("bind {wanted}")))?;
+        let address = listener.local_addr().map_err(SimError::io(format!("bind {wanted}")))?;
+        let world = Arc::new(World::new(store, &options, address));
+        let (stop, stopped) = watch::channel(false);
+        let server = tokio::spawn(server::run(listener, Arc::clone(&world), stopped));
+        tracing::info!(%address, "emulator started");
+        Ok(Self { world, stop, server })
+    }
+
+    /// The base of all calls, such as `http://127.0.0.1:4000/v1`.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/v1", self.world.address)
+    }
+
+    /// Where the emulator listens.
+    pub fn address(&self) -> SocketAddr {
+        self.world.address
+    }
+
+    /// A copy of the counters and of the request log.
+    pub fn stats(&self) -> Stats {
+        self.world.stats()
+    }
+
+    /// Forgets counters and log; the bytes of the sockets go on counting.
+    pub fn reset_stats(&self) {
+        self.world.reset_stats();
+    }
+
+    /// The register of misbehaviour to inject.
+    pub fn faults(&self) -> &Faults {
+        &self.world.faults
+    }
+
+    /// Replaces the limits; what they remembered is forgotten.
+    pub fn set_limits(&self, limits: Limits) {
+        self.world.set_limits(limits);
+    }
+
+    /// The rules of this moment.
+    pub fn rules(&self) -> Rules {
+        self.world.rules()
+    }
+
+    /// Replaces the rules.
+    pub fn set_rules(&self, rules: Rules) {
+        self.world.set_rules(rules);
+    }
+
+    /// Ends every connection and frees the state folder; both are done when this returns.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        if let Err(error) = (&mut self.server).await {
+            tracing::error!(%error, "the server ended badly");
+        }
+        self.world.store.close();
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.server.abort();
+        // Connections may live a moment longer than this; a closed store takes nothing from them.
+        self.world.store.close();
+    }
+}

@@ -1,0 +1,200 @@
+//! The account in memory: files by id, folders by id, and who is inside whom.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::journal::Change;
+use super::record::{FileRecord, FolderRecord, Report};
+
+/// Everything the journal tells, indexed for the calls of the API.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    files: HashMap<String, FileRecord>,
+    folders: BTreeMap<u64, FolderRecord>,
+    /// Ids are random, so their order says nothing about time or name: the order of a listing is
+    /// arbitrary but stable, which is all a client may expect.
+    files_in: HashMap<u64, BTreeSet<String>>,
+    folders_in: HashMap<u64, BTreeSet<u64>>,
+    reports: HashMap<String, Report>,
+    /// Unsettled uploads by their time.
+    waiting: BTreeSet<(i64, String)>,
+    /// All reports by their time.
+    reports_by_age: BTreeSet<(i64, String)>,
+}
+
+impl Tables {
+    /// Carries out one change; changes of things that are not there do nothing.
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::File(file) => self.put_file(file),
+            Change::FileGone(id) => drop(self.take_file(&id)),
+            Change::Folder(folder) => {
+                self.take_folder(folder.id);
+                self.folders_in.entry(folder.parent).or_default().insert(folder.id);
+                self.folders.insert(folder.id, folder);
+            }
+            Change::FolderGone(id) => self.take_folder(id),
+            Change::Report(report) => {
+                let key = (report.uploaded, report.xid.clone());
+                if !report.settled {
+                    self.waiting.insert(key.clone());
+                }
+                self.reports_by_age.insert(key);
+                self.reports.insert(report.xid.clone(), report);
+            }
+            Change::Settled(xid) => {
+                let Some(report) = self.reports.get_mut(&xid) else { return };
+                report.settled = true;
+                let files = report.files.clone();
+                self.waiting.remove(&(report.uploaded, xid));
+                for file in files {
+                    self.put_file(file);
+                }
+            }
+            Change::ReportGone(xid) => {
+                if let Some(report) = self.reports.remove(&xid) {
+                    let key = (report.uploaded, xid);
+                    self.waiting.remove(&key);
+                    self.reports_by_age.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn put_file(&mut self, file: FileRecord) {
+        drop(self.take_file(&file.id));
+        if let Some(folder) = file.folder {
+            self.files_in.entry(folder).or_default().insert(file.id.clone());
+        }
+        self.files.insert(file.id.clone(), file);
+    }
+
+    fn take_file(&mut self, id: &str) -> Option<FileRecord> {
+        let file = self.files.remove(id)?;
+        if let Some(inside) = file.folder.and_then(|folder| self.files_in.get_mut(&folder)) {
+            inside.remove(id);
+        }
+        Some(file)
+    }
+
+    fn take_folder(&mut self, id: u64) {
+        if let Some(folder) = self.folders.remove(&id)
+            && let Some(inside) = self.folders_in.get_mut(&folder.parent)
+        {
+            inside.remove(&id);
+        }
+    }
+
+    /// The changes that rebuild these tables from nothing.
+    pub(super) fn snapshot(&self) -> impl Iterator<Item = Change> {
+        let folders = self.folders.values().cloned().map(Change::Folder);
+        let files = self.files.values().cloned().map(Change::File);
+        let reports = self.reports.values().cloned().map(Change::Report);
+        folders.chain(files).chain(reports)
+    }
+
+    /// A visible file.
+    pub(crate) fn file(&self, id: &str) -> Option<&FileRecord> {
+        self.files.get(id)
+    }
+
+    /// A folder other than the root.
+    pub(crate) fn folder(&self, id: u64) -> Option<&FolderRecord> {
+        self.folders.get(&id)
+    }
+
+    /// Whether this is the root or a folder.
+    pub(crate) fn has_folder(&self, id: u64) -> bool {
+        id == 0 || self.folders.contains_key(&id)
+    }
+
+    /// The files of one folder, in an arbitrary, stable order.
+    pub(crate) fn files_in(&self, folder: u64) -> impl Iterator<Item = &FileRecord> {
+        self.files_in.get(&folder).into_iter().flatten().filter_map(|id| self.files.get(id))
+    }
+
+    /// The files of the account, anonymous ones excluded.
+    pub(crate) fn account_files(&self) -> impl Iterator<Item = &FileRecord> {
+        self.files.values().filter(|file| file.folder.is_some())
+    }
+
+    /// The folders directly inside one.
+    pub(crate) fn folders_in(&self, folder: u64) -> impl Iterator<Item = &FolderRecord> {
+        self.folders_in.get(&folder).into_iter().flatten().filter_map(|id| self.folders.get(id))
+    }
+
+    /// Whether a folder has neither files nor folders in it.
+    pub(crate) fn is_empty_folder(&self, id: u64) -> bool {
+        self.files_in.get(&id).is_none_or(BTreeSet::is_empty)
+            && self.folders_in.get(&id).is_none_or(BTreeSet::is_empty)
+    }
+
+    /// Whether `inner` is `outer` or lies anywhere below it.
+    pub(crate) fn is_inside(&self, inner: u64, outer: u64) -> bool {
+        let mut at = inner;
+        // A chain is never longer than the number of folders.
+        for _ in 0..=self.folders.len() {
+            if at == outer {
+                return true;
+            }
+            match self.folders.get(&at) {
+                Some(folder) => at = folder.parent,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// `A/B` for a folder below the root, empty for the root.
+    pub(crate) fn path(&self, folder: u64) -> String {
+        let mut names = Vec::new();
+        let mut at = folder;
+        while let Some(record) = self.folders.get(&at) {
+            names.push(record.name.as_str());
+            at = record.parent;
+            if names.len() > self.folders.len() {
+                break;
+            }
+        }
+        names.reverse();
+        names.join("/")
+    }
+
+    /// Seven digits nobody has yet.
+    pub(crate) fn new_folder_id(&self) -> u64 {
+        loop {
+            let id = fastrand::u64(1_000_000..10_000_000);
+            if !self.folders.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// The report of an upload, while it is kept.
+    pub(crate) fn report(&self, xid: &str) -> Option<&Report> {
+        self.reports.get(xid)
+    }
+
+    /// Whether an unsettled upload owns this file id.
+    pub(super) fn is_pending(&self, id: &str) -> bool {
+        self.waiting
+            .iter()
+            .filter_map(|(_, xid)| self.reports.get(xid))
+            .any(|report| report.files.iter().any(|file| file.id == id))
+    }
+
+    /// The uploads older than a moment whose files are not visible yet.
+    pub(super) fn unsettled(&self, until: i64) -> impl Iterator<Item = String> + '_ {
+        self.waiting.iter().take_while(move |(at, _)| *at <= until).map(|(_, xid)| xid.clone())
+    }
+
+    /// The reports older than a moment.
+    pub(super) fn expired_reports(&self, until: i64) -> impl Iterator<Item = String> + '_ {
+        let old = self.reports_by_age.iter().take_while(move |(at, _)| *at <= until);
+        old.map(|(_, xid)| xid.clone())
+    }
+
+    /// How many files and folders there are.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.files.len() as u64, self.folders.len() as u64)
+    }
+}
