@@ -1,0 +1,671 @@
+//! A backend in memory: the contract of [`Backend`] as a program, with every capability switchable.
+//!
+//! Where the contract leaves a choice this backend takes the strict side: it checks versions at each piece of a read, checks
+//! `expect` before the body is pulled and again when it is stored, and shows a listing in another order each time unless it
+//! claims one.
+
+mod seed;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use ketch_core::hash::hash_bytes;
+use ketch_core::source::{exact_length, open_all};
+use ketch_core::{
+    Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error, ErrorKind,
+    Expect, HashAlgo, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+};
+
+use self::tree::{File, Folder, Node};
+
+/// The modification time of everything that is seeded without one: 2023-11-14 22:13:20 UTC.
+pub fn seed_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+/// The longest piece a read hands out.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Where the listing order of a new backend starts; see [`MemoryBackend::set_listing_seed`].
+const LISTING_SEED: u64 = 0x6b65_7463;
+
+/// Numbers volumes and files, so that no two are taken for one another.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A place in memory. Views made with [`MemoryBackend::reopen`] share its content.
+pub struct MemoryBackend {
+    name: String,
+    capabilities: Capabilities,
+    volume: Arc<Volume>,
+    /// The folder of the volume that is the root.
+    prefix: RelPath,
+    shows_versions: bool,
+    listing_order: Arc<Mutex<fastrand::Rng>>,
+}
+
+/// What the views of one place share.
+struct Volume {
+    id: u64,
+    account: Mutex<Arc<Mutex<Account>>>,
+    scope: OnceLock<String>,
+    location: OnceLock<String>,
+}
+
+/// Volumes that can copy among each other, under one lock.
+type Account = BTreeMap<u64, Folder>;
+
+/// Where the thing of an entry is.
+struct Place {
+    volume: u64,
+    path: RelPath,
+    /// Which of the files of that path; `None` when the entry does not say.
+    id: Option<u64>,
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl MemoryBackend {
+    /// An empty place that can do everything: key order, ranges, every digest, times to the nanosecond.
+    pub fn new(name: &str) -> Self {
+        Self::with(name, Self::everything())
+    }
+
+    /// An empty place that can do what `capabilities` says and nothing else.
+    pub fn with(name: &str, capabilities: Capabilities) -> Self {
+        let id = next_id();
+        let account = Arc::new(Mutex::new(BTreeMap::from([(id, Folder::new(seed_time()))])));
+        MemoryBackend {
+            name: name.to_owned(),
+            capabilities,
+            volume: Arc::new(Volume {
+                id,
+                account: Mutex::new(account),
+                scope: OnceLock::new(),
+                location: OnceLock::new(),
+            }),
+            prefix: RelPath::root(),
+            shows_versions: true,
+            listing_order: Arc::new(Mutex::new(fastrand::Rng::with_seed(LISTING_SEED))),
+        }
+    }
+
+    /// The capabilities of [`MemoryBackend::new`], to be changed field by field.
+    pub fn everything() -> Capabilities {
+        Capabilities {
+            list_order: Order::Key,
+            read_range: true,
+            read_local: true,
+            put_unsized: true,
+            put_empty: true,
+            put_max: None,
+            copy: true,
+            rename: true,
+            dirs: true,
+            duplicates: false,
+            mtime: Some(Duration::from_nanos(1)),
+            set_mtime: true,
+            hashes: &HashAlgo::BY_STRENGTH,
+            name_max_bytes: Some(255),
+        }
+    }
+
+    /// Capabilities with the shape of 1fichier: ids, duplicates, no modification times, no empty files, one digest.
+    pub fn like_fichier() -> Capabilities {
+        Capabilities {
+            read_range: true,
+            copy: true,
+            rename: true,
+            dirs: true,
+            duplicates: true,
+            hashes: &[HashAlgo::Whirlpool],
+            ..Capabilities::default()
+        }
+    }
+
+    /// Entries show no version, as on a remote of ids: an entry whose file was replaced is simply gone.
+    pub fn without_versions(mut self) -> Self {
+        self.shows_versions = false;
+        self
+    }
+
+    /// The same place with `folder` of it as the root, whether it exists or not.
+    pub fn reopen(&self, folder: &str) -> MemoryBackend {
+        let below = RelPath::from_user(folder).expect("a legal path");
+        MemoryBackend {
+            name: format!("{}/{below}", self.name),
+            capabilities: self.capabilities.clone(),
+            volume: Arc::clone(&self.volume),
+            prefix: self.prefix.join_path(&below),
+            shows_versions: self.shows_versions,
+            listing_order: Arc::clone(&self.listing_order),
+        }
+    }
+
+    /// Sets what [`Backend::scope`] says. Once only.
+    pub fn set_scope(&self, scope: &str) {
+        self.volume.scope.set(scope.to_owned()).expect("the scope is set once");
+    }
+
+    /// Sets what [`Backend::location`] says of the root of the place. Once only.
+    pub fn set_location(&self, location: &str) {
+        self.volume.location.set(location.to_owned()).expect("the location is set once");
+    }
+
+    /// Makes this place part of the account of `other`, so that each takes the other's entries in `copy` and `rename`.
+    /// Both then have the scope of `other`.
+    pub fn share_account(&self, other: &MemoryBackend) {
+        let scope = || format!("memory-account-{}", other.volume.id);
+        let scope = other.volume.scope.get_or_init(scope);
+        assert_eq!(
+            self.volume.scope.get_or_init(|| scope.clone()),
+            scope,
+            "one account, one scope"
+        );
+        let theirs = Arc::clone(&lock(&other.volume.account));
+        let mut mine = lock(&self.volume.account);
+        if !Arc::ptr_eq(&theirs, &mine) {
+            let tree = lock(&mine).remove(&self.volume.id).expect("a volume has a tree");
+            lock(&theirs).insert(self.volume.id, tree);
+            *mine = theirs;
+        }
+    }
+
+    /// Starts the order of listings anew from `seed`.
+    pub fn set_listing_seed(&self, seed: u64) {
+        *lock(&self.listing_order) = fastrand::Rng::with_seed(seed);
+    }
+
+    fn account(&self) -> Arc<Mutex<Account>> {
+        Arc::clone(&lock(&self.volume.account))
+    }
+
+    fn with_tree<T>(&self, work: impl FnOnce(&mut Folder) -> T) -> T {
+        work(lock(&self.account()).get_mut(&self.volume.id).expect("a volume has a tree"))
+    }
+
+    fn full(&self, path: &RelPath) -> RelPath {
+        self.prefix.join_path(path)
+    }
+
+    fn entry(&self, path: RelPath, node: &Node) -> Entry {
+        let full = self.full(&path);
+        let handle = |id: u64| Some(format!("{}:{id}:{full}", self.volume.id).into_boxed_str());
+        match node {
+            Node::File(file) => Entry {
+                size: Some(file.content.len() as u64),
+                mtime: Some(file.mtime),
+                version: self.shows_versions.then(|| format!("v{}", file.id).into_boxed_str()),
+                handle: handle(file.id),
+                hashes: file.hashes.clone().map(Box::new),
+                ..Entry::bare(path, EntryKind::File)
+            },
+            Node::Dir(folder) => Entry {
+                mtime: Some(folder.made),
+                handle: handle(0),
+                ..Entry::bare(path, EntryKind::Dir)
+            },
+            Node::Special(special) => Entry::bare(path, EntryKind::Special(*special)),
+        }
+    }
+
+    fn place(&self, entry: &Entry) -> Place {
+        let from_handle = entry.handle.as_deref().and_then(|handle| {
+            let mut parts = handle.splitn(3, ':');
+            let volume = parts.next()?.parse().ok()?;
+            let id: u64 = parts.next()?.parse().ok()?;
+            let path = RelPath::new(parts.next()?).ok()?;
+            Some(Place { volume, path, id: (id != 0).then_some(id) })
+        });
+        from_handle.unwrap_or_else(|| Place {
+            volume: self.volume.id,
+            path: self.full(&entry.path),
+            id: None,
+        })
+    }
+
+    /// The file of `entry`: `Changed` when another has its name, `NotFound` when none has.
+    fn find_file<'a>(&self, account: &'a Account, entry: &Entry) -> Result<&'a File> {
+        let place = self.place(entry);
+        let tree = account.get(&place.volume).ok_or_else(foreign)?;
+        let mut files = tree.files(&place.path).peekable();
+        let is_there = files.peek().is_some();
+        let found = files.find(|file| match (place.id, entry.version.as_deref()) {
+            (Some(id), _) => file.id == id,
+            (None, Some(version)) => *version == *format!("v{}", file.id),
+            (None, None) => true,
+        });
+        match found {
+            Some(file) => Ok(file),
+            None if is_there && self.shows_versions => Err(changed()),
+            None => Err(not_found()),
+        }
+    }
+
+    /// Does what the caller expects at `to` hold?
+    fn check_expect(&self, tree: &Folder, to: &RelPath, expect: &Expect) -> Result<()> {
+        let mut nodes = tree.nodes(to).iter();
+        if nodes.any(|node| !matches!(node, Node::File(_))) {
+            let message = "a folder has that name";
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        match expect {
+            Expect::Anything => Ok(()),
+            Expect::Absent if tree.nodes(to).is_empty() => Ok(()),
+            Expect::Absent => Err(changed()),
+            Expect::Entry(entry) => {
+                let id = self.place(entry).id;
+                let version = entry.version.as_deref();
+                let is_it = |file: &File| {
+                    id.is_none_or(|id| id == file.id)
+                        && version.is_none_or(|version| *version == *format!("v{}", file.id))
+                };
+                if tree.files(to).any(is_it) { Ok(()) } else { Err(changed()) }
+            }
+        }
+    }
+
+    /// Puts `file` in place of what `expect` says; everything of that name without it.
+    fn store(&self, tree: &mut Folder, to: &RelPath, file: File, expect: &Expect) -> Result<()> {
+        self.check_expect(tree, to, expect)?;
+        tree.check_folder(&to.parent().unwrap_or_else(RelPath::root))?;
+        let replaced = match expect {
+            Expect::Entry(entry) => self.place(entry).id,
+            Expect::Anything | Expect::Absent => None,
+        };
+        tree.take(
+            to,
+            |node| matches!(node, Node::File(file) if replaced.is_none_or(|id| id == file.id)),
+        );
+        tree.insert(to, Node::File(file), SystemTime::now())
+    }
+
+    fn check_names(&self, path: &RelPath) -> Result<()> {
+        if path.is_root() {
+            return Err(Error::new(ErrorKind::InvalidInput, "the root is a folder"));
+        }
+        let Some(max) = self.capabilities.name_max_bytes else { return Ok(()) };
+        match path.parts().find(|part| part.len() > max) {
+            Some(part) => {
+                let message = format!("a name of {} bytes, {max} can be stored", part.len());
+                Err(Error::new(ErrorKind::InvalidInput, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_size(&self, size: Option<u64>) -> Result<()> {
+        let refuse = |message: &str| Err(Error::new(ErrorKind::Unsupported, message));
+        match (size, self.capabilities.put_max) {
+            (None, _) if !self.capabilities.put_unsized => refuse("stores no body of unknown size"),
+            (Some(0), _) if !self.capabilities.put_empty => refuse("stores no empty files"),
+            (Some(size), Some(max)) if size > max => {
+                refuse(&format!("stores no more than {max} bytes in a file"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&self, content: Bytes, mtime: Option<SystemTime>) -> File {
+        let hashes = (!self.capabilities.hashes.is_empty())
+            .then(|| hash_bytes(self.capabilities.hashes, &content));
+        let mtime = match (self.capabilities.mtime, mtime) {
+            (Some(precision), Some(mtime)) => truncate(mtime, precision),
+            (Some(precision), None) => truncate(SystemTime::now(), precision),
+            (None, _) => SystemTime::now(),
+        };
+        File { id: next_id(), content, mtime, hashes }
+    }
+
+    async fn pull(&self, body: &Body) -> Result<Bytes> {
+        let mut stream = open_all(&**body).await?;
+        if let Some(size) = body.size() {
+            stream = exact_length(stream, size);
+        }
+        let mut content = BytesMut::new();
+        while let Some(piece) = stream.next().await {
+            content.extend_from_slice(&piece?);
+        }
+        Ok(content.freeze())
+    }
+
+    async fn try_put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        let to = self.full(path);
+        self.check_names(&to)?;
+        self.check_size(body.size())?;
+        self.with_tree(|tree| self.check_expect(tree, &to, &options.expect))?;
+        let content = self.pull(&body).await?;
+        self.check_size(Some(content.len() as u64))?;
+        let file = self.file(content, options.mtime);
+        let entry = self.entry(path.clone(), &Node::File(file.clone()));
+        self.with_tree(|tree| self.store(tree, &to, file, &options.expect))?;
+        Ok(entry)
+    }
+
+    fn try_copy(&self, from: &Entry, path: &RelPath, options: &PutOptions) -> Result<Entry> {
+        let to = self.full(path);
+        self.check_names(&to)?;
+        let account = self.account();
+        let mut account = lock(&account);
+        if !from.is_file() {
+            return Err(Error::new(ErrorKind::InvalidInput, "only files are copied"));
+        }
+        let found = self.find_file(&account, from)?;
+        let mtime = options.mtime.or(Some(found.mtime));
+        let file = self.file(found.content.clone(), mtime);
+        let entry = self.entry(path.clone(), &Node::File(file.clone()));
+        self.store(self.own(&mut account), &to, file, &options.expect)?;
+        Ok(entry)
+    }
+
+    fn try_rename(&self, from: &Entry, path: &RelPath) -> Result<Entry> {
+        let to = self.full(path);
+        self.check_names(&to)?;
+        let account = self.account();
+        let mut account = lock(&account);
+        let place = self.place(from);
+        let here = place.volume == self.volume.id;
+        let node = match from.kind {
+            EntryKind::File => Node::File(self.find_file(&account, from)?.clone()),
+            EntryKind::Dir => {
+                let tree = account.get(&place.volume).ok_or_else(foreign)?;
+                if place.path.is_root() || (here && to != place.path && to.is_within(&place.path)) {
+                    let message = "a folder cannot be moved into itself";
+                    return Err(Error::new(ErrorKind::InvalidInput, message));
+                }
+                Node::Dir(tree.folder(&place.path).ok_or_else(not_found)?.clone())
+            }
+            EntryKind::Special(_) => return Err(special()),
+        };
+        let entry = self.entry(path.clone(), &node);
+        if here && to == place.path {
+            return Ok(entry);
+        }
+        let is_file = matches!(node, Node::File(_));
+        let target = self.own(&mut account);
+        let obstacle = |node: &Node| !is_file || !matches!(node, Node::File(_));
+        if target.nodes(&to).iter().any(obstacle) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "something has that name already"));
+        }
+        let parent = to.parent().unwrap_or_else(RelPath::root);
+        target.check_folder(&parent)?;
+        let source = account.get_mut(&place.volume).ok_or_else(foreign)?;
+        source.take(&place.path, |node| match (node, place.id) {
+            (Node::File(file), Some(id)) => file.id == id,
+            (Node::File(_), None) => is_file,
+            (Node::Dir(_), _) => !is_file,
+            (Node::Special(_), _) => false,
+        });
+        self.prune_above(source, &place.path);
+        let target = self.own(&mut account);
+        target.take(&to, |node| matches!(node, Node::File(_)));
+        target.insert(&to, node, SystemTime::now())?;
+        Ok(entry)
+    }
+
+    fn try_delete(&self, entry: &Entry) -> Result<()> {
+        let account = self.account();
+        let mut account = lock(&account);
+        let place = self.place(entry);
+        let is_meant = match entry.kind {
+            EntryKind::File => match self.find_file(&account, entry) {
+                Ok(file) => Some(file.id),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error),
+            },
+            EntryKind::Dir if place.path.is_root() => {
+                return Err(Error::new(ErrorKind::InvalidInput, "the root stays"));
+            }
+            EntryKind::Dir => None,
+            EntryKind::Special(_) => return Err(special()),
+        };
+        let tree = account.get_mut(&place.volume).ok_or_else(foreign)?;
+        if is_meant.is_none() && tree.folder(&place.path).is_some_and(|folder| !folder.is_empty()) {
+            return Err(Error::new(ErrorKind::InvalidInput, "the folder is not empty"));
+        }
+        tree.take(&place.path, |node| match (node, is_meant) {
+            (Node::File(file), Some(id)) => file.id == id,
+            (Node::Dir(_), None) => true,
+            _ => false,
+        });
+        self.prune_above(tree, &place.path);
+        Ok(())
+    }
+
+    fn own<'a>(&self, account: &'a mut Account) -> &'a mut Folder {
+        account.get_mut(&self.volume.id).expect("a volume has a tree")
+    }
+
+    /// Without folders of their own, a folder ends with its last file.
+    fn prune_above(&self, tree: &mut Folder, path: &RelPath) {
+        if !self.capabilities.dirs
+            && let Some(parent) = path.parent()
+        {
+            tree.prune(&parent);
+        }
+    }
+
+    fn list_now(&self, dir: &RelPath) -> Result<Vec<Entry>> {
+        let mut entries: Vec<Entry> = self.with_tree(|tree| {
+            let folder = tree.folder(&self.full(dir)).ok_or_else(not_found)?;
+            let entry = |(name, node)| {
+                let path = dir.join(name).expect("names in the tree come from paths");
+                self.entry(path, node)
+            };
+            Ok(folder.children().map(entry).collect())
+        })?;
+        match self.capabilities.list_order {
+            Order::Key => entries.sort_by(Entry::compare_key),
+            Order::Unspecified => lock(&self.listing_order).shuffle(&mut entries),
+        }
+        Ok(entries)
+    }
+
+    fn say(&self, operation: &'static str, path: &RelPath) -> impl FnOnce(Error) -> Error {
+        let (name, path) = (self.name.clone(), path.clone());
+        move |error| error.with_operation(operation).with_remote(&name).with_path(&path)
+    }
+
+    /// Another view on the same content, for streams that outlive a borrow.
+    fn view(&self) -> MemoryBackend {
+        let mut view = self.reopen("");
+        view.name.clone_from(&self.name);
+        view
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn location(&self) -> String {
+        let volume = || format!("memory:{}", self.volume.id);
+        let top = self.volume.location.get().cloned().unwrap_or_else(volume);
+        if self.prefix.is_root() { top } else { format!("{top}/{}", self.prefix) }
+    }
+
+    fn scope(&self) -> Option<&str> {
+        self.volume.scope.get().map(String::as_str)
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        tokio::task::yield_now().await;
+        let full = self.full(path);
+        self.with_tree(|tree| match tree.nodes(&full) {
+            [] if full.is_root() => Ok(self.entry(path.clone(), &Node::Dir(tree.clone()))),
+            [] => Err(not_found()),
+            [node, ..] => Ok(self.entry(path.clone(), node)),
+        })
+        .map_err(self.say("stat", path))
+    }
+
+    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+        let (view, dir) = (self.view(), dir.clone());
+        let listing = async move {
+            tokio::task::yield_now().await;
+            let entries = view.list_now(&dir).map_err(view.say("list", &dir));
+            futures::stream::iter(match entries {
+                Ok(entries) => entries.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            })
+        };
+        futures::stream::once(listing).flatten().boxed()
+    }
+
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        tokio::task::yield_now().await;
+        let open = || {
+            let account = self.account();
+            let account = lock(&account);
+            let content = self.find_file(&account, entry)?.content.clone();
+            match options.range.clone() {
+                None => Ok(content),
+                Some(_) if !self.capabilities.read_range => Err(Error::unsupported("read a range")),
+                Some(range) if range.start <= range.end && range.end <= content.len() as u64 => {
+                    Ok(content.slice(range.start as usize..range.end as usize))
+                }
+                Some(range) => {
+                    let message = format!("{range:?} is not within {} bytes", content.len());
+                    Err(Error::new(ErrorKind::InvalidInput, message))
+                }
+            }
+        };
+        let content = open().map_err(self.say("read", &entry.path))?;
+        let state = Some((content, self.view(), entry.clone()));
+        let pieces = futures::stream::unfold(state, |state| async move {
+            let (mut content, view, entry) = state?;
+            if content.is_empty() {
+                return None;
+            }
+            tokio::task::yield_now().await;
+            let checked = view.find_file(&lock(&view.account()), &entry).map(|_| ());
+            if let Err(error) = checked {
+                return Some((Err(view.say("read", &entry.path)(error)), None));
+            }
+            let piece = content.split_to(content.len().min(PIECE_BYTES));
+            Some((Ok(piece), Some((content, view, entry))))
+        });
+        Ok(pieces.boxed())
+    }
+
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        tokio::task::yield_now().await;
+        self.try_put(path, body, options).await.map_err(self.say("put", path))
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<()> {
+        tokio::task::yield_now().await;
+        self.try_delete(entry).map_err(self.say("delete", &entry.path))
+    }
+
+    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+        tokio::task::yield_now().await;
+        if !self.capabilities.dirs {
+            return Err(Error::unsupported("make folder").with_remote(&self.name));
+        }
+        let full = self.full(path);
+        let make = |tree: &mut Folder| {
+            tree.check_folder(&full)?;
+            tree.make_folder(&full, SystemTime::now()).map(|_| ())
+        };
+        let names = if full.is_root() { Ok(()) } else { self.check_names(&full) };
+        names.and_then(|()| self.with_tree(make)).map_err(self.say("make folder", path))
+    }
+
+    async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        tokio::task::yield_now().await;
+        if !self.capabilities.copy {
+            return Err(Error::unsupported("copy").with_remote(&self.name));
+        }
+        self.try_copy(from, to, &options).map_err(self.say("copy", to))
+    }
+
+    async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        tokio::task::yield_now().await;
+        if !self.capabilities.rename {
+            return Err(Error::unsupported("rename").with_remote(&self.name));
+        }
+        self.try_rename(from, to).map_err(self.say("rename", to))
+    }
+
+    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+        tokio::task::yield_now().await;
+        let (true, Some(precision)) = (self.capabilities.set_mtime, self.capabilities.mtime) else {
+            return Err(Error::unsupported("set time").with_remote(&self.name));
+        };
+        let account = self.account();
+        let mut account = lock(&account);
+        let found = self.find_file(&account, entry).map(|file| file.id);
+        let id = found.map_err(self.say("set time", &entry.path))?;
+        let place = self.place(entry);
+        let tree = account.get_mut(&place.volume).expect("the file was found in it");
+        let mut files = tree.files_mut(&place.path);
+        let file = files.find(|file| file.id == id).expect("it was found above");
+        file.mtime = truncate(mtime, precision);
+        Ok(self.entry(entry.path.clone(), &Node::File(file.clone())))
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        let mut used = 0;
+        self.with_tree(|tree| {
+            tree.walk(&RelPath::root(), &mut |_, node| {
+                if let Node::File(file) = node {
+                    used += file.content.len() as u64;
+                }
+            });
+        });
+        Ok(Usage { total: None, used: Some(used), free: None })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::NotFound, "nothing is there")
+}
+
+fn changed() -> Error {
+    Error::new(ErrorKind::Changed, "it is not what was listed")
+}
+
+fn foreign() -> Error {
+    Error::new(ErrorKind::InvalidInput, "an entry of another account")
+}
+
+fn special() -> Error {
+    Error::new(ErrorKind::InvalidInput, "neither a file nor a folder")
+}
+
+/// The latest time that is a multiple of `precision` and not after `time`.
+fn truncate(time: SystemTime, precision: Duration) -> SystemTime {
+    let step = precision.as_nanos().max(1);
+    let rest = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() % step,
+        Err(before) => (step - before.duration().as_nanos() % step) % step,
+    };
+    time - Duration::new((rest / 1_000_000_000) as u64, (rest % 1_000_000_000) as u32)
+}
+
+#[cfg(test)]
+mod tests;
