@@ -1,0 +1,115 @@
+//! Properties over random trees and random faults. Every failure names its seed.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ketch_core::{Backend, Error, ErrorKind, Retry};
+use ketch_engine::{Compare, DeleteLimit, JobKind, Report, Settings, Stop, start};
+use ketch_testkit::tree::{Shape, random_tree, seed_all};
+use ketch_testkit::{Faulty, MemoryBackend};
+
+fn settings() -> Settings {
+    Settings {
+        compare: Compare::Checksum,
+        delete_limit: DeleteLimit::Percent(100),
+        ..Settings::default()
+    }
+}
+
+async fn sync(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Report {
+    let mut job = start(JobKind::Sync, source, destination, settings(), Stop::new());
+    while job.events.recv().await.is_some() {}
+    job.report().await
+}
+
+/// A destination as a disk has it, or as 1fichier does.
+fn pair(seed: u64) -> (Arc<MemoryBackend>, Arc<MemoryBackend>) {
+    let like_fichier = seed.is_multiple_of(2);
+    let capabilities =
+        if like_fichier { MemoryBackend::like_fichier() } else { MemoryBackend::everything() };
+    let source = MemoryBackend::new("source");
+    let destination = MemoryBackend::with("destination", capabilities);
+    let shape = Shape { empty_files: !like_fichier, ..Shape::default() };
+    seed_all(&source, &random_tree(seed, shape));
+    seed_all(&destination, &random_tree(seed + 10_000, shape));
+    (Arc::new(source), Arc::new(destination))
+}
+
+/// A file on one side where the other has a folder is refused, and is the only thing that may differ in the end.
+fn without_clashes(mut tree: BTreeMap<String, Bytes>, report: &Report) -> BTreeMap<String, Bytes> {
+    for failure in &report.failures {
+        assert_eq!(failure.kind, ErrorKind::AlreadyExists, "{failure:?}");
+        let inside = format!("{}/", failure.path);
+        tree.retain(|path, _| path != failure.path.as_str() && !path.starts_with(&inside));
+    }
+    tree
+}
+
+#[tokio::test]
+async fn after_a_sync_both_trees_are_equal_and_a_second_one_plans_nothing() {
+    for seed in 0..150 {
+        let (source, destination) = pair(seed);
+        let report = sync(source.clone(), destination.clone()).await;
+        assert!(report.fatal.is_none(), "seed {seed}: {report:?}");
+        let left = without_clashes(source.tree(), &report);
+        let right = without_clashes(destination.tree(), &report);
+        assert_eq!(left, right, "seed {seed}");
+        let again = sync(source.clone(), destination.clone()).await;
+        assert!(!again.changed_anything(), "seed {seed}: {again:?}");
+    }
+}
+
+#[tokio::test]
+async fn promise_1_and_2_random_faults_lose_nothing_and_tear_nothing_and_a_rerun_converges() {
+    let (mut faults, mut deletions) = (0, 0);
+    for seed in 0..150 {
+        let (source, destination) = pair(seed);
+        let before = destination.tree();
+        let wanted = source.tree();
+        let broken = || Error::new(ErrorKind::Unavailable, "injected").with_retry(Retry::Never);
+        let from = Faulty::new(source.clone()).fail_randomly(seed, 0.08, broken());
+        let to = Faulty::new(destination.clone())
+            .fail_randomly(seed + 1, 0.08, broken())
+            .lose_randomly(seed + 2, 0.04, broken());
+        let report = sync(Arc::new(from), Arc::new(to)).await;
+        faults += report.failed;
+        deletions += report.deleted;
+        let after = destination.tree();
+        for (path, content) in &after {
+            let known = before.get(path) == Some(content) || wanted.get(path) == Some(content);
+            assert!(known, "seed {seed}: {path} holds what neither side had");
+        }
+        for path in before.keys().filter(|path| wanted.contains_key(*path)) {
+            assert!(after.contains_key(path), "seed {seed}: {path} is at the source and was lost");
+        }
+        for _ in 0..2 {
+            sync(source.clone(), destination.clone()).await;
+        }
+        let last = sync(source.clone(), destination.clone()).await;
+        let left = without_clashes(source.tree(), &last);
+        let right = without_clashes(destination.tree(), &last);
+        assert_eq!(left, right, "seed {seed}: a rerun must converge");
+    }
+    assert!(faults > 100 && deletions > 100, "the test must have teeth: {faults} {deletions}");
+}
+
+#[tokio::test]
+async fn promise_1_a_failed_source_listing_never_deletes_in_any_mode() {
+    for seed in 0..100 {
+        let (source, destination) = pair(seed * 2 + 1);
+        let before = destination.tree();
+        let dirs: Vec<String> = source.dirs().into_iter().collect();
+        let Some(bad) = dirs.get(seed as usize % dirs.len().max(1)).cloned() else { continue };
+        let broken = Error::new(ErrorKind::Denied, "unreadable");
+        let from = Faulty::new(source.clone()).fail_list_after(&bad, seed as usize % 3, broken);
+        sync(Arc::new(from), destination.clone()).await;
+        let after = destination.tree();
+        let inside = format!("{bad}/");
+        for path in before.keys().filter(|path| path.starts_with(&inside)) {
+            assert!(after.contains_key(path), "seed {seed}: {path} below {bad} was deleted");
+        }
+    }
+}
