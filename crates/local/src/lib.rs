@@ -1,1 +1,31 @@
-//! Stub.
+//! The local disk as a [`ketch_core::Backend`].
+//!
+//! All access below the root is relative to descriptors of folders and never through a symbolic link, unless links are
+//! followed, and then only for reading: whoever swaps a folder for a link while ketch runs cannot make it write outside
+//! the root. The root path itself may lead through links.
+//!
+//! A name of the form `.*.ketch-????????.part` (eight hexadecimal digits) that is a regular file is a part of ketch's own
+//! that is being written, or was left by a crash. It is never content: it is not listed and nothing can be stored there.
+//!
+//! Linux only: the crate is written to `openat2`, `renameat2` and `getdents64`.
+
+mod backend;
+mod copy;
+mod delete;
+mod entry;
+mod error;
+mod list;
+mod names;
+mod open;
+mod options;
+mod read;
+mod rename;
+mod root;
+mod temp;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use backend::LocalBackend;
+pub use options::{FACTORY, Fsync, Links, LocalOptions};

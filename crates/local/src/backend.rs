@@ -1,0 +1,183 @@
+//! The local disk as a [`Backend`]: each method is handed to the module that knows it, on a thread that may block.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use ketch_core::names::core_from_bytes;
+use ketch_core::{
+    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ListOptions, Order,
+    PutOptions, ReadOptions, RelPath, Result, Usage,
+};
+use rustix::fs;
+
+use crate::entry::{Folder, entry, kind_of};
+use crate::names::NAME_MAX;
+use crate::options::LocalOptions;
+use crate::root::{Root, blocking};
+use crate::{copy, delete, list, read, rename, write};
+
+static CAPABILITIES: Capabilities = Capabilities {
+    list_order: Order::Key,
+    read_range: true,
+    read_local: true,
+    put_unsized: true,
+    put_empty: true,
+    put_max: None,
+    copy: true,
+    rename: true,
+    dirs: true,
+    duplicates: false,
+    mtime: Some(Duration::from_nanos(1)),
+    set_mtime: true,
+    hashes: &[],
+    name_max_bytes: Some(NAME_MAX),
+};
+
+/// A folder of this machine.
+///
+/// Paths are in core form ([`ketch_core::names`]), so names that are not UTF-8 survive. Lengths of names count the bytes on
+/// the disk. A listing is taken by one thread at once and sorted, so one folder's entries are in memory together.
+#[derive(Debug)]
+pub struct LocalBackend {
+    name: String,
+    root: Arc<Root>,
+    location: OnceLock<String>,
+}
+
+impl LocalBackend {
+    /// The folder `root`, which need not exist: it is made by the first `put` or `make_dir`. A relative path is taken from
+    /// the working folder of now. No other I/O.
+    pub fn new(root: PathBuf, options: LocalOptions) -> LocalBackend {
+        let name = core_from_bytes(root.as_os_str().as_encoded_bytes());
+        LocalBackend::named(name, root, options)
+    }
+
+    /// [`LocalBackend::new`], ready to be shared.
+    pub fn open(root: PathBuf, options: LocalOptions) -> Arc<dyn Backend> {
+        Arc::new(LocalBackend::new(root, options))
+    }
+
+    pub(crate) fn named(name: String, root: PathBuf, options: LocalOptions) -> LocalBackend {
+        let root = Arc::new(Root::new(&root, options));
+        LocalBackend { name, root, location: OnceLock::new() }
+    }
+
+    /// Runs `work` on another thread and says in its error what was done and where.
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        path: &RelPath,
+        work: impl FnOnce(&Root) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let root = Arc::clone(&self.root);
+        blocking(move || work(&root)).await.map_err(|error| self.explain(error, operation, path))
+    }
+
+    fn explain(&self, error: Error, operation: &'static str, path: &RelPath) -> Error {
+        error.with_operation(operation).with_path(path).with_remote(&self.name)
+    }
+}
+
+#[async_trait]
+impl Backend for LocalBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &CAPABILITIES
+    }
+
+    fn location(&self) -> String {
+        self.location.get_or_init(|| self.root.location()).clone()
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        let wanted = path.clone();
+        self.run("stat", path, move |root| stat(root, wanted)).await
+    }
+
+    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+        let (name, path) = (self.name.clone(), dir.clone());
+        list::list(Arc::clone(&self.root), dir.clone())
+            .map_err(move |error| error.with_operation("list").with_path(&path).with_remote(&name))
+            .boxed()
+    }
+
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        let (name, path) = (self.name.clone(), entry.path.clone());
+        let explain =
+            move |error: Error| error.with_operation("read").with_path(&path).with_remote(&name);
+        match read::read(Arc::clone(&self.root), entry.clone(), options.range).await {
+            Ok(stream) => Ok(stream.map_err(explain).boxed()),
+            Err(error) => Err(explain(error)),
+        }
+    }
+
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        write::put(Arc::clone(&self.root), path.clone(), body, options)
+            .await
+            .map_err(|error| self.explain(error, "put", path))
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<()> {
+        let known = entry.clone();
+        self.run("delete", &entry.path, move |root| delete::delete(root, &known)).await
+    }
+
+    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+        let wanted = path.clone();
+        self.run("make folder", path, move |root| root.make_folder(&wanted).map(drop)).await
+    }
+
+    async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        copy::copy(Arc::clone(&self.root), from.clone(), to.clone(), options)
+            .await
+            .map_err(|error| self.explain(error, "copy", to))
+    }
+
+    async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        let (known, wanted) = (from.clone(), to.clone());
+        self.run("rename", to, move |root| rename::rename(root, &known, &wanted)).await
+    }
+
+    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+        let known = entry.clone();
+        let set = move |root: &Root| delete::set_mtime(root, &known, mtime);
+        self.run("set time", &entry.path, set).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.run("usage", &RelPath::root(), usage).await
+    }
+}
+
+fn stat(root: &Root, path: RelPath) -> Result<Entry> {
+    let fail = |errno| root.error(errno, &path);
+    if path.is_root() {
+        // The root itself may be a link, and is then what that points to.
+        let stat = fs::stat(&root.path).map_err(fail)?;
+        return Ok(entry(path, kind_of(&stat), &stat));
+    }
+    let parent = path.parent().unwrap_or_else(RelPath::root);
+    let (folder, name) = root.open_parent(&path, root.reading()).map_err(fail)?;
+    Folder::new(root, folder.as_fd(), &parent)
+        .look(&name, path.clone())
+        .map(|seen| seen.entry)
+        .map_err(fail)
+}
+
+fn usage(root: &Root) -> Result<Usage> {
+    let stat = fs::statvfs(&root.path).map_err(|errno| root.error(errno, &RelPath::root()))?;
+    let bytes = |blocks: u64| blocks.checked_mul(stat.f_frsize);
+    Ok(Usage {
+        total: bytes(stat.f_blocks),
+        used: bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
+        // What this user may fill, which is less than what is free.
+        free: bytes(stat.f_bavail),
+    })
+}

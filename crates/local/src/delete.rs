@@ -1,0 +1,101 @@
+//! Removing a file or an empty folder, and setting a time: changes of one name that must be what was listed.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::SystemTime;
+
+use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result};
+use rustix::fs::{self, AtFlags};
+use rustix::io::Errno;
+
+use crate::entry::{Folder, Seen, is_version_of, timestamps};
+use crate::error::changed;
+use crate::open::Way;
+use crate::root::Root;
+
+/// The name of a file that is still the version that was listed, in the folder that holds it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) folder: OwnedFd,
+    pub(crate) name: CString,
+    pub(crate) seen: Seen,
+}
+
+/// Finds the file that `known` shows.
+///
+/// Errors: `NotFound`; `Changed` when it is no longer a file or not that version.
+pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
+    let path = &known.path;
+    let fail = |errno| root.error(errno, path);
+    let parent = path.parent().unwrap_or_else(RelPath::root);
+    let (folder, name) = root.open_parent(path, Way::Beneath).map_err(fail)?;
+    let seen =
+        Folder::new(root, folder.as_fd(), &parent).look(&name, path.clone()).map_err(fail)?;
+    if seen.entry.kind != EntryKind::File {
+        return Err(changed("it is no longer a file").with_path(path));
+    }
+    if !is_version_of(known, &seen.stat) {
+        return Err(changed("it is not the version that was listed").with_path(path));
+    }
+    Ok(Found { folder, name, seen })
+}
+
+/// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to.
+pub(crate) fn delete(root: &Root, entry: &Entry) -> Result<()> {
+    let result = match entry.kind {
+        EntryKind::File => delete_file(root, entry),
+        EntryKind::Dir => delete_folder(root, entry),
+        EntryKind::Special(special) => {
+            let message = format!("{} is never deleted", special.describe());
+            Err(Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path))
+        }
+    };
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn delete_file(root: &Root, entry: &Entry) -> Result<()> {
+    let Found { folder, name, .. } = find_file(root, entry)?;
+    fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()).map_err(|errno| match errno {
+        Errno::ISDIR => changed("it is no longer a file").with_path(&entry.path),
+        errno => root.error(errno, &entry.path),
+    })
+}
+
+fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
+    let removed = if entry.path.is_root() {
+        fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR)
+    } else {
+        let (folder, name) = match root.open_parent(&entry.path, Way::Beneath) {
+            Ok(found) => found,
+            Err(errno) => return Err(root.error(errno, &entry.path)),
+        };
+        fs::unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR)
+    };
+    removed.map_err(|errno| match errno {
+        Errno::NOTDIR => changed("it is no longer a folder").with_path(&entry.path),
+        // Both are in use for it; a folder may also hold what listings do not show.
+        Errno::NOTEMPTY | Errno::EXIST => {
+            let message = "the folder is not empty (parts of an interrupted run are not listed)";
+            Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path)
+        }
+        errno => root.error(errno, &entry.path),
+    })
+}
+
+/// Sets the modification time of the file that `entry` shows.
+///
+/// Errors: `Denied` for a link that is followed, because that would be a change outside the folder it is in.
+pub(crate) fn set_mtime(root: &Root, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+    let Found { folder, name, seen } = find_file(root, entry)?;
+    if seen.is_link {
+        return Err(root.error(Errno::LOOP, &entry.path));
+    }
+    let parent = entry.path.parent().unwrap_or_else(RelPath::root);
+    fs::utimensat(&folder, name.as_c_str(), &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW)
+        .and_then(|()| Folder::new(root, folder.as_fd(), &parent).look(&name, entry.path.clone()))
+        .map(|seen| seen.entry)
+        .map_err(|errno| root.error(errno, &entry.path))
+}

@@ -1,0 +1,203 @@
+//! What the system says about one name, as an entry.
+//!
+//! The version is inode, size, modification and change time. The device is not part of it: some file systems number it
+//! anew at each mount, and a version may be kept in a plan.
+
+use std::cell::OnceCell;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ketch_core::{Entry, EntryKind, RelPath, Special};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::{self, Errno, retry_on_intr};
+
+use crate::names::is_temporary;
+use crate::open::Way;
+use crate::root::Root;
+
+/// How many folders above the root are looked at for a loop of links.
+const ABOVE_ROOT_MAX: usize = 4096;
+
+/// What was seen under a name.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) entry: Entry,
+    /// Of the thing itself: of the target where a link is followed.
+    pub(crate) stat: Stat,
+    /// The name is that of a symbolic link, followed or not.
+    pub(crate) is_link: bool,
+}
+
+/// A folder whose names are looked at.
+pub(crate) struct Folder<'a> {
+    root: &'a Root,
+    descriptor: BorrowedFd<'a>,
+    path: &'a RelPath,
+    above: OnceCell<Vec<(u64, u64)>>,
+}
+
+impl<'a> Folder<'a> {
+    pub(crate) fn new(root: &'a Root, descriptor: BorrowedFd<'a>, path: &'a RelPath) -> Self {
+        Folder { root, descriptor, path, above: OnceCell::new() }
+    }
+
+    /// What is there under `name`, which is at `path`. `ENOENT` also for a part of ketch's own.
+    pub(crate) fn look(&self, name: &CStr, path: RelPath) -> io::Result<Seen> {
+        let stat_at = |flags| retry_on_intr(|| fs::statat(self.descriptor, name, flags));
+        let own = stat_at(AtFlags::SYMLINK_NOFOLLOW)?;
+        let is_link = FileType::from_raw_mode(own.st_mode) == FileType::Symlink;
+        let (kind, stat) = match is_link {
+            false => (kind_of(&own), own),
+            true if !self.root.follows_links() => (EntryKind::Special(Special::Symlink), own),
+            true => match stat_at(AtFlags::empty()) {
+                Ok(target) => (self.kind_of_target(&target)?, target),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                    (EntryKind::Special(Special::BrokenSymlink), own)
+                }
+                Err(errno) => return Err(errno),
+            },
+        };
+        if kind == EntryKind::File && is_temporary(name.to_bytes()) {
+            return Err(Errno::NOENT);
+        }
+        Ok(Seen { entry: entry(path, kind, &stat), stat, is_link })
+    }
+
+    fn kind_of_target(&self, target: &Stat) -> io::Result<EntryKind> {
+        let kind = kind_of(target);
+        if kind == EntryKind::Dir {
+            let above = match self.above.get() {
+                Some(above) => above,
+                None => {
+                    let found = self.find_above()?;
+                    self.above.get_or_init(|| found)
+                }
+            };
+            if above.contains(&identity(target)) {
+                return Ok(EntryKind::Special(Special::SymlinkLoop));
+            }
+        }
+        Ok(kind)
+    }
+
+    /// This folder, those above it on the way it was reached, and those above the root.
+    fn find_above(&self) -> io::Result<Vec<(u64, u64)>> {
+        let mut found = vec![identity(&fs::fstat(self.descriptor)?)];
+        for path in self.path.ancestors() {
+            let folder = self.root.open_folder(&path, Way::Follow)?;
+            found.push(identity(&fs::fstat(&folder)?));
+        }
+        let mut here = self.root.open_folder(&RelPath::root(), Way::Follow)?;
+        let mut last = identity(&fs::fstat(&here)?);
+        for _ in 0..ABOVE_ROOT_MAX {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            // What may not be entered cannot be reached by a link either.
+            let Ok(up) = fs::openat(here.as_fd(), c"..", flags, Mode::empty()) else { break };
+            let next = identity(&fs::fstat(&up)?);
+            if next == last {
+                break;
+            }
+            found.push(next);
+            (here, last) = (up, next);
+        }
+        Ok(found)
+    }
+}
+
+/// The entry of a thing at `path` that is of `kind`.
+pub(crate) fn entry(path: RelPath, kind: EntryKind, stat: &Stat) -> Entry {
+    let mtime = Some(system_time(stat.st_mtime, stat.st_mtime_nsec as u32));
+    match kind {
+        EntryKind::File => Entry {
+            size: Some(size(stat)),
+            mtime,
+            version: Some(version(stat)),
+            ..Entry::bare(path, kind)
+        },
+        EntryKind::Dir | EntryKind::Special(_) => Entry { mtime, ..Entry::bare(path, kind) },
+    }
+}
+
+/// File, folder or something else; a link counts as something that is not followed.
+pub(crate) fn kind_of(stat: &Stat) -> EntryKind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Dir,
+        FileType::Symlink => EntryKind::Special(Special::Symlink),
+        _ => EntryKind::Special(Special::Device),
+    }
+}
+
+/// Is the thing the version that `entry` shows?
+pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
+    match &entry.version {
+        Some(known) => *known == version(stat),
+        None => entry.size.is_none_or(|known| known == size(stat)),
+    }
+}
+
+pub(crate) fn version(stat: &Stat) -> Box<str> {
+    format!(
+        "{}-{}-{}.{:09}-{}.{:09}",
+        stat.st_ino,
+        stat.st_size,
+        stat.st_mtime,
+        stat.st_mtime_nsec,
+        stat.st_ctime,
+        stat.st_ctime_nsec
+    )
+    .into_boxed_str()
+}
+
+pub(crate) fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// Equal for two names of the same thing.
+pub(crate) fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn system_time(seconds: i64, nanoseconds: u32) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let time =
+        if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    let part = Duration::from_nanos(nanoseconds.into());
+    time.and_then(|time| time.checked_add(part)).unwrap_or(UNIX_EPOCH)
+}
+
+/// The argument that sets this modification time and leaves the access time alone. A time the system cannot hold becomes
+/// the nearest one it can.
+pub(crate) fn timestamps(mtime: SystemTime) -> Timestamps {
+    let (seconds, nanoseconds) = match mtime.duration_since(UNIX_EPOCH) {
+        Ok(after) => (i64::try_from(after.as_secs()).unwrap_or(i64::MAX), after.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).map_or(i64::MIN, |seconds| -seconds);
+            match before.subsec_nanos() {
+                0 => (seconds, 0),
+                part => (seconds.saturating_sub(1), 1_000_000_000 - part),
+            }
+        }
+    };
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_and_after_1970_keep_their_nanoseconds() {
+        for (seconds, nanoseconds) in [(0, 0), (0, 1), (-1, 999_999_999), (-1, 0), (1 << 40, 5)] {
+            let time = system_time(seconds, nanoseconds);
+            let back = timestamps(time).last_modification;
+            assert_eq!((back.tv_sec, back.tv_nsec), (seconds, nanoseconds.into()));
+        }
+        assert_eq!(system_time(-1, 500_000_000), UNIX_EPOCH - Duration::from_millis(500));
+    }
+}

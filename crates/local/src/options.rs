@@ -1,0 +1,102 @@
+//! The options of a local place, and how one is made from their texts.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ketch_core::factory::{BuildRequest, Factory, OptionInfo};
+use ketch_core::names::bytes_from_core;
+use ketch_core::{Backend, Error, ErrorKind, Result};
+
+use crate::backend::LocalBackend;
+
+/// What is done with symbolic links below the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Links {
+    /// They are listed as what they are and never entered.
+    #[default]
+    Skip,
+    /// What they point to is listed and read, also outside the root. Nothing is ever written through one.
+    Follow,
+}
+
+/// What is forced to the disk before a change counts as done. `write.rs` says what each survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fsync {
+    /// Nothing.
+    None,
+    /// The content of a file, before it gets its name.
+    #[default]
+    File,
+    /// The content, and after that the folder that holds the name.
+    All,
+}
+
+/// How a [`LocalBackend`] behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalOptions {
+    /// Symbolic links.
+    pub links: Links,
+    /// Durability.
+    pub fsync: Fsync,
+}
+
+/// The kind `local`. The root of the request is in core form ([`ketch_core::names`]), so a folder whose name is not UTF-8
+/// can be one.
+pub const FACTORY: Factory = Factory {
+    kind: "local",
+    about: "A folder of this machine.",
+    options: &[
+        OptionInfo {
+            name: "links",
+            help: "Symbolic links: `skip` reports them, `follow` reads what they point to.",
+            default: Some("skip"),
+            secret: false,
+            required: false,
+        },
+        OptionInfo {
+            name: "fsync",
+            help: "What is forced to the disk: `none`, the `file` before it gets its name, or `all` (its folder too).",
+            default: Some("file"),
+            secret: false,
+            required: false,
+        },
+    ],
+    build,
+};
+
+fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
+    let refuse = |error: Error| error.with_operation("open").with_remote(&request.name);
+    let options = LocalOptions {
+        links: choose(
+            &request.options,
+            "links",
+            &[("skip", Links::Skip), ("follow", Links::Follow)],
+        )
+        .map_err(refuse)?,
+        fsync: choose(
+            &request.options,
+            "fsync",
+            &[("none", Fsync::None), ("file", Fsync::File), ("all", Fsync::All)],
+        )
+        .map_err(refuse)?,
+    };
+    let root = PathBuf::from(OsString::from_vec(bytes_from_core(&request.root)));
+    Ok(Arc::new(LocalBackend::named(request.name, root, options)))
+}
+
+fn choose<T: Copy + Default>(
+    options: &BTreeMap<String, String>,
+    name: &str,
+    choices: &[(&str, T)],
+) -> Result<T> {
+    let Some(given) = options.get(name) else { return Ok(T::default()) };
+    if let Some((_, choice)) = choices.iter().find(|(text, _)| text == given) {
+        return Ok(*choice);
+    }
+    let known: Vec<_> = choices.iter().map(|(text, _)| *text).collect();
+    let message = format!("the option `{name}` cannot be {given:?} (known: {})", known.join(", "));
+    Err(Error::new(ErrorKind::InvalidInput, message))
+}

@@ -1,0 +1,150 @@
+//! The content of a file, as it was listed or not at all.
+//!
+//! A file is opened without following links and without blocking on a pipe that took its place, must be the version that was
+//! listed, and is looked at again after its last byte: the last piece is handed on only when nothing has changed in
+//! between. While one piece is worked on, the next is being read. A file of one piece costs one hop to another thread.
+
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use ketch_core::{ByteStream, Entry, EntryKind, Error, ErrorKind, Result};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{self, OFlags, Stat};
+use rustix::io::{Errno, pread, retry_on_intr};
+
+use crate::entry::{is_version_of, kind_of, size, version};
+use crate::error::changed;
+use crate::open::Way;
+use crate::root::{Hop, Root, blocking, finish, start};
+
+/// Bytes of one piece.
+const PIECE_BYTES: u64 = 1024 * 1024;
+
+/// A file that is the version that was listed.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) stat: Stat,
+}
+
+/// Opens the file that `entry` shows.
+pub(crate) fn open_file(root: &Root, entry: &Entry) -> Result<OpenFile> {
+    let fail = |errno| root.error(errno, &entry.path);
+    let gone = || changed("it is no longer a file").with_path(&entry.path);
+    if entry.kind != EntryKind::File {
+        return Err(Error::new(ErrorKind::InvalidInput, "only a file can be read"));
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = root.open(&entry.path, flags, root.reading()).map_err(|errno| match errno {
+        Errno::NXIO | Errno::NODEV => gone(), // A socket, or a device without a driver.
+        // A link took the place of the file; a link above it is another matter.
+        Errno::LOOP if root.open_parent(&entry.path, Way::Beneath).is_ok() => gone(),
+        errno => fail(errno),
+    })?;
+    let stat = fs::fstat(&opened).map_err(fail)?;
+    if kind_of(&stat) != EntryKind::File {
+        return Err(gone());
+    }
+    if !is_version_of(entry, &stat) {
+        let message = format!("it is not the version that was listed (now {} bytes)", size(&stat));
+        return Err(changed(message).with_path(&entry.path));
+    }
+    Ok(OpenFile { descriptor: opened, stat })
+}
+
+impl OpenFile {
+    /// Fails when the file is not what it was when it was opened.
+    pub(crate) fn check_unchanged(&self, root: &Root, entry: &Entry) -> Result<()> {
+        let now = fs::fstat(&self.descriptor).map_err(|errno| root.error(errno, &entry.path))?;
+        if version(&now) == version(&self.stat) {
+            return Ok(());
+        }
+        let (before, after) = (size(&self.stat), size(&now));
+        let message =
+            format!("it changed while it was read ({before} bytes before, {after} after)");
+        Err(changed(message).with_path(&entry.path))
+    }
+}
+
+/// The bytes of `range` of `entry`, or all.
+pub(crate) async fn read(
+    root: Arc<Root>,
+    entry: Entry,
+    range: Option<Range<u64>>,
+) -> Result<ByteStream> {
+    let first = blocking(move || {
+        let file = open_file(&root, &entry)?;
+        let all = size(&file.stat);
+        let range = range.unwrap_or(0..all);
+        if range.start > range.end || range.end > all {
+            let message = format!("the range {range:?} is not within the {all} bytes");
+            return Err(Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path));
+        }
+        Box::new(Reading { root, entry, file, left: range }).step()
+    })
+    .await?;
+    let steps = stream::unfold(Next::Ready(first), |next| async {
+        let result = match next {
+            Next::Ready(step) => Ok(step),
+            Next::Ahead(hop) => finish(hop).await,
+            Next::End => return None,
+        };
+        Some(match result {
+            Ok((piece, Some(reading))) => (Ok(piece), Next::Ahead(start(move || reading.step()))),
+            Ok((piece, None)) => (Ok(piece), Next::End),
+            Err(error) => (Err(error), Next::End),
+        })
+    });
+    let is_wanted = |piece: &Result<Bytes>| !matches!(piece, Ok(bytes) if bytes.is_empty());
+    Ok(steps.filter(move |piece| std::future::ready(is_wanted(piece))).boxed())
+}
+
+/// A piece, and what is still to be read.
+type Step = (Bytes, Option<Box<Reading>>);
+
+enum Next {
+    Ready(Step),
+    Ahead(Hop<Step>),
+    End,
+}
+
+/// A file with bytes still to be read. It travels with each hop, so that it is also closed on another thread.
+struct Reading {
+    root: Arc<Root>,
+    entry: Entry,
+    file: OpenFile,
+    left: Range<u64>,
+}
+
+impl Reading {
+    fn step(mut self: Box<Self>) -> Result<Step> {
+        let wanted = PIECE_BYTES.min(self.left.end - self.left.start) as usize;
+        let piece = self.read_exactly(wanted)?;
+        self.left.start += wanted as u64;
+        if self.left.is_empty() {
+            self.file.check_unchanged(&self.root, &self.entry)?;
+            return Ok((piece, None));
+        }
+        Ok((piece, Some(self)))
+    }
+
+    fn read_exactly(&self, wanted: usize) -> Result<Bytes> {
+        let mut buffer = Vec::with_capacity(wanted);
+        while buffer.len() < wanted {
+            let at = self.left.start + buffer.len() as u64;
+            let got =
+                retry_on_intr(|| pread(&self.file.descriptor, spare_capacity(&mut buffer), at))
+                    .map_err(|errno| self.root.error(errno, &self.entry.path))?;
+            if got == 0 {
+                let message = format!("it ended at byte {at} while it was read");
+                return Err(changed(message).with_path(&self.entry.path));
+            }
+        }
+        // The allocation, and with it what was read, may be larger than was asked for.
+        buffer.truncate(wanted);
+        Ok(buffer.into())
+    }
+}

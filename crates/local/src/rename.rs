@@ -1,0 +1,139 @@
+//! Moving a file or a folder within the root.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use ketch_core::{Entry, EntryKind, Error, ErrorKind, Expect, RelPath, Result};
+use rustix::fs::{self, AtFlags, RenameFlags, Stat};
+use rustix::io::{self, Errno};
+
+use crate::delete::{Found, find_file};
+use crate::entry::{Folder, identity};
+use crate::open::{Way, sync_folder, system_name};
+use crate::options::Fsync;
+use crate::root::Root;
+use crate::temp::{check_name, check_target};
+
+/// Moves `from` to `to`. A file replaces a file; nothing else is replaced. A link that is followed is not moved:
+/// `Unsupported`, as is a move to another file system.
+pub(crate) fn rename(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
+    match from.kind {
+        EntryKind::File => rename_file(root, from, to),
+        EntryKind::Dir => rename_folder(root, from, to),
+        EntryKind::Special(special) => {
+            let message = format!("{} is never moved", special.describe());
+            Err(Error::new(ErrorKind::InvalidInput, message).with_path(&from.path))
+        }
+    }
+}
+
+fn rename_file(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
+    check_name(to)?;
+    let Found { folder, name, seen } = find_file(root, from)?;
+    if seen.is_link {
+        let message = "a symbolic link is not moved, because what it points to would change";
+        return Err(Error::new(ErrorKind::Unsupported, message).with_path(&from.path));
+    }
+    let target = Target::open(root, to)?;
+    let replaced = check_target(root, &target.folder, &target.name, to, &Expect::Anything)?;
+    let fail = |errno| root.error(errno, to);
+    if replaced.is_some_and(|replaced| are_two_names(&seen.stat, &replaced, &from.path, to)) {
+        // The system does nothing when both names are links to one file.
+        fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()).map_err(fail)?;
+    } else {
+        fs::renameat(&folder, name.as_c_str(), &target.folder, target.name.as_c_str())
+            .map_err(fail)?;
+    }
+    target.done(root, &folder)
+}
+
+fn rename_folder(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
+    let refuse = |kind, message| Err(Error::new(kind, message).with_path(to));
+    if from.path.is_root() || to.is_root() {
+        return refuse(ErrorKind::InvalidInput, "the root is not moved");
+    }
+    if to.is_within(&from.path) && *to != from.path {
+        return refuse(ErrorKind::InvalidInput, "a folder cannot be moved into itself");
+    }
+    let (folder, name) = root
+        .open_parent(&from.path, Way::Beneath)
+        .map_err(|errno| root.error(errno, &from.path))?;
+    let parent = from.path.parent().unwrap_or_else(RelPath::root);
+    let seen = Folder::new(root, folder.as_fd(), &parent)
+        .look(&name, from.path.clone())
+        .map_err(|errno| root.error(errno, &from.path))?;
+    if seen.entry.kind != EntryKind::Dir || seen.is_link {
+        let error = crate::error::changed("it is no longer a folder");
+        return Err(error.with_path(&from.path));
+    }
+    if *to == from.path {
+        return Ok(seen.entry);
+    }
+    let target = Target::open(root, to)?;
+    match rename_new(&folder, &name, &target.folder, &target.name) {
+        Ok(()) => target.done(root, &folder),
+        Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => refuse(
+            ErrorKind::AlreadyExists,
+            "something has that name, and a folder replaces nothing",
+        ),
+        Err(errno) => Err(root.error(errno, to)),
+    }
+}
+
+fn rename_new(
+    from_folder: &OwnedFd,
+    from: &CStr,
+    to_folder: &OwnedFd,
+    to: &CStr,
+) -> io::Result<()> {
+    match fs::renameat_with(from_folder, from, to_folder, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        other => return other,
+    }
+    // A file system that cannot promise it: looked at just before instead.
+    match fs::statat(to_folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => fs::renameat(from_folder, from, to_folder, to),
+        Ok(_) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Are these two hard links, and not one name in two spellings on a disk that ignores case?
+fn are_two_names(left: &Stat, right: &Stat, from: &RelPath, to: &RelPath) -> bool {
+    let spelling = |path: &RelPath| path.as_str().to_lowercase();
+    identity(left) == identity(right) && left.st_nlink > 1 && spelling(from) != spelling(to)
+}
+
+struct Target<'a> {
+    folder: OwnedFd,
+    name: std::ffi::CString,
+    path: &'a RelPath,
+}
+
+impl<'a> Target<'a> {
+    fn open(root: &Root, path: &'a RelPath) -> Result<Self> {
+        let folder = root.make_folder(&path.parent().unwrap_or_else(RelPath::root))?;
+        let name = system_name(path.name().unwrap_or_default())
+            .map_err(|errno| root.error(errno, path))?;
+        Ok(Target { folder, name, path })
+    }
+
+    fn done(self, root: &Root, from: &OwnedFd) -> Result<Entry> {
+        let fail = |errno| root.error(errno, self.path);
+        if root.options.fsync == Fsync::All {
+            let synced = sync_folder(self.folder.as_fd()).and_then(|()| sync_folder(from.as_fd()));
+            synced.map_err(|errno| {
+                let message = "moved, but the folder could not be forced to the disk";
+                let cause = std::io::Error::from(errno);
+                Error::new(ErrorKind::CommitUnknown, message)
+                    .with_path(self.path)
+                    .with_source(cause)
+            })?;
+        }
+        let parent = self.path.parent().unwrap_or_else(RelPath::root);
+        Folder::new(root, self.folder.as_fd(), &parent)
+            .look(&self.name, self.path.clone())
+            .map(|seen| seen.entry)
+            .map_err(fail)
+    }
+}

@@ -1,0 +1,285 @@
+//! A file that is being made under a name of ketch's own, and gets its real name in one step when it is whole.
+//!
+//! Dropped before that, it is removed. A write that is still under way then has only a descriptor, and cannot bring the
+//! name back.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use ketch_core::{Entry, EntryKind, Error, ErrorKind, Expect, RelPath, Result};
+use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::{self, Errno, retry_on_intr};
+use tokio_util::sync::CancellationToken;
+
+use crate::entry::{Folder, Seen, entry, identity, is_version_of, size, timestamps};
+use crate::error::changed;
+use crate::names::{NAME_MAX, is_temporary, temporary};
+use crate::open::{Way, sync_folder, system_name};
+use crate::options::Fsync;
+use crate::root::Root;
+
+/// How many names are tried.
+const NAME_TRIES: usize = 16;
+
+/// A file without its name yet.
+#[derive(Debug)]
+pub(crate) struct Temp {
+    /// Where the bytes go.
+    pub(crate) file: Arc<OwnedFd>,
+    root: Arc<Root>,
+    path: RelPath,
+    folder: OwnedFd,
+    name: CString,
+    own_name: CString,
+    is_named: bool,
+}
+
+/// What a file gets together with its name.
+#[derive(Debug)]
+pub(crate) struct Finish {
+    /// How many bytes were written.
+    pub(crate) size: u64,
+    /// Its modification time; `None` = now.
+    pub(crate) mtime: Option<SystemTime>,
+    /// Permissions if it replaces nothing; the umask is applied to them.
+    pub(crate) mode: u32,
+    /// What may be replaced.
+    pub(crate) expect: Expect,
+    /// Gives up until the last moment.
+    pub(crate) cancel: CancellationToken,
+}
+
+/// Can a file be stored under that name at all? Answers before any byte is moved.
+pub(crate) fn check_name(path: &RelPath) -> Result<()> {
+    let refuse = |message| Err(Error::new(ErrorKind::InvalidInput, message).with_path(path));
+    let Some(name) = path.name() else { return refuse("the root is a folder".to_owned()) };
+    let name = ketch_core::names::bytes_from_core(name);
+    if name.len() > NAME_MAX {
+        return refuse(format!("the name is {} bytes long, of {NAME_MAX} at most", name.len()));
+    }
+    if is_temporary(&name) {
+        return refuse("names like this are ketch's own, for parts of files".to_owned());
+    }
+    Ok(())
+}
+
+impl Temp {
+    /// Makes the folders above `path` and an empty file beside it, unless `expect` is already seen to fail.
+    pub(crate) fn create(root: Arc<Root>, path: RelPath, expect: &Expect) -> Result<Temp> {
+        check_name(&path)?;
+        let folder = root.make_folder(&path.parent().unwrap_or_else(RelPath::root))?;
+        let fail = |errno| root.error(errno, &path);
+        let name = system_name(path.name().unwrap_or_default()).map_err(fail)?;
+        check_target(&root, &folder, &name, &path, expect)?;
+        let (file, own_name) = create_unique(&folder, &name).map_err(fail)?;
+        let file = Arc::new(file);
+        Ok(Temp { file, root, path, folder, name, own_name, is_named: false })
+    }
+
+    /// Gives the file its name: whole, with its time, on the disk as far as the options say, and only if what it replaces
+    /// is what `finish.expect` says.
+    ///
+    /// Errors: `Changed`; `AlreadyExists` when a folder has the name; `CommitUnknown` when the file has its name but the
+    /// folder could not be forced to the disk.
+    pub(crate) fn commit(mut self, finish: &Finish) -> Result<Entry> {
+        let fail = |errno| self.root.error(errno, &self.path);
+        let target = self.check_target(&finish.expect)?;
+        fs::fchmod(&*self.file, self.mode(target.as_ref(), finish.mode).map_err(fail)?)
+            .map_err(fail)?;
+        if let Some(mtime) = finish.mtime {
+            fs::futimens(&*self.file, &timestamps(mtime)).map_err(fail)?;
+        }
+        if self.root.options.fsync != Fsync::None {
+            // A second fsync after one that failed would succeed and mean nothing, so there is none.
+            retry_on_intr(|| fs::fsync(&*self.file)).map_err(fail)?;
+        }
+        let written = size(&fs::fstat(&*self.file).map_err(fail)?);
+        if written != finish.size {
+            let message = format!("the disk holds {written} of {} bytes", finish.size);
+            return Err(Error::new(ErrorKind::Corrupt, message).with_path(&self.path));
+        }
+        self.check_place()?;
+        self.check_target(&finish.expect)?;
+        if finish.cancel.is_cancelled() {
+            return Err(Error::cancelled());
+        }
+        let absent = matches!(finish.expect, Expect::Absent);
+        self.is_named = self.publish(absent).map_err(|errno| match errno {
+            Errno::EXIST if absent => appeared(&self.path),
+            errno => fail(errno),
+        })?;
+        if self.root.options.fsync == Fsync::All {
+            sync_folder(self.folder.as_fd()).map_err(|errno| {
+                let message = "stored, but the folder could not be forced to the disk";
+                let cause = std::io::Error::from(errno);
+                Error::new(ErrorKind::CommitUnknown, message)
+                    .with_path(&self.path)
+                    .with_source(cause)
+            })?;
+        }
+        // Of the descriptor and not of the name, which may be somebody else's file by now.
+        let stat = fs::fstat(&*self.file).map_err(fail)?;
+        Ok(entry(self.path.clone(), EntryKind::File, &stat))
+    }
+
+    /// Renames, and tells whether the own name is gone with that.
+    fn publish(&self, absent: bool) -> io::Result<bool> {
+        let (folder, own, name) = (&self.folder, self.own_name.as_c_str(), self.name.as_c_str());
+        if !absent {
+            return fs::renameat(folder, own, folder, name).map(|()| true);
+        }
+        match fs::renameat_with(folder, own, folder, name, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            other => return other.map(|()| true),
+        }
+        link_new(folder, own, name)
+    }
+
+    fn check_target(&self, expect: &Expect) -> Result<Option<Stat>> {
+        check_target(&self.root, &self.folder, &self.name, &self.path, expect)
+    }
+
+    /// A folder that was moved away while the file was written would take the file along.
+    fn check_place(&self) -> Result<()> {
+        let parent = self.path.parent().unwrap_or_else(RelPath::root);
+        let fail = |errno| self.root.error(errno, &self.path);
+        let now = self.root.open_folder(&parent, Way::Beneath).map_err(fail)?;
+        let (now, then) = (fs::fstat(&now).map_err(fail)?, fs::fstat(&self.folder).map_err(fail)?);
+        if identity(&now) == identity(&then) {
+            return Ok(());
+        }
+        Err(changed("its folder was replaced by another meanwhile").with_path(&self.path))
+    }
+
+    /// The permissions: those of the file that is replaced, but no wider than usual if that one has another owner.
+    fn mode(&self, target: Option<&Stat>, fresh: u32) -> io::Result<Mode> {
+        let usual = fresh & 0o777 & !umask();
+        let Some(target) = target else { return Ok(Mode::from_raw_mode(usual)) };
+        let own = fs::fstat(&*self.file)?;
+        let kept = target.st_mode & 0o777;
+        let same_owner = (own.st_uid, own.st_gid) == (target.st_uid, target.st_gid);
+        Ok(Mode::from_raw_mode(if same_owner { kept } else { kept & usual }))
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if self.is_named {
+            return;
+        }
+        match fs::unlinkat(&self.folder, self.own_name.as_c_str(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => {
+                tracing::warn!(path = ?self.path, name = ?self.own_name, %errno, "a part could not be removed");
+            }
+        }
+    }
+}
+
+/// Holds `expect` against what is at the target now, and returns what would be replaced.
+pub(crate) fn check_target(
+    root: &Root,
+    folder: &OwnedFd,
+    name: &CStr,
+    path: &RelPath,
+    expect: &Expect,
+) -> Result<Option<Stat>> {
+    let parent = path.parent().unwrap_or_else(RelPath::root);
+    let found = match Folder::new(root, folder.as_fd(), &parent).look(name, path.clone()) {
+        Ok(found) => Some(found),
+        Err(Errno::NOENT) => None,
+        Err(errno) => return Err(root.error(errno, path)),
+    };
+    let refuse = |error: Error| Err(error.with_path(path));
+    let kind = found.as_ref().map(|seen| seen.entry.kind);
+    match (kind, expect) {
+        (None, Expect::Anything | Expect::Absent) => Ok(None),
+        (None, Expect::Entry(_)) => refuse(changed("what was to be replaced is gone")),
+        (Some(_), Expect::Absent) => refuse(appeared(path)),
+        (Some(EntryKind::File), Expect::Anything) => Ok(found.map(|seen| seen.stat)),
+        (Some(EntryKind::File), Expect::Entry(known)) => match found {
+            Some(Seen { stat, .. }) if is_version_of(known, &stat) => Ok(Some(stat)),
+            _ => refuse(changed("what was to be replaced is not the version that was listed")),
+        },
+        (Some(EntryKind::Dir), Expect::Anything) => {
+            refuse(Error::new(ErrorKind::AlreadyExists, "a folder has that name"))
+        }
+        (Some(EntryKind::Special(special)), Expect::Anything) => {
+            let message = format!("{} has that name and is not replaced", special.describe());
+            refuse(Error::new(ErrorKind::Denied, message))
+        }
+        (Some(EntryKind::Dir | EntryKind::Special(_)), Expect::Entry(_)) => {
+            refuse(changed("what was to be replaced is no longer a file"))
+        }
+    }
+}
+
+fn appeared(path: &RelPath) -> Error {
+    changed("something of that name appeared meanwhile").with_path(path)
+}
+
+fn create_unique(folder: &OwnedFd, name: &CStr) -> io::Result<(OwnedFd, CString)> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for _ in 0..NAME_TRIES {
+        let own_name = CString::new(temporary(name.to_bytes(), fastrand::u32(..)))
+            .map_err(|_| Errno::INVAL)?;
+        let mode = Mode::from_raw_mode(0o600);
+        match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
+            Ok(file) => return Ok((file, own_name)),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+/// Gives a file another name that must be free, without `RENAME_NOREPLACE`, and tells whether the first name is gone:
+/// with a hard link, which replaces nothing either, or, where there are none, by looking just before.
+fn link_new(folder: &OwnedFd, own: &CStr, name: &CStr) -> io::Result<bool> {
+    match fs::linkat(folder, own, folder, name, AtFlags::empty()) {
+        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        other => return other.map(|()| false),
+    }
+    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => fs::renameat(folder, own, folder, name).map(|()| true),
+        Ok(_) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The umask of this process. The system call that tells it also sets it, for all threads, so it is read from `/proc`.
+fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        line.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(0o022)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hard_link_replaces_nothing_either() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let folder = fs::open(scratch.path(), OFlags::PATH, Mode::empty()).expect("opened");
+        std::fs::write(scratch.path().join("own"), "new").expect("written");
+        std::fs::write(scratch.path().join("taken"), "old").expect("written");
+        assert_eq!(link_new(&folder, c"own", c"taken"), Err(Errno::EXIST));
+        assert_eq!(link_new(&folder, c"own", c"free"), Ok(false));
+        let content = |name: &str| std::fs::read(scratch.path().join(name)).expect("there");
+        assert_eq!((content("taken"), content("free")), (b"old".to_vec(), b"new".to_vec()));
+    }
+
+    #[test]
+    fn the_umask_is_the_one_the_system_applies() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        std::fs::write(scratch.path().join("f"), "").expect("written");
+        let mode = fs::stat(scratch.path().join("f")).expect("there").st_mode & 0o777;
+        assert_eq!(mode, 0o666 & !umask());
+    }
+}
