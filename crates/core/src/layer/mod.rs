@@ -1,1 +1,42 @@
 //! Backends around a backend that keep names and bytes.
+//!
+//! [`Stack`] composes them in the one legal order, inside to outside: raw backend, timeout (each attempt has a deadline),
+//! limit (per remote; an attempt takes the place), retry (the only place in the program that repeats requests). The other
+//! orders corrupt: a deadline outside of the retry would count its waits, a place held while waiting would starve others.
+//!
+//! Every layer adds operation, remote and path to errors that lack them, and each may be dropped at any time: all waiting
+//! happens in the caller's own future or stream.
+
+mod context;
+mod effort;
+mod evidence;
+mod gate;
+mod limit;
+mod resume;
+mod retry;
+mod stack;
+mod tap;
+mod timed;
+mod timeout;
+
+#[cfg(test)]
+mod tests_limit;
+#[cfg(test)]
+mod tests_parts;
+#[cfg(test)]
+mod tests_put;
+#[cfg(test)]
+mod tests_retry;
+#[cfg(test)]
+mod tests_script;
+#[cfg(test)]
+mod tests_stack;
+#[cfg(test)]
+mod tests_streams;
+#[cfg(test)]
+mod tests_timeout;
+
+pub use effort::{Observer, RetrySettings};
+pub use limit::LimitSettings;
+pub use stack::Stack;
+pub use timeout::TimeoutSettings;

@@ -1,0 +1,172 @@
+//! Streams that are opened again when they break.
+//!
+//! A read goes on at the byte it had come to, so callers see one stream; that the object is still the same is checked by
+//! the backend, which gets the version in the entry. A listing starts anew, and only while nothing of it was handed out:
+//! telling which entries of a second one are new would take a memory that grows with the folder.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+
+use super::effort::Effort;
+use crate::backend::{Backend, EntryStream, ListOptions, ReadOptions};
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::path::RelPath;
+use crate::source::ByteStream;
+
+/// So many bytes must have come for the attempts to be counted anew, or a remote that drips a few bytes before each
+/// break would be asked without end.
+pub(super) const PROGRESS_BYTES: u64 = 64 * 1024;
+
+/// Opens `entry` and keeps it open.
+pub(super) async fn read(
+    inner: Arc<dyn Backend>,
+    entry: Entry,
+    options: ReadOptions,
+    effort: Effort,
+) -> Result<ByteStream> {
+    let start = options.range.as_ref().map_or(0, |range| range.start);
+    let end = options.range.as_ref().map_or(entry.size, |range| Some(range.end));
+    let mut reading = Reading {
+        inner,
+        effort,
+        entry,
+        range: options.range,
+        stream: None,
+        start,
+        end,
+        at: start,
+        counted: start,
+    };
+    reading.open().await?;
+    let pieces = futures::stream::try_unfold(reading, |mut reading| async move {
+        Ok(reading.next().await?.map(|piece| (piece, reading)))
+    });
+    Ok(pieces.boxed())
+}
+
+struct Reading {
+    inner: Arc<dyn Backend>,
+    effort: Effort,
+    entry: Entry,
+    /// As the caller asked.
+    range: Option<Range<u64>>,
+    stream: Option<ByteStream>,
+    start: u64,
+    end: Option<u64>,
+    /// The offset of the next byte.
+    at: u64,
+    /// The offset from which progress is counted.
+    counted: u64,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            let item = match &mut self.stream {
+                Some(stream) => stream.next().await,
+                None => {
+                    self.open().await?;
+                    continue;
+                }
+            };
+            match item {
+                Some(Ok(piece)) => {
+                    self.at = self.at.saturating_add(piece.len() as u64);
+                    if self.at - self.counted >= PROGRESS_BYTES {
+                        self.counted = self.at;
+                        self.effort.reset();
+                    }
+                    return Ok(Some(piece));
+                }
+                Some(Err(error)) if self.is_whole() && is_of_the_line(&error) => return Ok(None),
+                Some(Err(error)) => self.recover(error).await?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<()> {
+        loop {
+            let range = match self.end {
+                Some(end) if self.at > self.start => Some(self.at..end),
+                _ => self.range.clone(),
+            };
+            match self.inner.read(&self.entry, ReadOptions { range }).await {
+                Ok(stream) => {
+                    self.stream = Some(stream);
+                    return Ok(());
+                }
+                Err(error) => self.recover(error).await?,
+            }
+        }
+    }
+
+    /// Waits, if the stream may be opened again.
+    async fn recover(&mut self, error: Error) -> Result<()> {
+        // ORDER: what the broken stream holds (a connection, a place) is given back before the wait.
+        self.stream = None;
+        let error = self.effort.named(error);
+        let can_go_on = self.inner.capabilities().read_range && self.end.is_some();
+        let may_open = self.at == self.start || can_go_on && !self.is_whole();
+        if may_open && self.effort.wait(&error, false).await { Ok(()) } else { Err(error) }
+    }
+
+    /// Has every byte been handed out, and at least one?
+    fn is_whole(&self) -> bool {
+        self.at > self.start && self.end.is_some_and(|end| self.at >= end)
+    }
+}
+
+/// Does the error say nothing about the bytes that came? After the last byte there is then nothing left to ask for.
+fn is_of_the_line(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
+}
+
+/// Lists `dir` and starts anew after an error, as long as nothing was handed out.
+pub(super) fn list(
+    inner: Arc<dyn Backend>,
+    dir: RelPath,
+    options: ListOptions,
+    effort: Effort,
+) -> EntryStream {
+    let listing = Listing { inner, dir, options, effort, stream: None, handed_out: false };
+    futures::stream::try_unfold(listing, |mut listing| async move {
+        Ok(listing.next().await?.map(|entry| (entry, listing)))
+    })
+    .boxed()
+}
+
+struct Listing {
+    inner: Arc<dyn Backend>,
+    dir: RelPath,
+    options: ListOptions,
+    effort: Effort,
+    stream: Option<EntryStream>,
+    handed_out: bool,
+}
+
+impl Listing {
+    async fn next(&mut self) -> Result<Option<Entry>> {
+        loop {
+            let open = || self.inner.list(&self.dir, self.options.clone());
+            match self.stream.get_or_insert_with(open).next().await {
+                Some(Ok(entry)) => {
+                    self.handed_out = true;
+                    return Ok(Some(entry));
+                }
+                Some(Err(error)) => {
+                    self.stream = None;
+                    let error = self.effort.named(error);
+                    if self.handed_out || !self.effort.wait(&error, false).await {
+                        return Err(error);
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Each attempt has a deadline.
+//!
+//! A deadline on the whole of a transfer would have to be longer than the longest transfer, so streams and bodies are
+//! watched by their progress instead: a longest silence, and a least throughput, because a silence alone never comes when
+//! one byte arrives every 0.7 s. Only the remote is timed. While a caller does not ask for more of a stream, or while the
+//! source of a body has nothing to hand over, no time passes here (a source that is a remote has a timeout of its own).
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::time::{Instant, timeout};
+
+use super::context::Request;
+use super::tap::{Flow, tap};
+use super::timed::{no_answer, timed, too_slow};
+use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::capabilities::Capabilities;
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::path::RelPath;
+use crate::source::{Body, ByteStream};
+
+/// A body is handed on in slices of this size, or a slow but steady remote that is handed megabytes at once would look
+/// like one that has stopped.
+const SLICE_BYTES: usize = 64 * 1024;
+
+/// How long a remote may take. What takes longer fails with `Unavailable` and may be repeated after a pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// For a whole stat, delete, make_dir, copy, rename, set_mtime, usage or close, and for opening a read.
+    pub call: Duration,
+    /// The longest time without an item of a listing or a piece of a read, and the longest time in which a `put` takes
+    /// nothing more of its body.
+    pub idle: Duration,
+    /// How long a `put` may take to complete after its body has been handed over; some remotes scan for minutes. Longer
+    /// is `CommitUnknown`: nobody knows whether it will still appear.
+    pub finish: Duration,
+    /// The least number of bytes in a time, of reads and of bodies. Only whole times are judged. `None`, no bytes or no
+    /// time: any throughput will do.
+    pub slowest: Option<(u64, Duration)>,
+}
+
+/// One minute of silence, ten to complete, and about a kilobyte per second.
+impl Default for TimeoutSettings {
+    fn default() -> Self {
+        TimeoutSettings {
+            call: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            finish: Duration::from_secs(600),
+            slowest: Some((64 * 1024, Duration::from_secs(60))),
+        }
+    }
+}
+
+impl TimeoutSettings {
+    pub(super) fn slowest(&self) -> Option<(u64, Duration)> {
+        self.slowest.filter(|(bytes, window)| *bytes > 0 && !window.is_zero())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Timeout {
+    inner: Arc<dyn Backend>,
+    settings: TimeoutSettings,
+}
+
+impl Timeout {
+    pub(super) fn new(inner: Arc<dyn Backend>, settings: TimeoutSettings) -> Self {
+        Timeout { inner, settings }
+    }
+
+    async fn within<T>(
+        &self,
+        operation: &'static str,
+        path: Option<&RelPath>,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let result = timeout(self.settings.call, call).await;
+        let result = result.unwrap_or_else(|_| Err(no_answer(self.settings.call)));
+        result.map_err(|error| Request::new(operation, &self.inner, path).named(error))
+    }
+
+    async fn watched_put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        let (body, flow) = tap(body, SLICE_BYTES);
+        let mut watch = Watch::new(&self.settings);
+        // CANCEL: dropped together with this future, also when the watch gives up.
+        let mut put = self.inner.put(path, body, options);
+        loop {
+            let look_again = watch.look(&flow)?;
+            if let Ok(result) = timeout(look_again, &mut put).await {
+                return result;
+            }
+        }
+    }
+}
+
+/// Judges the flow of one body. Time in which the source is waited for does not count.
+struct Watch<'a> {
+    settings: &'a TimeoutSettings,
+    window: Window,
+}
+
+struct Window {
+    start: Instant,
+    handed: u64,
+    source_time: Duration,
+}
+
+impl<'a> Watch<'a> {
+    fn new(settings: &'a TimeoutSettings) -> Self {
+        let window = Window { start: Instant::now(), handed: 0, source_time: Duration::ZERO };
+        Watch { settings, window }
+    }
+
+    /// When to look again, or that the remote has taken too long.
+    fn look(&mut self, flow: &Flow) -> Result<Duration> {
+        let level = flow.level();
+        if level.complete {
+            let finish = self.settings.finish;
+            return match finish.checked_sub(level.quiet) {
+                Some(left) if !left.is_zero() => Ok(left),
+                _ => Err(not_completed(finish)),
+            };
+        }
+        let idle = self.settings.idle;
+        let mut look_again = idle.saturating_sub(level.quiet);
+        if look_again.is_zero() {
+            return Err(takes_nothing(idle));
+        }
+        if let Some((bytes, length)) = self.settings.slowest() {
+            let source_time = level.source_time - self.window.source_time;
+            let mut taken = self.window.start.elapsed().saturating_sub(source_time);
+            if taken >= length {
+                if level.handed - self.window.handed < bytes {
+                    return Err(too_slow(bytes, length));
+                }
+                self.window = Window {
+                    start: Instant::now(),
+                    handed: level.handed,
+                    source_time: level.source_time,
+                };
+                taken = Duration::ZERO;
+            }
+            look_again = look_again.min(length - taken);
+        }
+        // The body may be handed over in the meantime, and the time to complete may be the shortest of all.
+        Ok(look_again.min(self.settings.finish.max(Duration::from_millis(1))))
+    }
+}
+
+fn takes_nothing(idle: Duration) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the remote took no data for {idle:?}"))
+        .with_retry(Retry::Backoff)
+}
+
+fn not_completed(finish: Duration) -> Error {
+    let message = format!("no answer within {finish:?} after all bytes had been sent");
+    Error::new(ErrorKind::CommitUnknown, message).with_retry(Retry::Backoff)
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Backend for Timeout {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn scope(&self) -> Option<&str> {
+        self.inner.scope()
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        self.within("stat", Some(path), self.inner.stat(path)).await
+    }
+
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
+        let request = Request::new("list", &self.inner, Some(dir));
+        timed(self.inner.list(dir, options), self.settings.idle, None, |_| 0, request)
+    }
+
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        let path = &entry.path;
+        let stream = self.within("read", Some(path), self.inner.read(entry, options)).await?;
+        let request = Request::new("read", &self.inner, Some(path));
+        let (idle, slowest) = (self.settings.idle, self.settings.slowest());
+        Ok(timed(stream, idle, slowest, |piece| piece.len() as u64, request))
+    }
+
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        let result = self.watched_put(path, body, options).await;
+        result.map_err(|error| Request::new("put", &self.inner, Some(path)).named(error))
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<()> {
+        self.within("delete", Some(&entry.path), self.inner.delete(entry)).await
+    }
+
+    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+        self.within("make folder", Some(path), self.inner.make_dir(path)).await
+    }
+
+    async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.within("copy", Some(to), self.inner.copy(from, to, options)).await
+    }
+
+    async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        self.within("rename", Some(to), self.inner.rename(from, to)).await
+    }
+
+    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+        self.within("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.within("usage", None, self.inner.usage()).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.within("close", None, self.inner.close()).await
+    }
+}
