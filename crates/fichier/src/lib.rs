@@ -1,1 +1,32 @@
-//! Stub.
+//! 1fichier.com as a backend.
+//!
+//! The service has no paths, no overwrite, no resumable upload and no settable time; files are addresses, folders are
+//! numbers, and how often one may ask decides whether a client is usable at all. So this crate keeps three things that the
+//! service does not: an index from paths to numbers (`tree`), the listings of the last half minute (`cache`), and the
+//! times of its own calls (`pace`).
+
+mod account;
+mod api;
+mod backend;
+mod cache;
+mod change;
+mod dates;
+mod download;
+mod entries;
+mod error;
+mod hosts;
+mod http;
+mod listing;
+mod multipart;
+mod names;
+mod pace;
+mod report;
+mod settings;
+mod target;
+mod text;
+mod tokens;
+mod tree;
+mod types;
+mod upload;
+
+pub use backend::{FACTORY, Fichier, raw};

@@ -1,0 +1,59 @@
+//! One account: its calls, its folders and its download addresses, shared by all remotes of the process that use it.
+//!
+//! Two remotes of one account (`work:a` and `work:b`) must see each other's changes and keep one set of limits, so what is
+//! known belongs to the account and not to the remote.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use ketch_core::Result;
+use ketch_core::factory::BuildRequest;
+
+use crate::api::Api;
+use crate::settings::Settings;
+use crate::tokens::Tokens;
+use crate::tree::Tree;
+
+/// What makes two requests be about the same account, dealt with in the same way.
+type Key = (String, Option<PathBuf>, String);
+
+/// One account.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) api: Api,
+    pub(crate) tree: Tree,
+    pub(crate) tokens: Tokens,
+}
+
+impl Account {
+    /// An account that shares nothing in memory.
+    pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
+        let settings = Settings::new(&request.options)?;
+        let api = Api::new(settings, request.state_folder.as_deref())?;
+        Ok(Arc::new(Account { api, tree: Tree::default(), tokens: Tokens::default() }))
+    }
+
+    /// The account of this process for these options.
+    pub(crate) fn shared(request: &BuildRequest) -> Result<Arc<Self>> {
+        static ACCOUNTS: LazyLock<Mutex<HashMap<Key, Weak<Account>>>> =
+            LazyLock::new(Mutex::default);
+        let settings = Settings::new(&request.options)?;
+        let manner = format!("{}/{}/{:?}", settings.paced, settings.scale, settings.end_wait);
+        let key = (settings.state_name(), request.state_folder.clone(), manner);
+        let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
+            return Ok(account);
+        }
+        let account = Account::alone(request)?;
+        accounts.retain(|_, account| account.strong_count() > 0);
+        accounts.insert(key, Arc::downgrade(&account));
+        Ok(account)
+    }
+
+    /// What two remotes of this account have in common in their locations.
+    pub(crate) fn scope(&self) -> String {
+        let settings = &self.api.settings;
+        format!("fichier:{}:{}", settings.origin.authority(), settings.account)
+    }
+}

@@ -1,0 +1,205 @@
+//! The calls of the API, typed: one method each.
+
+mod call;
+
+use std::time::Duration;
+
+use ketch_core::{Result, Retry, Usage};
+use serde_json::{Value, json};
+
+use crate::error::{Refusal, Said};
+use crate::hosts::Place;
+use crate::http::Http;
+use crate::pace::{Listing, Pacer, Want};
+use crate::settings::Settings;
+use crate::types::{Copied, Done, FileLs, FolderLs, Made, Moved, Token, UploadServer, UserInfo};
+use call::{Effect, shape, unknown};
+
+/// The calls.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) http: Http,
+    pub(crate) pacer: Pacer,
+    pub(crate) settings: Settings,
+}
+
+impl Api {
+    /// Opens nothing; the first call does.
+    pub(crate) fn new(settings: Settings, state: Option<&std::path::Path>) -> Result<Self> {
+        let http = Http::new(&settings)?;
+        let pacer = Pacer::new(&settings, state);
+        Ok(Api { http, pacer, settings })
+    }
+
+    /// Sub-folders and the number of files, and with `files` perhaps the files too.
+    pub(crate) async fn folder_ls(&self, id: u64, files: bool) -> Result<FolderLs, Refusal> {
+        let body =
+            if files { json!({"folder_id": id, "files": 1}) } else { json!({"folder_id": id}) };
+        let want = Want::Listing(Listing::Folders, id);
+        let (answer, is_ok): (FolderLs, bool) =
+            self.call_as("folder/ls.cgi", body, want, Effect::Repeatable).await?;
+        if answer.sub_folders.is_none() && !is_ok {
+            return Err(shape("folder/ls.cgi", "`sub_folders` and `status` are missing").into());
+        }
+        if answer.folder_id.is_some_and(|told| told != id) {
+            return Err(shape("folder/ls.cgi", "it is about another folder").into());
+        }
+        Ok(answer)
+    }
+
+    /// The files of a folder.
+    pub(crate) async fn file_ls(&self, id: u64) -> Result<FileLs, Refusal> {
+        let want = Want::Listing(Listing::Files, id);
+        let body = json!({"folder_id": id});
+        let (answer, _): (FileLs, bool) =
+            self.call_as("file/ls.cgi", body, want, Effect::Repeatable).await?;
+        match (&answer.items, answer.count) {
+            (None, Some(0)) => Ok(answer),
+            (None, _) => Err(shape("file/ls.cgi", "`items` is missing").into()),
+            (Some(items), Some(count)) if count != items.len() as u64 => {
+                let message = format!("it holds {} of {count} files", items.len());
+                Err(shape("file/ls.cgi", &message).with_retry(Retry::Backoff).into())
+            }
+            (Some(_), _) => Ok(answer),
+        }
+    }
+
+    /// Makes a folder.
+    pub(crate) async fn mkdir(&self, parent: u64, name: &str) -> Result<u64, Refusal> {
+        let body = json!({"name": name, "folder_id": parent});
+        let made: Made = self.call("folder/mkdir.cgi", body, Effect::Once).await?;
+        if made.folder_id == 0 {
+            return Err(unknown(shape("folder/mkdir.cgi", "the new folder has no id")).into());
+        }
+        Ok(made.folder_id)
+    }
+
+    /// Removes an empty folder.
+    pub(crate) async fn folder_rm(&self, id: u64) -> Result<(), Refusal> {
+        self.change("folder/rm.cgi", json!({"folder_id": id})).await
+    }
+
+    /// Moves a folder. The server ignores the destination of a call that renames, so there is one call for each.
+    pub(crate) async fn folder_mv(&self, id: u64, destination: u64) -> Result<(), Refusal> {
+        let body = json!({"folder_id": id, "destination_folder_id": destination});
+        self.change("folder/mv.cgi", body).await
+    }
+
+    /// Renames a folder where it is.
+    pub(crate) async fn folder_rename(&self, id: u64, name: &str) -> Result<(), Refusal> {
+        self.change("folder/mv.cgi", json!({"folder_id": id, "rename": name})).await
+    }
+
+    /// Removes a file. One that is gone is success.
+    pub(crate) async fn file_rm(&self, url: &str) -> Result<(), Refusal> {
+        match self.change("file/rm.cgi", json!({"files": [{"url": url}]})).await {
+            Err(refusal) if refusal.said == Said::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Renames a file where it is.
+    pub(crate) async fn file_rename(&self, url: &str, name: &str) -> Result<(), Refusal> {
+        let body = json!({"urls": [{"url": url, "filename": name}]});
+        self.change("file/rename.cgi", body).await
+    }
+
+    /// Moves a file to another folder, with a new name only if it changes. Returns its address there.
+    pub(crate) async fn file_mv(
+        &self,
+        url: &str,
+        destination: u64,
+        rename: Option<&str>,
+    ) -> Result<String, Refusal> {
+        let mut body = json!({"urls": [url], "destination_folder_id": destination});
+        if let Some(name) = rename {
+            body["rename"] = name.into();
+        }
+        match self.call::<Moved>("file/mv.cgi", body, Effect::Repeatable).await {
+            Ok(moved) => Ok(moved
+                .urls
+                .unwrap_or_default()
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| url.to_owned())),
+            Err(refusal) if refusal.said == Said::NoChange => Ok(url.to_owned()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Copies a file and returns the address of the copy.
+    pub(crate) async fn file_cp(
+        &self,
+        url: &str,
+        destination: u64,
+        rename: Option<&str>,
+    ) -> Result<String, Refusal> {
+        let mut body = json!({"urls": [url], "folder_id": destination});
+        if let Some(name) = rename {
+            body["rename"] = name.into();
+        }
+        let copied: Copied = self.call("file/cp.cgi", body, Effect::Once).await?;
+        match copied.urls.into_iter().next() {
+            Some(copy) => Ok(copy.to_url),
+            None => Err(unknown(shape("file/cp.cgi", "the address of the copy is missing")).into()),
+        }
+    }
+
+    /// An address to download from for half an hour, to be begun within five minutes, by several connections.
+    pub(crate) async fn get_token(&self, url: &str) -> Result<Place, Refusal> {
+        let body = json!({"url": url, "single": 0});
+        match self.call::<Token>("download/get_token.cgi", body, Effect::Repeatable).await {
+            Ok(token) => Ok(self.settings.origin.download(self.http.without_key(&token.url)?)?),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// A node to send one file to, and the id of that upload.
+    pub(crate) async fn upload_server(&self) -> Result<(Place, String), Refusal> {
+        let verb = "upload/get_upload_server.cgi";
+        let server: UploadServer = self.call(verb, json!({}), Effect::Repeatable).await?;
+        let is_id = |byte: u8| byte.is_ascii_alphanumeric();
+        if server.id.is_empty() || server.id.len() > 64 || !server.id.bytes().all(is_id) {
+            return Err(shape(verb, "the id is not one").into());
+        }
+        let node = self.settings.origin.node(self.http.without_key(&server.url)?)?;
+        Ok((node, server.id))
+    }
+
+    /// How much room there is; asked for every five minutes at most.
+    pub(crate) async fn usage(&self) -> Result<Usage, Refusal> {
+        if let Some(usage) = self.pacer.kept_usage().await {
+            return Ok(usage);
+        }
+        let (info, _): (UserInfo, bool) =
+            self.call_as("user/info.cgi", json!({}), Want::UserInfo, Effect::Repeatable).await?;
+        // Negative means exceeded: there is no room left.
+        let bytes = |number: Option<i64>| number.map(|number| number.max(0) as u64);
+        let usage = Usage {
+            total: bytes(info.allowed_cold_storage),
+            used: bytes(info.cold_storage),
+            free: bytes(info.available_cold_storage),
+        };
+        self.pacer.keep_usage(usage).await;
+        Ok(usage)
+    }
+
+    /// A change that does no harm when it is asked for again.
+    async fn change(&self, verb: &'static str, body: Value) -> Result<(), Refusal> {
+        match self.call_as::<Done>(verb, body, Want::Call, Effect::Repeatable).await {
+            Ok((Done {}, true)) => Ok(()),
+            Ok((Done {}, false)) => Err(shape(verb, "`status` is missing").into()),
+            Err(refusal) if refusal.said == Said::NoChange => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// The waits between looks at something that takes its time: 1 s, growing to 15 s.
+pub(crate) fn polls(settings: &Settings) -> impl Iterator<Item = Duration> {
+    let (first, longest) = (Duration::from_secs(1), Duration::from_secs(15));
+    let waits = std::iter::successors(Some(first), move |wait| Some((*wait * 3 / 2).min(longest)));
+    let scaled: Vec<Duration> = waits.take(16).map(|wait| settings.scaled(wait)).collect();
+    let last = scaled.last().copied().unwrap_or(longest);
+    scaled.into_iter().chain(std::iter::repeat(last))
+}

@@ -1,0 +1,288 @@
+//! 1fichier as a [`Backend`]: paths below a root, in terms of an account's folders and addresses.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use ketch_core::factory::{BuildRequest, Factory};
+use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
+use ketch_core::source::{Body, ByteStream};
+use ketch_core::{
+    Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo, ListOptions,
+    Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+};
+
+use crate::account::Account;
+use crate::entries::{self, Handle};
+use crate::target::Old;
+use crate::upload::SIZE_MAX;
+use crate::{change, download, settings, upload};
+
+/// 1fichier.com.
+pub const FACTORY: Factory = Factory {
+    kind: "fichier",
+    about: "1fichier.com: files up to 300 GB, verified by Whirlpool digests.",
+    options: settings::OPTIONS,
+    build,
+};
+
+/// For how long a call may wait for its turn and for the end of floods: five in a row last 13 minutes.
+const TURN_WAIT: Duration = Duration::from_secs(30 * 60);
+/// The operator named 30 connections as the most (section 4.3 of the API reference).
+const CONNECTIONS: usize = 30;
+
+/// Opens a remote with all its layers.
+fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
+    let account = Account::shared(&request).map_err(|error| opening(error, &request))?;
+    // Each request has deadlines of its own below. From above only a whole call is seen, and nearly all of its time may be
+    // a wait for the right to ask, so the layer's limits are long and its watch on the throughput is not used.
+    let timeouts = TimeoutSettings {
+        call: TURN_WAIT,
+        idle: TURN_WAIT,
+        finish: account.api.settings.end_wait + TURN_WAIT,
+        slowest: None,
+    };
+    let limits = LimitSettings { concurrent: Some(CONNECTIONS), per_second: None };
+    let stack = Stack::new(raw(request)?).timeout(timeouts).limit(limits);
+    Ok(stack.retry(RetrySettings::default()).build())
+}
+
+/// Opens a remote without any layer around it. Remotes of one account share what is known about it within the process.
+///
+/// Errors: `InvalidInput` for options that make no sense; `Unsupported` when TLS is needed and has no provider.
+pub fn raw(request: BuildRequest) -> Result<Arc<dyn Backend>> {
+    let account = Account::shared(&request);
+    let backend = account.and_then(|account| Fichier::new(account, &request));
+    Ok(Arc::new(backend.map_err(|error| opening(error, &request))?))
+}
+
+/// A folder of a 1fichier account.
+pub struct Fichier {
+    name: String,
+    root: RelPath,
+    account: Arc<Account>,
+    capabilities: Capabilities,
+    scope: String,
+}
+
+impl fmt::Debug for Fichier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fichier")
+            .field("name", &self.name)
+            .field("location", &self.location())
+            .field("key", &"***")
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fichier {
+    /// Opens a remote that shares nothing in memory with others, as if it were in a process of its own: limits are shared
+    /// through the state folder only.
+    pub fn alone(request: &BuildRequest) -> Result<Self> {
+        let account = Account::alone(request);
+        let backend = account.and_then(|account| Fichier::new(account, request));
+        backend.map_err(|error| opening(error, request))
+    }
+
+    fn new(account: Arc<Account>, request: &BuildRequest) -> Result<Self> {
+        let root = RelPath::from_user(&request.root)
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))?;
+        let capabilities = Capabilities {
+            list_order: Order::Unspecified,
+            read_range: true,
+            read_local: false,
+            put_unsized: false,
+            put_empty: false,
+            put_max: Some(SIZE_MAX),
+            copy: true,
+            rename: true,
+            dirs: true,
+            duplicates: true,
+            // What a listing shows is when the file was sent.
+            mtime: None,
+            set_mtime: false,
+            hashes: &[HashAlgo::Whirlpool],
+            // The limit is one of characters.
+            name_max_bytes: None,
+        };
+        let scope = account.scope();
+        Ok(Fichier { name: request.name.clone(), root, account, capabilities, scope })
+    }
+
+    /// Adds to an error what the layers below do not know.
+    fn told(&self, error: Error, operation: &'static str, path: &RelPath) -> Error {
+        error.with_operation(operation).with_remote(&self.name).with_path(path)
+    }
+
+    async fn find(&self, path: &RelPath) -> Result<Entry> {
+        let missing = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
+        let account = &self.account;
+        let full = self.root.join_path(path);
+        let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
+            // Asked for, so that a wrong key shows.
+            account.tree.listing_of(&account.api, &full).await?;
+            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
+            return Ok(entries::folder(path.clone(), 0, &top));
+        };
+        let listing = account.tree.listing_of(&account.api, &parent).await?;
+        let (id, listing) = listing.ok_or_else(missing)?;
+        if let Some(folder) = listing.folder(name) {
+            account.tree.learn(&full, folder.id);
+            return Ok(entries::folder(path.clone(), id, folder));
+        }
+        let file = listing.files(name).into_iter().next().ok_or_else(missing)?;
+        Ok(entries::file(path.clone(), id, file))
+    }
+
+    async fn read_entry(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        let (_, url) = entries::file_of(entry)?;
+        let Some(size) = entry.size else {
+            let message = "1fichier did not tell the size, so what comes could not be checked";
+            return Err(Error::new(ErrorKind::Protocol, message));
+        };
+        let range = options.range.unwrap_or(0..size);
+        download::open(&self.account.api, &self.account.tokens, &url, size, range).await
+    }
+
+    async fn delete_entry(&self, entry: &Entry) -> Result<()> {
+        match Handle::of(entry)? {
+            Handle::File { folder, url } => change::delete_file(&self.account, folder, &url).await,
+            Handle::Folder { parent, id } => change::delete_folder(&self.account, parent, id).await,
+        }
+    }
+
+    async fn rename_entry(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        let full = self.root.join_path(to);
+        match Handle::of(from)? {
+            Handle::File { .. } => {
+                let (folder, file) = change::rename_file(&self.account, from, &full).await?;
+                Ok(entries::file(to.clone(), folder, &file))
+            }
+            Handle::Folder { parent, id } => {
+                let name = from.path.name().unwrap_or_default();
+                let moved = change::rename_folder(&self.account, (parent, id), name, &full).await?;
+                Ok(entries::folder(to.clone(), moved.0, &moved.1))
+            }
+        }
+    }
+}
+
+fn opening(error: Error, request: &BuildRequest) -> Error {
+    error.with_operation("open").with_remote(&request.name)
+}
+
+/// The addresses that are replaced.
+fn replaced(options: &PutOptions) -> Result<Old> {
+    Ok(match &options.expect {
+        Expect::Anything => Old::Unknown,
+        Expect::Absent => Old::Known(Vec::new()),
+        Expect::Entry(entry) if entry.is_dir() => {
+            let message = "a folder of that name is there";
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        Expect::Entry(entry) => Old::Known(vec![entries::file_of(entry)?.1]),
+    })
+}
+
+#[async_trait]
+impl Backend for Fichier {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn location(&self) -> String {
+        if self.root.is_root() {
+            return self.scope.clone();
+        }
+        format!("{}/{}", self.scope, self.root)
+    }
+
+    fn scope(&self) -> Option<&str> {
+        Some(&self.scope)
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        self.find(path).await.map_err(|error| self.told(error, "stat", path))
+    }
+
+    /// A listing younger than 1fichier allows to repeat (30 s) is shown again, with this process's own changes in it,
+    /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
+    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+        let account = Arc::clone(&self.account);
+        let (name, dir) = (self.name.clone(), dir.clone());
+        let full = self.root.join_path(&dir);
+        let entries = async move {
+            let listing = account.tree.listing_of(&account.api, &full).await;
+            let listing = listing.and_then(|listing| {
+                listing.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such folder"))
+            });
+            let (id, listing) = listing
+                .map_err(|error| error.with_operation("list").with_remote(&name).with_path(&dir))?;
+            // Of several folders of one name the oldest counts: it is learnt last.
+            let mut folders: Vec<_> = listing.folders.iter().collect();
+            folders.sort_by_key(|folder| std::cmp::Reverse(folder.id));
+            for folder in folders {
+                if let Ok(path) = full.join(&folder.name) {
+                    account.tree.learn(&path, folder.id);
+                }
+            }
+            let entries = entries::all(&dir, id, &listing);
+            Ok::<_, Error>(futures::stream::iter(entries.into_iter().map(Ok)))
+        };
+        futures::stream::once(entries).try_flatten().boxed()
+    }
+
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        let result = self.read_entry(entry, options).await;
+        result.map_err(|error| self.told(error, "read", &entry.path))
+    }
+
+    // CANCEL: dropped before the node has everything, nothing is stored. Dropped later, the new version may stand beside
+    // the old one; a reader finds one or the other, each whole.
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        let full = self.root.join_path(path);
+        let result = match replaced(&options) {
+            Ok(old) => upload::put(&self.account, &full, body, old).await,
+            Err(error) => Err(error),
+        };
+        let (folder, file) = result.map_err(|error| self.told(error, "put", path))?;
+        Ok(entries::file(path.clone(), folder, &file))
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<()> {
+        let result = self.delete_entry(entry).await;
+        result.map_err(|error| self.told(error, "delete", &entry.path))
+    }
+
+    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+        let full = self.root.join_path(path);
+        let result = self.account.tree.ensure(&self.account.api, &full).await;
+        result.map(|_| ()).map_err(|error| self.told(error, "make folder", path))
+    }
+
+    async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        let full = self.root.join_path(to);
+        let result = match replaced(&options) {
+            Ok(old) => change::copy(&self.account, from, &full, old).await,
+            Err(error) => Err(error),
+        };
+        let (folder, file) = result.map_err(|error| self.told(error, "copy", to))?;
+        Ok(entries::file(to.clone(), folder, &file))
+    }
+
+    async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        let result = self.rename_entry(from, to).await;
+        result.map_err(|error| self.told(error, "rename", to))
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        let result = self.account.api.usage().await.map_err(Error::from);
+        result.map_err(|error| self.told(error, "usage", &RelPath::root()))
+    }
+}

@@ -1,0 +1,299 @@
+//! The listings of the last half minute, kept right by this process's own changes.
+//!
+//! 1fichier has no call that looks up one name, and lists a folder only every 30 s. So what a listing showed is used again
+//! for as long as asking again would have to wait. A change of our own is entered here at once, and also into a listing
+//! that was on its way when the change was made.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use ketch_core::Digest;
+use tokio::time::Instant;
+
+/// The most folders, and the most entries in all of them, that are kept.
+const FOLDERS_MAX: usize = 64;
+const ENTRIES_MAX: usize = 100_000;
+/// The most changes, and the longest time, that are remembered for listings on their way and listings that lag.
+const CHANGES_MAX: usize = 4_096;
+const CHANGES_LIFE: Duration = Duration::from_secs(600);
+
+/// A file of a folder; its name is in core form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileItem {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) size: Option<u64>,
+    pub(crate) date: Option<SystemTime>,
+    pub(crate) hash: Option<Digest>,
+}
+
+/// A folder in a folder; its name is in core form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FolderItem {
+    pub(crate) name: String,
+    pub(crate) id: u64,
+    pub(crate) date: Option<SystemTime>,
+}
+
+/// All that is in one folder.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FolderListing {
+    pub(crate) folders: Vec<FolderItem>,
+    pub(crate) files: Vec<FileItem>,
+}
+
+impl FolderListing {
+    /// The folder of that name; with several, the oldest.
+    pub(crate) fn folder(&self, name: &str) -> Option<&FolderItem> {
+        self.folders.iter().filter(|folder| folder.name == name).min_by_key(|folder| folder.id)
+    }
+
+    /// All files of that name, the newest first.
+    pub(crate) fn files(&self, name: &str) -> Vec<&FileItem> {
+        let mut files: Vec<_> = self.files.iter().filter(|file| file.name == name).collect();
+        files.sort_by(|left, right| (right.date, &right.url).cmp(&(left.date, &left.url)));
+        files
+    }
+
+    fn len(&self) -> usize {
+        self.folders.len() + self.files.len()
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::AddFile(file) => {
+                self.files.retain(|known| known.url != file.url);
+                self.files.push(file.clone());
+            }
+            Change::RemoveFile(url) => self.files.retain(|known| known.url != *url),
+            Change::AddFolder(folder) => {
+                self.folders.retain(|known| known.id != folder.id);
+                self.folders.push(folder.clone());
+            }
+            Change::RemoveFolder(id) => self.folders.retain(|known| known.id != *id),
+        }
+    }
+}
+
+/// A change this process made in a folder.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    AddFile(FileItem),
+    RemoveFile(String),
+    AddFolder(FolderItem),
+    RemoveFolder(u64),
+}
+
+impl Change {
+    /// Is this the removal of what `other` adds, or the other way round?
+    fn undoes(&self, other: &Change) -> bool {
+        match (self, other) {
+            (Change::AddFile(file), Change::RemoveFile(url))
+            | (Change::RemoveFile(url), Change::AddFile(file)) => file.url == *url,
+            (Change::AddFolder(folder), Change::RemoveFolder(id))
+            | (Change::RemoveFolder(id), Change::AddFolder(folder)) => folder.id == *id,
+            _ => false,
+        }
+    }
+
+    fn is_removal(&self) -> bool {
+        matches!(self, Change::RemoveFile(_) | Change::RemoveFolder(_))
+    }
+}
+
+/// The listings.
+#[derive(Debug, Default)]
+pub(crate) struct Cache(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    folders: HashMap<u64, Slot>,
+    entries: usize,
+    uses: u64,
+    changes: VecDeque<(Instant, u64, Change)>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    taken: Instant,
+    used: u64,
+    listing: Arc<FolderListing>,
+}
+
+impl Cache {
+    /// The listing of a folder if it is younger than `life`.
+    pub(crate) fn get(&self, folder: u64, life: Duration) -> Option<Arc<FolderListing>> {
+        let mut inner = self.lock();
+        inner.uses += 1;
+        let uses = inner.uses;
+        let slot = inner.folders.get_mut(&folder).filter(|slot| slot.taken.elapsed() < life)?;
+        slot.used = uses;
+        Some(Arc::clone(&slot.listing))
+    }
+
+    /// Keeps a complete listing that was asked for at `asked`, and returns it with our own changes entered.
+    ///
+    /// What was removed stays removed although the server may go on listing it for a while: an address never comes back.
+    /// What was added is entered only if the request may have been answered before.
+    pub(crate) fn store(
+        &self,
+        folder: u64,
+        mut listing: FolderListing,
+        asked: Instant,
+    ) -> Arc<FolderListing> {
+        let mut inner = self.lock();
+        for (at, place, change) in &inner.changes {
+            if *place == folder && (*at >= asked || change.is_removal()) {
+                listing.apply(change);
+            }
+        }
+        let listing = Arc::new(listing);
+        inner.uses += 1;
+        let slot = Slot { taken: Instant::now(), used: inner.uses, listing: Arc::clone(&listing) };
+        inner.entries += listing.len();
+        if let Some(old) = inner.folders.insert(folder, slot) {
+            inner.entries -= old.listing.len();
+        }
+        inner.shrink();
+        listing
+    }
+
+    /// Enters a change of our own.
+    pub(crate) fn change(&self, folder: u64, change: Change) {
+        self.lock().change(folder, change);
+    }
+
+    /// Enters a new file, takes all others of its name out and returns them: of several writers of one name, each old
+    /// version is handed to exactly one, who enters the removal when it has been made.
+    pub(crate) fn replace(&self, folder: u64, file: FileItem) -> Vec<FileItem> {
+        let mut inner = self.lock();
+        let slot = inner.folders.get(&folder);
+        let known = slot.map(|slot| slot.listing.files(&file.name)).unwrap_or_default();
+        let old: Vec<FileItem> =
+            known.into_iter().filter(|known| known.url != file.url).cloned().collect();
+        for file in &old {
+            inner.apply(folder, &Change::RemoveFile(file.url.clone()));
+        }
+        inner.change(folder, Change::AddFile(file));
+        old
+    }
+
+    /// Forgets a folder, for example because it is gone.
+    pub(crate) fn forget(&self, folder: u64) {
+        let mut inner = self.lock();
+        if let Some(slot) = inner.folders.remove(&folder) {
+            inner.entries -= slot.listing.len();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, folder: u64, change: &Change) {
+        if let Some(slot) = self.folders.get_mut(&folder) {
+            let before = slot.listing.len();
+            let listing = Arc::make_mut(&mut slot.listing);
+            listing.apply(change);
+            self.entries = self.entries - before + listing.len();
+        }
+    }
+
+    fn change(&mut self, folder: u64, change: Change) {
+        self.apply(folder, &change);
+        let now = Instant::now();
+        self.changes.retain(|(at, place, old)| {
+            now - *at < CHANGES_LIFE && !(*place == folder && change.undoes(old))
+        });
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.pop_front();
+        }
+        self.changes.push_back((now, folder, change));
+    }
+
+    /// Gives up the listings that were not used for the longest time. The last one stays, however long it is.
+    fn shrink(&mut self) {
+        while self.folders.len() > 1
+            && (self.folders.len() > FOLDERS_MAX || self.entries > ENTRIES_MAX)
+        {
+            let oldest = self.folders.iter().min_by_key(|(_, slot)| slot.used).map(|(id, _)| *id);
+            if let Some(slot) = oldest.and_then(|id| self.folders.remove(&id)) {
+                self.entries -= slot.listing.len();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(30);
+
+    fn file(name: &str, url: &str) -> FileItem {
+        FileItem { name: name.into(), url: url.into(), size: Some(1), date: None, hash: None }
+    }
+
+    fn listing(urls: &[&str]) -> FolderListing {
+        let files = urls.iter().map(|url| file("f", url)).collect();
+        FolderListing { folders: Vec::new(), files }
+    }
+
+    fn urls(listing: &FolderListing) -> Vec<&str> {
+        let mut urls: Vec<_> = listing.files.iter().map(|file| file.url.as_str()).collect();
+        urls.sort_unstable();
+        urls
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn own_changes_are_in_listings_that_were_on_their_way() {
+        let cache = Cache::default();
+        cache.change(1, Change::AddFile(file("f", "before")));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let asked = Instant::now();
+        cache.change(1, Change::AddFile(file("f", "during")));
+        cache.change(1, Change::RemoveFile("gone".into()));
+        let stored = cache.store(1, listing(&["gone", "there"]), asked);
+        assert_eq!(urls(&stored), ["during", "there"]);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(cache.get(1, LIFE).is_none(), "too old");
+        let stored = cache.store(1, listing(&["gone", "there"]), Instant::now());
+        assert_eq!(urls(&stored), ["there"], "a listing that lags must not bring a file back");
+        cache.change(1, Change::AddFile(file("f", "gone")));
+        let stored = cache.store(1, listing(&["gone"]), Instant::now());
+        assert_eq!(urls(&stored), ["gone"], "moved away and back again");
+    }
+
+    #[tokio::test]
+    async fn each_old_version_is_handed_to_one_writer() {
+        let cache = Cache::default();
+        cache.store(1, listing(&["a", "b"]), Instant::now());
+        let first = cache.replace(1, file("f", "c"));
+        assert_eq!(first.len(), 2);
+        let second = cache.replace(1, file("f", "d"));
+        assert_eq!(second.iter().map(|file| file.url.as_str()).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(urls(&cache.get(1, LIFE).expect("kept")), ["d"]);
+        let fresh = cache.store(1, listing(&["a", "d"]), Instant::now());
+        assert_eq!(urls(&fresh), ["a", "d"], "what was not removed after all is seen again");
+    }
+
+    #[tokio::test]
+    async fn the_number_of_folders_and_entries_is_bounded() {
+        let cache = Cache::default();
+        for folder in 0..200 {
+            cache.store(folder, listing(&["a"]), Instant::now());
+        }
+        assert!(cache.lock().folders.len() <= FOLDERS_MAX);
+        let many: Vec<String> = (0..60_000).map(|number| number.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        cache.store(1_000, listing(&many), Instant::now());
+        cache.store(1_001, listing(&many), Instant::now());
+        assert_eq!(cache.lock().entries, 60_000);
+        assert!(cache.get(1_001, LIFE).is_some());
+        cache.forget(1_001);
+        assert_eq!(cache.lock().entries, 0);
+    }
+}

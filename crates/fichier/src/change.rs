@@ -1,0 +1,181 @@
+//! Changes within the account that move no bytes: delete, copy, rename.
+
+use ketch_core::{Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
+
+use crate::account::Account;
+use crate::cache::{Change, FileItem, FolderItem};
+use crate::entries::file_of;
+use crate::error::{Refusal, Said};
+use crate::names;
+use crate::target::{Old, Target};
+use crate::tree::TOP;
+
+/// Removes a file by its address.
+pub(crate) async fn delete_file(account: &Account, folder: u64, url: &str) -> Result<()> {
+    account.api.file_rm(url).await?;
+    account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
+    Ok(())
+}
+
+/// Removes an empty folder.
+pub(crate) async fn delete_folder(account: &Account, parent: u64, id: u64) -> Result<()> {
+    if id == TOP {
+        let message = "the top folder of an account cannot be removed";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    match account.api.folder_rm(id).await {
+        Ok(()) => {}
+        Err(refusal) => explain_refusal(account, id, refusal).await?,
+    }
+    account.tree.forget_folder(id);
+    account.tree.cache.forget(id);
+    account.tree.cache.change(parent, Change::RemoveFolder(id));
+    Ok(())
+}
+
+/// Why a folder was not removed. The texts are not documented, so the folder is looked into. `Ok`: it is gone.
+async fn explain_refusal(account: &Account, id: u64, refusal: Refusal) -> Result<()> {
+    let is_unclear = refusal.error.kind() == ErrorKind::Denied && refusal.said == Said::Other;
+    if refusal.said == Said::NotFound {
+        return Ok(());
+    }
+    if !is_unclear {
+        return Err(refusal.into());
+    }
+    let life = account.api.pacer.listing_life();
+    match account.tree.listing(&account.api, id, life).await {
+        Ok(listing) if listing.files.is_empty() && listing.folders.is_empty() => {
+            // What was just taken out may be counted for a while.
+            let message =
+                format!("the folder is empty and not removed: {}", refusal.error.message());
+            Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff))
+        }
+        Ok(_) => Err(Error::new(ErrorKind::InvalidInput, "the folder is not empty")),
+        Err(look) if look.said == Said::NotFound => Ok(()),
+        Err(_) => Err(refusal.into()),
+    }
+}
+
+/// Copies a file to `path`, both of this account.
+pub(crate) async fn copy(
+    account: &Account,
+    from: &Entry,
+    path: &RelPath,
+    old: Old,
+) -> Result<(u64, FileItem)> {
+    let (_, url) = file_of(from)?;
+    let target = Target::new(account, path, old).await?;
+    if target.known.contains(&url) {
+        // The file itself is what would be replaced.
+        return Ok((target.folder, item(from, &target.name, url)));
+    }
+    let rename = (from.path.name() != Some(&target.name)).then_some(target.remote_name.as_str());
+    let copied = match account.api.file_cp(&url, target.folder, rename).await {
+        Ok(copy) => item(from, &target.name, copy),
+        Err(refusal) if refusal.error.kind() == ErrorKind::CommitUnknown => {
+            let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
+            match target.find_new(account, from.size.unwrap_or_default(), hash, Some(&url)).await? {
+                Some(file) => file,
+                None => return Err(refusal.into()),
+            }
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let copied = FileItem { date: None, ..copied };
+    target.replace_old(account, &copied).await?;
+    Ok((target.folder, copied))
+}
+
+/// Moves a file to `path` and removes what was there.
+pub(crate) async fn rename_file(
+    account: &Account,
+    from: &Entry,
+    path: &RelPath,
+) -> Result<(u64, FileItem)> {
+    let (folder, url) = file_of(from)?;
+    let mut target = Target::new(account, path, Old::Unknown).await?;
+    target.known.retain(|known| *known != url);
+    let keeps_name = from.path.name() == Some(&target.name);
+    let there = if folder == target.folder {
+        if !keeps_name {
+            account.api.file_rename(&url, &target.remote_name).await?;
+        }
+        url.clone()
+    } else {
+        let rename = (!keeps_name).then_some(target.remote_name.as_str());
+        account.api.file_mv(&url, target.folder, rename).await?
+    };
+    account.tree.cache.change(folder, Change::RemoveFile(url));
+    let moved = item(from, &target.name, there);
+    target.replace_old(account, &moved).await?;
+    Ok((target.folder, moved))
+}
+
+/// Moves the folder `from`, known by its numbers and its name, to `path`, where nothing may be.
+pub(crate) async fn rename_folder(
+    account: &Account,
+    (parent, id): (u64, u64),
+    from: &str,
+    path: &RelPath,
+) -> Result<(u64, FolderItem)> {
+    let (Some(above), Some(name)) = (path.parent(), path.name()) else {
+        let message = "nothing can be moved onto the top of the account";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    };
+    let into_itself = || {
+        let message = "a folder cannot be moved into itself";
+        Error::new(ErrorKind::InvalidInput, message)
+    };
+    if account.tree.is_below(path, id) {
+        return Err(into_itself());
+    }
+    let remote_name = names::to_remote(name)?;
+    let (api, tree) = (&account.api, &account.tree);
+    let destination = tree.ensure(api, &above).await?;
+    // Now the numbers of all folders above are known.
+    if tree.is_below(path, id) {
+        return Err(into_itself());
+    }
+    let folder = FolderItem { name: name.to_owned(), id, date: None };
+    let (keeps_name, moves) = (from == name, destination != parent);
+    if keeps_name && !moves {
+        return Ok((parent, folder));
+    }
+    let listing = tree.listing(api, destination, api.pacer.listing_life()).await?;
+    if listing.folder(name).is_some() || !listing.files(name).is_empty() {
+        let message = format!("`{path}` is there already");
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    let clash = listing.folder(from).is_some();
+    // The server does one or the other in a call. A name that is taken there is changed before the move.
+    let result = async {
+        if !keeps_name && (clash || !moves) {
+            api.folder_rename(id, &remote_name).await?;
+        }
+        if moves {
+            api.folder_mv(id, destination).await?;
+        }
+        if !keeps_name && !clash && moves {
+            api.folder_rename(id, &remote_name).await?;
+        }
+        Ok::<(), Refusal>(())
+    }
+    .await;
+    tree.forget_folder(id);
+    if let Err(refusal) = result {
+        // The first of two steps may have been done: what is known of both places is not.
+        tree.cache.forget(parent);
+        tree.cache.forget(destination);
+        return Err(refusal.into());
+    }
+    tree.cache.change(parent, Change::RemoveFolder(id));
+    tree.cache.change(destination, Change::AddFolder(folder.clone()));
+    tree.learn(path, id);
+    Ok((destination, folder))
+}
+
+fn item(from: &Entry, name: &str, url: String) -> FileItem {
+    let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool)).cloned();
+    let url = crate::listing::without_tail(url);
+    FileItem { name: name.to_owned(), url, size: from.size, date: from.mtime, hash }
+}

@@ -1,0 +1,269 @@
+//! The limits of the API, kept by design: every call waits here for its turn.
+//!
+//! A turn is taken, not promised: a call is let go only at a moment when every rule allows it, and that moment is noted in
+//! the same step. So a lock-out that begins while others wait holds for all of them, and a call that is given up while it
+//! waits has used nothing. Within a process the turns are in order of arrival; between processes on one machine the times
+//! are in a file that is locked for the few microseconds of one step.
+
+mod rules;
+mod store;
+
+use std::time::Duration;
+
+use ketch_core::{Error, ErrorKind, Result, Retry, Usage};
+use tokio::sync::Mutex;
+
+use crate::settings::Settings;
+pub(crate) use rules::{Listing, Want};
+use rules::{Rules, Verdict};
+use store::Store;
+
+/// Lets calls go one by one.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    rules: Rules,
+    store: Store,
+    /// Held by the one call that waits for the distance between any two calls.
+    any: Mutex<()>,
+    /// Held by the one listing that waits for the distance between listings.
+    listings: Mutex<()>,
+}
+
+impl Pacer {
+    /// A pacer whose times are shared through a file in `folder`, if there is one.
+    pub(crate) fn new(settings: &Settings, folder: Option<&std::path::Path>) -> Self {
+        Pacer {
+            rules: Rules::new(settings.paced, settings.scale),
+            store: Store::new(folder.map(|folder| folder.join(settings.state_name()))),
+            any: Mutex::default(),
+            listings: Mutex::default(),
+        }
+    }
+
+    /// For how long a listing may be used again instead of asking: as long as asking would have to wait anyway.
+    pub(crate) fn listing_life(&self) -> Duration {
+        Duration::from_millis(self.rules.same_folder)
+    }
+
+    /// Waits until `want` may be sent. Fails at once with `Throttled` when that is farther away than a call should wait.
+    pub(crate) async fn admit(&self, want: Want) -> Result<()> {
+        loop {
+            let verdict = self.turn_of_its_kind(want).await;
+            match verdict {
+                Verdict::Go => return Ok(()),
+                Verdict::Refuse(wait) => return Err(too_long(wait)),
+                // A pause that was asked for is one for all calls, and this is not one for the others.
+                Verdict::RefuseOwn(wait) => return Err(too_long(wait).with_retry(Retry::Never)),
+                Verdict::WaitAny(wait) | Verdict::WaitListing(wait) | Verdict::WaitOwn(wait) => {
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    // CANCEL: nothing is noted before the turn is taken, and both locks are given back on a drop.
+    async fn turn_of_its_kind(&self, want: Want) -> Verdict {
+        let _lane = match want {
+            Want::Listing(..) => Some(self.listings.lock().await),
+            Want::Call | Want::UserInfo => None,
+        };
+        loop {
+            match self.turn(want).await {
+                Verdict::WaitListing(wait) => tokio::time::sleep(wait).await,
+                other => return other,
+            }
+        }
+    }
+
+    async fn turn(&self, want: Want) -> Verdict {
+        let _lane = self.any.lock().await;
+        loop {
+            let rules = self.rules;
+            match self.store.step(move |state, now| rules.grant(state, now, want)).await {
+                Verdict::WaitAny(wait) => tokio::time::sleep(wait).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Notes that the answer to `want` was a flood: all calls, or only this kind, wait; longer when it happens again.
+    pub(crate) async fn flooded(&self, want: Want) {
+        let rules = self.rules;
+        let wait = self.store.step(move |state, now| rules.flooded(state, now, want)).await;
+        tracing::debug!(wait_ms = wait, "1fichier reports a flood, all calls wait");
+    }
+
+    /// Notes that this address is locked out for long.
+    pub(crate) async fn locked(&self) {
+        let rules = self.rules;
+        self.store.step(move |state, now| rules.locked(state, now)).await;
+    }
+
+    /// Keeps an answer of `user/info.cgi`, which may be asked for only every five minutes.
+    pub(crate) async fn keep_usage(&self, usage: Usage) {
+        self.store
+            .step(move |state, _| state.usage = Some([usage.total, usage.used, usage.free]))
+            .await;
+    }
+
+    /// The last answer of `user/info.cgi`, as long as it may not be asked for again.
+    pub(crate) async fn kept_usage(&self) -> Option<Usage> {
+        let rules = self.rules;
+        let kept = self.store.step(move |state, now| rules.kept_usage(state, now)).await;
+        kept.map(|[total, used, free]| Usage { total, used, free })
+    }
+}
+
+fn too_long(wait: Duration) -> Error {
+    let seconds = wait.as_millis().div_ceil(1_000);
+    let message = format!("1fichier does not take this call for another {seconds} s");
+    Error::new(ErrorKind::Throttled, message).with_retry(Retry::After(wait))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use tokio::time::Instant;
+
+    fn pacer(scale: &str, folder: Option<&std::path::Path>) -> Arc<Pacer> {
+        let options = [("api_key", "KETCHCANARY"), ("pace_scale", scale)];
+        let options: BTreeMap<_, _> =
+            options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Arc::new(Pacer::new(&Settings::new(&options).expect("legal"), folder))
+    }
+
+    /// Runs all wants at once and returns when each was let go, in milliseconds.
+    async fn run(pacer: &Arc<Pacer>, wants: Vec<Want>) -> Vec<(u64, Want)> {
+        let start = Instant::now();
+        let mut tasks = tokio::task::JoinSet::new();
+        for want in wants {
+            let pacer = Arc::clone(pacer);
+            tasks.spawn(async move {
+                pacer.admit(want).await.expect("no lock");
+                (start.elapsed().as_millis() as u64, want)
+            });
+        }
+        let mut times = tasks.join_all().await;
+        times.sort_by_key(|(time, _)| *time);
+        times
+    }
+
+    fn check_distance(times: &[(u64, Want)], which: impl Fn(Want) -> bool, distance: u64) {
+        let chosen: Vec<u64> =
+            times.iter().filter(|(_, want)| which(*want)).map(|(time, _)| *time).collect();
+        for pair in chosen.windows(2) {
+            assert!(pair[1] - pair[0] >= distance, "{} and {} are too near", pair[0], pair[1]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn never_more_than_allowed_in_any_window() {
+        for seed in 0..8 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let wants: Vec<Want> = (0..60)
+                .map(|_| match random.u8(0..6) {
+                    0 => Want::Listing(Listing::Files, random.u64(0..4)),
+                    1 => Want::Listing(Listing::Folders, random.u64(0..4)),
+                    _ => Want::Call,
+                })
+                .collect();
+            let times = run(&pacer("1", None), wants).await;
+            check_distance(&times, |_| true, 500);
+            check_distance(&times, |want| matches!(want, Want::Listing(..)), 3_000);
+            for endpoint in [Listing::Files, Listing::Folders] {
+                for folder in 0..4 {
+                    check_distance(&times, |want| want == Want::Listing(endpoint, folder), 30_000);
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_must_wait_holds_up_nobody_else() {
+        let pacer = pacer("1", None);
+        let same = Want::Listing(Listing::Files, 1);
+        let other = Want::Listing(Listing::Files, 2);
+        let times = run(&pacer, vec![same, same, other, Want::Call, Want::Call]).await;
+        let last = times.last().expect("five");
+        assert_eq!(last.1, same);
+        assert!((30_000..32_000).contains(&last.0), "{times:?}");
+        assert!(times[3].0 < 4_000, "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_stops_everyone_who_waits_and_lasts_longer_each_time() {
+        let pacer = pacer("1", None);
+        let mut start = Instant::now();
+        for expected in [30, 60, 120, 240, 300, 300] {
+            pacer.flooded(Want::Call).await;
+            pacer.flooded(Want::Call).await;
+            pacer.admit(Want::Call).await.expect("waits");
+            let waited = start.elapsed().as_secs_f64();
+            assert!((f64::from(expected)..f64::from(expected) + 2.0).contains(&waited), "{waited}");
+            start = Instant::now();
+        }
+        tokio::time::sleep(Duration::from_secs(1_000)).await;
+        start = Instant::now();
+        pacer.flooded(Want::Call).await;
+        pacer.admit(Want::Call).await.expect("waits");
+        assert!(start.elapsed() < Duration::from_secs(31), "an old flood must be forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_user_info_leaves_the_rest_alone() {
+        let pacer = pacer("1", None);
+        pacer.admit(Want::UserInfo).await.expect("first");
+        pacer.flooded(Want::UserInfo).await;
+        let start = Instant::now();
+        pacer.admit(Want::Call).await.expect("not locked");
+        assert!(start.elapsed() < Duration::from_secs(1));
+        let error = pacer.admit(Want::UserInfo).await.expect_err("five minutes");
+        assert_eq!(error.kind(), ErrorKind::Throttled);
+        assert_eq!(error.retry(), Retry::Never, "others must not wait for it");
+        assert!(error.message().contains("another 300 s"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_lock_is_reported_and_not_waited_for() {
+        let pacer = pacer("1", None);
+        pacer.locked().await;
+        let error = pacer.admit(Want::Call).await.expect_err("locked");
+        assert!(matches!(error.retry(), Retry::After(wait) if wait > Duration::from_secs(3_500)));
+    }
+
+    #[tokio::test]
+    async fn another_process_sees_the_times_through_the_file() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let (first, second) =
+            (pacer("100", Some(folder.path())), pacer("100", Some(folder.path())));
+        let start = Instant::now();
+        for _ in 0..5 {
+            first.admit(Want::Call).await.expect("free");
+            second.admit(Want::Call).await.expect("free");
+        }
+        // Ten calls, 5 ms apart at this scale.
+        assert!(start.elapsed() >= Duration::from_millis(45), "{:?}", start.elapsed());
+        first.flooded(Want::Call).await;
+        let start = Instant::now();
+        second.admit(Want::Call).await.expect("waits");
+        assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
+        let files: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").collect();
+        assert_eq!(files.len(), 1);
+        let path = files[0].as_ref().expect("entry").path();
+        assert!(!std::fs::read_to_string(path).expect("text").contains("CANARY"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn usage_is_kept_for_as_long_as_it_may_not_be_asked_for() {
+        let pacer = pacer("1", None);
+        assert_eq!(pacer.kept_usage().await, None);
+        pacer.admit(Want::UserInfo).await.expect("first");
+        let usage = Usage { total: Some(3), used: Some(1), free: Some(2) };
+        pacer.keep_usage(usage).await;
+        assert_eq!(pacer.kept_usage().await, Some(usage));
+        tokio::time::sleep(Duration::from_secs(301)).await;
+        assert_eq!(pacer.kept_usage().await, None);
+    }
+}

@@ -1,0 +1,246 @@
+//! The rules as arithmetic: times in, a verdict out, no clock and no I/O. Times are milliseconds since 1970.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::LOCKED_FOR;
+
+/// Between any two calls: two a second, where three are documented and two observed (sections 4.1 and 4.2).
+const ANY: u64 = 500;
+/// Between any two listings.
+const LISTINGS: u64 = 3_000;
+/// Between two listings of one folder by one endpoint.
+const SAME_FOLDER: u64 = 30_000;
+/// Between two calls of user/info.
+const USER_INFO: u64 = 300_000;
+/// How long the first flood lock is taken to last, and the longest.
+const LOCK_FIRST: u64 = 30_000;
+const LOCK_MAX: u64 = 300_000;
+/// A flood this long after the end of the one before counts as the first.
+const LOCK_FORGOTTEN: u64 = 600_000;
+
+/// Which of the two listing calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// `file/ls.cgi`
+    Files,
+    /// `folder/ls.cgi`
+    Folders,
+}
+
+/// What is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Any call that has no rule of its own.
+    Call,
+    /// A listing of a folder.
+    Listing(Listing, u64),
+    /// `user/info.cgi`
+    UserInfo,
+}
+
+/// Whether a call may go now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Now; it has been noted.
+    Go,
+    /// Every call has to wait this long.
+    WaitAny(Duration),
+    /// Every listing has to wait this long.
+    WaitListing(Duration),
+    /// Only this folder has to wait this long.
+    WaitOwn(Duration),
+    /// The wait is too long for a call, of any kind.
+    Refuse(Duration),
+    /// The wait is too long for a call, of this kind only.
+    RefuseOwn(Duration),
+}
+
+/// The times of the last calls, and what must be waited for.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    any: u64,
+    listing: u64,
+    folders: BTreeMap<String, u64>,
+    user_info: u64,
+    cooldown_until: u64,
+    cooldown: u64,
+    locked_until: u64,
+    pub(super) usage: Option<[Option<u64>; 3]>,
+}
+
+/// The distances, divided by the scale.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    any: u64,
+    listings: u64,
+    pub(super) same_folder: u64,
+    user_info: u64,
+    lock_first: u64,
+    lock_max: u64,
+    lock_forgotten: u64,
+    locked: u64,
+}
+
+impl Rules {
+    /// The documented rules. Not paced: no distances, but a lock-out is still waited for.
+    pub(crate) fn new(paced: bool, scale: u32) -> Self {
+        let scaled = |wait: u64| wait.div_ceil(u64::from(scale.max(1)));
+        let distance = |wait: u64| if paced { scaled(wait) } else { 0 };
+        Rules {
+            any: distance(ANY),
+            listings: distance(LISTINGS),
+            same_folder: distance(SAME_FOLDER),
+            user_info: distance(USER_INFO),
+            lock_first: scaled(LOCK_FIRST),
+            lock_max: scaled(LOCK_MAX),
+            lock_forgotten: scaled(LOCK_FORGOTTEN),
+            locked: scaled(LOCKED_FOR.as_millis() as u64),
+        }
+    }
+
+    /// Lets `want` go if every rule allows it now.
+    pub(super) fn grant(&self, state: &mut State, now: u64, want: Want) -> Verdict {
+        let locked = until(state.locked_until, now, self.locked);
+        if locked > 0 {
+            return Verdict::Refuse(Duration::from_millis(locked));
+        }
+        match want {
+            Want::Call => {}
+            Want::UserInfo => {
+                let wait = since(state.user_info, now, self.user_info);
+                if wait > 0 {
+                    return Verdict::RefuseOwn(Duration::from_millis(wait));
+                }
+            }
+            Want::Listing(endpoint, folder) => {
+                let last = state.folders.get(&key(endpoint, folder)).copied().unwrap_or(0);
+                let wait = since(last, now, self.same_folder);
+                if wait > 0 {
+                    return Verdict::WaitOwn(Duration::from_millis(wait));
+                }
+                let wait = since(state.listing, now, self.listings);
+                if wait > 0 {
+                    return Verdict::WaitListing(Duration::from_millis(wait));
+                }
+            }
+        }
+        let wait =
+            since(state.any, now, self.any).max(until(state.cooldown_until, now, self.lock_max));
+        if wait > 0 {
+            return Verdict::WaitAny(Duration::from_millis(wait));
+        }
+        state.any = now;
+        match want {
+            Want::Call => {}
+            Want::UserInfo => state.user_info = now,
+            Want::Listing(endpoint, folder) => {
+                state.listing = now;
+                state.folders.retain(|_, last| since(*last, now, self.same_folder) > 0);
+                state.folders.insert(key(endpoint, folder), now);
+            }
+        }
+        Verdict::Go
+    }
+
+    /// Begins a cooldown, twice as long as the last one if that was not long ago. Several answers to calls that were on
+    /// their way together count as one flood. Returns how long it lasts.
+    pub(super) fn flooded(&self, state: &mut State, now: u64, want: Want) -> u64 {
+        if want == Want::UserInfo {
+            state.user_info = now;
+            return self.user_info;
+        }
+        let left = until(state.cooldown_until, now, self.lock_max);
+        if left > 0 {
+            return left;
+        }
+        let is_new = state.cooldown == 0
+            || state.cooldown_until > now
+            || now - state.cooldown_until > self.lock_forgotten;
+        let wait = if is_new { self.lock_first } else { state.cooldown * 2 };
+        state.cooldown = wait.min(self.lock_max);
+        state.cooldown_until = now + state.cooldown;
+        state.cooldown
+    }
+
+    /// Begins a long lock.
+    pub(super) fn locked(&self, state: &mut State, now: u64) {
+        state.locked_until = now + self.locked;
+    }
+
+    /// What user/info said, while it may not be asked again.
+    pub(super) fn kept_usage(&self, state: &State, now: u64) -> Option<[Option<u64>; 3]> {
+        state.usage.filter(|_| since(state.user_info, now, self.user_info) > 0)
+    }
+}
+
+fn key(endpoint: Listing, folder: u64) -> String {
+    match endpoint {
+        Listing::Files => format!("file/{folder}"),
+        Listing::Folders => format!("folder/{folder}"),
+    }
+}
+
+/// How long to wait so that `distance` lies between `last` and now. A time in the future comes from a clock that was put
+/// back: it counts as now when it is near, and not at all when it is farther than any call could be.
+fn since(last: u64, now: u64, distance: u64) -> u64 {
+    if last > now.saturating_add(distance) {
+        return 0;
+    }
+    last.min(now).saturating_add(distance).saturating_sub(now)
+}
+
+/// How long it is until `end`; an end farther away than `longest` is no real one.
+fn until(end: u64, now: u64, longest: u64) -> u64 {
+    let wait = end.saturating_sub(now);
+    if wait > longest { 0 } else { wait }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn times_in_the_far_future_are_ignored() {
+        let rules = Rules::new(true, 1);
+        let mut state = State {
+            any: u64::MAX,
+            listing: NOW + 1_000_000,
+            user_info: u64::MAX,
+            cooldown_until: NOW + 10_000_000,
+            cooldown: u64::MAX / 2,
+            locked_until: u64::MAX,
+            ..State::default()
+        };
+        state.folders.insert(key(Listing::Files, 1), u64::MAX);
+        let want = Want::Listing(Listing::Files, 1);
+        assert_eq!(rules.grant(&mut state, NOW, want), Verdict::Go);
+        assert!(matches!(rules.grant(&mut state, NOW, want), Verdict::WaitOwn(_)));
+        assert_eq!(rules.flooded(&mut state, NOW, Want::Call), LOCK_FIRST);
+    }
+
+    #[test]
+    fn a_clock_that_was_put_back_a_little_costs_one_distance_at_most() {
+        let rules = Rules::new(true, 1);
+        let mut state = State { any: NOW + 400, ..State::default() };
+        let verdict = rules.grant(&mut state, NOW, Want::Call);
+        assert_eq!(verdict, Verdict::WaitAny(Duration::from_millis(ANY)));
+    }
+
+    #[test]
+    fn the_file_forgets_folders_that_may_be_listed_again() {
+        let rules = Rules::new(true, 1);
+        let mut state = State::default();
+        for folder in 0..1_000 {
+            let now = NOW + folder * LISTINGS;
+            let verdict = rules.grant(&mut state, now, Want::Listing(Listing::Folders, folder));
+            assert_eq!(verdict, Verdict::Go);
+        }
+        assert!(state.folders.len() <= 12, "{}", state.folders.len());
+    }
+}

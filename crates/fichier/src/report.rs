@@ -1,0 +1,113 @@
+//! The node's report on an upload: asked for until it is one.
+//!
+//! While the node stores the file, or looks for viruses in it, the report is a page that asks to wait, or has no links.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::api::{Api, polls};
+use crate::hosts::Place;
+use crate::types::{Envelope, Link, Report as Links};
+
+/// How often a node may say that it knows of no such upload, after it has said that it took it.
+const MISSING_MAX: usize = 3;
+
+/// What the node says in the end.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The file, as it is stored.
+    Link(Link),
+    /// It knows of no such upload.
+    Nothing,
+    /// It has not said anything useful in time.
+    Unclear,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    Link(usize),
+    Wait,
+    Missing,
+}
+
+/// Asks until there is an answer, for at most `limit`. With `doubt` the first word that there is no such upload counts.
+pub(crate) async fn wait(
+    api: &Api,
+    node: &Place,
+    xid: &str,
+    limit: Duration,
+    doubt: bool,
+) -> Report {
+    let place = node.with_path(&format!("/end.pl?xid={xid}"));
+    let start = Instant::now();
+    let mut missing = 0;
+    for pause in polls(&api.settings) {
+        if let Ok(answer) = api.http.report(&place).await {
+            let (look, links) = look(answer.status, &answer.body);
+            tracing::debug!(http = answer.status, ?look, "end.pl");
+            match look {
+                Look::Link(_) => {
+                    if let Some(link) = links.into_iter().next() {
+                        return Report::Link(link);
+                    }
+                }
+                Look::Missing => missing += 1,
+                Look::Wait => {}
+            }
+        }
+        if missing == if doubt { 1 } else { MISSING_MAX } {
+            return Report::Nothing;
+        }
+        if start.elapsed() + pause > limit {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Report::Unclear
+}
+
+fn look(status: u16, body: &[u8]) -> (Look, Vec<Link>) {
+    let envelope: Envelope = serde_json::from_slice(body).unwrap_or_default();
+    let gone = crate::error::read(envelope.message.as_deref().unwrap_or_default())
+        == crate::error::Said::NotFound;
+    if matches!(status, 404 | 410) || (envelope.is_refusal() && gone) {
+        return (Look::Missing, Vec::new());
+    }
+    if !(200..300).contains(&status) || envelope.is_refusal() {
+        return (Look::Wait, Vec::new());
+    }
+    let links = match serde_json::from_slice::<Links>(body) {
+        Ok(report) => report.links.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    if links.is_empty() { (Look::Wait, links) } else { (Look::Link(links.len()), links) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_link_ends_the_wait_well() {
+        let link =
+            r#"{"download":"https://1fichier.com/?a","filename":"f","size":"1","whirlpool":""}"#;
+        let one = format!(r#"{{"incoming":0,"links":[{link}]}}"#);
+        let two = format!(r#"{{"links":[{link},{link}]}}"#);
+        for (status, body, expected) in [
+            (200, one.as_str(), Look::Link(1)),
+            (200, two.as_str(), Look::Link(2)),
+            (200, r#"{"links":[]}"#, Look::Wait),
+            (200, r#"{"links":null}"#, Look::Wait),
+            (200, "{}", Look::Wait),
+            (200, "<html>Veuillez patienter</html>", Look::Wait),
+            (200, r#"{"links":[{"#, Look::Wait),
+            (500, "", Look::Wait),
+            (403, r#"{"status":"KO","message":"Flood detected: IP Locked #374"}"#, Look::Wait),
+            (404, "<html></html>", Look::Missing),
+            (200, r#"{"status":"KO","message":"Resource not found #1"}"#, Look::Missing),
+        ] {
+            assert_eq!(look(status, body.as_bytes()).0, expected, "{status} {body}");
+        }
+    }
+}

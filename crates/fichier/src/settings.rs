@@ -1,0 +1,174 @@
+//! The options of a 1fichier remote, checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ketch_core::factory::OptionInfo;
+use ketch_core::{Error, ErrorKind, Result};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::hosts::Origin;
+
+const API_URL: &str = "https://api.1fichier.com/v1";
+
+/// The table of options.
+pub(crate) const OPTIONS: &[OptionInfo] = &[
+    OptionInfo {
+        name: "api_key",
+        help: "The API key, from https://1fichier.com/console/params.pl.",
+        default: None,
+        secret: true,
+        required: true,
+    },
+    OptionInfo {
+        name: "api_url",
+        help: "Where the API is; plain http is taken for this machine only.",
+        default: Some(API_URL),
+        secret: false,
+        required: false,
+    },
+    OptionInfo {
+        name: "pace",
+        help: "Whether calls keep the distances 1fichier asks for: documented or off.",
+        default: Some("documented"),
+        secret: false,
+        required: false,
+    },
+    OptionInfo {
+        name: "pace_scale",
+        help: "Every wait is divided by this; for emulators whose limits are as much shorter.",
+        default: Some("1"),
+        secret: false,
+        required: false,
+    },
+    OptionInfo {
+        name: "end_wait",
+        help: "For how many minutes 1fichier may work on a file that has been sent.",
+        default: Some("15"),
+        secret: false,
+        required: false,
+    },
+];
+
+/// The options of one remote.
+pub(crate) struct Settings {
+    pub(crate) key: SecretString,
+    pub(crate) origin: Origin,
+    /// Are the distances between calls kept?
+    pub(crate) paced: bool,
+    pub(crate) scale: u32,
+    pub(crate) end_wait: Duration,
+    /// Tells accounts apart without telling the key: 16 hexadecimal digits.
+    pub(crate) account: String,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("key", &"***")
+            .field("origin", &self.origin)
+            .field("paced", &self.paced)
+            .field("scale", &self.scale)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// Reads the options that a factory was given. Unknown ones are the factory's matter.
+    pub(crate) fn new(options: &BTreeMap<String, String>) -> Result<Self> {
+        let get = |name: &str| options.get(name).map(|value| value.trim());
+        let key = get("api_key").unwrap_or_default();
+        let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+/.".contains(&byte);
+        if key.is_empty() || key.len() > 256 || !key.bytes().all(is_key) {
+            return Err(refuse("api_key", "is not a key (letters, digits, `-`, `_` and `=`)"));
+        }
+        let paced = match get("pace").unwrap_or("documented") {
+            "documented" => true,
+            "off" => false,
+            _ => return Err(refuse("pace", "must be `documented` or `off`")),
+        };
+        let scale: u32 = number("pace_scale", get("pace_scale").unwrap_or("1"))?;
+        let minutes: u32 = number("end_wait", get("end_wait").unwrap_or("15"))?;
+        if scale == 0 {
+            return Err(refuse("pace_scale", "must be at least 1"));
+        }
+        let account = blake3::hash(key.as_bytes()).to_hex()[..16].to_owned();
+        Ok(Settings {
+            key: SecretString::from(key),
+            origin: Origin::parse(get("api_url").unwrap_or(API_URL))?,
+            paced,
+            scale,
+            end_wait: Duration::from_secs(60) * minutes.clamp(1, 24 * 60),
+            account,
+        })
+    }
+
+    /// A wait, divided as the options say.
+    pub(crate) fn scaled(&self, wait: Duration) -> Duration {
+        wait / self.scale
+    }
+
+    /// The name of the file that keeps the times of calls: one for each account on each host.
+    pub(crate) fn state_name(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.origin.authority().as_bytes());
+        hasher.update(b"\0");
+        hasher.update(self.key.expose_secret().as_bytes());
+        format!("fichier-{}.json", &hasher.finalize().to_hex()[..16])
+    }
+}
+
+fn number<T: FromStr>(name: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|_| refuse(name, "must be a whole number"))
+}
+
+// The value is left out: a key pasted into the wrong option must not reach a log.
+fn refuse(name: &str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("the option `{name}` {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let mut map = BTreeMap::from([("api_key".to_owned(), "KETCHCANARY123".to_owned())]);
+        map.extend(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        map
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_table() {
+        let settings = Settings::new(&options(&[])).expect("legal");
+        assert!(settings.paced);
+        assert_eq!(settings.origin.call("x").url(), "https://api.1fichier.com/v1/x");
+        assert_eq!((settings.scale, settings.end_wait), (1, Duration::from_secs(900)));
+    }
+
+    #[test]
+    fn bad_values_are_refused_without_being_shown() {
+        for (name, value) in [
+            ("api_key", "SECRET SECRET"),
+            ("api_key", "SECRET\r\nX: y"),
+            ("api_key", ""),
+            ("pace", "SECRET"),
+            ("pace_scale", "0"),
+            ("pace_scale", "SECRET"),
+            ("end_wait", "-1"),
+            ("api_url", "http://SECRET.example/v1"),
+        ] {
+            let error = Settings::new(&options(&[(name, value)])).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn neither_debug_nor_the_names_of_files_tell_the_key() {
+        let settings = Settings::new(&options(&[])).expect("legal");
+        assert!(!format!("{settings:?}").contains("CANARY"));
+        assert_ne!(&settings.state_name()[8..24], settings.account);
+    }
+}

@@ -1,0 +1,123 @@
+//! The place a file goes to, what is there before, and how that is replaced.
+
+use std::time::Duration;
+
+use ketch_core::{Digest, Error, ErrorKind, RelPath, Result, Retry};
+
+use crate::account::Account;
+use crate::cache::{Change, FileItem};
+use crate::names;
+
+/// How often the removal of an old version is tried.
+const REMOVE_ATTEMPTS: usize = 4;
+
+/// What is at the path before.
+#[derive(Debug)]
+pub(crate) enum Old {
+    /// The folder must be listed to know.
+    Unknown,
+    /// These addresses, perhaps none.
+    Known(Vec<String>),
+}
+
+/// Where a file goes.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) folder: u64,
+    pub(crate) name: String,
+    pub(crate) remote_name: String,
+    pub(crate) old: Old,
+    /// The addresses that are there before, as far as they are known.
+    pub(crate) known: Vec<String>,
+}
+
+impl Target {
+    /// Makes the folders above `path` and finds out what is there.
+    pub(crate) async fn new(account: &Account, path: &RelPath, old: Old) -> Result<Target> {
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
+            let message = "the top of the account is a folder, not a file";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        };
+        let remote_name = names::to_remote(name)?;
+        let folder = account.tree.ensure(&account.api, &parent).await?;
+        let known = match &old {
+            Old::Known(urls) => urls.clone(),
+            Old::Unknown => {
+                let life = account.api.pacer.listing_life();
+                let listing = account.tree.listing(&account.api, folder, life).await?;
+                if listing.folder(name).is_some() {
+                    let message = "a folder of that name is there";
+                    return Err(Error::new(ErrorKind::AlreadyExists, message));
+                }
+                listing.files(name).into_iter().map(|file| file.url.clone()).collect()
+            }
+        };
+        Ok(Target { folder, name: name.to_owned(), remote_name, old, known })
+    }
+
+    /// Enters the new file and removes what it replaces.
+    pub(crate) async fn replace_old(&self, account: &Account, file: &FileItem) -> Result<()> {
+        let mut old = self.known.clone();
+        match self.old {
+            Old::Unknown => {
+                // What another task of ours stored under this name meanwhile is replaced as well.
+                let others = account.tree.cache.replace(self.folder, file.clone());
+                old.extend(others.into_iter().map(|other| other.url));
+            }
+            Old::Known(_) => {
+                account.tree.cache.change(self.folder, Change::AddFile(file.clone()));
+            }
+        }
+        old.sort();
+        old.dedup();
+        for url in old.iter().filter(|url| **url != file.url) {
+            remove_old(account, self.folder, url).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for a file of this name and content that was not there before and is `not` that one.
+    pub(crate) async fn find_new(
+        &self,
+        account: &Account,
+        size: u64,
+        digest: Option<&Digest>,
+        not: Option<&str>,
+    ) -> Result<Option<FileItem>> {
+        let listing = account.tree.listing(&account.api, self.folder, Duration::ZERO).await?;
+        let is_it = |file: &&FileItem| {
+            file.size == Some(size)
+                && file.hash.as_ref() == digest
+                && digest.is_some()
+                && not != Some(file.url.as_str())
+                && !self.known.contains(&file.url)
+        };
+        Ok(listing.files(&self.name).into_iter().find(is_it).cloned())
+    }
+}
+
+/// Removes a version that has been replaced. Sending the new one again would not help, so the error says not to.
+async fn remove_old(account: &Account, folder: u64, url: &str) -> Result<()> {
+    let mut waits = crate::api::polls(&account.api.settings).take(REMOVE_ATTEMPTS - 1);
+    loop {
+        match account.api.file_rm(url).await {
+            Ok(()) => {
+                account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
+                return Ok(());
+            }
+            Err(refusal) => match waits.next() {
+                Some(wait) if refusal.error.retry() == Retry::Backoff => {
+                    tokio::time::sleep(wait).await;
+                }
+                _ => {
+                    account.tree.cache.forget(folder);
+                    let cause = refusal.error.message();
+                    let message = format!(
+                        "the new version is stored, the old one is still there under the same name: {cause}"
+                    );
+                    return Err(Error::new(ErrorKind::Unavailable, message));
+                }
+            },
+        }
+    }
+}

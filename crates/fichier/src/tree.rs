@@ -1,0 +1,313 @@
+//! From paths to the numbers that 1fichier gives its folders.
+//!
+//! All paths here are those of the account, not of a remote's root, so that all remotes of an account share what is known.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use ketch_core::{Error, ErrorKind, RelPath, Result};
+use tokio::time::Instant;
+
+use crate::api::Api;
+use crate::cache::{Cache, Change, FolderItem, FolderListing};
+use crate::error::{Refusal, Said};
+use crate::listing::{self, FilesInFolders};
+use crate::names;
+
+/// The number of the folder that holds all others.
+pub(crate) const TOP: u64 = 0;
+/// How many paths are remembered: at most twice this.
+const PATHS_MAX: usize = 100_000;
+
+/// What is known about the folders of an account.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    pub(crate) cache: Cache,
+    paths: Mutex<Paths>,
+    listing_locks: Locks<u64>,
+    making_locks: Locks<u64>,
+    mode: FilesInFolders,
+}
+
+impl Tree {
+    /// The listing of a folder, not older than `life`. Tasks that want the same one wait for one call.
+    pub(crate) async fn listing(
+        &self,
+        api: &Api,
+        id: u64,
+        life: Duration,
+    ) -> Result<Arc<FolderListing>, Refusal> {
+        if let Some(listing) = self.cache.get(id, life) {
+            return Ok(listing);
+        }
+        let lock = self.listing_locks.get(id);
+        let _one = lock.lock().await;
+        if let Some(listing) = self.cache.get(id, life) {
+            return Ok(listing);
+        }
+        let asked = Instant::now();
+        let listing = listing::fetch(api, id, &self.mode).await?;
+        Ok(self.cache.store(id, listing, asked))
+    }
+
+    /// The listing of the folder at `path`; `None` when there is no such folder.
+    pub(crate) async fn listing_of(
+        &self,
+        api: &Api,
+        path: &RelPath,
+    ) -> Result<Option<(u64, Arc<FolderListing>)>> {
+        let life = api.pacer.listing_life();
+        let Some(id) = self.resolve(api, path).await? else { return Ok(None) };
+        let refusal = match self.listing(api, id, life).await {
+            Ok(listing) => return Ok(Some((id, listing))),
+            Err(refusal) => refusal,
+        };
+        if !matches!(refusal.said, Said::NotFound | Said::Other) || !is_clear(&refusal) || id == TOP
+        {
+            return Err(refusal.into());
+        }
+        // The number may be out of date: what a folder that is gone is answered with is not known.
+        self.forget(path);
+        if let Some(parent) = path.parent().and_then(|parent| self.known(&parent)) {
+            self.cache.forget(parent);
+        }
+        match self.resolve(api, path).await? {
+            None => Ok(None),
+            Some(again) if again == id => Err(refusal.into()),
+            Some(again) => Ok(Some((again, self.listing(api, again, life).await?))),
+        }
+    }
+
+    /// The number of the folder at `path`; `None` when there is no such folder.
+    pub(crate) async fn resolve(&self, api: &Api, path: &RelPath) -> Result<Option<u64>> {
+        let (mut at, mut id) = self.deepest_known(path);
+        let Some(rest) = path.relative_to(&at) else { return Ok(None) };
+        for name in rest.parts() {
+            let listing = self.listing(api, id, api.pacer.listing_life()).await?;
+            let Some(folder) = listing.folder(name) else { return Ok(None) };
+            id = folder.id;
+            at = join(&at, name)?;
+            self.learn(&at, id);
+        }
+        Ok(Some(id))
+    }
+
+    /// The number of the folder at `path`, made with all above it if need be. However many tasks ask for it at the same
+    /// time, each folder is made once.
+    pub(crate) async fn ensure(&self, api: &Api, path: &RelPath) -> Result<u64> {
+        match (self.ensure_from_known(api, path).await, path.parts().next()) {
+            // A folder above has gone since it was seen.
+            (Err(error), Some(first)) if error.kind() == ErrorKind::NotFound => {
+                self.forget(&join(&RelPath::root(), first)?);
+                self.ensure_from_known(api, path).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    async fn ensure_from_known(&self, api: &Api, path: &RelPath) -> Result<u64> {
+        let (mut at, mut id) = self.deepest_known(path);
+        let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
+        for name in rest.parts() {
+            at = join(&at, name)?;
+            id = self.ensure_one(api, id, &at, name).await?;
+        }
+        Ok(id)
+    }
+
+    async fn ensure_one(&self, api: &Api, parent: u64, path: &RelPath, name: &str) -> Result<u64> {
+        let lock = self.making_locks.get(parent);
+        let _one = lock.lock().await;
+        if let Some(id) = self.known(path) {
+            return Ok(id);
+        }
+        let listing = self.listing(api, parent, api.pacer.listing_life()).await?;
+        if let Some(folder) = listing.folder(name) {
+            self.learn(path, folder.id);
+            return Ok(folder.id);
+        }
+        if listing.files.iter().any(|file| file.name == name) {
+            let message = format!("`{name}` is a file, a folder is needed there");
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        let id = match api.mkdir(parent, &names::to_remote(name)?).await {
+            Ok(id) => id,
+            // Refused because it is there, or made although the answer was lost: the next listing tells.
+            Err(refusal)
+                if refusal.said == Said::Other
+                    && matches!(
+                        refusal.error.kind(),
+                        ErrorKind::Denied | ErrorKind::CommitUnknown
+                    ) =>
+            {
+                let listing = self.listing(api, parent, Duration::ZERO).await?;
+                match listing.folder(name) {
+                    Some(folder) => folder.id,
+                    None => return Err(refusal.into()),
+                }
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let folder = FolderItem { name: name.to_owned(), id, date: None };
+        self.cache.change(parent, Change::AddFolder(folder));
+        self.learn(path, id);
+        Ok(id)
+    }
+
+    /// Remembers where a folder is.
+    pub(crate) fn learn(&self, path: &RelPath, id: u64) {
+        self.paths().insert(path, id);
+    }
+
+    /// Forgets a folder and all below it.
+    pub(crate) fn forget(&self, path: &RelPath) {
+        self.paths().remove(path);
+    }
+
+    /// Forgets the folder of that number, wherever it was seen, and all below it.
+    pub(crate) fn forget_folder(&self, id: u64) {
+        let mut paths = self.paths();
+        for path in paths.of(id) {
+            paths.remove(&path);
+        }
+    }
+
+    /// Is `path` in the folder `id`, as far as is known?
+    pub(crate) fn is_below(&self, path: &RelPath, id: u64) -> bool {
+        path.ancestors().any(|above| self.known(&above) == Some(id))
+    }
+
+    fn known(&self, path: &RelPath) -> Option<u64> {
+        if path.is_root() { Some(TOP) } else { self.paths().get(path) }
+    }
+
+    fn deepest_known(&self, path: &RelPath) -> (RelPath, u64) {
+        let mut at = Some(path.clone());
+        while let Some(here) = at {
+            if let Some(id) = self.known(&here) {
+                return (here, id);
+            }
+            at = here.parent();
+        }
+        (RelPath::root(), TOP)
+    }
+
+    fn paths(&self) -> std::sync::MutexGuard<'_, Paths> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer of 1fichier itself, and not of something on the way to it.
+fn is_clear(refusal: &Refusal) -> bool {
+    matches!(refusal.error.kind(), ErrorKind::Denied | ErrorKind::NotFound)
+}
+
+fn join(path: &RelPath, name: &str) -> Result<RelPath> {
+    path.join(name).map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))
+}
+
+/// Paths and numbers in two generations: when the young one is full it becomes the old one, and the old one is dropped,
+/// unless it was used.
+#[derive(Debug, Default)]
+struct Paths {
+    young: HashMap<RelPath, u64>,
+    old: HashMap<RelPath, u64>,
+}
+
+impl Paths {
+    fn get(&mut self, path: &RelPath) -> Option<u64> {
+        if let Some(id) = self.young.get(path) {
+            return Some(*id);
+        }
+        let id = self.old.remove(path)?;
+        self.insert(path, id);
+        Some(id)
+    }
+
+    fn insert(&mut self, path: &RelPath, id: u64) {
+        if self.young.len() >= PATHS_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(path.clone(), id);
+    }
+
+    fn of(&self, id: u64) -> Vec<RelPath> {
+        let all = self.young.iter().chain(&self.old);
+        all.filter(|(_, known)| **known == id).map(|(path, _)| path.clone()).collect()
+    }
+
+    fn remove(&mut self, path: &RelPath) {
+        self.young.retain(|known, _| !known.is_within(path));
+        self.old.retain(|known, _| !known.is_within(path));
+    }
+}
+
+/// One lock for each key that is in use.
+#[derive(Debug)]
+pub(crate) struct Locks<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
+
+impl<K> Default for Locks<K> {
+    fn default() -> Self {
+        Locks(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Locks<K> {
+    /// The lock of `key`.
+    pub(crate) fn get(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = locks.get(&key).and_then(Weak::upgrade) {
+            return lock;
+        }
+        if locks.len() >= 1_024 {
+            locks.retain(|_, lock| lock.strong_count() > 0);
+        }
+        let lock = Arc::default();
+        locks.insert(key, Arc::downgrade(&lock));
+        lock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).expect("legal")
+    }
+
+    #[test]
+    fn forgetting_a_folder_forgets_what_is_below_it() {
+        let tree = Tree::default();
+        for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
+            tree.learn(&path(text), number as u64 + 1);
+        }
+        assert!(tree.is_below(&path("a/b/c/new"), 2) && !tree.is_below(&path("ab"), 2));
+        tree.forget_folder(1);
+        assert_eq!(tree.deepest_known(&path("a/b/c")), (RelPath::root(), TOP));
+        assert_eq!(tree.deepest_known(&path("ab/x")), (path("ab"), 4));
+    }
+
+    #[test]
+    fn paths_in_use_survive_and_the_number_is_bounded() {
+        let mut paths = Paths::default();
+        paths.insert(&path("used"), 7);
+        for number in 0..(PATHS_MAX as u64 * 3) {
+            paths.insert(&path(&format!("p{number}")), number);
+            if number % 1_000 == 0 {
+                assert_eq!(paths.get(&path("used")), Some(7));
+            }
+        }
+        assert!(paths.young.len() + paths.old.len() <= PATHS_MAX * 2);
+    }
+
+    #[test]
+    fn a_lock_is_shared_while_it_is_in_use() {
+        let locks = Locks::<u64>::default();
+        let first = locks.get(1);
+        assert!(Arc::ptr_eq(&first, &locks.get(1)));
+        assert!(!Arc::ptr_eq(&first, &locks.get(2)));
+    }
+}
