@@ -1,0 +1,178 @@
+//! The main job, end to end, through the built binary: a local folder into 1fichier and back.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, SystemTime};
+
+use support::{Home, tree};
+
+/// A tree with everything that is awkward.
+fn awkward(home: &Home) {
+    for (name, content) in [
+        ("plain.txt", "plain"),
+        ("été/naïve.txt", "accents"),
+        ("日本/語.txt", "cjk"),
+        (" leading and trailing ", "spaces"),
+        ("quotes \"'$`<>\\ .txt", "refused by the service"),
+        ("full＜width＼and‛mark", "twins"),
+        ("new\nline", "control"),
+        ("tab\there\u{7f}", "control"),
+        ("a", "before its folder"),
+        ("a.d/x", "sorts between"),
+        ("a0/x", "sorts after"),
+        ("deep/1/2/3/4/5/6/7/8/9/file", "deep"),
+        ("percent%2Fslash", "not a path"),
+        ("...", "dots"),
+        ("emoji🦀", "four bytes"),
+        ("empty", ""),
+        ("deep/empty", ""),
+    ] {
+        home.write(format!("source/{name}"), content);
+    }
+    let mut long = "n".repeat(200);
+    long.push_str("é");
+    home.write(format!("source/{long}"), "long");
+    let bytes = home.path("source").join(OsStr::from_bytes(b"not\xfeutf8\xff"));
+    fs::write(bytes, "bytes").unwrap();
+    symlink("plain.txt", home.path("source/link")).unwrap();
+    symlink("nowhere", home.path("source/broken")).unwrap();
+    let big: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 253) as u8).collect();
+    home.write("source/big.bin", big);
+    for number in 0..120 {
+        home.write(format!("source/many/{number:03}"), format!("number {number}"));
+    }
+}
+
+#[test]
+fn a_tree_with_everything_awkward_goes_to_1fichier_and_comes_back_byte_for_byte() {
+    let home = Home::new();
+    awkward(&home);
+    let run = home.run(["sync", "source", "sandbox:there"]).expect(0);
+    let run = run.says("stores no empty files").says("symbolic link");
+    assert!(run.stdout.is_empty(), "{}", run.stdout);
+
+    home.run(["check", "source", "sandbox:there"]).expect(0);
+    let second = home.run(["sync", "--json", "source", "sandbox:there"]).expect(0);
+    assert!(!second.stdout.contains("file_done\",\"outcome\":\"copied"), "{}", second.stdout);
+
+    home.run(["copy", "sandbox:there", "back"]).expect(0);
+    let mut expected = tree(&home.path("source"));
+    expected.retain(|_, content| !content.is_empty());
+    assert_eq!(tree(&home.path("back")), expected);
+}
+
+#[test]
+fn a_changed_byte_is_found_by_check_and_repaired_by_checksum_and_then_nothing_is_planned() {
+    let home = Home::new();
+    let path = home.write("source/d/file", "some content");
+    home.write("source/other", "other");
+    home.run(["sync", "source", "sandbox:there"]).expect(0);
+    // Kept time: only content can tell.
+    let time = fs::metadata(&path).unwrap().modified().unwrap() - Duration::from_secs(86_400);
+    fs::write(&path, "some Content").unwrap();
+    fs::File::open(&path).unwrap().set_modified(time).unwrap();
+
+    let check = home.run(["check", "--combined", "-", "source", "sandbox:there"]).expect(1);
+    assert!(check.stdout.contains("* d/file") && check.stdout.contains("= other"), "{check:?}");
+    home.run(["sync", "--checksum", "source", "sandbox:there"]).expect(0);
+    home.run(["check", "source", "sandbox:there"]).expect(0);
+    let dry = home.run(["sync", "--checksum", "--dry-run", "source", "sandbox:there"]).expect(0);
+    assert_eq!(dry.stdout, "", "a second sync plans nothing");
+}
+
+#[test]
+fn an_edit_of_the_same_size_is_found_without_checksum_when_the_file_is_newer() {
+    let home = Home::new();
+    let path = home.write("source/file", "before");
+    home.run(["sync", "source", "sandbox:there"]).expect(0);
+    fs::write(&path, "after!").unwrap();
+    let later = SystemTime::now() + Duration::from_secs(5);
+    fs::File::open(&path).unwrap().set_modified(later).unwrap();
+    home.run(["sync", "source", "sandbox:there"]).expect(0);
+    assert_eq!(home.run(["cat", "sandbox:there/file"]).expect(0).stdout, "after!");
+}
+
+#[test]
+fn sync_deletes_what_the_source_lacks_and_an_empty_source_deletes_nothing() {
+    let home = Home::new();
+    for name in ["keep", "gone/deep/x", "gone/y"] {
+        home.write(format!("source/{name}"), name);
+    }
+    home.run(["sync", "source", "sandbox:there"]).expect(0);
+    fs::remove_dir_all(home.path("source/gone")).unwrap();
+    home.run(["sync", "source", "sandbox:there"]).expect(0);
+    let listing = home.run(["ls", "-R", "sandbox:there"]).expect(0);
+    assert!(listing.stdout.contains("keep") && !listing.stdout.contains("gone"), "{listing:?}");
+
+    fs::remove_file(home.path("source/keep")).unwrap();
+    home.run(["sync", "source", "sandbox:there"]).expect(7).says("--max-delete 100%");
+    assert_eq!(home.run(["cat", "sandbox:there/keep"]).expect(0).stdout, "keep");
+    home.run(["sync", "--max-delete", "100%", "source", "sandbox:there"]).expect(0);
+    home.run(["cat", "sandbox:there/keep"]).expect(4);
+}
+
+#[test]
+fn within_one_account_1fichier_copies_itself() {
+    let home = Home::new();
+    home.write("source/d/file", "content");
+    let server = home.serve("sim", "off");
+    let place = |path| server.place(path, ",pace=off");
+    home.run(["sync", "source", &place("one")]).expect(0);
+    let uploads = server.stat("upload");
+    home.run(["sync", &place("one"), &place("two")]).expect(0);
+    assert_eq!(server.stat("upload"), uploads, "no byte moved through this machine");
+    assert_eq!(server.stat("download"), 0);
+    home.run(["check", "source", &place("two")]).expect(0);
+}
+
+/// Promise 7: the limits are kept by design, across processes, and the job still ends.
+#[test]
+fn promise_7_under_documented_limits_the_whole_job_ends_without_one_flood_answer() {
+    let home = Home::new();
+    for folder in 0..6 {
+        for number in 0..4 {
+            home.write(format!("source/d{folder}/f{number}"), format!("{folder} {number}"));
+        }
+    }
+    // Everything a hundred times faster on both sides: the same rules, no long waits.
+    let server = home.serve("sim", "documented/100");
+    let place = server.place("there", ",pace_scale=100");
+    home.run(["sync", "source", &place]).expect(0);
+    home.run(["check", "source", &place]).expect(0);
+    home.write("source/d1/f1", "1 9");
+    home.run(["check", "source", &place]).expect(1);
+    home.run(["sync", "--checksum", "source", &place]).expect(0);
+    home.run(["sync", "source", &place]).expect(0);
+    home.run(["check", "source", &place]).expect(0);
+    assert_eq!(server.stat("floods"), 0);
+    assert_eq!(server.stat("files"), 24);
+}
+
+#[test]
+fn large_files_come_back_in_parallel_ranges_on_one_token() {
+    let home = Home::new();
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let big: Vec<u8> = std::iter::repeat_with(|| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as u8
+    })
+    .take(9_000_001)
+    .collect();
+    home.write("source/big", &big);
+    let server = home.serve("sim", "off");
+    let place = server.place("there", ",pace=off");
+    home.run(["sync", "source", &place]).expect(0);
+    home.run(["copy", "--multi-thread-cutoff", "1M", &place, "back"]).expect(0);
+    assert!(fs::read(home.path("back/big")).unwrap() == big);
+    let ranges = server.stat("download");
+    assert!(ranges >= 2, "several ranges, not {ranges}");
+    assert_eq!(server.stat("tokens"), 1);
+}

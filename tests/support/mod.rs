@@ -1,0 +1,198 @@
+//! A scratch home for the built binary: config, state and sandbox of its own, nothing of the person who runs the tests.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(unreachable_pub, reason = "shared by several test files")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The key that the emulator accepts.
+pub use ketch_fichier_sim::SANDBOX_KEY;
+
+/// What one run of the binary gave.
+#[derive(Debug)]
+pub struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Fails the test, showing everything, unless the exit code is `code`.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Run {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless standard error holds `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Run {
+        assert!(self.stderr.contains(text), "`{text}` is not in:\n{}", self.stderr);
+        self
+    }
+}
+
+/// A home folder and the binary in it.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    pub fn new() -> Home {
+        Home { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in the scratch folder.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, and the folders above it.
+    pub fn write(&self, name: impl AsRef<Path>, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The binary with this home and nothing else in its environment.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ketch"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path("home"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_DATA_HOME", self.path("data"))
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Run {
+        finish(self.command().args(arguments))
+    }
+
+    /// Starts an emulator of its own, with its state in `name`.
+    pub fn serve(&self, name: &str, limits: &str) -> Server {
+        let mut child = self
+            .command()
+            .args(["sandbox", "serve", "--port", "0", "--limits", limits, "--state"])
+            .arg(self.path(name))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let (_, rest) = line.split_once("http://127.0.0.1:")?;
+                let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                Some(format!("127.0.0.1:{port}"))
+            })
+            .expect("the emulator says where it listens");
+        Server { child, address: url, _output: Box::new(lines) }
+    }
+}
+
+/// Runs a command and gathers what it gave.
+pub fn finish(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// An emulator in a process of its own.
+pub struct Server {
+    child: Child,
+    pub address: String,
+    _output: Box<dyn Iterator<Item = std::io::Result<String>>>,
+}
+
+impl Server {
+    /// A place on it, with the right key.
+    pub fn place(&self, path: &str, options: &str) -> String {
+        let address = &self.address;
+        format!(
+            ":fichier,api_key={SANDBOX_KEY},api_url=\"http://{address}/v1\"{options}:{path}"
+        )
+    }
+
+    /// Injects a fault, in the emulator's grammar.
+    pub fn fault(&self, fault: &str) {
+        let answer = self.request("POST", "/__sim/fault", fault);
+        assert!(answer.starts_with("HTTP/1.1 20"), "{fault}: {answer}");
+    }
+
+    /// One number of the emulator's statistics: `floods`, `files`, ….
+    pub fn stat(&self, name: &str) -> u64 {
+        let answer = self.request("GET", "/__sim/stats", "");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let stats: serde_json::Value = serde_json::from_str(body.trim()).unwrap();
+        let found = stats.get(name).or_else(|| stats["requests"].get(name));
+        found.and_then(serde_json::Value::as_u64).unwrap_or(0)
+    }
+
+    /// The log of requests.
+    pub fn log(&self) -> Vec<serde_json::Value> {
+        let answer = self.request("GET", "/__sim/stats?log=1", "");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let stats: serde_json::Value = serde_json::from_str(body.trim()).unwrap();
+        stats["log"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let host = &self.address;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// All files below `folder` with their content, by path; links and folders left out.
+pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                waiting.push(entry.path());
+            } else if kind.is_file() {
+                let path = entry.path().strip_prefix(folder).unwrap().to_owned();
+                found.insert(path, fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    found
+}
