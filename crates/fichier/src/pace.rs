@@ -86,6 +86,15 @@ impl Pacer {
         }
     }
 
+    /// Notes that the answer to `want` came. The service counts from when a listing *arrived*, which may be later than when
+    /// it was let go (a connection had to be made first), but not later than its answer.
+    pub(crate) async fn answered(&self, want: Want) {
+        if matches!(want, Want::Listing(..)) && self.rules.same_folder > 0 {
+            let rules = self.rules;
+            self.store.step(move |state, now| rules.answered(state, now, want)).await;
+        }
+    }
+
     /// Notes that the answer to `want` was a flood: all calls, or only this kind, wait; longer when it happens again.
     pub(crate) async fn flooded(&self, want: Want) {
         let rules = self.rules;
@@ -178,6 +187,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_distance_between_listings_counts_from_the_answer() {
+        let pacer = pacer("1", None);
+        let (one, two) = (Want::Listing(Listing::Files, 1), Want::Listing(Listing::Files, 2));
+        pacer.admit(one).await.expect("free");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        pacer.answered(one).await;
+        let start = Instant::now();
+        pacer.admit(two).await.expect("waits");
+        assert!(start.elapsed() >= Duration::from_secs(3), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -48,7 +48,9 @@ impl Api {
         let mut attempt = 1;
         loop {
             self.pacer.admit(want).await?;
-            let answer = match self.http.call(&place, body.to_string()).await {
+            let answer = self.http.call(&place, body.to_string()).await;
+            self.pacer.answered(want).await;
+            let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => return Err(lost(fault, effect).into()),
             };
@@ -86,7 +88,8 @@ impl Api {
                 target.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
             let host = snippet(&self.http.scrub(host.unwrap_or("another path")));
             let message = format!("{verb} leads on to `{host}`, which is not followed");
-            return Err(Error::new(ErrorKind::Protocol, message).into());
+            // A redirection is an answer: the call was not carried out, and asking again would lead to the same place.
+            return Err(Error::new(ErrorKind::Denied, message).into());
         }
         // ORDER: a list would be read as an object whose fields come in order.
         let is_object = answer.body.trim_ascii_start().starts_with(b"{");

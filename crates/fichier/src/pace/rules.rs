@@ -146,6 +146,14 @@ impl Rules {
         Verdict::Go
     }
 
+    /// Counts the distances to the next listing from now.
+    pub(super) fn answered(&self, state: &mut State, now: u64, want: Want) {
+        if let Want::Listing(endpoint, folder) = want {
+            state.listing = now;
+            state.folders.insert(key(endpoint, folder), now);
+        }
+    }
+
     /// Begins a cooldown, twice as long as the last one if that was not long ago. Several answers to calls that were on
     /// their way together count as one flood. Returns how long it lasts.
     pub(super) fn flooded(&self, state: &mut State, now: u64, want: Want) -> u64 {

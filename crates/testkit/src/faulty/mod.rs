@@ -182,7 +182,7 @@ impl Faulty {
     }
 
     /// Every call that no rule decides fails with `probability`, before it has any effect. The same `seed` and the same
-    /// order of calls give the same failures.
+    /// order of calls give the same failures. `close` is spared: nothing repeats it. `close` is spared: nothing repeats it.
     pub fn fail_randomly(self, seed: u64, probability: f64, error: Error) -> Self {
         self.randomly(seed, probability, Harm::Fail(Failure::of(&error)))
     }
@@ -241,7 +241,8 @@ impl Faulty {
                 }
             }
         }
-        let hit = self.random.iter().find(|random| {
+        let mut random = self.random.iter().filter(|_| operation != "close");
+        let hit = random.find(|random| {
             let mut generator = random.generator.lock().unwrap_or_else(PoisonError::into_inner);
             generator.f64() < random.probability
         });

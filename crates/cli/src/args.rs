@@ -1,0 +1,269 @@
+//! The command line as clap sees it: raw values, nothing checked beyond their form.
+//!
+//! Places are kept as [`RawPlace`], whose `Debug` shows nothing: a connection string may hold a key.
+
+mod job;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use job::{
+    CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync, Links, LocalArgs, SpeedArgs,
+};
+
+/// ketch moves files between any two places and proves that they arrived.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ketch",
+    version,
+    about,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "A place is `remote:path`, `:type,key=value:path` or a local path (`./a:b` is local too).\n\
+                  `sandbox:` needs no account: an emulator of 1fichier inside ketch.\n\n\
+                  Example: ketch sync ~/photos sandbox:photos"
+)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output and configuration")]
+pub(crate) struct CommonArgs {
+    /// Print JSON lines on standard output, as described in docs/EVENTS.md.
+    #[arg(long, global = true, env = "KETCH_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) json: bool,
+    /// Tell each item that is done and why; twice, also what needed nothing and what is tried again.
+    #[arg(short, long, global = true, env = "KETCH_VERBOSE", hide_env_values = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Tell errors only.
+    #[arg(short, long, global = true, env = "KETCH_QUIET", hide_env_values = true, action = clap::ArgAction::Count)]
+    pub(crate) quiet: u8,
+    /// Say when progress bars are shown.
+    #[arg(
+        long,
+        global = true,
+        env = "KETCH_PROGRESS",
+        hide_env_values = true,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(crate) progress: When,
+    /// Show progress bars, like --progress=always.
+    #[arg(short = 'P', global = true)]
+    pub(crate) progress_always: bool,
+    /// Say when colours are used.
+    #[arg(
+        long,
+        global = true,
+        env = "KETCH_COLOR",
+        hide_env_values = true,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub(crate) color: When,
+    /// Read this configuration file instead of the usual one.
+    #[arg(long, global = true, env = "KETCH_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// When something is done that depends on the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copy what the destination lacks or has differently; delete nothing.
+    ///
+    /// A folder as source always means its contents, and a trailing slash means nothing. A file as source goes into the
+    /// destination folder under its own name.
+    #[command(after_help = "Example: ketch copy ~/photos work:photos --exclude '*.tmp'")]
+    Copy(CopyArgs),
+    /// Make the destination equal to the source, deleting what only the destination has.
+    ///
+    /// Deletions come last, never where a listing or a transfer failed, and never more than --max-delete allows.
+    #[command(after_help = "Example: ketch sync --dry-run ~/photos sandbox:photos")]
+    Sync(CopyArgs),
+    /// Compare two places by digest and change nothing.
+    #[command(after_help = "Example: ketch check ~/photos work:photos --one-way")]
+    Check(CheckArgs),
+    /// List a folder.
+    #[command(after_help = "Example: ketch ls -R work:photos")]
+    Ls(LsArgs),
+    /// Write the content of files to standard output.
+    #[command(after_help = "Example: ketch cat work:notes/today.txt")]
+    Cat(CatArgs),
+    /// Make a folder and those above it.
+    #[command(after_help = "Example: ketch mkdir work:photos/2026")]
+    Mkdir(MkdirArgs),
+    /// Delete the files below a folder, or one file; folders stay.
+    #[command(after_help = "Example: ketch delete --dry-run --include '*.bak' work:photos")]
+    Delete(DeleteArgs),
+    /// Add, list and test remotes.
+    #[command(subcommand, after_help = "Example: ketch remote add work fichier")]
+    Remote(RemoteCommand),
+    /// Run the emulator of 1fichier for other programs.
+    #[command(
+        subcommand,
+        after_help = "Example: ketch sandbox serve --port 4000 --limits documented/100"
+    )]
+    Sandbox(SandboxCommand),
+    /// Ask about the configuration.
+    #[command(subcommand, after_help = "Example: ketch config path")]
+    Config(ConfigCommand),
+    /// Explain a command, or a topic: exit-codes.
+    #[command(after_help = "Example: ketch help exit-codes")]
+    Help(HelpArgs),
+}
+
+/// `ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// The folder or file.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// Enter folders.
+    #[arg(short = 'R', long, env = "KETCH_RECURSIVE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) recursive: bool,
+    /// What takes part.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// `cat`.
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    /// The files, in the order of their content.
+    #[arg(value_name = "FILE", required = true, value_parser = place())]
+    pub(crate) places: Vec<RawPlace>,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// `mkdir`.
+#[derive(Debug, Args)]
+pub(crate) struct MkdirArgs {
+    /// The folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// Say what would be made and make nothing.
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) dry_run: bool,
+}
+
+/// `remote …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteCommand {
+    /// Write a remote into the configuration file; a key that is not given is asked for.
+    #[command(after_help = "Example: ketch remote add work fichier < key.txt")]
+    Add(RemoteAddArgs),
+    /// List all remotes.
+    #[command(after_help = "Example: ketch remote list")]
+    List,
+    /// Ask a remote for its top folder and say how long that takes.
+    #[command(after_help = "Example: ketch remote test work:")]
+    Test {
+        /// The remote.
+        #[arg(value_name = "REMOTE:", value_parser = place())]
+        place: RawPlace,
+    },
+}
+
+/// `remote add`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoteAddArgs {
+    /// What the remote is to be called.
+    pub(crate) name: String,
+    /// Its kind: fichier or local.
+    #[arg(value_name = "TYPE")]
+    pub(crate) kind: String,
+    /// Options of that kind; a value may be file:PATH, env:NAME or cmd:COMMAND.
+    #[arg(value_name = "OPTION=VALUE", value_parser = place())]
+    pub(crate) options: Vec<RawPlace>,
+}
+
+/// `sandbox …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SandboxCommand {
+    /// Serve the emulator on a loopback port until Ctrl-C.
+    #[command(after_help = "Example: ketch sandbox serve --port 4000 --limits documented/100")]
+    Serve(ServeArgs),
+}
+
+/// `sandbox serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Listen on this port of 127.0.0.1; 0 takes any free one.
+    #[arg(
+        long,
+        env = "KETCH_SANDBOX_PORT",
+        hide_env_values = true,
+        value_name = "PORT",
+        default_value_t = 0
+    )]
+    pub(crate) port: u16,
+    /// Keep the files of the sandbox in this folder.
+    #[arg(long, env = "KETCH_SANDBOX_STATE", hide_env_values = true, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+    /// Enforce rate limits: off, documented, documented/N (N times faster), or a list such as global=3/1s,folder=30s.
+    #[arg(long, env = "KETCH_SANDBOX_LIMITS", hide_env_values = true, value_name = "LIMITS")]
+    pub(crate) limits: Option<String>,
+}
+
+/// `config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print where the configuration file is, or would be.
+    #[command(after_help = "Example: ketch config path")]
+    Path,
+}
+
+/// `help`.
+#[derive(Debug, Args)]
+pub(crate) struct HelpArgs {
+    /// A command, or exit-codes.
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: Vec<String>,
+}
+
+/// A place, or an option, as it was typed.
+#[derive(Clone)]
+pub(crate) struct RawPlace(pub(crate) OsString);
+
+// It may hold a key.
+impl fmt::Debug for RawPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawPlace(***)")
+    }
+}
+
+fn place() -> impl TypedValueParser<Value = RawPlace> {
+    OsStringValueParser::new().map(RawPlace)
+}
+
+#[cfg(test)]
+mod tests;

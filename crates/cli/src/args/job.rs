@@ -1,0 +1,265 @@
+//! The flags of the commands that go through trees: filters, comparison, speed.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+
+use super::{RawPlace, place};
+
+/// `copy` and `sync`.
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// Where the files come from.
+    #[arg(value_name = "SOURCE", value_parser = place())]
+    pub(crate) source: RawPlace,
+    /// Where they go.
+    #[arg(value_name = "DESTINATION", value_parser = place())]
+    pub(crate) destination: RawPlace,
+    /// Print the plan and change nothing.
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) dry_run: bool,
+    /// Change nothing at all when the plan deletes more than this: a number, or a share such as 10%.
+    #[arg(long, env = "KETCH_MAX_DELETE", hide_env_values = true, value_name = "N|N%")]
+    pub(crate) max_delete: Option<String>,
+    /// Make folders that hold no files, too.
+    #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) create_empty_src_dirs: bool,
+    /// How files are compared.
+    #[command(flatten)]
+    pub(crate) compare: CompareArgs,
+    /// What takes part.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// How fast.
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// One side.
+    #[arg(value_name = "SOURCE", value_parser = place())]
+    pub(crate) source: RawPlace,
+    /// The other side.
+    #[arg(value_name = "DESTINATION", value_parser = place())]
+    pub(crate) destination: RawPlace,
+    /// Compare sizes only.
+    #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) size_only: bool,
+    /// Do not count what only the destination has.
+    #[arg(long, env = "KETCH_ONE_WAY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) one_way: bool,
+    /// Read both sides to their end instead of trusting listed digests.
+    #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) download: bool,
+    /// Write every path with its mark (= - + * !) to this file.
+    #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
+    pub(crate) combined: Option<PathBuf>,
+    /// Write the paths that differ to this file.
+    #[arg(long, env = "KETCH_DIFFER", hide_env_values = true, value_name = "FILE")]
+    pub(crate) differ: Option<PathBuf>,
+    /// Write the paths that are equal to this file.
+    #[arg(long = "match", env = "KETCH_MATCH", hide_env_values = true, value_name = "FILE")]
+    pub(crate) matching: Option<PathBuf>,
+    /// Write the paths that the source lacks to this file.
+    #[arg(long, env = "KETCH_MISSING_ON_SRC", hide_env_values = true, value_name = "FILE")]
+    pub(crate) missing_on_src: Option<PathBuf>,
+    /// Write the paths that the destination lacks to this file.
+    #[arg(long, env = "KETCH_MISSING_ON_DST", hide_env_values = true, value_name = "FILE")]
+    pub(crate) missing_on_dst: Option<PathBuf>,
+    /// Write the paths that could not be compared to this file.
+    #[arg(long, env = "KETCH_ERROR", hide_env_values = true, value_name = "FILE")]
+    pub(crate) error: Option<PathBuf>,
+    /// What takes part.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// How fast.
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The folder whose files are deleted, or one file.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// Print what would be deleted and delete nothing.
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) dry_run: bool,
+    /// Delete folders below that are empty afterwards, too.
+    #[arg(long, env = "KETCH_RMDIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) rmdirs: bool,
+    /// What takes part.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// How two files of one name are compared.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Comparison")]
+pub(crate) struct CompareArgs {
+    /// Compare by size and digest.
+    #[arg(short = 'c', long, env = "KETCH_CHECKSUM", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) checksum: bool,
+    /// Compare by size only.
+    #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) size_only: bool,
+    /// Transfer everything again.
+    #[arg(short = 'I', long, env = "KETCH_IGNORE_TIMES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) ignore_times: bool,
+    /// Leave files alone that are newer at the destination.
+    #[arg(short = 'u', long, env = "KETCH_UPDATE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) update: bool,
+    /// Leave files alone that the destination has.
+    #[arg(long, env = "KETCH_IGNORE_EXISTING", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) ignore_existing: bool,
+    /// Take times as equal that differ by less than this.
+    #[arg(long, env = "KETCH_MODIFY_WINDOW", hide_env_values = true, value_name = "DURATION")]
+    pub(crate) modify_window: Option<String>,
+}
+
+/// What takes part in a job.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters")]
+pub(crate) struct FilterArgs {
+    /// Take only what matches this pattern.
+    #[arg(long, env = "KETCH_INCLUDE", hide_env_values = true, value_name = "PATTERN")]
+    pub(crate) include: Vec<String>,
+    /// Read include patterns from this file; - is standard input.
+    #[arg(long, env = "KETCH_INCLUDE_FROM", hide_env_values = true, value_name = "FILE")]
+    pub(crate) include_from: Vec<PathBuf>,
+    /// Leave out what matches this pattern.
+    #[arg(long, env = "KETCH_EXCLUDE", hide_env_values = true, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// Read exclude patterns from this file.
+    #[arg(long, env = "KETCH_EXCLUDE_FROM", hide_env_values = true, value_name = "FILE")]
+    pub(crate) exclude_from: Vec<PathBuf>,
+    /// Add a rule: `+ PATTERN`, `- PATTERN`, or `!` to drop all rules so far.
+    #[arg(
+        long,
+        env = "KETCH_FILTER",
+        hide_env_values = true,
+        value_name = "RULE",
+        allow_hyphen_values = true
+    )]
+    pub(crate) filter: Vec<String>,
+    /// Read rules from this file.
+    #[arg(long, env = "KETCH_FILTER_FROM", hide_env_values = true, value_name = "FILE")]
+    pub(crate) filter_from: Vec<PathBuf>,
+    /// Take exactly the files named in this file, one a line.
+    #[arg(long, env = "KETCH_FILES_FROM", hide_env_values = true, value_name = "FILE")]
+    pub(crate) files_from: Vec<PathBuf>,
+    /// Like --files-from, with lines taken as they are.
+    #[arg(long, env = "KETCH_FILES_FROM_RAW", hide_env_values = true, value_name = "FILE")]
+    pub(crate) files_from_raw: Vec<PathBuf>,
+    /// Leave out files below this size; a bare number is KiB.
+    #[arg(long, env = "KETCH_MIN_SIZE", hide_env_values = true, value_name = "SIZE")]
+    pub(crate) min_size: Option<String>,
+    /// Leave out files above this size.
+    #[arg(long, env = "KETCH_MAX_SIZE", hide_env_values = true, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
+    /// Leave out files younger than this duration, or modified after this date.
+    #[arg(long, env = "KETCH_MIN_AGE", hide_env_values = true, value_name = "AGE")]
+    pub(crate) min_age: Option<String>,
+    /// Leave out files older than this duration, or modified before this date.
+    #[arg(long, env = "KETCH_MAX_AGE", hide_env_values = true, value_name = "AGE")]
+    pub(crate) max_age: Option<String>,
+    /// Go down this many levels; 1 is the top folder alone.
+    #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "LEVELS")]
+    pub(crate) max_depth: Option<usize>,
+    /// Match patterns regardless of case.
+    #[arg(long, env = "KETCH_IGNORE_CASE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) ignore_case: bool,
+}
+
+/// How hard a job works.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Speed")]
+pub(crate) struct SpeedArgs {
+    /// Transfer this many files at the same time.
+    #[arg(long, env = "KETCH_TRANSFERS", hide_env_values = true, value_name = "N", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) transfers: u16,
+    /// List this many folders ahead and compute this many digests at the same time.
+    #[arg(long, env = "KETCH_CHECKERS", hide_env_values = true, value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) checkers: u16,
+    /// Transfer at most this many bytes a second; a bare number is KiB.
+    #[arg(
+        long,
+        env = "KETCH_BWLIMIT",
+        hide_env_values = true,
+        value_name = "SIZE|off",
+        default_value = "off"
+    )]
+    pub(crate) bwlimit: String,
+    /// Read this many ranges of one large file at the same time.
+    #[arg(long, env = "KETCH_MULTI_THREAD_STREAMS", hide_env_values = true, value_name = "N", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) multi_thread_streams: u16,
+    /// Read files in several ranges from this size on.
+    #[arg(
+        long,
+        env = "KETCH_MULTI_THREAD_CUTOFF",
+        hide_env_values = true,
+        value_name = "SIZE",
+        default_value = "64M"
+    )]
+    pub(crate) multi_thread_cutoff: String,
+    /// Hold at most this many bytes in memory for all transfers.
+    #[arg(
+        long,
+        env = "KETCH_BUFFER_SIZE",
+        hide_env_values = true,
+        value_name = "SIZE",
+        default_value = "256M"
+    )]
+    pub(crate) buffer_size: String,
+}
+
+/// How the local disk is treated.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Local disk")]
+pub(crate) struct LocalArgs {
+    /// Skip symbolic links, or follow them.
+    #[arg(long, env = "KETCH_LINKS", hide_env_values = true, value_name = "WHAT")]
+    pub(crate) links: Option<Links>,
+    /// Follow symbolic links, like --links=follow.
+    #[arg(short = 'L')]
+    pub(crate) follow_links: bool,
+    /// Force nothing, each file, or each file and its folder to the disk.
+    #[arg(long, env = "KETCH_FSYNC", hide_env_values = true, value_name = "WHAT")]
+    pub(crate) fsync: Option<Fsync>,
+}
+
+/// What is done with symbolic links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Links {
+    /// They are told of and left alone.
+    Skip,
+    /// What they point to is read.
+    Follow,
+}
+
+/// What is forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fsync {
+    /// Nothing.
+    None,
+    /// The content of each file.
+    File,
+    /// The content and the folder.
+    All,
+}

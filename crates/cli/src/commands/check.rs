@@ -1,0 +1,216 @@
+//! `ketch check`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ketch_core::names::bytes_from_core;
+use ketch_core::{Error, ErrorKind};
+use ketch_engine::check::CheckSettings;
+use ketch_engine::event::Event;
+use ketch_engine::report::Verdict;
+use ketch_engine::{CheckReport, Compare, Settings};
+use serde_json::json;
+
+use crate::args::CheckArgs;
+use crate::context::{Context, Done};
+use crate::notices::Notices;
+use crate::output::{Console, Level};
+use crate::problem::{Problem, Result};
+use crate::settings::{self, is_dash};
+use crate::{exit, jsonl, summary, watch};
+
+/// Runs the check and tells what it finds.
+pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
+    let console = &*context.console;
+    let (source_place, destination_place) =
+        (settings::place(&args.source)?, settings::place(&args.destination)?);
+    let speed = settings::for_speed(&args.speed)?;
+    let spec = crate::filters::spec(&args.filter)?;
+    let mut lists = Lists::open(args, console)?;
+    let mut remotes = context.remotes(&args.local);
+    let signals = context.signals()?;
+    let source = signals.guard(remotes.open_source(&source_place)).await?;
+    let check_settings = CheckSettings {
+        settings: Settings {
+            filter: settings::compile(spec, source.only.as_deref())?,
+            compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
+            ..speed
+        },
+        one_way: args.one_way,
+        download: args.download,
+    };
+    let destination = signals.guard(remotes.open(&destination_place)).await?;
+    context.warn_of_keys(&mut remotes);
+    let start = json!({
+        "command": "check", "source": source_place.redacted(),
+        "destination": destination_place.redacted(), "dry_run": false,
+    });
+    console.event("start", start)?;
+
+    let stop = signals.stop.clone();
+    let mut job = ketch_engine::check::start(source.backend, destination, check_settings, stop);
+    let progress = job.progress.clone();
+    let mut notices = Notices::default();
+    let followed = watch::follow(&mut job.events, &progress, console, &signals, |event| {
+        if let Some((kind, body)) = jsonl::event(&event, false) {
+            console.event(kind, body)?;
+        }
+        match event {
+            Event::Notice { path, text } => {
+                let path = path.as_ref().map(|path| path.as_str());
+                notices.tell(console, path, &text);
+                Ok(())
+            }
+            Event::Checked { path, verdict } => {
+                if let Verdict::NotStorable(why) = &verdict {
+                    notices.tell(console, Some(path.as_str()), &format!("not compared: {why}"));
+                }
+                lists.write(path.as_str(), &verdict)?;
+                tell(console, &lists, path.as_str(), &verdict)
+            }
+            _ => Ok(()),
+        }
+    });
+    let followed = followed.await;
+    let report = watch::end(job.report(), &signals).await.unwrap_or_else(|| CheckReport {
+        stopped: true,
+        fatal: Some(Error::new(ErrorKind::Cancelled, "the check did not end in time and was left")),
+        ..CheckReport::default()
+    });
+    notices.finish(console);
+    summary::tell_check(console, &report);
+    remotes.close().await;
+    followed?;
+    lists.finish()?;
+    let error = report.fatal.as_ref().map(ToString::to_string);
+    Ok(Done::with(
+        exit::of_check(&report, signals.code()),
+        json!({
+            "counts": jsonl::check_counts(&report), "error": error, "stopped": report.stopped,
+            "seconds": report.elapsed.as_secs_f64(),
+        }),
+    ))
+}
+
+/// rclone's mark of a verdict; `None` = it is not written down.
+fn mark(verdict: &Verdict) -> Option<char> {
+    Some(match verdict {
+        Verdict::Equal(_) => '=',
+        Verdict::SizeDiffers | Verdict::HashDiffers(_) => '*',
+        Verdict::MissingOnSource => '-',
+        Verdict::MissingOnDestination => '+',
+        Verdict::Unverifiable(_) | Verdict::Error(..) => '!',
+        Verdict::NotStorable(_) => return None,
+    })
+}
+
+/// Prints what is no match; with `-v` also what is.
+fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Result<()> {
+    let text = match verdict {
+        Verdict::Equal(Some(algo)) => format!("equal by {algo}"),
+        Verdict::Equal(None) => "equal in size".to_owned(),
+        Verdict::SizeDiffers => "sizes differ".to_owned(),
+        Verdict::HashDiffers(algo) => format!("{algo} digests differ"),
+        Verdict::MissingOnSource => "not at the source".to_owned(),
+        Verdict::MissingOnDestination => "not at the destination".to_owned(),
+        Verdict::Unverifiable(why) | Verdict::Error(_, why) => why.clone(),
+        Verdict::NotStorable(_) => return Ok(()),
+    };
+    let Some(mark) = mark(verdict) else { return Ok(()) };
+    if let Verdict::Equal(_) = verdict {
+        console.tell(Level::Item, &format!("{mark} {path}  ({text})"));
+        return Ok(());
+    }
+    // Lists that go to standard output are the answer then.
+    if console.is_json() || lists.uses_stdout {
+        return Ok(());
+    }
+    console.named_line(&format!("{mark} "), path, &format!("  ({text})"))
+}
+
+/// Where lists of paths go.
+struct Lists<'a> {
+    lists: Vec<List<'a>>,
+    uses_stdout: bool,
+}
+
+struct List<'a> {
+    marks: &'static str,
+    with_mark: bool,
+    target: Target<'a>,
+}
+
+#[derive(Clone)]
+enum Target<'a> {
+    Stdout(&'a Console),
+    File(PathBuf, Arc<Mutex<BufWriter<File>>>),
+}
+
+impl<'a> Lists<'a> {
+    /// Makes all files, so that a mistake shows before anything is read.
+    fn open(args: &CheckArgs, console: &'a Console) -> Result<Self> {
+        let wanted = [
+            (&args.combined, "=-+*!", true),
+            (&args.matching, "=", false),
+            (&args.differ, "*", false),
+            (&args.missing_on_src, "-", false),
+            (&args.missing_on_dst, "+", false),
+            (&args.error, "!", false),
+        ];
+        let mut open: HashMap<&Path, Target<'a>> = HashMap::new();
+        let mut lists = Lists { lists: Vec::new(), uses_stdout: false };
+        for (path, marks, with_mark) in wanted {
+            let Some(path) = path else { continue };
+            if is_dash(path) && console.is_json() {
+                return Err(Problem::usage(
+                    "`-` and --json both mean standard output: give one of them",
+                ));
+            }
+            let target = match open.get(path.as_path()) {
+                Some(target) => target.clone(),
+                None if is_dash(path) => Target::Stdout(console),
+                None => {
+                    let file = File::create(path).map_err(|error| cannot_write(path, &error))?;
+                    Target::File(path.clone(), Arc::new(Mutex::new(BufWriter::new(file))))
+                }
+            };
+            open.insert(path, target.clone());
+            lists.uses_stdout |= is_dash(path);
+            lists.lists.push(List { marks, with_mark, target });
+        }
+        Ok(lists)
+    }
+
+    fn write(&mut self, path: &str, verdict: &Verdict) -> Result<()> {
+        let Some(mark) = mark(verdict) else { return Ok(()) };
+        for list in self.lists.iter().filter(|list| list.marks.contains(mark)) {
+            let before = if list.with_mark { format!("{mark} ") } else { String::new() };
+            match &list.target {
+                Target::Stdout(console) => console.named_line(&before, path, "")?,
+                Target::File(name, file) => {
+                    let line = [before.as_bytes(), &bytes_from_core(path), b"\n"].concat();
+                    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                    file.write_all(&line).map_err(|error| cannot_write(name, &error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        for list in self.lists {
+            if let Target::File(name, file) = list.target {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.flush().map_err(|error| cannot_write(&name, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::other(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,230 @@
+//! `ketch delete`: the files below a folder, folder by folder, each only after its listing was complete.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use ketch_core::{Backend, Entry, EntryKind, Error, ListOptions, RelPath};
+use ketch_engine::filter::Filter;
+use ketch_engine::filter::units::{format_duration, format_size};
+use ketch_engine::report::KEPT_FAILURES;
+use ketch_engine::{Failure, Report, Stop};
+use serde_json::json;
+
+use super::ls::admits;
+use crate::args::DeleteArgs;
+use crate::context::{Context, Done};
+use crate::output::{Console, Level};
+use crate::problem::{Problem, Result};
+use crate::{exit, jsonl, settings, summary};
+
+/// Files deleted at the same time.
+const AT_A_TIME: usize = 4;
+
+/// Deletes, and tells what.
+pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
+    let console = &*context.console;
+    let place = settings::place(&args.place)?;
+    let mut remotes = context.remotes(&args.local);
+    let signals = context.signals()?;
+    let opened = signals.guard(remotes.open_source(&place)).await?;
+    let filter = settings::filter(&args.filter, opened.only.as_deref())?;
+    context.warn_of_keys(&mut remotes);
+    let start = json!({ "command": "delete", "place": place.redacted(), "dry_run": args.dry_run });
+    console.event("start", start)?;
+    let started = Instant::now();
+    let mut deleter = Deleter {
+        console,
+        backend: opened.backend,
+        filter: &filter,
+        dry_run: args.dry_run,
+        rmdirs: args.rmdirs && opened.only.is_none(),
+        stop: &signals.stop,
+        report: Report::default(),
+    };
+    let work = async {
+        match &opened.only {
+            Some(name) => deleter.delete_one(name).await,
+            None => deleter.delete_below().await,
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = signals.stop.now.cancelled() => Ok(()),
+    };
+    let mut report = deleter.report;
+    report.stopped = signals.stop.is_stopping();
+    report.elapsed = started.elapsed();
+    let level = if report.is_success() { Level::Normal } else { Level::Error };
+    console.tell(level, &line(&report, args.dry_run));
+    summary::tell_failures(console, &report);
+    remotes.close().await;
+    result?;
+    let error = report.fatal.as_ref().map(ToString::to_string);
+    Ok(Done::with(
+        exit::of_report(&report, signals.code()),
+        json!({
+            "dry_run": args.dry_run, "counts": jsonl::counts(&report), "error": error,
+            "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
+        }),
+    ))
+}
+
+fn line(report: &Report, dry_run: bool) -> String {
+    let verb = if dry_run { "would delete" } else { "deleted" };
+    let (count, bytes) = (report.deleted, format_size(report.bytes));
+    let failed =
+        if report.failed > 0 { format!(", failed {}", report.failed) } else { String::new() };
+    let stopped = if report.stopped { "stopped: " } else { "" };
+    let time = format_duration(report.elapsed);
+    format!("{stopped}{verb} {count} ({bytes}){failed}, in {time}")
+}
+
+struct Deleter<'a> {
+    console: &'a Console,
+    backend: Arc<dyn Backend>,
+    filter: &'a Filter,
+    dry_run: bool,
+    rmdirs: bool,
+    stop: &'a Stop,
+    report: Report,
+}
+
+/// A folder whose sub-folders are still to be done.
+struct Frame {
+    dir: Option<Entry>,
+    waiting: Vec<Entry>,
+    /// Something in it stays.
+    stays: bool,
+}
+
+impl Deleter<'_> {
+    async fn delete_one(&mut self, name: &str) -> Result<()> {
+        let path = RelPath::new(name).map_err(|error| Problem::usage(error.to_string()))?;
+        let entry = self.backend.stat(&path).await?;
+        self.delete(&entry).await.map(|_| ())
+    }
+
+    /// Depth first. Held in memory: the sub-folders on the current path, and the entries of one folder.
+    async fn delete_below(&mut self) -> Result<()> {
+        let mut frames = Vec::new();
+        frames.extend(self.open(None).await?);
+        while let Some(frame) = frames.last_mut() {
+            if self.is_ending() {
+                return Ok(());
+            }
+            if let Some(dir) = frame.waiting.pop() {
+                match self.open(Some(dir)).await? {
+                    Some(opened) => frames.push(opened),
+                    None => frame.stays = true,
+                }
+                continue;
+            }
+            let Some(Frame { dir: Some(dir), stays, .. }) = frames.pop() else { continue };
+            let is_gone = !stays && self.rmdirs && self.delete(&dir).await?;
+            if let (false, Some(above)) = (is_gone, frames.last_mut()) {
+                above.stays = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists a folder to its end, and then deletes its files. `None` when the listing failed: nothing was deleted.
+    async fn open(&mut self, dir: Option<Entry>) -> Result<Option<Frame>> {
+        let path = dir.as_ref().map_or_else(RelPath::root, |dir| dir.path.clone());
+        let entries = match self.list(&path).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.failed(&path, "list", error)?;
+                return Ok(None);
+            }
+        };
+        let mut frame = Frame { dir, waiting: Vec::new(), stays: false };
+        let mut files = Vec::new();
+        for entry in entries {
+            match entry.kind {
+                EntryKind::Dir if admits(self.filter, &entry) => frame.waiting.push(entry),
+                EntryKind::File if admits(self.filter, &entry) => files.push(entry),
+                // What is neither is never touched.
+                EntryKind::Dir | EntryKind::File | EntryKind::Special(_) => frame.stays = true,
+            }
+        }
+        frame.waiting.reverse();
+        let (backend, dry_run) = (Arc::clone(&self.backend), self.dry_run);
+        let stop = self.stop;
+        let results = futures::stream::iter(files)
+            .take_until(stop.stopping())
+            .map(|entry| {
+                let backend = Arc::clone(&backend);
+                async move {
+                    let result = if dry_run { Ok(()) } else { backend.delete(&entry).await };
+                    (entry, result)
+                }
+            })
+            .buffered(AT_A_TIME);
+        let mut results = Box::pin(results);
+        while let Some((entry, result)) = results.next().await {
+            frame.stays |= !self.outcome(&entry, result)?;
+        }
+        frame.stays |= self.is_ending();
+        Ok(Some(frame))
+    }
+
+    async fn list(&self, path: &RelPath) -> ketch_core::Result<Vec<Entry>> {
+        let mut listing = self.backend.list(path, ListOptions::default());
+        let mut entries = Vec::new();
+        while let Some(entry) = listing.next().await {
+            entries.push(entry?);
+        }
+        entries.sort_by(Entry::compare_key);
+        Ok(entries)
+    }
+
+    /// Deletes one thing; says whether it is gone.
+    async fn delete(&mut self, entry: &Entry) -> Result<bool> {
+        let result = if self.dry_run { Ok(()) } else { self.backend.delete(entry).await };
+        self.outcome(entry, result)
+    }
+
+    fn outcome(&mut self, entry: &Entry, result: ketch_core::Result<()>) -> Result<bool> {
+        if let Err(error) = result {
+            self.failed(&entry.path, "delete", error)?;
+            return Ok(false);
+        }
+        self.report.deleted += 1;
+        self.report.bytes += entry.size.unwrap_or(0);
+        let (path, end) = (entry.path.as_str(), if entry.is_dir() { "/" } else { "" });
+        let body = json!({
+            "path": path, "outcome": "deleted", "reason": "asked", "size": entry.size,
+            "dry_run": self.dry_run,
+        });
+        self.console.event("file_done", body)?;
+        if self.dry_run && !self.console.is_json() {
+            self.console.named_line("delete  ", path, end)?;
+        } else {
+            self.console.tell(Level::Item, &format!("deleted  {path}{end}"));
+        }
+        Ok(true)
+    }
+
+    fn failed(&mut self, path: &RelPath, operation: &'static str, error: Error) -> Result<()> {
+        let failure = Failure::new(path, operation, &error);
+        let body = json!({
+            "path": path, "operation": operation, "kind": error.kind().as_str(),
+            "message": failure.message,
+        });
+        self.console.event("file_error", body)?;
+        self.report.failed += 1;
+        if self.report.failures.len() < KEPT_FAILURES {
+            self.report.failures.push(failure);
+        }
+        if error.is_fatal() || path.is_root() {
+            self.report.fatal.get_or_insert(error);
+        }
+        Ok(())
+    }
+
+    fn is_ending(&self) -> bool {
+        self.stop.is_stopping() || self.report.fatal.is_some()
+    }
+}

@@ -1,0 +1,239 @@
+//! The configuration: a TOML file with one table a remote, and what the environment makes of it.
+//!
+//! A file that others can read is refused when it holds a secret in clear. Its errors never quote it: the line with the
+//! mistake may be the one with the key.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write as _};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ketch_core::factory::Factory;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::environment::Environment;
+use crate::location::{Options, is_remote_name};
+use crate::problem::{Problem, Result};
+use crate::secrets;
+
+/// The name of the remote that needs no configuration.
+pub(crate) const SANDBOX: &str = "sandbox";
+const PREFIX: &str = "KETCH_REMOTE_";
+
+/// All configured remotes.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// By name.
+    pub(crate) remotes: BTreeMap<String, Remote>,
+}
+
+/// One configured remote.
+#[derive(Debug, Default)]
+pub(crate) struct Remote {
+    /// Its kind; empty when nothing says it.
+    pub(crate) kind: String,
+    /// Its options, references to secrets not yet followed.
+    pub(crate) options: Options,
+    /// Does it, or a part of it, come from the environment?
+    pub(crate) from_environment: bool,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment, which counts for more.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        environment: &Environment,
+        kinds: &[Factory],
+    ) -> Result<Self> {
+        let mut config = Config::default();
+        if let Some(file) = file {
+            config.read_file(file, kinds)?;
+        }
+        config.read_environment(environment, kinds)?;
+        Ok(config)
+    }
+
+    fn read_file(&mut self, path: &Path, kinds: &[Factory]) -> Result<()> {
+        let problem = |what: String| Problem::other(format!("{}: {what}", path.display()));
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(problem(format!("cannot be read: {error}"))),
+        };
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .map_err(|error| problem(format!("cannot be read: {error}")))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            problem(format!("line {line} is not TOML: {}", first_line(error.message())))
+        })?;
+        for (name, value) in table {
+            let remote = read_remote(&name, value, kinds).map_err(problem)?;
+            self.remotes.insert(name, remote);
+        }
+        let mode = file.metadata().map_or(0, |data| data.permissions().mode());
+        if mode & 0o077 != 0 && self.remotes.values().any(|remote| remote.holds_secret(kinds)) {
+            return Err(problem(format!(
+                "it holds a key in clear and others can read it: run `chmod 600 {}`",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn read_environment(&mut self, environment: &Environment, kinds: &[Factory]) -> Result<()> {
+        for (rest, value) in environment.with_prefix(PREFIX) {
+            let Some((name, option)) = split_variable(rest, kinds) else {
+                let known: Vec<_> = known_options(kinds).map(str::to_uppercase).collect();
+                return Err(Problem::other(format!(
+                    "the environment variable {PREFIX}{rest} names no option \
+                     (it is {PREFIX}<NAME>_<OPTION>, with one of the options {})",
+                    known.join(", ")
+                )));
+            };
+            let of_file = self.remotes.keys().find(|known| variable_name(known) == name).cloned();
+            let remote = self.remotes.entry(of_file.unwrap_or_else(|| name.to_lowercase()));
+            let remote = remote.or_default();
+            remote.from_environment = true;
+            match option.as_str() {
+                "type" => remote.kind = value.to_owned(),
+                _ => _ = remote.options.insert(option, SecretString::from(value)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Remote {
+    fn holds_secret(&self, kinds: &[Factory]) -> bool {
+        self.options.iter().any(|(name, value)| {
+            let is_secret = kinds
+                .iter()
+                .flat_map(|kind| kind.options)
+                .any(|option| option.secret && option.name == name);
+            is_secret && !secrets::is_reference(value.expose_secret())
+        })
+    }
+}
+
+fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Result<Remote, String> {
+    if name == SANDBOX {
+        return Err(format!("`{SANDBOX}` is built in: give the remote another name"));
+    }
+    let toml::Value::Table(table) = value else {
+        return Err(format!("`{name}` is outside of a table (a remote is a table: `[{name}]`)"));
+    };
+    if !is_remote_name(name) {
+        return Err("the name of a remote is not one that can be typed as `name:`".to_owned());
+    }
+    let mut remote = Remote::default();
+    for (option, value) in table {
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Float(number) => number.to_string(),
+            toml::Value::Boolean(yes) => yes.to_string(),
+            toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
+                return Err(format!(
+                    "the option `{option}` of `{name}` is not text, a number or true/false"
+                ));
+            }
+        };
+        if option == "type" {
+            remote.kind = text;
+        } else {
+            remote.options.insert(option, SecretString::from(text));
+        }
+    }
+    // A kind that is not known is told of when it is used: another version of ketch may know it.
+    if let Some(kind) = kinds.iter().find(|kind| kind.kind == remote.kind) {
+        check_options(name, kind, &remote.options)?;
+    }
+    Ok(remote)
+}
+
+/// Is every option one of the kind's?
+pub(crate) fn check_options(name: &str, kind: &Factory, options: &Options) -> Result<(), String> {
+    let known: Vec<_> = kind.options.iter().map(|option| option.name).collect();
+    match options.keys().find(|option| !known.contains(&option.as_str())) {
+        None => Ok(()),
+        Some(unknown) => Err(format!(
+            "`{name}` has the option `{unknown}`, and `{}` knows only {}",
+            kind.kind,
+            known.join(", ")
+        )),
+    }
+}
+
+fn known_options(kinds: &[Factory]) -> impl Iterator<Item = &'static str> {
+    let of_kinds = kinds.iter().flat_map(|kind| kind.options).map(|option| option.name);
+    of_kinds.chain(["type"])
+}
+
+/// `WORK_API_KEY` is `WORK` and `api_key`: the longest end that is an option.
+fn split_variable<'a>(rest: &'a str, kinds: &[Factory]) -> Option<(&'a str, String)> {
+    let splits = rest.match_indices('_').map(|(at, _)| (&rest[..at], &rest[at + 1..]));
+    splits.map(|(name, option)| (name, option.to_lowercase())).find(|(name, option)| {
+        !name.is_empty() && known_options(kinds).any(|known| known == option)
+    })
+}
+
+/// How a remote's name is written in the name of a variable.
+fn variable_name(name: &str) -> String {
+    let letter = |c: char| if c.is_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    name.chars().map(letter).collect()
+}
+
+/// Adds a remote to the file, which keeps everything else it has. Written through a temporary file, readable by its owner.
+pub(crate) fn add_remote(
+    path: &Path,
+    name: &str,
+    kind: &str,
+    options: &Options,
+) -> Result<PathBuf, String> {
+    let problem = |error: std::io::Error| format!("{}: {error}", path.display());
+    // A link stays a link: what it points to is replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(problem(error)),
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let separator = if text.is_empty() { "" } else { "\n" };
+    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let _ = writeln!(text, "{separator}[{}]\ntype = {}", quote(name), quote(kind));
+    for (option, value) in options {
+        let _ = writeln!(text, "{option} = {}", quote(value.expose_secret()));
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        fs::create_dir_all(folder).map_err(problem)?;
+    }
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|error| {
+        // The first error is the one that matters.
+        let _ = fs::remove_file(&temporary);
+        problem(error)
+    })?;
+    Ok(path.clone())
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

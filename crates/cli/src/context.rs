@@ -1,0 +1,78 @@
+//! What every command is given, and what every command gives back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::args::LocalArgs;
+use crate::environment::Environment;
+use crate::exit;
+use crate::logging::Retries;
+use crate::output::{Console, Level};
+use crate::problem::{Problem, Result};
+use crate::remotes::Remotes;
+use crate::signals::Signals;
+
+/// What every command is given.
+pub(crate) struct Context {
+    /// The way out.
+    pub(crate) console: Arc<Console>,
+    /// The environment.
+    pub(crate) environment: Environment,
+    /// Where the configuration is, or would be.
+    pub(crate) config_file: Option<PathBuf>,
+}
+
+impl Context {
+    /// What opens places.
+    pub(crate) fn remotes(&self, local: &LocalArgs) -> Remotes {
+        let observer = Arc::new(Retries(Arc::clone(&self.console)));
+        Remotes::new(self.environment.clone(), self.config_file.clone(), local, observer)
+    }
+
+    /// Takes signals from now on.
+    pub(crate) fn signals(&self) -> Result<Signals> {
+        Signals::listen(&self.console)
+    }
+
+    /// Warns of keys that were given where others can see them.
+    pub(crate) fn warn_of_keys(&self, remotes: &mut Remotes) {
+        for place in remotes.take_exposed() {
+            self.console.tell_notice(&format!(
+                "{place} has a key in it, which other users of this machine can see and the shell may keep \
+                 (`ketch remote add` keeps it in a file of yours)"
+            ));
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The exit code.
+    pub(crate) code: u8,
+    /// More for the last JSON line: an object.
+    pub(crate) summary: Value,
+}
+
+impl Done {
+    /// Everything was done.
+    pub(crate) fn ok() -> Self {
+        Done { code: exit::OK, summary: json!({}) }
+    }
+
+    /// This was done.
+    pub(crate) fn with(code: u8, summary: Value) -> Self {
+        Done { code, summary }
+    }
+
+    /// Tells what ended a command before its end.
+    pub(crate) fn problem(problem: &Problem, console: &Console) -> Self {
+        match &problem.text {
+            Some(text) => console.tell_error(text),
+            None => console.tell(Level::Item, "stopped"),
+        }
+        Done { code: problem.code, summary: json!({ "error": problem.text }) }
+    }
+}

@@ -1,0 +1,98 @@
+//! The environment of the process, taken once and passed as a value, so that tests need not change their own.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+/// The variables ketch looks at.
+#[derive(Clone, Default)]
+pub(crate) struct Environment(BTreeMap<OsString, OsString>);
+
+// Keys of remotes may be among them.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// That of this process.
+    pub(crate) fn of_process() -> Self {
+        Environment(std::env::vars_os().collect())
+    }
+
+    /// One made by hand.
+    #[cfg(test)]
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        Environment(pairs.iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// The same as text; what is not UTF-8 counts as not set.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(OsStr::to_str)
+    }
+
+    /// All variables whose names start with `prefix`: the rest of the name, and the value.
+    pub(crate) fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
+        self.0.iter().filter_map(move |(name, value)| {
+            Some((name.to_str()?.strip_prefix(prefix)?, value.to_str()?))
+        })
+    }
+
+    /// A folder of the XDG base directory specification; `None` when there is no home either.
+    pub(crate) fn xdg(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
+        // Relative values are to be ignored, says the specification.
+        let given = self.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        given.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(below_home)))
+    }
+
+    /// Where the configuration is, or would be.
+    pub(crate) fn config_file(&self) -> Option<PathBuf> {
+        let given = self.get("KETCH_CONFIG").map(PathBuf::from);
+        given.or_else(|| Some(self.xdg("XDG_CONFIG_HOME", ".config")?.join("ketch/config.toml")))
+    }
+
+    /// Where state that outlives the process is kept.
+    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_STATE_HOME", ".local/state")?.join("ketch"))
+    }
+
+    /// Where the sandbox keeps its files.
+    pub(crate) fn sandbox_folder(&self) -> Option<PathBuf> {
+        let given = self.get("KETCH_SANDBOX_STATE").map(PathBuf::from);
+        given.or_else(|| Some(self.xdg("XDG_DATA_HOME", ".local/share")?.join("ketch/sandbox")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_follow_the_xdg_specification() {
+        let check = |pairs: &[(&str, &str)], expected: Option<&str>| {
+            assert_eq!(Environment::of(pairs).config_file(), expected.map(PathBuf::from));
+        };
+        check(&[("HOME", "/h")], Some("/h/.config/ketch/config.toml"));
+        check(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")], Some("/c/ketch/config.toml"));
+        check(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "c")], Some("/h/.config/ketch/config.toml"));
+        check(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "")], Some("/h/.config/ketch/config.toml"));
+        check(&[("HOME", "/h"), ("KETCH_CONFIG", "x.toml")], Some("x.toml"));
+        check(&[], None);
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        let environment = Environment::of(&[("KETCH_REMOTE_WORK_API_KEY", "CANARY")]);
+        assert!(!format!("{environment:?}").contains("CANARY"));
+    }
+}

@@ -1,0 +1,229 @@
+//! From what happened to one exit code. Pure; the table here is what `ketch help exit-codes` prints.
+
+use ketch_core::ErrorKind;
+use ketch_engine::{CheckReport, Report};
+
+/// Everything was done.
+pub(crate) const OK: u8 = 0;
+/// Anything without a code of its own; differences found by `check`.
+pub(crate) const OTHER: u8 = 1;
+/// The command line makes no sense.
+pub(crate) const USAGE: u8 = 2;
+/// A folder is not there.
+pub(crate) const NO_FOLDER: u8 = 3;
+/// A file is not there.
+pub(crate) const NO_FILE: u8 = 4;
+/// The remote could not be reached.
+pub(crate) const TEMPORARY: u8 = 5;
+/// The job was refused, or going on makes no sense.
+pub(crate) const FATAL: u8 = 7;
+/// The provider asks for a pause.
+pub(crate) const COOLDOWN: u8 = 20;
+/// The remote does not know who is asking.
+pub(crate) const AUTHENTICATION: u8 = 21;
+/// Content that was moved is not what was sent.
+pub(crate) const CORRUPT: u8 = 22;
+/// Some items failed.
+pub(crate) const PARTIAL: u8 = 23;
+/// Source files changed or went away.
+pub(crate) const SOURCE_CHANGED: u8 = 24;
+/// SIGHUP.
+pub(crate) const HANG_UP: u8 = 129;
+/// Ctrl-C.
+pub(crate) const INTERRUPT: u8 = 130;
+/// The reader of standard output went away.
+pub(crate) const BROKEN_PIPE: u8 = 141;
+/// SIGTERM.
+pub(crate) const TERMINATE: u8 = 143;
+
+/// Every code and what it says.
+pub(crate) const TABLE: &[(u8, &str)] = &[
+    (OK, "everything was done; `check` found both sides equal"),
+    (OTHER, "`check` found differences; any error that has no code of its own"),
+    (USAGE, "the command line makes no sense"),
+    (NO_FOLDER, "a folder is not there (nor a file of that name)"),
+    (NO_FILE, "a file is not there"),
+    (TEMPORARY, "a remote could not be reached or is out of order; a later try may succeed"),
+    (
+        FATAL,
+        "nothing was changed, or the job was ended: --max-delete, an empty source, overlapping places, \
+         no common digest, no room",
+    ),
+    (COOLDOWN, "the provider asks for a pause"),
+    (AUTHENTICATION, "the remote does not accept the key"),
+    (CORRUPT, "some items failed, at least one because its content arrived wrong"),
+    (PARTIAL, "some items failed or could not be compared, or deletions were held back"),
+    (SOURCE_CHANGED, "some items failed, all because the source file changed or went away"),
+    (HANG_UP, "ended by SIGHUP"),
+    (INTERRUPT, "ended by Ctrl-C"),
+    (BROKEN_PIPE, "the reader of standard output went away"),
+    (TERMINATE, "ended by SIGTERM"),
+];
+
+/// The code of an error that ended a command.
+pub(crate) fn of_kind(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::NotFound => NO_FOLDER,
+        ErrorKind::Throttled => COOLDOWN,
+        ErrorKind::Unauthenticated => AUTHENTICATION,
+        ErrorKind::Corrupt => CORRUPT,
+        ErrorKind::Changed => SOURCE_CHANGED,
+        ErrorKind::Unavailable | ErrorKind::CommitUnknown => TEMPORARY,
+        ErrorKind::Quota => FATAL,
+        ErrorKind::AlreadyExists
+        | ErrorKind::Denied
+        | ErrorKind::Unsupported
+        | ErrorKind::InvalidInput
+        | ErrorKind::Protocol
+        | ErrorKind::Cancelled
+        | ErrorKind::Io => OTHER,
+    }
+}
+
+/// The code of an error that ended a whole job: here a refusal is one of the job.
+fn of_fatal(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidInput | ErrorKind::Unsupported => FATAL,
+        kind => of_kind(kind),
+    }
+}
+
+/// The code of a `copy`, `sync` or `delete`. `signal` is that of the signal that stopped it.
+pub(crate) fn of_report(report: &Report, signal: Option<u8>) -> u8 {
+    if let Some(signal) = signal {
+        return signal;
+    }
+    if let Some(error) = &report.fatal {
+        return of_fatal(error.kind());
+    }
+    if report.failed == 0 {
+        return if report.deletions_held > 0 || report.stopped { PARTIAL } else { OK };
+    }
+    let failures = &report.failures;
+    if failures.iter().any(|failure| failure.kind == ErrorKind::Corrupt) {
+        return CORRUPT;
+    }
+    let of_source = |kind| matches!(kind, ErrorKind::Changed | ErrorKind::NotFound);
+    // Only if the report holds all of them, or nothing is known about the rest.
+    let all_known = failures.len() as u64 == report.failed;
+    if all_known && failures.iter().all(|failure| of_source(failure.kind)) {
+        return SOURCE_CHANGED;
+    }
+    PARTIAL
+}
+
+/// The code of a `check`.
+pub(crate) fn of_check(report: &CheckReport, signal: Option<u8>) -> u8 {
+    if let Some(signal) = signal {
+        return signal;
+    }
+    if let Some(error) = &report.fatal {
+        return of_fatal(error.kind());
+    }
+    if report.errors > 0 {
+        return match report.error_kinds[..] {
+            [
+                kind @ (ErrorKind::Throttled | ErrorKind::Unauthenticated | ErrorKind::Unavailable),
+            ] => of_kind(kind),
+            _ => PARTIAL,
+        };
+    }
+    if report.unverifiable > 0 || report.stopped {
+        return PARTIAL;
+    }
+    if report.differences() > 0 { OTHER } else { OK }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ketch_core::{Error, RelPath};
+    use ketch_engine::Failure;
+
+    fn failed(kinds: &[ErrorKind]) -> Report {
+        let failure =
+            |kind: &ErrorKind| Failure::new(&RelPath::root(), "copy", &Error::new(*kind, "why"));
+        let failures: Vec<_> = kinds.iter().map(failure).collect();
+        Report { failed: failures.len() as u64, failures, ..Report::default() }
+    }
+
+    fn fatal(kind: ErrorKind) -> Report {
+        Report { fatal: Some(Error::new(kind, "why")), ..Report::default() }
+    }
+
+    #[test]
+    fn a_job_has_one_code() {
+        use ErrorKind::*;
+        let many = Report { failed: 2_000, ..failed(&[Changed]) };
+        for (report, signal, expected) in [
+            (Report::default(), None, 0),
+            (Report::default(), Some(INTERRUPT), 130),
+            (Report { stopped: true, ..failed(&[Corrupt]) }, Some(TERMINATE), 143),
+            (fatal(NotFound), None, 3),
+            (fatal(Unavailable), None, 5),
+            (fatal(InvalidInput), None, 7),
+            (fatal(Unsupported), None, 7),
+            (fatal(Quota), None, 7),
+            (fatal(Throttled), None, 20),
+            (fatal(Unauthenticated), None, 21),
+            (fatal(Protocol), None, 1),
+            (fatal(Denied), None, 1),
+            (failed(&[Denied, Corrupt]), None, 22),
+            (failed(&[Denied, Changed]), None, 23),
+            (failed(&[Changed, NotFound]), None, 24),
+            (many, None, 23),
+            (Report { deletions_held: 1, ..Report::default() }, None, 23),
+        ] {
+            assert_eq!(of_report(&report, signal), expected, "{report:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_says_whether_it_could_compare_before_what_it_found() {
+        use ErrorKind::*;
+        let of = CheckReport::default;
+        for (report, expected) in [
+            (of(), 0),
+            (CheckReport { equal: 5, not_storable: 1, ..of() }, 0),
+            (CheckReport { differing: 1, ..of() }, 1),
+            (CheckReport { missing_on_source: 1, ..of() }, 1),
+            (CheckReport { missing_on_destination: 1, ..of() }, 1),
+            (CheckReport { differing: 1, unverifiable: 1, ..of() }, 23),
+            (CheckReport { errors: 1, error_kinds: vec![Denied], ..of() }, 23),
+            (CheckReport { errors: 1, error_kinds: vec![Throttled], ..of() }, 20),
+            (CheckReport { errors: 2, error_kinds: vec![Throttled, Denied], ..of() }, 23),
+            (CheckReport { fatal: Some(Error::new(Unsupported, "no digest")), ..of() }, 7),
+            (CheckReport { fatal: Some(Error::new(NotFound, "gone")), ..of() }, 3),
+        ] {
+            assert_eq!(of_check(&report, None), expected, "{report:?}");
+        }
+        assert_eq!(of_check(&of(), Some(HANG_UP)), 129);
+    }
+
+    #[test]
+    fn every_code_that_is_given_is_in_the_table_once_and_in_order() {
+        use ErrorKind::*;
+        let codes: Vec<u8> = TABLE.iter().map(|(code, _)| *code).collect();
+        assert!(codes.is_sorted_by(|left, right| left < right), "{codes:?}");
+        let all = [
+            NotFound,
+            AlreadyExists,
+            Denied,
+            Unauthenticated,
+            Quota,
+            Throttled,
+            Changed,
+            Corrupt,
+            CommitUnknown,
+            Unsupported,
+            InvalidInput,
+            Unavailable,
+            Protocol,
+            Cancelled,
+            Io,
+        ];
+        for kind in all {
+            assert!(codes.contains(&of_kind(kind)) && codes.contains(&of_fatal(kind)));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! JSON lines: the envelope of each, and the words for what is in them. The schema is docs/EVENTS.md; fields are only ever
+//! added.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use ketch_core::{Entry, EntryKind};
+use ketch_engine::event::Snapshot;
+use ketch_engine::report::Verdict;
+use ketch_engine::{CheckReport, Event, Report};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The version of the schema.
+const VERSION: u8 = 1;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    v: u8,
+    r#type: &'a str,
+    ts: String,
+    #[serde(flatten)]
+    body: Value,
+}
+
+/// One line, without its end.
+pub(crate) fn line(kind: &str, body: Value) -> String {
+    line_at(kind, body, Timestamp::now())
+}
+
+fn line_at(kind: &str, body: Value, now: Timestamp) -> String {
+    let ts = format!("{now:.3}");
+    let line = Line { v: VERSION, r#type: kind, ts, body };
+    serde_json::to_string(&line).unwrap_or_else(|_| {
+        // An object of texts and numbers always is JSON.
+        format!("{{\"v\":{VERSION},\"type\":\"{kind}\"}}")
+    })
+}
+
+/// The line of an event of a job; `None` for those that have none.
+pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::Notice { path, text } => ("notice", json!({ "path": path, "text": text })),
+        Event::Planned { items, bytes, deletions } => {
+            ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
+        }
+        Event::ItemStarted { .. } => return None,
+        Event::ItemDone { path, outcome, reason, size } => (
+            "file_done",
+            json!({
+                "path": path, "outcome": outcome.as_str(), "reason": reason.as_str(), "size": size,
+                "dry_run": dry_run,
+            }),
+        ),
+        Event::ItemFailed(failure) => (
+            "file_error",
+            json!({
+                "path": failure.path, "operation": failure.operation, "kind": failure.kind.as_str(),
+                "message": failure.message,
+            }),
+        ),
+        Event::Unchanged { path, reason } => {
+            ("unchanged", json!({ "path": path, "reason": reason.as_str() }))
+        }
+        Event::Checked { path, verdict } => {
+            let (word, digest, text) = verdict_parts(verdict);
+            let body = json!({ "path": path, "verdict": word, "digest": digest, "text": text });
+            ("check", body)
+        }
+    })
+}
+
+fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Option<String>) {
+    match verdict {
+        Verdict::Equal(algo) => ("equal", algo.map(|algo| algo.as_str()), None),
+        Verdict::SizeDiffers => ("size_differs", None, None),
+        Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
+        Verdict::MissingOnDestination => ("missing_on_destination", None, None),
+        Verdict::MissingOnSource => ("missing_on_source", None, None),
+        Verdict::NotStorable(text) => ("not_storable", None, Some((*text).to_owned())),
+        Verdict::Unverifiable(text) => ("unverifiable", None, Some(text.clone())),
+        Verdict::Error(_, text) => ("error", None, Some(text.clone())),
+    }
+}
+
+/// The body of a `progress` line.
+pub(crate) fn progress(snapshot: &Snapshot, speed: u64) -> Value {
+    let active = snapshot.active.iter();
+    let active: Vec<_> = active
+        .map(|(path, size, bytes)| json!({ "path": path, "size": size, "bytes": bytes }))
+        .collect();
+    json!({
+        "listed": snapshot.listed,
+        "items": snapshot.done_items,
+        "items_total": snapshot.planned_items,
+        "bytes": snapshot.done_bytes,
+        "bytes_total": snapshot.planned_bytes,
+        "failed": snapshot.failed_items,
+        "totals_final": snapshot.listing_done,
+        "bytes_per_second": speed,
+        "active": active,
+    })
+}
+
+/// The counts of a `copy`, `sync` or `delete`.
+pub(crate) fn counts(report: &Report) -> Value {
+    json!({
+        "source_entries": report.source_entries,
+        "destination_entries": report.destination_entries,
+        "copied": report.copied,
+        "copied_by_remote": report.copied_by_remote,
+        "bytes": report.bytes,
+        "times_set": report.times_set,
+        "dirs_made": report.dirs_made,
+        "deleted": report.deleted,
+        "kept": report.kept,
+        "unchanged": report.unchanged,
+        "not_storable": report.not_storable,
+        "failed": report.failed,
+        "deletions_held": report.deletions_held,
+    })
+}
+
+/// The counts of a `check`.
+pub(crate) fn check_counts(report: &CheckReport) -> Value {
+    json!({
+        "equal": report.equal,
+        "equal_by_hash": report.equal_by_hash,
+        "differing": report.differing,
+        "missing_on_destination": report.missing_on_destination,
+        "missing_on_source": report.missing_on_source,
+        "not_storable": report.not_storable,
+        "unverifiable": report.unverifiable,
+        "errors": report.errors,
+        "digest": report.algo.map(|algo| algo.as_str()),
+    })
+}
+
+/// An entry of a listing: its `type` and its body.
+pub(crate) fn entry(entry: &Entry) -> (&'static str, Value) {
+    let kind = match entry.kind {
+        EntryKind::File => "file",
+        EntryKind::Dir => "dir",
+        EntryKind::Special(_) => "special",
+    };
+    let hashes: serde_json::Map<_, _> = entry
+        .hashes
+        .iter()
+        .flat_map(|hashes| hashes.iter())
+        .map(|digest| (digest.algo().to_string(), Value::from(digest.to_string())))
+        .collect();
+    let mtime = entry.mtime.and_then(time_text);
+    (kind, json!({ "path": entry.path, "size": entry.size, "mtime": mtime, "hashes": hashes }))
+}
+
+/// RFC 3339, in UTC; `None` for times outside of the calendar.
+fn time_text(time: SystemTime) -> Option<String> {
+    Timestamp::try_from(time).ok().map(|time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ketch_core::RelPath;
+    use ketch_engine::Outcome;
+    use ketch_engine::decide::Reason;
+
+    #[test]
+    fn a_line_has_version_type_and_time_first() {
+        let event = Event::ItemDone {
+            path: RelPath::new("a/b").unwrap(),
+            outcome: Outcome::Copied,
+            reason: Reason::Missing,
+            size: Some(3),
+        };
+        let (kind, body) = super::event(&event, true).unwrap();
+        assert_eq!(
+            line_at(kind, body, Timestamp::UNIX_EPOCH),
+            "{\"v\":1,\"type\":\"file_done\",\"ts\":\"1970-01-01T00:00:00.000Z\",\"dry_run\":true,\
+             \"outcome\":\"copied\",\"path\":\"a/b\",\"reason\":\"missing\",\"size\":3}"
+        );
+    }
+
+    #[test]
+    fn every_type_is_in_the_schema() {
+        let schema = include_str!("../../../docs/EVENTS.md");
+        let words = [
+            "start",
+            "plan",
+            "file_done",
+            "file_error",
+            "unchanged",
+            "notice",
+            "progress",
+            "check",
+            "summary",
+            "file",
+            "dir",
+            "special",
+            "remote",
+            "sandbox",
+            "config",
+        ];
+        for word in words {
+            assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");
+        }
+        let reports = [counts(&Report::default()), check_counts(&CheckReport::default())];
+        let more = [progress(&Snapshot::default(), 0)];
+        for field in reports.iter().chain(&more).filter_map(Value::as_object).flatten() {
+            assert!(schema.contains(&format!("`{}`", field.0)), "{} is not in it", field.0);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Diagnostics of the libraries, and repeated requests, as lines on standard error.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ketch_core::Error;
+use ketch_core::layer::Observer;
+use ketch_engine::filter::units::format_duration;
+use tracing_subscriber::EnvFilter;
+
+use crate::environment::Environment;
+use crate::output::{Console, Level};
+
+/// The crates whose diagnostics are shown in detail. What HTTP libraries say may hold addresses, so they stay silent.
+const OURS: [&str; 6] =
+    ["ketch", "ketch_core", "ketch_engine", "ketch_local", "ketch_fichier", "ketch_fichier_sim"];
+
+/// Sends diagnostics to `console`. `KETCH_LOG` says which, in the notation of env-filter.
+pub(crate) fn begin(console: &Arc<Console>, environment: &Environment) {
+    let level = if console.tells(Level::Detail) {
+        "debug"
+    } else if console.tells(Level::Normal) {
+        "warn"
+    } else {
+        "error"
+    };
+    let usual = || {
+        let ours = OURS.map(|name| format!(",{name}={level}")).concat();
+        EnvFilter::new(format!("error{ours}"))
+    };
+    let asked = environment.text("KETCH_LOG").and_then(|text| EnvFilter::try_new(text).ok());
+    let console = Arc::clone(console);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(asked.unwrap_or_else(usual))
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || LineWriter { console: Arc::clone(&console), line: Vec::new() })
+        .finish();
+    // Only the first one counts, and there is only one.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Collects one record and tells it when it is dropped.
+struct LineWriter {
+    console: Arc<Console>,
+    line: Vec<u8>,
+}
+
+impl Write for LineWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.line);
+        self.console.tell(Level::Error, text.trim());
+    }
+}
+
+/// Tells with `-v` that a request is sent again.
+pub(crate) struct Retries(pub(crate) Arc<Console>);
+
+impl Observer for Retries {
+    fn retrying(&self, remote: &str, operation: &'static str, error: &Error, wait: Duration) {
+        // The first attempts are routine; a long wait is something a person wonders about.
+        let level = if wait >= Duration::from_secs(20) { Level::Normal } else { Level::Item };
+        let wait = format_duration(wait);
+        let text = format!("{operation} on {remote} again in {wait}: {}", error.message());
+        self.0.tell(level, &text);
+    }
+}

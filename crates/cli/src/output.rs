@@ -1,0 +1,186 @@
+//! The only way out: answers to standard output, everything else to standard error.
+//!
+//! Answers are written as they are asked for; a failure to write one ends the command. What goes to standard error is one
+//! escaped line at a time, between the progress lines, and a failure there is nothing that could be told anywhere.
+
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use ketch_core::names::bytes_from_core;
+use serde_json::Value;
+
+use crate::args::{CommonArgs, When};
+use crate::environment::Environment;
+use crate::jsonl;
+use crate::problem::{Problem, Result};
+use crate::term::{Color, escape, escape_json, paint};
+
+/// How often progress lines are drawn.
+const DRAWS_PER_SECOND: u8 = 10;
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Also with `--quiet`.
+    Error,
+    /// Without any flag.
+    Normal,
+    /// With `-v`.
+    Item,
+    /// With `-vv`.
+    Detail,
+}
+
+/// Standard output and standard error.
+#[derive(Debug)]
+pub(crate) struct Console {
+    json: bool,
+    level: Level,
+    color: bool,
+    stdout_is_terminal: bool,
+    shows_bars: bool,
+    stdout: Mutex<BufWriter<Stdout>>,
+    multi: MultiProgress,
+}
+
+impl Console {
+    /// Decides from flags, environment and terminals.
+    pub(crate) fn new(common: &CommonArgs, environment: &Environment) -> Self {
+        let on_terminal = io::stderr().is_terminal();
+        let dumb = environment.text("TERM") == Some("dumb");
+        let progress = if common.progress_always { When::Always } else { common.progress };
+        let shows_bars = match progress {
+            When::Always => true,
+            When::Auto => on_terminal && !dumb && common.quiet == 0,
+            When::Never => false,
+        };
+        let color = match common.color {
+            When::Always => true,
+            When::Auto => on_terminal && !dumb && environment.get("NO_COLOR").is_none(),
+            When::Never => false,
+        };
+        let level = match (common.quiet, common.verbose) {
+            (1.., _) => Level::Error,
+            (0, 0) => Level::Normal,
+            (0, 1) => Level::Item,
+            (0, _) => Level::Detail,
+        };
+        let target = match shows_bars {
+            true => ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND),
+            false => ProgressDrawTarget::hidden(),
+        };
+        Console {
+            json: common.json,
+            level,
+            color,
+            stdout_is_terminal: io::stdout().is_terminal(),
+            shows_bars,
+            stdout: Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
+            multi: MultiProgress::with_draw_target(target),
+        }
+    }
+
+    /// Are answers JSON lines?
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Is this much told?
+    pub(crate) fn tells(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
+    /// Where progress lines are drawn; `None` when they are not wanted.
+    pub(crate) fn bars(&self) -> Option<&MultiProgress> {
+        self.shows_bars.then_some(&self.multi)
+    }
+
+    fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
+        self.stdout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes bytes of an answer.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let write = || self.stdout().write_all(bytes);
+        write().map_err(|error| Problem::output(&error))
+    }
+
+    /// Writes a line of an answer: text, then a name in core form, then text. A name is written as the bytes it is, and
+    /// escaped on a terminal.
+    pub(crate) fn named_line(&self, before: &str, name: &str, after: &str) -> Result<()> {
+        if self.stdout_is_terminal {
+            let line = format!("{before}{}{after}\n", escape(name));
+            return self.between_bars(|| {
+                self.bytes(line.as_bytes())?;
+                self.flush()
+            });
+        }
+        let mut line = before.as_bytes().to_vec();
+        line.extend_from_slice(&bytes_from_core(name));
+        line.extend_from_slice(after.as_bytes());
+        line.push(b'\n');
+        self.bytes(&line)
+    }
+
+    /// Writes a line of an answer.
+    pub(crate) fn line(&self, text: &str) -> Result<()> {
+        self.named_line("", text, "")
+    }
+
+    /// Writes a JSON line, if JSON lines are asked for.
+    pub(crate) fn event(&self, kind: &str, body: Value) -> Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let line = jsonl::line(kind, body);
+        let mut line = escape_json(&line).into_owned();
+        line.push('\n');
+        self.between_bars(|| self.bytes(line.as_bytes()))
+    }
+
+    /// Hands everything written so far to the reader.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let flush = || self.stdout().flush();
+        flush().map_err(|error| Problem::output(&error))
+    }
+
+    /// Hands on what was written, unless somebody is being kept waiting by a reader that does not read.
+    pub(crate) fn flush_at_end(&self) -> Result<()> {
+        match self.stdout.try_lock() {
+            Ok(mut stdout) => stdout.flush().map_err(|error| Problem::output(&error)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Tells a line on standard error.
+    pub(crate) fn tell(&self, level: Level, text: &str) {
+        if self.tells(level) {
+            self.write_error(&escape(text));
+        }
+    }
+
+    /// Tells something that went wrong.
+    pub(crate) fn tell_error(&self, text: &str) {
+        self.write_error(&format!("{} {}", paint("ketch:", Color::Red, self.color), escape(text)));
+    }
+
+    /// Tells something a person should know.
+    pub(crate) fn tell_notice(&self, text: &str) {
+        if self.tells(Level::Normal) {
+            let word = paint("note:", Color::Yellow, self.color);
+            self.write_error(&format!("{word} {}", escape(text)));
+        }
+    }
+
+    fn write_error(&self, line: &str) {
+        self.multi.suspend(|| {
+            // There is no other place where this could be told.
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        });
+    }
+
+    fn between_bars<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.shows_bars && self.stdout_is_terminal { self.multi.suspend(work) } else { work() }
+    }
+}

@@ -1,0 +1,261 @@
+//! From a place on the command line to an open backend with its layers.
+//!
+//! The configuration is read only when a named remote is asked for, and secrets are followed only for remotes that are
+//! opened. A missing or wrong key shows at the first use.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ketch_core::factory::{BuildRequest, Factory};
+use ketch_core::layer::{LimitSettings, Observer, RetrySettings, Stack, TimeoutSettings};
+use ketch_core::{Backend, EntryKind, RelPath};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::args::{Fsync, Links, LocalArgs};
+use crate::config::{self, Config, SANDBOX};
+use crate::environment::Environment;
+use crate::location::{Base, Location, Options};
+use crate::problem::{Problem, Result};
+use crate::sandbox::Sandbox;
+use crate::secrets;
+
+/// Every kind of remote in this build.
+pub(crate) const KINDS: &[Factory] = &[ketch_fichier::FACTORY, ketch_local::FACTORY];
+
+/// Calls may wait for their turn for minutes (1fichier: a folder may be listed once in 30 s, and a lock-out is waited out),
+/// and that must not count as silence.
+const CALL_TIME: Duration = Duration::from_secs(15 * 60);
+const FINISH_TIME: Duration = Duration::from_secs(30 * 60);
+const SLOWEST: (u64, Duration) = (64 * 1024, Duration::from_secs(5 * 60));
+
+/// Opens places, each command its own.
+pub(crate) struct Remotes {
+    environment: Environment,
+    config_file: Option<PathBuf>,
+    config: Option<Config>,
+    local: Options,
+    sandbox: Option<Sandbox>,
+    observer: Arc<dyn Observer>,
+    /// Places whose connection string has a key in it, to be warned about.
+    exposed: Vec<String>,
+}
+
+/// A place files are taken from.
+pub(crate) struct Opened {
+    /// The folder.
+    pub(crate) backend: Arc<dyn Backend>,
+    /// The one file in it that was meant, if a file was named.
+    pub(crate) only: Option<String>,
+}
+
+impl Remotes {
+    /// Nothing is opened yet.
+    pub(crate) fn new(
+        environment: Environment,
+        config_file: Option<PathBuf>,
+        local: &LocalArgs,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let local = local_options(local);
+        let (config, sandbox, exposed) = (None, None, Vec::new());
+        Remotes { environment, config_file, config, local, sandbox, observer, exposed }
+    }
+
+    /// The configuration.
+    pub(crate) fn config(&mut self) -> Result<&Config> {
+        let config = match self.config.take() {
+            Some(config) => config,
+            None => Config::load(self.config_file.as_deref(), &self.environment, KINDS)?,
+        };
+        Ok(self.config.insert(config))
+    }
+
+    /// Places with a key in their connection string, since the last call.
+    pub(crate) fn take_exposed(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.exposed)
+    }
+
+    /// Opens a folder, which need not exist.
+    pub(crate) async fn open(&mut self, place: &Location) -> Result<Arc<dyn Backend>> {
+        match &place.base {
+            Base::Local => {
+                let request = self.request(place, self.local.clone(), true)?;
+                Ok(ketch_local::FACTORY.open(request)?)
+            }
+            Base::Named(name) if name == SANDBOX => {
+                if self.sandbox.is_none() {
+                    self.sandbox = Some(Sandbox::start(&self.environment).await?);
+                }
+                let mut options = self.sandbox.as_ref().map(Sandbox::options).unwrap_or_default();
+                options.extend(place.options.clone());
+                // The emulator lives no longer than this process, so nothing about it is worth being remembered.
+                let request = self.request(place, options, false)?;
+                self.layered(&ketch_fichier::FACTORY, request)
+            }
+            Base::Named(name) => self.open_configured(name, place),
+            Base::OfType(kind) => {
+                let factory = find_kind(kind)?;
+                self.note_exposed(&factory, place);
+                self.open_kind(&factory, place, place.options.clone())
+            }
+        }
+    }
+
+    fn open_configured(&mut self, name: &str, place: &Location) -> Result<Arc<dyn Backend>> {
+        let file = self.config_file.as_ref().map(|file| file.display().to_string());
+        let config = self.config()?;
+        let Some(remote) = config.remotes.get(name) else {
+            let known = config.remotes.keys().map(String::as_str).chain([SANDBOX]);
+            let known: Vec<_> = known.map(|name| format!("{name}:")).collect();
+            return Err(Problem::other(format!(
+                "there is no remote `{name}:` in {} (known: {}; `ketch remote add {name} TYPE` makes one, \
+                 `./{name}:…` is a local path)",
+                file.as_deref().unwrap_or("the configuration"),
+                known.join(", ")
+            )));
+        };
+        if remote.kind.is_empty() {
+            return Err(Problem::other(format!(
+                "the remote `{name}:` has no type (known: {})",
+                kind_names()
+            )));
+        }
+        let factory = find_kind(&remote.kind)?;
+        let mut options = remote.options.clone();
+        options.extend(place.options.clone());
+        self.note_exposed(&factory, place);
+        self.open_kind(&factory, place, options)
+    }
+
+    fn open_kind(
+        &self,
+        factory: &Factory,
+        place: &Location,
+        mut options: Options,
+    ) -> Result<Arc<dyn Backend>> {
+        config::check_options(&place.redacted(), factory, &options).map_err(Problem::other)?;
+        if factory.kind == ketch_local::FACTORY.kind {
+            options.extend(self.local.clone());
+            return Ok(factory.open(self.request(place, options, true)?)?);
+        }
+        let request = self.request(place, options, true)?;
+        self.layered(factory, request)
+    }
+
+    /// What the constructor of a backend gets, with all references to secrets followed.
+    fn request(
+        &self,
+        place: &Location,
+        options: Options,
+        keep_state: bool,
+    ) -> Result<BuildRequest> {
+        let name = place.redacted();
+        let resolve = |(option, value): (String, SecretString)| {
+            let value = secrets::resolve(&value, &self.environment).map_err(|problem| {
+                Problem::other(format!("the option `{option}` of {name}: {problem}"))
+            })?;
+            Ok((option, value.expose_secret().to_owned()))
+        };
+        Ok(BuildRequest {
+            options: options.into_iter().map(resolve).collect::<Result<_>>()?,
+            root: place.path.clone(),
+            state_folder: self.environment.state_folder().filter(|_| keep_state),
+            name,
+        })
+    }
+
+    fn layered(&self, factory: &Factory, request: BuildRequest) -> Result<Arc<dyn Backend>> {
+        // An error means that it is installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let timeout = TimeoutSettings {
+            call: CALL_TIME,
+            idle: CALL_TIME,
+            finish: FINISH_TIME,
+            slowest: Some(SLOWEST),
+        };
+        Ok(Stack::new(factory.open(request)?)
+            .timeout(timeout)
+            .limit(LimitSettings::default())
+            .retry(RetrySettings::default())
+            .observe(Arc::clone(&self.observer))
+            .build())
+    }
+
+    /// Opens a place that must exist: a folder, or a file, which is then the only one of its folder that takes part.
+    pub(crate) async fn open_source(&mut self, place: &Location) -> Result<Opened> {
+        let backend = self.open(place).await?;
+        let entry = backend.stat(&RelPath::root()).await?;
+        match (entry.kind, place.split()) {
+            (EntryKind::File, Some((folder, name))) => {
+                // A link that is named is meant, also where links that are found are skipped.
+                let links = (folder.base == Base::Local)
+                    .then(|| self.local.insert("links".to_owned(), SecretString::from("follow")));
+                let backend = self.open(&folder).await?;
+                if let Some(before) = links {
+                    self.local.remove("links");
+                    self.local.extend(before.map(|links| ("links".to_owned(), links)));
+                }
+                Ok(Opened { backend, only: Some(name) })
+            }
+            (EntryKind::Special(special), _) => {
+                Err(Problem::other(format!("{} is {}", place.redacted(), special.describe())))
+            }
+            (EntryKind::File | EntryKind::Dir, _) => Ok(Opened { backend, only: None }),
+        }
+    }
+
+    fn note_exposed(&mut self, factory: &Factory, place: &Location) {
+        let is_secret = |name: &String| {
+            factory.options.iter().any(|option| option.secret && option.name == name)
+        };
+        let in_clear = place
+            .options
+            .iter()
+            .any(|(name, value)| is_secret(name) && !secrets::is_reference(value.expose_secret()));
+        if in_clear {
+            self.exposed.push(place.redacted());
+        }
+    }
+
+    /// Ends what is running in this process.
+    pub(crate) async fn close(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+}
+
+/// The kind of that name.
+pub(crate) fn find_kind(kind: &str) -> Result<Factory> {
+    KINDS.iter().find(|factory| factory.kind == kind).copied().ok_or_else(|| {
+        Problem::other(format!(
+            "there is no kind of remote `{kind}` in this build (known: {})",
+            kind_names()
+        ))
+    })
+}
+
+fn kind_names() -> String {
+    KINDS.iter().map(|factory| factory.kind).collect::<Vec<_>>().join(", ")
+}
+
+fn local_options(args: &LocalArgs) -> Options {
+    let links = match (args.follow_links, args.links) {
+        (true, _) | (_, Some(Links::Follow)) => Some("follow"),
+        (false, Some(Links::Skip)) => Some("skip"),
+        (false, None) => None,
+    };
+    let fsync = args.fsync.map(|fsync| match fsync {
+        Fsync::None => "none",
+        Fsync::File => "file",
+        Fsync::All => "all",
+    });
+    let options = [("links", links), ("fsync", fsync)].into_iter();
+    options
+        .filter_map(|(name, value)| Some((name.to_owned(), SecretString::from(value?))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! What a terminal needs: text that cannot steer it, colours, and lines that show progress.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use ketch_engine::event::Snapshot;
+use ketch_engine::filter::units::{format_duration, format_size};
+
+/// Over how much time speed is measured.
+const SPEED_WINDOW: Duration = Duration::from_secs(10);
+/// Lines for running transfers when the height of the terminal is not known.
+const USUAL_HEIGHT: usize = 24;
+
+/// May the character reach a terminal? Not if it steers it, or changes the order in which the rest is shown.
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+}
+
+/// `text` with everything that could steer a terminal written as `\u{1b}`.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => escaped.push_str("\\n"),
+            '\t' => escaped.push_str("\\t"),
+            c if is_harmless(c) => escaped.push(c),
+            c => _ = write!(escaped, "\\u{{{:x}}}", u32::from(c)),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// JSON with the same characters written as JSON escapes: it means the same and is harmless on a terminal.
+pub(crate) fn escape_json(json: &str) -> Cow<'_, str> {
+    if json.chars().all(is_harmless) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_harmless(c) {
+            escaped.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// The colours of words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Color {
+    Red,
+    Yellow,
+}
+
+/// `word` in a colour, if there are colours.
+pub(crate) fn paint(word: &str, color: Color, enabled: bool) -> String {
+    let code = match color {
+        Color::Red => 31,
+        Color::Yellow => 33,
+    };
+    if enabled { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
+}
+
+/// How fast it goes, from samples of the last seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Speed(VecDeque<(Instant, u64)>);
+
+impl Speed {
+    /// Takes a sample and gives bytes a second.
+    pub(crate) fn sample(&mut self, now: Instant, bytes: u64) -> u64 {
+        self.0.push_back((now, bytes));
+        while self.0.len() > 2 && self.0.front().is_some_and(|(at, _)| now - *at > SPEED_WINDOW) {
+            self.0.pop_front();
+        }
+        let Some((since, before)) = self.0.front() else { return 0 };
+        let seconds = (now - *since).as_secs_f64();
+        if seconds <= 0.0 { 0 } else { (bytes.saturating_sub(*before) as f64 / seconds) as u64 }
+    }
+}
+
+/// One line about the whole job.
+pub(crate) fn total_line(snapshot: &Snapshot, speed: u64, elapsed: Duration) -> String {
+    let bound = if snapshot.listing_done { "" } else { "≥ " };
+    let rest = snapshot.planned_bytes.saturating_sub(snapshot.done_bytes);
+    let mut line = format!(
+        "{} of {bound}{}, {} of {bound}{} items, {}/s",
+        format_size(snapshot.done_bytes),
+        format_size(snapshot.planned_bytes),
+        snapshot.done_items,
+        snapshot.planned_items,
+        format_size(speed),
+    );
+    if snapshot.failed_items > 0 {
+        let _ = write!(line, ", {} failed", snapshot.failed_items);
+    }
+    if snapshot.listing_done && speed > 0 && rest > 0 {
+        let _ = write!(line, ", {} left", format_duration(Duration::from_secs(rest / speed)));
+    }
+    let _ = write!(line, " ({} listed, {})", snapshot.listed, format_duration(elapsed));
+    line
+}
+
+/// One line about a running transfer.
+fn active_line(path: &str, size: Option<u64>, bytes: u64) -> String {
+    let path = escape(path);
+    match size {
+        Some(size) if size > 0 => {
+            let percent = (u128::from(bytes) * 100 / u128::from(size)).min(100);
+            format!("{percent:>4}% of {:>9}  {path}", format_size(size))
+        }
+        _ => format!("{:>18}  {path}", format_size(bytes)),
+    }
+}
+
+/// The lines at the bottom of a terminal: one about the job and one for each running transfer.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    multi: MultiProgress,
+    total: ProgressBar,
+    active: Vec<ProgressBar>,
+}
+
+impl Bars {
+    /// Begins to show.
+    pub(crate) fn new(multi: &MultiProgress) -> Self {
+        Bars { total: add_line(multi), multi: multi.clone(), active: Vec::new() }
+    }
+
+    /// Shows this moment.
+    pub(crate) fn show(&mut self, snapshot: &Snapshot, speed: u64, elapsed: Duration) {
+        let height = rustix::termios::tcgetwinsize(io::stderr())
+            .map_or(USUAL_HEIGHT, |size| usize::from(size.ws_row));
+        let wanted = snapshot.active.len().min(height.saturating_sub(2));
+        while self.active.len() < wanted {
+            self.active.push(add_line(&self.multi));
+        }
+        for line in self.active.drain(wanted..) {
+            self.multi.remove(&line);
+        }
+        for (line, (path, size, bytes)) in self.active.iter().zip(&snapshot.active) {
+            line.set_message(active_line(path.as_str(), *size, *bytes));
+        }
+        self.total.set_message(total_line(snapshot, speed, elapsed));
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        for line in self.active.drain(..) {
+            self.multi.remove(&line);
+        }
+        self.multi.remove(&self.total);
+        // If the terminal is gone there is nothing left to be cleared.
+        let _ = self.multi.clear();
+    }
+}
+
+fn add_line(multi: &MultiProgress) -> ProgressBar {
+    let line = multi.add(ProgressBar::new_spinner());
+    line.set_style(
+        ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ketch_core::RelPath;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_gets_through() {
+        for (text, expected) in [
+            ("a é 漢.txt", "a é 漢.txt"),
+            ("a\nb\tc", "a\\nb\\tc"),
+            ("\x1b[2J", "\\u{1b}[2J"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("\x7f\r", "\\u{7f}\\u{d}"),
+            ("a\u{202E}txt.exe", "a\\u{202e}txt.exe"),
+            ("a\u{2066}b\u{200F}", "a\\u{2066}b\\u{200f}"),
+        ] {
+            assert_eq!(escape(text), expected);
+        }
+    }
+
+    #[test]
+    fn escaped_json_means_the_same() {
+        let value = serde_json::json!({ "path": "a\u{202E}\x1b\u{9b}\n漢" });
+        let text = value.to_string();
+        let escaped = escape_json(&text);
+        assert!(escaped.chars().all(is_harmless), "{escaped}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+    }
+
+    #[test]
+    fn totals_are_lower_bounds_until_listings_are_done() {
+        let snapshot = Snapshot {
+            planned_items: 10,
+            planned_bytes: 4096,
+            done_items: 2,
+            done_bytes: 1024,
+            listed: 30,
+            ..Snapshot::default()
+        };
+        let line = total_line(&snapshot, 1024, Duration::from_secs(2));
+        assert_eq!(line, "1.00 KiB of ≥ 4.00 KiB, 2 of ≥ 10 items, 1.00 KiB/s (30 listed, 2s)");
+        let snapshot = Snapshot { listing_done: true, failed_items: 1, ..snapshot };
+        let line = total_line(&snapshot, 1024, Duration::from_secs(2));
+        assert_eq!(
+            line,
+            "1.00 KiB of 4.00 KiB, 2 of 10 items, 1.00 KiB/s, 1 failed, 3s left (30 listed, 2s)"
+        );
+    }
+
+    #[test]
+    fn bars_follow_the_running_transfers() {
+        let multi = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
+        let mut bars = Bars::new(&multi);
+        let path = RelPath::new("a\nb").unwrap();
+        let active = vec![(path, Some(200), 50); 3];
+        let snapshot = Snapshot { active, ..Snapshot::default() };
+        bars.show(&snapshot, 0, Duration::ZERO);
+        assert_eq!(bars.active.len(), 3);
+        assert_eq!(bars.active[0].message(), "  25% of     200 B  a\\nb");
+        bars.show(&Snapshot::default(), 0, Duration::ZERO);
+        assert!(bars.active.is_empty());
+    }
+
+    #[test]
+    fn speed_is_that_of_the_last_seconds() {
+        let (mut speed, start) = (Speed::default(), Instant::now());
+        assert_eq!(speed.sample(start, 0), 0);
+        assert_eq!(speed.sample(start + Duration::from_secs(2), 2048), 1024);
+        for second in 3..30 {
+            speed.sample(start + Duration::from_secs(second), 2048);
+        }
+        assert_eq!(speed.sample(start + Duration::from_secs(30), 2048), 0);
+    }
+}

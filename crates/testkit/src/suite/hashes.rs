@@ -1,0 +1,46 @@
+//! Digests that a remote reports are those of the content.
+
+use ketch_core::hash::hash_bytes;
+
+use super::case::{Case, case, digests};
+use super::context::{Context, check_hashes};
+
+pub(super) const CASES: &[Case] = &[
+    case!(claimed_digests_are_reported, digests),
+    case!(digests_are_those_of_the_content),
+    case!(an_overwrite_brings_its_own_digests),
+];
+
+/// `put` or a listing tells each digest that is claimed.
+async fn claimed_digests_are_reported(context: &Context) {
+    let content = context.noise(1, 70_000);
+    let returned = context.put("f", content.clone()).await;
+    let listed = context.list("").await.remove(0);
+    let stat = context.stat("f").await;
+    let own = hash_bytes(context.claimed().hashes, &content);
+    for algo in context.claimed().hashes {
+        let shown = [&returned, &listed, &stat]
+            .into_iter()
+            .filter_map(|entry| entry.hashes.as_ref()?.get(*algo));
+        let shown: Vec<_> = shown.collect();
+        assert!(!shown.is_empty(), "{algo} is claimed and not reported");
+        assert!(shown.iter().all(|shown| Some(*shown) == own.get(*algo)), "{algo}");
+    }
+}
+
+async fn digests_are_those_of_the_content(context: &Context) {
+    for (tag, size) in [(1, 1), (2, 65_536), (3, 1_048_577)] {
+        let content = context.noise(tag, size);
+        let returned = context.put("f", content.clone()).await;
+        check_hashes(&returned, &content);
+        check_hashes(&context.stat("f").await, &content);
+        check_hashes(&context.list("").await[0], &content);
+    }
+}
+
+async fn an_overwrite_brings_its_own_digests(context: &Context) {
+    for content in ["first", "other"] {
+        let returned = context.put("d/f", content).await;
+        context.check_entry(&returned, "d/f", content.as_bytes()).await;
+    }
+}

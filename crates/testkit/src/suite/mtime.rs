@@ -1,0 +1,103 @@
+//! Modification times: kept as finely as claimed, or not claimed at all.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ketch_core::{ErrorKind, PutOptions};
+
+use super::case::{Case, case, setting_times, times};
+use super::context::{Context, apart, expect_error};
+
+pub(super) const CASES: &[Case] = &[
+    case!(the_precision_is_a_useful_one, times),
+    case!(a_time_is_kept_as_finely_as_claimed, times),
+    case!(times_before_1970_are_kept, times),
+    case!(an_overwrite_brings_its_own_time, times),
+    case!(a_time_is_set_and_the_content_stays, setting_times),
+    case!(the_time_of_a_missing_file_cannot_be_set, setting_times),
+    case!(a_time_that_is_not_kept_is_when_it_was_stored, |claimed| {
+        claimed.mtime.is_some().then_some("no mtime")
+    }),
+];
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn after(seconds: u64, nanoseconds: u32) -> SystemTime {
+    UNIX_EPOCH + Duration::new(seconds, nanoseconds)
+}
+
+async fn put_at(context: &Context, name: &str, mtime: SystemTime) -> ketch_core::Entry {
+    let options = PutOptions { mtime: Some(mtime), ..PutOptions::default() };
+    context.try_put(name, "content".into(), options).await.expect("stored")
+}
+
+async fn check(context: &Context, mtime: SystemTime) {
+    let precision = context.claimed().mtime.expect("claimed");
+    let returned = put_at(context, "f", mtime).await;
+    let listed = context.list("").await.remove(0);
+    let afresh = context.afresh().stat(&super::context::path("f")).await.expect("there");
+    for shown in [returned, listed, context.stat("f").await, afresh] {
+        let shown = shown.mtime.expect("kept");
+        assert!(apart(shown, mtime) < precision, "{mtime:?} is shown as {shown:?}");
+    }
+}
+
+async fn the_precision_is_a_useful_one(context: &Context) {
+    let precision = context.claimed().mtime.expect("claimed");
+    assert!(precision > Duration::ZERO && precision <= Duration::from_secs(2), "{precision:?}");
+}
+
+async fn a_time_is_kept_as_finely_as_claimed(context: &Context) {
+    for mtime in [
+        after(1_000_000_000, 0),
+        after(1_000_000_000, 123_456_789),
+        after(1_700_000_000, 999_999_999),
+        after(86_400, 1),
+        after((1 << 31) + 5, 500_000_000),
+        after(4_102_444_800, 0),
+    ] {
+        check(context, mtime).await;
+    }
+}
+
+async fn times_before_1970_are_kept(context: &Context) {
+    for before in [Duration::from_secs(1), Duration::new(86_400, 250_000_000)] {
+        check(context, UNIX_EPOCH - before).await;
+    }
+}
+
+async fn an_overwrite_brings_its_own_time(context: &Context) {
+    for mtime in [after(1_500_000_000, 0), after(1_400_000_000, 0)] {
+        check(context, mtime).await;
+    }
+    context.put("f", "without a time").await;
+    let shown = context.stat("f").await.mtime.expect("kept");
+    assert!(apart(shown, SystemTime::now()) < DAY, "without a time it is now, not {shown:?}");
+}
+
+async fn a_time_is_set_and_the_content_stays(context: &Context) {
+    let precision = context.claimed().mtime.expect("claimed");
+    let entry = put_at(context, "d/f", after(1_500_000_000, 0)).await;
+    let mtime = after(1_234_567_890, 123_456_789);
+    let returned = context.backend().set_mtime(&entry, mtime).await.expect("set");
+    assert!(apart(returned.mtime.expect("kept"), mtime) < precision);
+    context.check_entry(&returned, "d/f", b"content").await;
+    context.expect_file("d/f", b"content").await;
+    assert_eq!(context.read(&returned).await, "content", "what is returned can be read");
+}
+
+async fn the_time_of_a_missing_file_cannot_be_set(context: &Context) {
+    let entry = context.put("f", "1").await;
+    context.backend().delete(&entry).await.expect("deleted");
+    let set = context.backend().set_mtime(&entry, after(1_500_000_000, 0)).await;
+    expect_error(set, &[ErrorKind::NotFound]);
+    context.expect_nothing("f").await;
+}
+
+async fn a_time_that_is_not_kept_is_when_it_was_stored(context: &Context) {
+    let returned = put_at(context, "f", after(1_000_000_000, 0)).await;
+    let listed = context.list("").await.remove(0);
+    for shown in [returned.mtime, listed.mtime, context.stat("f").await.mtime].into_iter().flatten()
+    {
+        assert!(apart(shown, SystemTime::now()) < DAY, "{shown:?} is not when it was stored");
+    }
+}

@@ -1,0 +1,91 @@
+//! The backend in memory keeps its own contract: with everything, in the shape of 1fichier, with nothing optional, and behind the layers.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
+use ketch_core::{Backend, Capabilities, Error, ErrorKind, Retry};
+use ketch_testkit::suite::{Exception, Fixture, SuiteConfig, run_all};
+use ketch_testkit::{Faulty, MemoryBackend};
+
+fn fixture(backend: MemoryBackend) -> BoxFuture<'static, Fixture> {
+    let backend = Arc::new(backend);
+    let (reopened, duplicated) = (Arc::clone(&backend), Arc::clone(&backend));
+    let duplicate = move |path: &str, content: &[u8]| {
+        duplicated.insert_duplicate(path, content);
+        std::future::ready(()).boxed()
+    };
+    let fixture = Fixture {
+        backend,
+        reopen: Box::new(move |folder| Arc::new(reopened.reopen(folder)) as Arc<dyn Backend>),
+        afresh: None,
+        duplicate: Some(Box::new(duplicate)),
+        keep: Box::new(()),
+    };
+    std::future::ready(fixture).boxed()
+}
+
+fn everything() -> BoxFuture<'static, Fixture> {
+    let backend = MemoryBackend::new("memory");
+    backend.set_scope("account");
+    fixture(backend)
+}
+
+fn like_fichier() -> BoxFuture<'static, Fixture> {
+    fixture(MemoryBackend::with("memory", MemoryBackend::like_fichier()).without_versions())
+}
+
+fn bare() -> BoxFuture<'static, Fixture> {
+    let capabilities = Capabilities { put_max: Some(4 << 20), ..Capabilities::default() };
+    fixture(MemoryBackend::with("memory", capabilities))
+}
+
+/// All layers, with waits that take no time.
+fn stack(raw: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    let retry = RetrySettings {
+        attempts: 100,
+        first_wait: Duration::ZERO,
+        longest_wait: Duration::ZERO,
+        ..RetrySettings::default()
+    };
+    Stack::new(raw)
+        .timeout(TimeoutSettings::default())
+        .limit(LimitSettings { concurrent: Some(4), ..LimitSettings::default() })
+        .retry(retry)
+        .build()
+}
+
+/// Every fifth call or so fails and is worth another attempt; behind the layers nobody sees it.
+fn stack_over_faults(raw: Arc<dyn Backend>) -> Arc<dyn Backend> {
+    let passing = Error::new(ErrorKind::Unavailable, "reset on purpose").with_retry(Retry::Backoff);
+    stack(Arc::new(Faulty::new(raw).fail_randomly(7, 0.2, passing)))
+}
+
+const BEHIND_FAULTS: &[Exception] = &[Exception {
+    case: "rename::a_folder_replaces_nothing",
+    reason: "something is at the target, so after a failed attempt it cannot be told whose it is",
+}];
+
+fn main() -> ExitCode {
+    let config = |backend, make| SuiteConfig { backend, make, exceptions: &[] };
+    run_all(&[
+        config("everything", everything),
+        config("like-fichier", like_fichier),
+        config("bare", bare),
+        config("everything-in-layers", || {
+            everything().map(|fixture| fixture.behind(stack)).boxed()
+        }),
+        config("like-fichier-in-layers", || {
+            like_fichier().map(|fixture| fixture.behind(stack)).boxed()
+        }),
+        SuiteConfig {
+            exceptions: BEHIND_FAULTS,
+            ..config("faults-in-layers", || {
+                everything().map(|fixture| fixture.behind(stack_over_faults)).boxed()
+            })
+        },
+    ])
+}

@@ -1,0 +1,355 @@
+//! The suite finds broken backends: each fault that is made here on purpose fails the case that is there for it, and
+//! without a fault nothing fails.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use ketch_core::source::{BytesSource, open_all};
+use ketch_core::{
+    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, ListOptions, PutOptions,
+    ReadOptions, RelPath, Result, Usage,
+};
+use ketch_testkit::MemoryBackend;
+use ketch_testkit::suite::{Fixture, SuiteConfig, failures};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    StoresWhatCame,
+    DeletesBeforePut,
+    LeavesPartOnDrop,
+    ForgetsEntries,
+    IgnoresVersions,
+    IgnoresRanges,
+    IgnoresNotEmpty,
+    ReportsNoHashes,
+    RoundsTimes,
+    ClaimsTooMuch,
+    ClaimsTooLittle,
+    TrimsNames,
+    FoldsCase,
+    LosesDuplicates,
+    RenameCopies,
+}
+
+/// The backend in memory with one fault.
+#[derive(Debug)]
+struct Broken {
+    inner: Arc<dyn Backend>,
+    fault: Fault,
+    capabilities: Capabilities,
+}
+
+impl Broken {
+    fn wrap(inner: Arc<dyn Backend>, fault: Fault) -> Arc<dyn Backend> {
+        let mut capabilities = inner.capabilities().clone();
+        match fault {
+            Fault::ClaimsTooMuch => capabilities.put_empty = true,
+            Fault::ClaimsTooLittle => capabilities.rename = false,
+            _ => {}
+        }
+        Arc::new(Broken { inner, fault, capabilities })
+    }
+
+    fn name_of(&self, path: &RelPath) -> RelPath {
+        let text: Vec<String> = path
+            .parts()
+            .map(|part| match self.fault {
+                Fault::TrimsNames => part.trim_matches(' ').to_owned(),
+                Fault::FoldsCase => part.to_lowercase(),
+                _ => part.to_owned(),
+            })
+            .collect();
+        RelPath::new(&text.join("/")).unwrap_or_else(|_| path.clone())
+    }
+}
+
+#[async_trait]
+impl Backend for Broken {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn scope(&self) -> Option<&str> {
+        self.inner.scope()
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        let entry = self.inner.stat(&self.name_of(path)).await?;
+        let hashes = entry.hashes.filter(|_| self.fault != Fault::ReportsNoHashes);
+        Ok(Entry { hashes, ..entry })
+    }
+
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
+        let entries = self.inner.list(&self.name_of(dir), options);
+        let fault = self.fault;
+        let mut seen = Vec::new();
+        let shown = entries.enumerate().filter_map(move |(number, entry)| {
+            let is_shown = match (&entry, fault) {
+                (Ok(_), Fault::ForgetsEntries) => number < 1_000,
+                (Ok(entry), Fault::LosesDuplicates) => {
+                    let is_new = !seen.contains(&entry.path);
+                    seen.push(entry.path.clone());
+                    is_new
+                }
+                _ => true,
+            };
+            let entry = entry.map(|entry| match fault {
+                Fault::ReportsNoHashes => Entry { hashes: None, ..entry },
+                _ => entry,
+            });
+            std::future::ready(is_shown.then_some(entry))
+        });
+        shown.boxed()
+    }
+
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        match self.fault {
+            Fault::IgnoresRanges => self.inner.read(entry, ReadOptions::default()).await,
+            Fault::IgnoresVersions => {
+                let entry = Entry { handle: None, version: None, ..entry.clone() };
+                self.inner.read(&entry, options).await
+            }
+            _ => self.inner.read(entry, options).await,
+        }
+    }
+
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        let path = &self.name_of(path);
+        match self.fault {
+            Fault::StoresWhatCame => {
+                let mut content = Vec::new();
+                let mut stream = open_all(&*body).await?;
+                while let Some(Ok(piece)) = stream.next().await {
+                    content.extend_from_slice(&piece);
+                }
+                self.inner.put(path, BytesSource::body(content), options).await
+            }
+            Fault::DeletesBeforePut => {
+                if let Ok(old) = self.inner.stat(path).await
+                    && old.is_file()
+                {
+                    self.inner.delete(&old).await?;
+                }
+                self.inner
+                    .put(path, body, PutOptions { mtime: options.mtime, ..Default::default() })
+                    .await
+            }
+            Fault::LeavesPartOnDrop => {
+                let part = format!("{path}.part");
+                let part = RelPath::new(&part).expect("legal");
+                let made = self.inner.put(&part, BytesSource::body("part"), PutOptions::default());
+                let made = made.await?;
+                let stored = self.inner.put(path, body, options).await;
+                self.inner.delete(&made).await?;
+                stored
+            }
+            Fault::RoundsTimes => {
+                let mtime = options.mtime.map(|time| {
+                    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs() / 2 * 2)
+                });
+                self.inner.put(path, body, PutOptions { mtime, ..options }).await
+            }
+            Fault::ReportsNoHashes => {
+                let entry = self.inner.put(path, body, options).await?;
+                Ok(Entry { hashes: None, ..entry })
+            }
+            _ => self.inner.put(path, body, options).await,
+        }
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<()> {
+        if self.fault == Fault::IgnoresNotEmpty && entry.is_dir() {
+            let below: Vec<_> =
+                self.inner.list(&entry.path, ListOptions::default()).collect().await;
+            for below in below.into_iter().flatten() {
+                self.delete(&below).await?;
+            }
+        }
+        match self.fault {
+            Fault::IgnoresVersions => {
+                let entry = Entry { handle: None, version: None, ..entry.clone() };
+                self.inner.delete(&entry).await
+            }
+            _ => self.inner.delete(entry).await,
+        }
+    }
+
+    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+        self.inner.make_dir(&self.name_of(path)).await
+    }
+
+    async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.inner.copy(from, &self.name_of(to), options).await
+    }
+
+    async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        match self.fault {
+            Fault::RenameCopies if from.is_file() => {
+                self.inner.copy(from, to, PutOptions::default()).await
+            }
+            _ => self.inner.rename(from, &self.name_of(to)).await,
+        }
+    }
+
+    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+        self.inner.set_mtime(entry, mtime).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.inner.usage().await
+    }
+}
+
+fn fixture(memory: MemoryBackend, fault: Fault) -> BoxFuture<'static, Fixture> {
+    let memory = Arc::new(memory);
+    let (reopened, duplicated) = (Arc::clone(&memory), Arc::clone(&memory));
+    let duplicate = move |path: &str, content: &[u8]| {
+        duplicated.insert_duplicate(path, content);
+        std::future::ready(()).boxed()
+    };
+    let fixture = Fixture {
+        backend: Broken::wrap(memory, fault),
+        reopen: Box::new(move |folder| Broken::wrap(Arc::new(reopened.reopen(folder)), fault)),
+        afresh: None,
+        duplicate: Some(Box::new(duplicate)),
+        keep: Box::new(()),
+    };
+    std::future::ready(fixture).boxed()
+}
+
+macro_rules! bites {
+    ($test:ident, $fault:ident, $capabilities:expr, $expected:expr) => {
+        #[test]
+        fn $test() {
+            let make = || fixture(MemoryBackend::with("broken", $capabilities), Fault::$fault);
+            let failed = failures(SuiteConfig { backend: "broken", make, exceptions: &[] });
+            let expected: &[&str] = &$expected;
+            for case in expected {
+                assert!(
+                    failed.iter().any(|failed| failed == case),
+                    "{case} passes; failed: {failed:?}"
+                );
+            }
+            assert_eq!(failed.is_empty(), expected.is_empty(), "{failed:?}");
+        }
+    };
+}
+
+bites!(without_a_fault_nothing_fails, None, MemoryBackend::everything(), []);
+bites!(
+    a_body_that_ends_early_and_is_stored_is_found,
+    StoresWhatCame,
+    MemoryBackend::everything(),
+    [
+        "put::a_short_body_leaves_nothing",
+        "put::a_long_body_leaves_nothing",
+        "put::a_body_that_breaks_leaves_nothing",
+        "put::a_body_of_unknown_size_that_breaks_leaves_nothing",
+        "put::a_bad_body_leaves_the_old_content",
+    ]
+);
+bites!(
+    an_overwrite_that_deletes_first_is_found,
+    DeletesBeforePut,
+    MemoryBackend::everything(),
+    [
+        "put::a_bad_body_leaves_the_old_content",
+        "put::a_put_that_is_dropped_leaves_the_old_content",
+        "put::an_overwrite_is_whole_for_a_reader_at_every_time",
+        "cancel::an_overwrite_dropped_anywhere_is_old_or_new",
+    ]
+);
+bites!(
+    a_part_that_a_drop_leaves_is_found,
+    LeavesPartOnDrop,
+    MemoryBackend::everything(),
+    ["put::a_put_that_is_dropped_leaves_nothing"]
+);
+bites!(
+    a_listing_that_stops_at_a_page_is_found,
+    ForgetsEntries,
+    MemoryBackend::everything(),
+    ["list::many_entries_are_all_listed_once"]
+);
+bites!(
+    versions_that_are_ignored_are_found,
+    IgnoresVersions,
+    MemoryBackend::everything(),
+    [
+        "read::a_file_that_was_replaced_is_not_read_as_the_old_one",
+        "delete::a_file_that_was_replaced_is_not_deleted",
+    ]
+);
+bites!(
+    ranges_that_are_ignored_are_found,
+    IgnoresRanges,
+    MemoryBackend::everything(),
+    ["read::ranges_are_read_exactly"]
+);
+bites!(
+    a_delete_that_takes_everything_is_found,
+    IgnoresNotEmpty,
+    MemoryBackend::everything(),
+    ["delete::a_folder_that_is_not_empty_is_refused_and_keeps_all"]
+);
+bites!(
+    digests_that_are_claimed_and_not_reported_are_found,
+    ReportsNoHashes,
+    MemoryBackend::everything(),
+    ["hashes::claimed_digests_are_reported"]
+);
+bites!(
+    times_coarser_than_claimed_are_found,
+    RoundsTimes,
+    MemoryBackend::everything(),
+    ["mtime::a_time_is_kept_as_finely_as_claimed"]
+);
+bites!(
+    a_claim_that_is_not_kept_is_found,
+    ClaimsTooMuch,
+    MemoryBackend::like_fichier(),
+    ["put::an_empty_body_is_stored"]
+);
+bites!(
+    a_power_that_is_not_claimed_is_found,
+    ClaimsTooLittle,
+    MemoryBackend::everything(),
+    ["errors::a_rename_that_is_not_claimed_is_refused"]
+);
+bites!(
+    names_that_are_trimmed_are_found,
+    TrimsNames,
+    MemoryBackend::everything(),
+    ["names::spaces_and_dots_at_the_ends"]
+);
+bites!(
+    names_whose_case_is_folded_are_found,
+    FoldsCase,
+    MemoryBackend::everything(),
+    ["names::names_that_differ_in_case_only_are_two", "stat::a_missing_name_is_not_found"]
+);
+bites!(
+    duplicates_that_are_hidden_are_found,
+    LosesDuplicates,
+    MemoryBackend::like_fichier(),
+    ["list::duplicates_are_all_shown"]
+);
+bites!(
+    a_rename_that_leaves_the_source_is_found,
+    RenameCopies,
+    MemoryBackend::everything(),
+    ["rename::a_file_moves_to_another_name_and_another_folder"]
+);

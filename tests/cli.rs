@@ -1,0 +1,13 @@
+//! The `ketch` command as a user meets it: the built binary, its output, its exit codes.
+//!
+//! Every test has a home of its own and touches no network but loopback.
+
+#[path = "cli/support.rs"]
+mod support;
+
+#[path = "cli/jobs.rs"]
+mod jobs;
+#[path = "cli/places.rs"]
+mod places;
+#[path = "cli/process.rs"]
+mod process;

@@ -1,0 +1,150 @@
+//! A home for one test, and a `ketch` that lives in it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// A scratch home.
+pub(crate) struct Home {
+    folder: tempfile::TempDir,
+}
+
+/// What a command left behind.
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Home { folder: tempfile::tempdir().expect("a scratch folder") }
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    /// Writes a file below the home, with the folders above it.
+    pub(crate) fn write(&self, below: &str, content: &str) {
+        let path = self.path(below);
+        fs::create_dir_all(path.parent().expect("below the home")).expect("folders");
+        fs::write(path, content).expect("a file");
+    }
+
+    pub(crate) fn read(&self, below: &str) -> String {
+        fs::read_to_string(self.path(below)).expect("a file")
+    }
+
+    /// A `ketch` whose working folder is the home and whose environment holds nothing else.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ketch"));
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .env("KETCH_CONFIG", self.path("config.toml"))
+            .env("XDG_STATE_HOME", self.path(".state"))
+            .env("XDG_CACHE_HOME", self.path(".cache"))
+            .env("XDG_DATA_HOME", self.path(".data"))
+            .env("TZ", "UTC")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        outcome(self.command().args(arguments))
+    }
+
+    /// Runs and expects this exit code.
+    #[track_caller]
+    pub(crate) fn expect(&self, code: i32, arguments: &[&str]) -> Outcome {
+        let outcome = self.run(arguments);
+        assert_eq!(outcome.code, code, "{arguments:?}\n{}\n{}", outcome.stdout, outcome.stderr);
+        outcome
+    }
+
+    /// Runs with `--json`, expects this exit code, and gives the lines.
+    #[track_caller]
+    pub(crate) fn json(&self, code: i32, arguments: &[&str]) -> Vec<Value> {
+        let outcome = self.expect(code, &[&["--json"], arguments].concat());
+        json_lines(&outcome.stdout)
+    }
+
+    /// Serves a sandbox until the result is dropped.
+    pub(crate) fn serve(&self) -> Server {
+        let mut command = self.command();
+        command.args(["--json", "sandbox", "serve", "--state"]).arg(self.path("served"));
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        let url = line["api_url"].as_str().expect("an address").to_owned();
+        Server { child, url }
+    }
+}
+
+/// A `ketch sandbox serve`.
+pub(crate) struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// A place in it, reached with this key.
+    pub(crate) fn place(&self, key: &str, path: &str) -> String {
+        format!(":fichier,api_key={key},api_url=\"{}\",pace=off:{path}", self.url)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("it ends");
+    }
+}
+
+pub(crate) fn outcome(command: &mut Command) -> Outcome {
+    let output = command.output().expect("it starts");
+    Outcome {
+        code: output.status.code().expect("no signal"),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// JSON lines of schema 1, of which the last one, and only that, is the summary.
+#[track_caller]
+pub(crate) fn json_lines(stdout: &str) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str::<Value>(line).expect("JSON");
+    let lines: Vec<Value> = stdout.lines().map(parse).collect();
+    assert!(lines.iter().all(|line| line["v"] == 1 && line["ts"].is_string()), "{stdout}");
+    let summaries = lines.iter().filter(|line| line["type"] == "summary").count();
+    assert_eq!(summaries, 1, "{stdout}");
+    assert_eq!(lines.last().expect("a line")["type"], "summary", "{stdout}");
+    lines
+}
+
+/// Every file below a folder with its content, in order.
+pub(crate) fn tree(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(current) = waiting.pop() {
+        for entry in fs::read_dir(&current).expect("a folder") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(folder).expect("below").display().to_string();
+            found.push((name, fs::read_to_string(&path).expect("text")));
+        }
+    }
+    found.sort();
+    found
+}
