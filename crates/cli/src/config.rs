@@ -207,7 +207,9 @@ pub(crate) fn add_remote(
     }
     let separator = if text.is_empty() { "" } else { "\n" };
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let _ = writeln!(text, "{separator}[{}]\ntype = {}", quote(name), quote(kind));
+    let is_bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let header = if is_bare { name.to_owned() } else { quote(name) };
+    let _ = writeln!(text, "{separator}[{header}]\ntype = {}", quote(kind));
     for (option, value) in options {
         let _ = writeln!(text, "{option} = {}", quote(value.expose_secret()));
     }

@@ -144,12 +144,12 @@ async fn trap_no_redirect_is_followed_and_no_key_goes_along() {
     .await;
     let backend = server.open();
     let error = list(&*backend, "").await.expect_err("redirected");
-    check(&error, ErrorKind::Protocol, Retry::Never);
+    check(&error, ErrorKind::Denied, Retry::Never);
     assert!(error.message().contains(&foreign.address), "{error}");
     let stored = put_with(&*backend, "f", BytesSource::body("x"), absent()).await;
     stored.expect("the report is asked for on the node itself");
     let error = backend.delete(&entry()).await.expect_err("redirected");
-    check(&error, ErrorKind::Protocol, Retry::Never);
+    check(&error, ErrorKind::Denied, Retry::Never);
     assert!(foreign.seen().is_empty());
 }
 

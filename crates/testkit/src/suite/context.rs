@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::SystemTime;
 
@@ -21,12 +21,13 @@ use crate::tree::noise;
 /// The fixture of one trial.
 pub(super) struct Context {
     fixture: Fixture,
+    skipped: OnceLock<&'static str>,
     pub(super) seed: u64,
 }
 
 impl Context {
     pub(super) fn new(fixture: Fixture, seed: u64) -> Self {
-        Context { fixture, seed }
+        Context { fixture, skipped: OnceLock::new(), seed }
     }
 
     pub(super) fn backend(&self) -> &Arc<dyn Backend> {
@@ -35,6 +36,16 @@ impl Context {
 
     pub(super) fn claimed(&self) -> &Capabilities {
         self.fixture.backend.capabilities()
+    }
+
+    /// Says that the case turned out not to apply, so that it does not show as passed.
+    pub(super) fn skip(&self, reason: &'static str) {
+        self.skipped.get_or_init(|| reason);
+    }
+
+    /// Why the case turned out not to apply.
+    pub(super) fn skipped(&self) -> Option<&'static str> {
+        self.skipped.get().copied()
     }
 
     /// The same place at one of its folders, in the same process.

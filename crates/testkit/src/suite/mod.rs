@@ -173,15 +173,24 @@ fn trial(config: SuiteConfig, case: &'static Case, claimed: &Capabilities, seed:
     let skip = unclaimed.or(exception.map(|exception| format!("exception: {}", exception.reason)));
     Trial::ignorable_test(name, move || match skip {
         Some(reason) => Ok(Completion::ignored_with(reason)),
-        None => run_case(config, case, seed).map(|()| Completion::Completed),
+        None => run_case(config, case, seed).map(|skipped| match skipped {
+            Some(reason) => Completion::ignored_with(reason),
+            None => Completion::Completed,
+        }),
     })
 }
 
-fn run_case(config: SuiteConfig, case: &'static Case, seed: u64) -> Result<(), Failed> {
+/// Runs a case; a reason comes back when it turned out not to apply.
+fn run_case(
+    config: SuiteConfig,
+    case: &'static Case,
+    seed: u64,
+) -> Result<Option<&'static str>, Failed> {
     let work = async {
         let context = Context::new((config.make)().await, seed);
         (case.run)(&context).await;
         context.backend().close().await.expect("the backend closes");
+        context.skipped()
     };
     // Inside the runtime, so that what the trial holds is dropped there too.
     let guarded = async move {
@@ -189,7 +198,7 @@ fn run_case(config: SuiteConfig, case: &'static Case, seed: u64) -> Result<(), F
         std::panic::AssertUnwindSafe(limited).catch_unwind().await
     };
     match runtime().block_on(guarded) {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(skipped)) => Ok(skipped),
         Ok(Err(_)) => Err(format!("not done after {CASE_TIME_MAX:?} (seed {seed})").into()),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
