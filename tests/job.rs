@@ -36,7 +36,7 @@ fn awkward(home: &Home) {
         home.write(format!("source/{name}"), content);
     }
     let mut long = "n".repeat(200);
-    long.push_str("é");
+    long.push('é');
     home.write(format!("source/{long}"), "long");
     let bytes = home.path("source").join(OsStr::from_bytes(b"not\xfeutf8\xff"));
     fs::write(bytes, "bytes").unwrap();

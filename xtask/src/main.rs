@@ -1,8 +1,8 @@
 //! Project chores, reached as `cargo xtask`. Knows cargo and nothing of the product.
 
-#![expect(clippy::print_stderr, clippy::exit, reason = "a command for people")]
+#![expect(clippy::print_stderr, reason = "a command for people")]
 
-use std::process::{Command, exit};
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -11,23 +11,24 @@ usage: cargo xtask COMMAND
   check    what CI runs: format, lints, documentation, every test
 ";
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
         ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],
         _ => {
             eprint!("{USAGE}");
-            exit(2);
+            return ExitCode::from(2);
         }
     };
     for step in steps {
         eprintln!("$ cargo {}", step.join(" "));
         if let Err(problem) = run(step) {
             eprintln!("xtask: {problem}");
-            exit(1);
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];

@@ -1,7 +1,5 @@
 //! Properties over random trees and random faults. Every failure names its seed.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
