@@ -131,6 +131,20 @@ fn within_one_account_1fichier_copies_itself() {
     home.run(["check", "source", &place("two")]).expect(0);
 }
 
+#[test]
+fn between_two_accounts_the_bytes_move_through_this_machine_and_are_verified() {
+    let home = Home::new();
+    home.write("source/d/file", "content");
+    home.write("source/big", vec![9; 2_000_000]);
+    let (one, two) = (home.serve("one", "off"), home.serve("two", "off"));
+    let (from, to) = (one.place("there", ",pace=off"), two.place("here", ",pace=off"));
+    home.run(["sync", "source", &from]).expect(0);
+    home.run(["sync", &from, &to]).expect(0);
+    assert_eq!((two.stat("upload"), one.stat("download")), (2, 2));
+    home.run(["check", &from, &to]).expect(0);
+    home.run(["check", "source", &to]).expect(0);
+}
+
 /// Promise 7: the limits are kept by design, across processes, and the job still ends.
 #[test]
 fn promise_7_under_documented_limits_the_whole_job_ends_without_one_flood_answer() {

@@ -173,3 +173,13 @@ fn the_two_commands_of_the_readme_are_there() {
     let ci = fs::read_to_string(root().join(".ci/run")).expect("a CI script");
     assert!(ci.contains("cargo test --workspace"), ".ci/run must call the README's test command");
 }
+
+#[test]
+fn every_test_that_the_fault_page_names_exists() {
+    let page = fs::read_to_string(root().join("docs/FAULTS.md")).expect("a page");
+    let code: String =
+        ["crates", "tests"].into_iter().flat_map(sources).map(|(_, text)| text).collect();
+    let names = page.split('`').skip(1).step_by(2).filter(|name| *name != "xtask");
+    let missing: Vec<_> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/FAULTS.md names tests that do not exist: {missing:?}");
+}
