@@ -67,6 +67,18 @@ fn fault_12_an_unreachable_host_is_exit_code_5() {
 }
 
 #[test]
+fn a_request_that_fails_is_repeated_by_one_layer_only() {
+    let home = Home::new();
+    let server = home.serve("sim", "off");
+    server.fault("folder/ls every status 500");
+    let run = home.run(["-v", "ls", &place(&server)]).expect(5);
+    let asked = server.log();
+    let asked = asked.iter().filter(|entry| entry["path"].to_string().contains("folder/ls"));
+    assert_eq!(asked.count(), 5, "{}", run.stderr);
+    assert_eq!(run.stderr.matches(" again in ").count(), 4, "{}", run.stderr);
+}
+
+#[test]
 fn fault_17_html_instead_of_json_is_never_an_empty_listing() {
     let home = Home::new();
     home.write("source/keep", "content");

@@ -225,3 +225,26 @@ fn check_writes_rclones_lists() {
     let lines = home.json(1, &["check", "a", "b"]);
     assert_eq!(lines.iter().filter(|line| line["type"] == "check").count(), 4);
 }
+
+#[test]
+fn a_link_to_the_other_side_is_told_of_and_neither_copied_nor_followed_into() {
+    let home = Home::new();
+    home.write("s/x.txt", "one");
+    home.write("d/kept.txt", "two");
+    home.write("far/z.txt", "three");
+    std::os::unix::fs::symlink("../d", home.path("s/l")).expect("a link");
+    std::os::unix::fs::symlink("../far", home.path("s/far")).expect("a link");
+    for _ in 0..3 {
+        let outcome = home.expect(0, &["copy", "--links", "follow", "s", "d"]);
+        assert!(outcome.stderr.contains("the other side of the job"), "{}", outcome.stderr);
+        let names: Vec<_> = tree(&home.path("d")).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["far/z.txt", "kept.txt", "x.txt"]);
+    }
+    home.expect(0, &["check", "--one-way", "--links", "follow", "s", ":local:d"]);
+    // The other way round: what a link at the destination leads to is no extra.
+    std::os::unix::fs::symlink("../s", home.path("d/back")).expect("a link");
+    home.expect(0, &["sync", "--links", "follow", ":local:s", "d"]);
+    assert_eq!((home.read("s/x.txt"), home.read("far/z.txt")), ("one".into(), "three".into()));
+    assert_eq!(home.read("d/x.txt"), "one");
+    assert!(!home.path("d/kept.txt").exists());
+}

@@ -1,7 +1,7 @@
 //! From what happened to one exit code. Pure; the table here is what `ketch help exit-codes` prints.
 
 use ketch_core::ErrorKind;
-use ketch_engine::{CheckReport, Report};
+use ketch_engine::{CheckReport, Failure, Report};
 
 /// Everything was done.
 pub(crate) const OK: u8 = 0;
@@ -103,10 +103,12 @@ pub(crate) fn of_report(report: &Report, signal: Option<u8>) -> u8 {
     if failures.iter().any(|failure| failure.kind == ErrorKind::Corrupt) {
         return CORRUPT;
     }
-    let of_source = |kind| matches!(kind, ErrorKind::Changed | ErrorKind::NotFound);
+    let of_source = |failure: &Failure| {
+        failure.at_source && matches!(failure.kind, ErrorKind::Changed | ErrorKind::NotFound)
+    };
     // Only if the report holds all of them, or nothing is known about the rest.
     let all_known = failures.len() as u64 == report.failed;
-    if all_known && failures.iter().all(|failure| of_source(failure.kind)) {
+    if all_known && failures.iter().all(of_source) {
         return SOURCE_CHANGED;
     }
     PARTIAL
@@ -138,13 +140,18 @@ pub(crate) fn of_check(report: &CheckReport, signal: Option<u8>) -> u8 {
 mod tests {
     use super::*;
     use ketch_core::{Error, RelPath};
-    use ketch_engine::Failure;
 
     fn failed(kinds: &[ErrorKind]) -> Report {
         let failure =
             |kind: &ErrorKind| Failure::new(&RelPath::root(), "copy", &Error::new(*kind, "why"));
         let failures: Vec<_> = kinds.iter().map(failure).collect();
         Report { failed: failures.len() as u64, failures, ..Report::default() }
+    }
+
+    fn failed_at_source(kinds: &[ErrorKind]) -> Report {
+        let mut report = failed(kinds);
+        report.failures.iter_mut().for_each(|failure| failure.at_source = true);
+        report
     }
 
     fn fatal(kind: ErrorKind) -> Report {
@@ -154,7 +161,10 @@ mod tests {
     #[test]
     fn a_job_has_one_code() {
         use ErrorKind::*;
-        let many = Report { failed: 2_000, ..failed(&[Changed]) };
+        let many = Report { failed: 2_000, ..failed_at_source(&[Changed]) };
+        let mut both = failed_at_source(&[Changed, NotFound]);
+        both.failures.extend(failed(&[NotFound]).failures);
+        both.failed = 3;
         for (report, signal, expected) in [
             (Report::default(), None, 0),
             (Report::default(), Some(INTERRUPT), 130),
@@ -170,7 +180,12 @@ mod tests {
             (fatal(Denied), None, 1),
             (failed(&[Denied, Corrupt]), None, 22),
             (failed(&[Denied, Changed]), None, 23),
-            (failed(&[Changed, NotFound]), None, 24),
+            (failed_at_source(&[Changed, NotFound]), None, 24),
+            (failed_at_source(&[Changed, Denied]), None, 23),
+            // A file that went away at the destination, or a folder of it.
+            (failed(&[Changed]), None, 23),
+            (failed(&[NotFound]), None, 23),
+            (both, None, 23),
             (many, None, 23),
             (Report { deletions_held: 1, ..Report::default() }, None, 23),
         ] {

@@ -113,6 +113,7 @@ pub(crate) fn counts(report: &Report) -> Value {
         "times_set": report.times_set,
         "dirs_made": report.dirs_made,
         "deleted": report.deleted,
+        "unverified": report.unverified,
         "kept": report.kept,
         "unchanged": report.unchanged,
         "not_storable": report.not_storable,

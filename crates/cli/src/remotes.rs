@@ -5,10 +5,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ketch_core::factory::{BuildRequest, Factory};
-use ketch_core::layer::{LimitSettings, Observer, RetrySettings, Stack, TimeoutSettings};
+use ketch_core::layer::Observer;
 use ketch_core::{Backend, EntryKind, RelPath};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,12 +22,6 @@ use crate::secrets;
 /// Every kind of remote in this build.
 pub(crate) const KINDS: &[Factory] = &[ketch_fichier::FACTORY, ketch_local::FACTORY];
 
-/// Calls may wait for their turn for minutes (1fichier: a folder may be listed once in 30 s, and a lock-out is waited out),
-/// and that must not count as silence.
-const CALL_TIME: Duration = Duration::from_secs(15 * 60);
-const FINISH_TIME: Duration = Duration::from_secs(30 * 60);
-const SLOWEST: (u64, Duration) = (64 * 1024, Duration::from_secs(5 * 60));
-
 /// Opens places, each command its own.
 pub(crate) struct Remotes {
     environment: Environment,
@@ -37,6 +30,8 @@ pub(crate) struct Remotes {
     local: Options,
     sandbox: Option<Sandbox>,
     observer: Arc<dyn Observer>,
+    /// Where no link of a local place may lead: the other side of the job.
+    fence: Vec<PathBuf>,
     /// Places whose connection string has a key in it, to be warned about.
     exposed: Vec<String>,
 }
@@ -58,8 +53,8 @@ impl Remotes {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let local = local_options(local);
-        let (config, sandbox, exposed) = (None, None, Vec::new());
-        Remotes { environment, config_file, config, local, sandbox, observer, exposed }
+        let (config, sandbox, fence, exposed) = (None, None, Vec::new(), Vec::new());
+        Remotes { environment, config_file, config, local, sandbox, observer, fence, exposed }
     }
 
     /// The configuration.
@@ -81,7 +76,7 @@ impl Remotes {
         match &place.base {
             Base::Local => {
                 let request = self.request(place, self.local.clone(), true)?;
-                Ok(ketch_local::FACTORY.open(request)?)
+                Ok(ketch_local::open_fenced(request, self.fence.clone())?)
             }
             Base::Named(name) if name == SANDBOX => {
                 if self.sandbox.is_none() {
@@ -91,7 +86,8 @@ impl Remotes {
                 options.extend(place.options.clone());
                 // The emulator lives no longer than this process, so nothing about it is worth being remembered.
                 let request = self.request(place, options, false)?;
-                self.layered(&ketch_fichier::FACTORY, request)
+                use_tls();
+                Ok(ketch_fichier::FACTORY.open(request)?)
             }
             Base::Named(name) => self.open_configured(name, place),
             Base::OfType(kind) => {
@@ -137,10 +133,12 @@ impl Remotes {
         config::check_options(&place.redacted(), factory, &options).map_err(Problem::other)?;
         if factory.kind == ketch_local::FACTORY.kind {
             options.extend(self.local.clone());
-            return Ok(factory.open(self.request(place, options, true)?)?);
+            let request = self.request(place, options, true)?;
+            return Ok(ketch_local::open_fenced(request, self.fence.clone())?);
         }
         let request = self.request(place, options, true)?;
-        self.layered(factory, request)
+        use_tls();
+        Ok(factory.open(request)?)
     }
 
     /// What the constructor of a backend gets, with all references to secrets followed.
@@ -161,25 +159,40 @@ impl Remotes {
             options: options.into_iter().map(resolve).collect::<Result<_>>()?,
             root: place.path.clone(),
             state_folder: self.environment.state_folder().filter(|_| keep_state),
+            observer: Some(Arc::clone(&self.observer)),
             name,
         })
     }
 
-    fn layered(&self, factory: &Factory, request: BuildRequest) -> Result<Arc<dyn Backend>> {
-        // An error means that it is installed already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let timeout = TimeoutSettings {
-            call: CALL_TIME,
-            idle: CALL_TIME,
-            finish: FINISH_TIME,
-            slowest: Some(SLOWEST),
+    /// Opens the two sides of a job, each with the other as a fence: what a link of one side leads to in the other is no
+    /// content, or a job would copy what it writes.
+    pub(crate) async fn open_both(
+        &mut self,
+        source: &Location,
+        destination: &Location,
+    ) -> Result<(Opened, Arc<dyn Backend>)> {
+        let source_folder = self.local_folder(source)?;
+        let destination_folder = self.local_folder(destination)?;
+        self.fence = destination_folder.into_iter().collect();
+        let opened = self.open_source(source).await?;
+        self.fence = source_folder.into_iter().collect();
+        let destination = self.open(destination).await?;
+        self.fence.clear();
+        Ok((opened, destination))
+    }
+
+    /// Where a place on this machine is.
+    fn local_folder(&mut self, place: &Location) -> Result<Option<PathBuf>> {
+        let is_local = |kind: &str| kind == ketch_local::FACTORY.kind;
+        let here = match &place.base {
+            Base::Local => true,
+            Base::OfType(kind) => is_local(kind),
+            Base::Named(name) if name == SANDBOX => false,
+            Base::Named(name) => {
+                self.config()?.remotes.get(name).is_some_and(|remote| is_local(&remote.kind))
+            }
         };
-        Ok(Stack::new(factory.open(request)?)
-            .timeout(timeout)
-            .limit(LimitSettings::default())
-            .retry(RetrySettings::default())
-            .observe(Arc::clone(&self.observer))
-            .build())
+        Ok(here.then(|| ketch_local::canonical(&place.path)))
     }
 
     /// Opens a place that must exist: a folder, or a file, which is then the only one of its folder that takes part.
@@ -224,6 +237,12 @@ impl Remotes {
             sandbox.stop().await;
         }
     }
+}
+
+/// Chooses what encrypts; needed before a remote that is reached by a network is opened.
+fn use_tls() {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 /// The kind of that name.

@@ -62,6 +62,7 @@ fn report_line(report: &Report, dry_run: bool) -> String {
         }
     };
     add(report.copied_by_remote, "of these by the remote itself");
+    add(report.unverified, "of these without a digest to verify them by");
     add(report.times_set, did("times set", "would set times"));
     add(report.dirs_made, did("folders made", "would make folders"));
     add(report.deleted, did("deleted", "would delete"));

@@ -44,7 +44,8 @@ pub enum Special {
     Symlink,
     /// A symbolic link that is followed but points nowhere.
     BrokenSymlink,
-    /// A symbolic link that is followed but points to a folder above itself.
+    /// A symbolic link that is followed but points to a folder above itself, or to one that the other side of the job has a
+    /// part in.
     SymlinkLoop,
     /// A socket, pipe or device.
     Device,
@@ -58,7 +59,9 @@ impl Special {
         match self {
             Special::Symlink => "a symbolic link (--links follow copies what it points to)",
             Special::BrokenSymlink => "a symbolic link that points nowhere",
-            Special::SymlinkLoop => "a symbolic link to a folder above itself",
+            Special::SymlinkLoop => {
+                "a symbolic link to a folder above itself or to the other side of the job"
+            }
             Special::Device => "a socket, pipe or device",
             Special::UnusableName => "a name that cannot be addressed",
         }

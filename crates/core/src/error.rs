@@ -166,6 +166,11 @@ impl Error {
         self.0.operation
     }
 
+    /// The remote that was asked, if it is known.
+    pub fn remote(&self) -> Option<&str> {
+        self.0.remote.as_deref()
+    }
+
     /// The path that was worked on, if there was one.
     pub fn path(&self) -> Option<&RelPath> {
         self.0.path.as_ref()

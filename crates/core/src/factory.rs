@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Observer;
 
 /// One option of a kind of remote.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +36,8 @@ pub struct Factory {
     pub about: &'static str,
     /// All its options.
     pub options: &'static [OptionInfo],
-    /// Makes the backend. No I/O: a wrong key or a missing folder shows at the first use.
+    /// Makes the backend with all the layers it needs ([`crate::layer`]); nobody adds any. No I/O: a wrong key or a missing
+    /// folder shows at the first use.
     pub build: fn(BuildRequest) -> Result<Arc<dyn Backend>>,
 }
 
@@ -51,6 +53,8 @@ pub struct BuildRequest {
     /// Where the backend may keep small state that must outlive the process (times of requests, for limits that are shared
     /// by processes). `None`: nothing is kept.
     pub state_folder: Option<PathBuf>,
+    /// Is told of requests that are repeated.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 // Options hold secrets in clear, so only their names are ever shown.
@@ -65,8 +69,14 @@ impl fmt::Debug for BuildRequest {
 }
 
 impl Factory {
-    /// Checks that every option is known and every required one is given, then builds.
+    /// [`Factory::check`], then builds.
     pub fn open(&self, request: BuildRequest) -> Result<Arc<dyn Backend>> {
+        self.check(&request)?;
+        (self.build)(request)
+    }
+
+    /// Checks that every option is known and every required one is given.
+    pub fn check(&self, request: &BuildRequest) -> Result<()> {
         for name in request.options.keys() {
             if !self.options.iter().any(|option| option.name == name) {
                 let known: Vec<_> = self.options.iter().map(|option| option.name).collect();
@@ -84,7 +94,7 @@ impl Factory {
                 ));
             }
         }
-        (self.build)(request)
+        Ok(())
     }
 
     fn refuse(&self, name: &str, message: String) -> Error {

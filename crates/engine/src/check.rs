@@ -187,6 +187,7 @@ impl Checker {
     async fn judge(&self, step: Step) -> Result<Option<(RelPath, Verdict)>> {
         let pair = match step {
             Step::Pair(pair) => pair,
+            Step::Occupied { .. } => return Ok(None),
             Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => {
                 return Err(error);
             }
@@ -208,8 +209,14 @@ impl Checker {
         if pair.destination_duplicates {
             return several("destination");
         }
+        if pair.clash && pair.source.is_some() {
+            let text = "a file on one side and a folder or something else on the other";
+            return Ok(Some(Verdict::Unverifiable(text.to_owned())));
+        }
         match (pair.source, pair.destination) {
             (Some(source), None) => Ok(self.judge_source_only(&source)),
+            // What clashes has its verdict at the source's entry.
+            (None, Some(_)) if pair.clash => Ok(None),
             (None, Some(destination)) => {
                 let is_file = destination.is_file() && !self.settings.one_way;
                 Ok(is_file.then_some(Verdict::MissingOnSource))
@@ -248,7 +255,12 @@ impl Checker {
             return Ok(Verdict::SizeDiffers);
         }
         let (algo, digests) = match self.method {
-            Method::Size | Method::None => return Ok(Verdict::Equal(None)),
+            Method::Size | Method::None => {
+                return Ok(match source.size.zip(destination.size) {
+                    Some(_) => Verdict::Equal(None),
+                    None => Verdict::Unverifiable("a side does not tell the size".to_owned()),
+                });
+            }
             Method::Digest(algo) => {
                 let left = digest_of(&self.source, source, algo);
                 let right = digest_of(&self.destination, destination, algo);

@@ -52,6 +52,8 @@ pub enum Reason {
     Special(ketch_core::Special),
     /// One side has a file and the other a folder, or something that must not be replaced.
     Clash,
+    /// A side does not tell the size, and nothing else says that the contents are equal.
+    CannotTell,
     /// The source has several of that name.
     AmbiguousSource,
     /// The destination has several of that name, and the newest is not equal to the source.
@@ -81,6 +83,7 @@ impl Reason {
             Reason::UnknownSize => "unknown_size",
             Reason::Special(_) => "special",
             Reason::Clash => "clash",
+            Reason::CannotTell => "cannot_tell",
             Reason::AmbiguousSource => "ambiguous_source",
             Reason::AmbiguousDestination => "ambiguous_destination",
         }
@@ -114,6 +117,7 @@ impl fmt::Display for Reason {
             Reason::Clash => {
                 "a file on one side and a folder or something else on the other: rename or remove one of them"
             }
+            Reason::CannotTell => "a side does not tell the size",
             Reason::AmbiguousSource => {
                 "the source has several of that name: rename or remove all but one"
             }
@@ -283,6 +287,9 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
             let ambiguous = pair.destination_duplicates;
             decide_both(Box::new(source), Box::new(destination), ambiguous, rules)
         }
+        (None, Some(destination)) if rules.delete_extra && pair.destination_duplicates => {
+            refuse(&destination.path, Reason::AmbiguousDestination)
+        }
         (None, Some(destination)) => decide_extra(destination, pair.clash, rules),
         (None, None) => Decision::Nothing,
     }
@@ -375,9 +382,11 @@ fn decide_both(
     {
         return replace(source, destination, Reason::SizeDiffers);
     }
+    let sizes_known = source.size.is_some() && destination.size.is_some();
     let algo = rules.common_hash();
     match (settings.compare, algo) {
-        (Compare::SizeOnly, _) => return skip(Reason::SameSize),
+        (Compare::SizeOnly, _) if sizes_known => return skip(Reason::SameSize),
+        (Compare::SizeOnly, _) => return replace(source, destination, Reason::CannotTell),
         (Compare::Checksum, Some(algo)) => {
             return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
         }
@@ -407,7 +416,11 @@ fn decide_both(
         _ => match (known_digests_equal(&source, &destination, algo), algo) {
             (Some(true), _) => skip(Reason::SameHash),
             (Some(false), _) => replace(source, destination, Reason::HashDiffers),
-            (None, _) => skip(Reason::SameSize),
+            (None, _) if sizes_known => skip(Reason::SameSize),
+            (None, Some(algo)) => {
+                compare(source, destination, algo, IfEqual::Skip, Reason::CannotTell)
+            }
+            (None, None) => replace(source, destination, Reason::CannotTell),
         },
     }
 }

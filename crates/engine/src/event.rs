@@ -130,7 +130,7 @@ impl Progress {
             planned_bytes: get(&amounts.planned_bytes),
             done_items: get(&amounts.done_items),
             done_bytes: get(&amounts.done_bytes)
-                + active.iter().map(|(_, _, bytes)| bytes).sum::<u64>(),
+                .saturating_add(active.iter().fold(0, |sum, active| sum.saturating_add(active.2))),
             failed_items: get(&amounts.failed_items),
             listing_done: amounts.listing_done.load(Ordering::Relaxed),
             active,

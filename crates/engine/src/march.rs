@@ -38,6 +38,11 @@ pub enum Side {
 pub enum Step {
     /// What both sides have under one key.
     Pair(Pair),
+    /// A folder that only the destination has holds something that takes no part, so it cannot be deleted.
+    Occupied {
+        /// The folder.
+        dir: RelPath,
+    },
     /// A folder could not be listed to its end: nothing is known about what is in it, and it is passed over.
     Failed {
         /// Whose listing it was.
@@ -120,10 +125,7 @@ impl March {
         let mut listing = backend.list(dir, ListOptions::default());
         let mut entries = Vec::new();
         while let Some(entry) = listing.next().await {
-            let entry = entry?;
-            if self.admits(&entry) {
-                entries.push(entry);
-            }
+            entries.push(entry?);
         }
         match backend.capabilities().list_order {
             Order::Unspecified => join::sort(&mut entries),
@@ -141,7 +143,10 @@ impl March {
         Ok(entries)
     }
 
-    fn admits(&self, entry: &Entry) -> bool {
+    /// Does a pair take part? The source decides where it has something of that name, by its own size and age: what the
+    /// source has can be left out, but it never becomes "missing", and its twin at the destination never "extra".
+    fn admits(&self, pair: &Pair) -> bool {
+        let Some(entry) = pair.source.as_ref().or(pair.destination.as_ref()) else { return false };
         let path = entry.path.as_str();
         match entry.kind {
             EntryKind::Dir => self.filter.admits_dir(path),
@@ -197,7 +202,7 @@ impl Marcher {
         let both = Sides { source: true, destination: true };
         let root = Arc::clone(&self.march).list_pair(RelPath::root(), both).await;
         let mut stack = Vec::new();
-        stack.extend(self.open(RelPath::root(), root).await?);
+        stack.extend(self.open(RelPath::root(), false, root).await?);
         while let Some(frame) = stack.last_mut() {
             if frame.next == frame.pairs.len() {
                 stack.pop();
@@ -227,7 +232,7 @@ impl Marcher {
                 source: Err(Error::new(ErrorKind::Io, "a listing task stopped")),
                 destination: Ok(Vec::new()),
             });
-            stack.extend(self.open(dir, listed).await?);
+            stack.extend(self.open(dir, !sides.source, listed).await?);
         }
         self.flush().await
     }
@@ -236,21 +241,31 @@ impl Marcher {
     async fn open(
         &mut self,
         dir: RelPath,
+        is_extra: bool,
         listed: Listed,
     ) -> std::result::Result<Option<Frame>, Gone> {
         match (listed.source, listed.destination) {
             (Ok(source), Ok(destination)) => {
-                let pairs: Vec<_> = join::join(source, destination).into_iter().map(Some).collect();
+                let mut pairs = join::join(source, destination);
+                let all = pairs.len();
+                // ORDER: joined first and filtered then, so that a name the filter hides still counts as being there.
+                pairs.retain(|pair| self.march.admits(pair));
+                let special = |entry: &Entry| matches!(entry.kind, EntryKind::Special(_));
+                let is_special = |pair: &Pair| pair.destination.as_ref().is_some_and(special);
+                if is_extra && (pairs.len() < all || pairs.iter().any(is_special)) {
+                    self.push(Step::Occupied { dir }).await?;
+                }
+                let pairs = pairs.into_iter().map(Some).collect();
                 Ok(Some(Frame { pairs, next: 0, next_ahead: 0, ahead: VecDeque::new() }))
             }
             (source, destination) => {
-                if let Err(error) = source {
-                    let dir = dir.clone();
-                    self.push(Step::Failed { side: Side::Source, dir, error }).await?;
-                }
-                if let Err(error) = destination {
-                    self.push(Step::Failed { side: Side::Destination, dir, error }).await?;
-                }
+                // One folder is one failure: with both, the source's is told.
+                let (side, error) = match (source, destination) {
+                    (Err(error), _) => (Side::Source, error),
+                    (Ok(_), Err(error)) => (Side::Destination, error),
+                    (Ok(_), Ok(_)) => return Ok(None),
+                };
+                self.push(Step::Failed { side, dir, error }).await?;
                 Ok(None)
             }
         }

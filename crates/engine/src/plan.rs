@@ -52,6 +52,7 @@ pub enum PlannedReason {
     TimeDiffers,
     HashDiffers,
     SourceNewer,
+    CannotTell,
     Asked,
 }
 
@@ -146,6 +147,7 @@ impl Planned {
                     Reason::TimeDiffers => PlannedReason::TimeDiffers,
                     Reason::HashDiffers => PlannedReason::HashDiffers,
                     Reason::SourceNewer => PlannedReason::SourceNewer,
+                    Reason::CannotTell => PlannedReason::CannotTell,
                     _ => PlannedReason::Asked,
                 },
             },
@@ -170,6 +172,7 @@ impl Planned {
                     PlannedReason::TimeDiffers => Reason::TimeDiffers,
                     PlannedReason::HashDiffers => Reason::HashDiffers,
                     PlannedReason::SourceNewer => Reason::SourceNewer,
+                    PlannedReason::CannotTell => Reason::CannotTell,
                     PlannedReason::Asked => Reason::Asked,
                 },
             },

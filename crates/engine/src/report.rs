@@ -24,6 +24,8 @@ pub enum Outcome {
     Deleted,
     /// A folder that was to be deleted and still holds something that takes no part in the job.
     Kept,
+    /// It was to be deleted and stays, because something in its folder failed or the job was stopped.
+    Held,
     /// It cannot exist at the destination (an empty file where there are none, a socket): told, and no failure.
     NotStorable,
 }
@@ -38,6 +40,7 @@ impl Outcome {
             Outcome::DirMade => "dir_made",
             Outcome::Deleted => "deleted",
             Outcome::Kept => "kept",
+            Outcome::Held => "held",
             Outcome::NotStorable => "not_storable",
         }
     }
@@ -54,12 +57,20 @@ pub struct Failure {
     pub kind: ErrorKind,
     /// The error's line.
     pub message: String,
+    /// It was the source that could not be found or read.
+    pub at_source: bool,
 }
 
 impl Failure {
-    /// The failure of `operation` at `path`.
+    /// The failure of `operation` at `path`. An error that came up while content was read is one of the source.
     pub fn new(path: &RelPath, operation: &'static str, error: &Error) -> Self {
-        Failure { path: path.clone(), operation, kind: error.kind(), message: error.to_string() }
+        Failure {
+            path: path.clone(),
+            operation,
+            kind: error.kind(),
+            message: error.to_string(),
+            at_source: error.operation() == Some("read"),
+        }
     }
 }
 
@@ -74,6 +85,8 @@ pub struct Report {
     pub copied: u64,
     /// Of these, copied by the remote itself.
     pub copied_by_remote: u64,
+    /// Of the files transferred, those that a digest should have verified and that had none to compare.
+    pub unverified: u64,
     /// Bytes of the files transferred.
     pub bytes: u64,
     /// Modification times set.

@@ -4,12 +4,12 @@
 //! deletions before anything is changed; its plan waits on disk. Deletions come last, children before parents, and only in
 //! folders in which everything else succeeded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Error, ErrorKind, RelPath, Result, Retry};
+use ketch_core::{Backend, Entry, Error, ErrorKind, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -92,6 +92,12 @@ struct State {
     again: Vec<(Action, Error)>,
     /// Folders in which something failed: nothing is deleted in them.
     failed_dirs: HashSet<RelPath>,
+    /// Folders that only the destination has and that hold something which takes no part: they are kept.
+    occupied_dirs: HashSet<RelPath>,
+    /// Files that the source's listings showed.
+    source_files: u64,
+    /// Items that were begun and have no outcome yet.
+    begun: HashMap<RelPath, &'static str>,
 }
 
 impl Runner {
@@ -156,8 +162,10 @@ impl Runner {
         let (planning, mut actions) = self.start_planning();
         let actions = futures::stream::poll_fn(move |context| actions.poll_recv(context));
         self.act_on(actions.map(Ok)).await;
-        if !self.is_stopping() {
-            finish(planning).await?;
+        if !self.is_stopping()
+            && let Err(error) = finish(planning).await
+        {
+            self.fatal(error);
         }
         self.try_again().await;
         Ok(())
@@ -181,14 +189,14 @@ impl Runner {
             }
         }
         finish(planning).await?;
-        let (source_entries, destination_entries) = {
+        let (source_files, destination_entries) = {
             let state = self.state();
-            (state.report.source_entries, state.report.destination_entries)
+            (state.source_files, state.report.destination_entries)
         };
         let admitted = self.context.settings.delete_limit.admits(
             deletions.len(),
             destination_entries,
-            source_entries,
+            source_files,
         );
         let admitted = admitted
             .map_err(|message| Error::new(ErrorKind::InvalidInput, message).with_operation("sync"));
@@ -228,6 +236,11 @@ impl Runner {
             () = work => {}
             () = self.context.stop.now.cancelled() => {}
         }
+        // What was dropped has an outcome, too.
+        let dropped = std::mem::take(&mut self.state().begun);
+        for (path, operation) in dropped {
+            self.failed(&path, operation, Error::cancelled()).await;
+        }
     }
 
     /// Does one action and writes down its one outcome.
@@ -250,7 +263,10 @@ impl Runner {
             Action::Delete { .. } => Reason::Extra,
             _ => Reason::Missing,
         };
-        match self.try_action(&action).await {
+        self.state().begun.insert(path.clone(), operation);
+        let result = self.try_action(&action).await;
+        self.state().begun.remove(&path);
+        match result {
             Ok(outcome) => self.succeeded(path, outcome, reason, size).await,
             Err(error) if !last_try && self.is_worth_another_try(&action, &error) => {
                 tracing::debug!(%error, "tried again at the end");
@@ -272,7 +288,10 @@ impl Runner {
                 let guard = self.context.progress.start(&source.path, source.size);
                 let (path, size) = (source.path.clone(), source.size);
                 self.tell(Event::ItemStarted { path, size }).await;
-                self.transfers.transfer(source, replaces.as_deref(), guard.counter()).await
+                let counter = guard.counter();
+                let done = self.transfers.transfer(source, replaces.as_deref(), counter).await?;
+                self.state().report.unverified += u64::from(!done.verified);
+                Ok(done.outcome)
             }
             Action::SetTime { source, destination: entry } => match source.mtime {
                 Some(mtime) => destination.set_mtime(entry, mtime).await.map(|_| Outcome::TimeSet),
@@ -306,14 +325,15 @@ impl Runner {
     async fn try_again(self: &Arc<Self>) {
         let again = std::mem::take(&mut self.state().again);
         for (action, error) in again {
-            let Action::Copy { source, reason, .. } = action else { continue };
+            let Action::Copy { source, replaces, reason } = action else { continue };
             if self.is_stopping() {
                 self.failed(&source.path, "copy", error).await;
                 continue;
             }
-            match self.look_again(&source.path, reason).await {
-                Ok(Some(action)) => self.act(action, true).await,
-                Ok(None) => {
+            match self.look_again(&source.path, replaces, reason).await {
+                Ok(Again::Act(action)) => self.act(action, true).await,
+                Ok(Again::Stranger) => self.failed(&source.path, "copy", error).await,
+                Ok(Again::Stored) => {
                     let (path, size) = (source.path.clone(), source.size);
                     self.succeeded(path, Outcome::Copied, reason, size).await;
                 }
@@ -326,24 +346,41 @@ impl Runner {
     }
 
     /// What is to be done about an item that failed, from what both sides show now. An upload whose end was lost may be
-    /// there all the same, and then nothing is sent twice.
-    async fn look_again(&self, path: &RelPath, reason: Reason) -> Result<Option<Action>> {
+    /// there all the same, and then nothing is sent twice. What appeared there meanwhile is nobody's to overwrite.
+    async fn look_again(
+        &self,
+        path: &RelPath,
+        planned: Option<Box<Entry>>,
+        reason: Reason,
+    ) -> Result<Again> {
         let (from, to) = (&self.context.source, &self.context.destination);
         let source = from.stat(path).await?;
-        let replaces = match to.stat(path).await {
+        let there = match to.stat(path).await {
             Ok(entry) => Some(entry),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if let Some(there) = &replaces
+        if let Some(there) = &there
             && there.size == source.size
             && let Some(algo) = self.rules().common_hash()
             && same_content((from, &source), (to, there), algo).await?
         {
-            return Ok(None);
+            let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
+            if let Some(old) = old.filter(|_| to.capabilities().duplicates) {
+                to.delete(&old).await?;
+            }
+            return Ok(Again::Stored);
         }
-        let replaces = replaces.map(Box::new);
-        Ok(Some(Action::Copy { source: Box::new(source), replaces, reason }))
+        let is_planned = match (&planned, &there) {
+            (_, None) => true,
+            (Some(planned), Some(there)) => is_same_version(planned, there),
+            (None, Some(_)) => false,
+        };
+        if !is_planned {
+            return Ok(Again::Stranger);
+        }
+        let replaces = there.and(planned);
+        Ok(Again::Act(Action::Copy { source: Box::new(source), replaces, reason }))
     }
 
     async fn succeeded(&self, path: RelPath, outcome: Outcome, reason: Reason, size: Option<u64>) {
@@ -360,16 +397,17 @@ impl Runner {
                 Outcome::DirMade => report.dirs_made += 1,
                 Outcome::Deleted => report.deleted += 1,
                 Outcome::Kept => report.kept += 1,
+                Outcome::Held => report.deletions_held += 1,
                 Outcome::NotStorable => report.not_storable += 1,
             }
-            report.bytes += bytes;
+            report.bytes = report.bytes.saturating_add(bytes);
         }
         self.context.progress.done(bytes);
         self.tell(Event::ItemDone { path, outcome, reason, size }).await;
     }
 
     async fn failed(&self, path: &RelPath, operation: &'static str, error: Error) {
-        let failure = Failure::new(path, operation, &error);
+        let failure = self.failure(path, operation, &error);
         if error.is_fatal() {
             self.fatal(error);
         }
@@ -384,6 +422,12 @@ impl Runner {
             state.report.add_failure(failure.clone(), &self.context.progress);
         }
         self.tell(Event::ItemFailed(failure)).await;
+    }
+
+    fn failure(&self, path: &RelPath, operation: &'static str, error: &Error) -> Failure {
+        let failure = Failure::new(path, operation, error);
+        let at_source = failure.at_source || error.remote() == Some(self.context.source.name());
+        Failure { at_source, ..failure }
     }
 
     /// Ends the job: nothing new is taken.
@@ -416,8 +460,31 @@ impl State {
         }
     }
 
+    fn occupy(&mut self, dir: RelPath) {
+        if self.occupied_dirs.len() < FAILED_DIRS_LIMIT {
+            self.occupied_dirs.insert(dir);
+        }
+    }
+
     fn must_hold_deletions_in(&self, dir: &RelPath) -> bool {
         self.failed_dirs.len() >= FAILED_DIRS_LIMIT || self.failed_dirs.contains(dir)
+    }
+}
+
+/// What a second look at a failed item shows.
+enum Again {
+    /// It is to be done as planned.
+    Act(Action),
+    /// It was done, only its answer was lost.
+    Stored,
+    /// Something else is at its place now.
+    Stranger,
+}
+
+fn is_same_version(left: &Entry, right: &Entry) -> bool {
+    match (&left.version, &right.version, &left.handle, &right.handle) {
+        (Some(left), Some(right), _, _) | (_, _, Some(left), Some(right)) => left == right,
+        _ => (left.size, left.mtime) == (right.size, right.mtime),
     }
 }
 

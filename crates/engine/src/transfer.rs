@@ -17,6 +17,15 @@ use crate::bandwidth::Bandwidth;
 use crate::report::Outcome;
 use crate::settings::Settings;
 
+/// How a transfer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transferred {
+    /// By whom.
+    pub outcome: Outcome,
+    /// Every digest that could be expected was there and agreed.
+    pub verified: bool,
+}
+
 /// What all transfers of a job share.
 #[derive(Debug)]
 pub struct Transfers {
@@ -57,21 +66,21 @@ impl Transfers {
         entry: &Entry,
         replaces: Option<&Entry>,
         counter: Arc<AtomicU64>,
-    ) -> Result<Outcome> {
+    ) -> Result<Transferred> {
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,
         };
         let options = PutOptions { mtime: entry.mtime, expect };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
-            self.verify(entry, &stored, None).await?;
-            return Ok(Outcome::CopiedByRemote);
+            let verified = self.verify(entry, &stored, None).await?;
+            return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified });
         }
         let hashing = Arc::new(self.hashing(entry, counter));
         let body = ExactSource::body(Arc::clone(&hashing) as Body);
         let stored = self.destination.put(&entry.path, body, options).await?;
-        self.verify(entry, &stored, hashing.hashes()).await?;
-        Ok(Outcome::Copied)
+        let verified = self.verify(entry, &stored, hashing.hashes()).await?;
+        Ok(Transferred { outcome: Outcome::Copied, verified })
     }
 
     /// The copy that the remote makes itself; `None` when it cannot.
@@ -107,11 +116,18 @@ impl Transfers {
         }
     }
 
-    /// Compares what is stored with what was listed and sent.
-    async fn verify(&self, entry: &Entry, stored: &Entry, sent: Option<Hashes>) -> Result<()> {
+    /// Compares what is stored with what was listed and sent. `Ok(false)`: nothing disagrees, and a digest that the
+    /// remotes usually show was not there to compare.
+    async fn verify(&self, entry: &Entry, stored: &Entry, sent: Option<Hashes>) -> Result<bool> {
         let wrong = match disagreement(entry, stored, sent.as_ref()) {
             Some(wrong) => wrong,
-            None => return Ok(()),
+            None => {
+                let kept = !self.destination.capabilities().hashes.is_empty();
+                let listed = !self.source.capabilities().hashes.is_empty();
+                let is_missing =
+                    kept && stored.hashes.is_none() || listed && entry.hashes.is_none();
+                return Ok(!is_missing);
+            }
         };
         // What is stored is not what was sent; nobody may find it. If it cannot be removed that is part of the message.
         let removed = match self.destination.delete(stored).await {

@@ -11,6 +11,7 @@ use ketch_core::Result;
 use ketch_core::factory::BuildRequest;
 
 use crate::api::Api;
+use crate::lost::Lost;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
@@ -24,6 +25,7 @@ pub(crate) struct Account {
     pub(crate) api: Api,
     pub(crate) tree: Tree,
     pub(crate) tokens: Tokens,
+    pub(crate) lost: Lost,
 }
 
 impl Account {
@@ -31,7 +33,8 @@ impl Account {
     pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
         let api = Api::new(settings, request.state_folder.as_deref())?;
-        Ok(Arc::new(Account { api, tree: Tree::default(), tokens: Tokens::default() }))
+        let (tree, tokens, lost) = (Tree::default(), Tokens::default(), Lost::default());
+        Ok(Arc::new(Account { api, tree, tokens, lost }))
     }
 
     /// The account of this process for these options.

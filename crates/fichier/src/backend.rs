@@ -18,7 +18,7 @@ use crate::account::Account;
 use crate::entries::{self, Handle};
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
-use crate::{change, download, settings, upload};
+use crate::{change, download, lost, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -45,7 +45,11 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
         slowest: None,
     };
     let limits = LimitSettings { concurrent: Some(CONNECTIONS), per_second: None };
-    let stack = Stack::new(raw(request)?).timeout(timeouts).limit(limits);
+    let observer = request.observer.clone();
+    let mut stack = Stack::new(raw(request)?).timeout(timeouts).limit(limits);
+    if let Some(observer) = observer {
+        stack = stack.observe(observer);
+    }
     Ok(stack.retry(RetrySettings::default()).build())
 }
 
@@ -126,13 +130,16 @@ impl Fichier {
             let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
             return Ok(entries::folder(path.clone(), 0, &top));
         };
+        if let Some((id, file)) = lost::finish(account, &full).await? {
+            return Ok(entries::file(path.clone(), id, &file));
+        }
         let listing = account.tree.listing_of(&account.api, &parent).await?;
         let (id, listing) = listing.ok_or_else(missing)?;
         if let Some(folder) = listing.folder(name) {
             account.tree.learn(&full, folder.id);
             return Ok(entries::folder(path.clone(), id, folder));
         }
-        let file = listing.files(name).into_iter().next().ok_or_else(missing)?;
+        let file = account.lost.newest(&full, &listing.files(name)).ok_or_else(missing)?;
         Ok(entries::file(path.clone(), id, file))
     }
 

@@ -71,7 +71,8 @@ pub(crate) async fn copy(
     }
     let rename = (from.path.name() != Some(&target.name)).then_some(target.remote_name.as_str());
     let copied = match account.api.file_cp(&url, target.folder, rename).await {
-        Ok(copy) => item(from, &target.name, copy),
+        // The size is part of an entry; the digest is left to a listing, for nobody has seen it of this file yet.
+        Ok(copy) => FileItem { hash: None, ..item(from, &target.name, copy) },
         Err(refusal) if refusal.error.kind() == ErrorKind::CommitUnknown => {
             let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
             match target.find_new(account, from.size.unwrap_or_default(), hash, Some(&url)).await? {

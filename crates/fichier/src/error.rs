@@ -39,6 +39,8 @@ pub(crate) enum Said {
     Network,
     /// Nothing would change.
     NoChange,
+    /// The name is not one.
+    Name,
     /// No room.
     Quota,
     /// Anything else.
@@ -85,6 +87,8 @@ pub(crate) fn read(message: &str) -> Said {
         Said::Location
     } else if has("no file has been renamed") || has("no changes requested") {
         Said::NoChange
+    } else if has("invalid name") && !text.trim_start().starts_with('<') {
+        Said::Name
     } else if has("not found") {
         Said::NotFound
     } else if has("password") || has("not allowed") {
@@ -138,6 +142,11 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
             (ErrorKind::Denied, Retry::Never, "this kind of address needs CDN credits to download")
         }
         Said::NoChange => (ErrorKind::InvalidInput, Retry::Never, "nothing would change"),
+        Said::Name => (
+            ErrorKind::InvalidInput,
+            Retry::Never,
+            "1fichier does not take the name (known to be refused: \\ < > \" ' $ ` and control characters, and spaces at the ends)",
+        ),
         Said::Quota => (ErrorKind::Quota, Retry::Never, "the account is full"),
         Said::Other => match http {
             401 => {
@@ -212,6 +221,7 @@ mod tests {
             ),
             (403, "No file has been renamed #312", InvalidInput, Retry::Never),
             (200, "No changes requested", InvalidInput, Retry::Never),
+            (403, "Invalid name #512", InvalidInput, Retry::Never),
             (403, "Quota exceeded #9", Quota, Retry::Never),
             (403, "Something new #186", Denied, Retry::Never),
             (403, "", Denied, Retry::Never),

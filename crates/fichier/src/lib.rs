@@ -17,6 +17,7 @@ mod error;
 mod hosts;
 mod http;
 mod listing;
+mod lost;
 mod multipart;
 mod names;
 mod pace;
@@ -28,5 +29,6 @@ mod tokens;
 mod tree;
 mod types;
 mod upload;
+mod verify;
 
 pub use backend::{FACTORY, Fichier, raw};

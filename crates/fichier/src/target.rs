@@ -12,7 +12,7 @@ use crate::names;
 const REMOVE_ATTEMPTS: usize = 4;
 
 /// What is at the path before.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Old {
     /// The folder must be listed to know.
     Unknown,
@@ -21,7 +21,7 @@ pub(crate) enum Old {
 }
 
 /// Where a file goes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) folder: u64,
     pub(crate) name: String,

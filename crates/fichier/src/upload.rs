@@ -13,15 +13,15 @@ use ketch_core::source::{Body, ExactSource, HashingSource, open_all};
 use ketch_core::{Digest, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
+use crate::cache::FileItem;
 use crate::error::{Said, read as read_text, refusal};
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
-use crate::names;
+use crate::lost::Pending;
 use crate::report::{self, Report};
 use crate::target::{Old, Target};
 use crate::text::node_says;
-use crate::types::Link;
+use crate::verify;
 
 /// The largest file of a paying account.
 pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
@@ -36,7 +36,40 @@ pub(crate) async fn put(
     old: Old,
 ) -> Result<(u64, FileItem)> {
     let size = check_size(body.size())?;
-    let target = Target::new(account, path, old).await?;
+    let lost = account.lost.of(path);
+    let found = match &lost {
+        Some(lost) => lost.find(account, 1).await?,
+        None => None,
+    };
+    let mut target = Target::new(account, path, old).await?;
+    if let (Some(lost), Some(file)) = (&lost, found)
+        && lost.target().folder == target.folder
+    {
+        target.known.extend_from_slice(&lost.target().known);
+        if lost.is_of(&body).await? {
+            target.replace_old(account, &file).await?;
+            account.lost.remove(lost);
+            return Ok((target.folder, file));
+        }
+        // Another content: what was lost and found again is one more old version.
+        target.known.push(file.url);
+    }
+    let file = send(account, path, &target, body, size).await?;
+    if let Some(lost) = &lost {
+        account.lost.remove(lost);
+    }
+    target.replace_old(account, &file).await?;
+    Ok((target.folder, file))
+}
+
+/// Sends everything, and remembers the upload if it is not certain what became of it.
+async fn send(
+    account: &Account,
+    path: &RelPath,
+    target: &Target,
+    body: Body,
+    size: u64,
+) -> Result<FileItem> {
     let (node, id) = account.api.upload_server().await?;
     let source = HashingSource::new(ExactSource::body(body), vec![HashAlgo::Whirlpool]);
     let content = open_all(&source).await?;
@@ -46,9 +79,17 @@ pub(crate) async fn put(
     let outcome = outcome(account, sent, &node, id)?;
     // Known only if everything was read; without it nothing is taken for ours.
     let digest = source.hashes().and_then(|hashes| hashes.get(HashAlgo::Whirlpool).cloned());
-    let file = settle(account, &target, &node, outcome, size, digest.as_ref()).await?;
-    target.replace_old(account, &file).await?;
-    Ok((target.folder, file))
+    let was_lost = outcome.doubt.is_some();
+    let result = settle(account, target, &node, outcome, size, digest.as_ref()).await;
+    if let Err(error) = &result
+        && (was_lost || error.kind() == ErrorKind::CommitUnknown)
+    {
+        account.tree.cache.forget(target.folder);
+        if let Some(digest) = digest {
+            account.lost.add(Pending::new(path, target.clone(), size, digest));
+        }
+    }
+    result
 }
 
 fn check_size(size: Option<u64>) -> Result<u64> {
@@ -155,69 +196,27 @@ async fn settle(
     let settings = &account.api.settings;
     let limit = if outcome.doubt.is_some() { LOST_WAIT } else { settings.end_wait };
     let limit = settings.scaled(limit);
-    match report::wait(&account.api, node, &outcome.xid, limit, outcome.doubt.is_some()).await {
-        Report::Link(link) => return verified(account, target, link, size, digest).await,
-        // A node that knows of no such upload has stored nothing.
-        Report::Nothing => {
-            if let Some(doubt) = outcome.doubt {
-                return Err(not_stored(doubt));
-            }
-        }
-        Report::Unclear => {}
+    let doubt = outcome.doubt;
+    let report = report::wait(&account.api, node, &outcome.xid, limit, doubt.is_some()).await;
+    if let Report::Link(link) = report {
+        return verify::stored(account, target, link, size, digest).await;
     }
-    if let Some(file) = target.find_new(account, size, digest, None).await? {
+    // A look that fails shows nothing, and its own error would let the upload be repeated as if nothing had been sent.
+    let looked = target.find_new(account, size, digest, None).await;
+    let was_seen_missing = matches!(looked, Ok(None));
+    if let Ok(Some(file)) = looked {
         return Ok(file);
     }
-    let (retry, cause) = match outcome.doubt {
+    let (retry, cause) = match doubt {
+        // The node knows of no such upload, and the folder does not show it.
+        Some(doubt) if was_seen_missing && matches!(report, Report::Nothing) => {
+            return Err(not_stored(doubt));
+        }
         Some(doubt) => (Retry::Backoff, format!("its answer was lost: {}", doubt.message())),
         None => (Retry::Never, "the node never reported on it".to_owned()),
     };
     let message = format!("the file was sent and may be stored, {cause}");
     Err(Error::new(ErrorKind::CommitUnknown, message).with_retry(retry))
-}
-
-/// The stored file, if it is what was sent. If not, it is removed, and what was there before stays.
-async fn verified(
-    account: &Account,
-    target: &Target,
-    link: Link,
-    size: u64,
-    digest: Option<&Digest>,
-) -> Result<FileItem> {
-    let url = crate::listing::without_tail(link.download.clone());
-    let stored = link.whirlpool.as_deref().and_then(crate::listing::digest);
-    let name = link.filename.as_deref().map(names::to_core);
-    let corrupt =
-        |message: String| Error::new(ErrorKind::Corrupt, message).with_retry(Retry::Backoff);
-    let error = if link.size.is_some_and(|kept| kept != size) {
-        corrupt(format!("1fichier kept {} of {size} bytes", link.size.unwrap_or_default()))
-    } else if stored.is_some() && digest.is_some() && stored.as_ref() != digest {
-        corrupt("the Whirlpool digest of what 1fichier kept is not that of what was sent".into())
-    } else if link.size.is_none() && stored.is_none() {
-        corrupt("1fichier reports neither size nor digest of what it kept".into())
-    } else if let Some(name) = name.filter(|name| *name != target.name) {
-        let message = format!(
-            "1fichier would keep it as `{}`",
-            crate::text::snippet(&account.api.http.scrub(&name))
-        );
-        Error::new(ErrorKind::InvalidInput, message)
-    } else {
-        let hash = stored.filter(|_| digest.is_some());
-        let name = target.name.clone();
-        return Ok(FileItem { name, url, size: Some(size), date: None, hash });
-    };
-    account.tree.cache.change(target.folder, Change::RemoveFile(url.clone()));
-    match account.api.file_rm(&url).await {
-        Ok(()) => Err(error),
-        Err(refusal) => {
-            let message = format!(
-                "{}; it could not be removed: {}",
-                error.message(),
-                refusal.error.message()
-            );
-            Err(Error::new(error.kind(), message).with_retry(error.retry()))
-        }
-    }
 }
 
 #[cfg(test)]

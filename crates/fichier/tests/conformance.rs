@@ -24,6 +24,7 @@ fn request(api_url: &str, root: &str) -> BuildRequest {
         ]
         .into(),
         state_folder: None,
+        observer: None,
     }
 }
 

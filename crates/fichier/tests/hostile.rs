@@ -317,6 +317,51 @@ async fn trap_a_lost_reply_is_looked_for_before_anything_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_lost_upload_that_the_first_listings_lack_is_found_and_replaces_the_old_one() {
+    let old = "https://1fichier.com/?oldoldoldoldoldoldol";
+    let item = |url: &str, content: &[u8]| {
+        let (size, hash) = (content.len(), whirlpool(content));
+        let date = "2026-01-02 03:04:05";
+        format!(
+            r#"{{"url":"{url}","filename":"f","size":{size},"date":"{date}","checksum":"{hash}"}}"#
+        )
+    };
+    // The old version has the same size, and the listings show both with the same second.
+    let before = item(old, b"CONTENT");
+    let after = format!("{before},{}", item(LINK, b"content"));
+    for lacking in 1..=3 {
+        let (before, after) = (before.clone(), after.clone());
+        let server = Scripted::with_address(|at| {
+            move |seen: &Seen, index| match () {
+                () if seen.is("upload.cgi") => Reply::nothing(false),
+                () if seen.is("end.pl") => Reply::html(200, "Veuillez patienter"),
+                () if seen.is("/ls.cgi") && index < lacking => listing(&before),
+                () if seen.is("/ls.cgi") => listing(&after),
+                () => good(&at, seen, b"content"),
+            }
+        })
+        .await;
+        let url = server.api_url();
+        let options = [("api_url", url.as_str()), ("pace", "documented")];
+        let backend = ketch_fichier::FACTORY.open(common::request("", &options, None));
+        let replaced = Entry {
+            handle: Some(format!("file 0 {old}").into()),
+            version: Some("oldoldoldoldoldoldol".into()),
+            ..Entry::file(path("f"), 7)
+        };
+        let options = PutOptions { expect: Expect::Entry(Box::new(replaced)), mtime: None };
+        let body = BytesSource::body("content");
+        let stored = put_with(&*backend.expect("opens"), "f", body, options).await.expect("found");
+        assert_eq!(stored.version.as_deref(), Some("0123456789abcdefghij"), "{lacking}");
+        assert_eq!(server.count("upload.cgi"), 1, "{lacking}");
+        let seen = server.seen();
+        let removed: Vec<_> = seen.iter().filter(|seen| seen.is("file/rm.cgi")).collect();
+        assert_eq!(removed.len(), 1, "{lacking}");
+        assert_eq!(removed[0].text(), format!(r#"{{"files":[{{"url":"{old}"}}]}}"#));
+    }
+}
+
+#[tokio::test]
 async fn a_report_that_never_comes_is_not_sent_again() {
     let server = Scripted::with_address(|at| {
         move |seen: &Seen, _| {

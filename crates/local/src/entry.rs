@@ -5,19 +5,17 @@
 
 use std::cell::OnceCell;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ketch_core::{Entry, EntryKind, RelPath, Special};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{self, Errno, retry_on_intr};
 
+use crate::fence::{climb, leads_to};
 use crate::names::is_temporary;
 use crate::open::Way;
 use crate::root::Root;
-
-/// How many folders above the root are looked at for a loop of links.
-const ABOVE_ROOT_MAX: usize = 4096;
 
 /// What was seen under a name.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ impl<'a> Folder<'a> {
             false => (kind_of(&own), own),
             true if !self.root.follows_links() => (EntryKind::Special(Special::Symlink), own),
             true => match stat_at(AtFlags::empty()) {
-                Ok(target) => (self.kind_of_target(&target)?, target),
+                Ok(target) => (self.kind_of_target(name, &target)?, target),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                     (EntryKind::Special(Special::BrokenSymlink), own)
                 }
@@ -64,7 +62,7 @@ impl<'a> Folder<'a> {
         Ok(Seen { entry: entry(path, kind, &stat), stat, is_link })
     }
 
-    fn kind_of_target(&self, target: &Stat) -> io::Result<EntryKind> {
+    fn kind_of_target(&self, name: &CStr, target: &Stat) -> io::Result<EntryKind> {
         let kind = kind_of(target);
         if kind == EntryKind::Dir {
             let above = match self.above.get() {
@@ -74,11 +72,26 @@ impl<'a> Folder<'a> {
                     self.above.get_or_init(|| found)
                 }
             };
-            if above.contains(&identity(target)) {
+            if above.contains(&identity(target)) || self.is_fenced(name)? {
                 return Ok(EntryKind::Special(Special::SymlinkLoop));
             }
         }
         Ok(kind)
+    }
+
+    /// Does the link `name` lead to a folder of the fence?
+    fn is_fenced(&self, name: &CStr) -> io::Result<bool> {
+        let fence = &self.root.options.fence;
+        if fence.is_empty() {
+            return Ok(false);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match retry_on_intr(|| fs::openat(self.descriptor, name, flags, Mode::empty())) {
+            Ok(target) => leads_to(fence, &self.root.path, target),
+            // It leads elsewhere since it was looked at.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(true),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// This folder, those above it on the way it was reached, and those above the root.
@@ -88,19 +101,7 @@ impl<'a> Folder<'a> {
             let folder = self.root.open_folder(&path, Way::Follow)?;
             found.push(identity(&fs::fstat(&folder)?));
         }
-        let mut here = self.root.open_folder(&RelPath::root(), Way::Follow)?;
-        let mut last = identity(&fs::fstat(&here)?);
-        for _ in 0..ABOVE_ROOT_MAX {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            // What may not be entered cannot be reached by a link either.
-            let Ok(up) = fs::openat(here.as_fd(), c"..", flags, Mode::empty()) else { break };
-            let next = identity(&fs::fstat(&up)?);
-            if next == last {
-                break;
-            }
-            found.push(next);
-            (here, last) = (up, next);
-        }
+        found.extend(climb(self.root.open_folder(&RelPath::root(), Way::Follow)?)?);
         Ok(found)
     }
 }

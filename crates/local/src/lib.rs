@@ -14,6 +14,7 @@ mod copy;
 mod delete;
 mod entry;
 mod error;
+mod fence;
 mod list;
 mod names;
 mod open;
@@ -28,4 +29,4 @@ mod write;
 mod tests;
 
 pub use backend::LocalBackend;
-pub use options::{FACTORY, Fsync, Links, LocalOptions};
+pub use options::{FACTORY, Fsync, Links, LocalOptions, canonical, open_fenced};

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ketch_core::factory::{BuildRequest, Factory, OptionInfo};
+use ketch_core::layer::{RetrySettings, Stack};
 use ketch_core::names::bytes_from_core;
 use ketch_core::{Backend, Error, ErrorKind, Result};
 
 use crate::backend::LocalBackend;
+use crate::root::Root;
 
 /// What is done with symbolic links below the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,12 +37,16 @@ pub enum Fsync {
 }
 
 /// How a [`LocalBackend`] behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LocalOptions {
     /// Symbolic links.
     pub links: Links,
     /// Durability.
     pub fsync: Fsync,
+    /// Folders, as [`canonical`] gives them, that followed links must not lead to: a link to such a folder, into it or above
+    /// it is a [`ketch_core::Special::SymlinkLoop`]. What is in the root is never meant, also where the root is in such a
+    /// folder. A job names its other side here.
+    pub fence: Vec<PathBuf>,
 }
 
 /// The kind `local`. The root of the request is in core form ([`ketch_core::names`]), so a folder whose name is not UTF-8
@@ -68,6 +74,22 @@ pub const FACTORY: Factory = Factory {
 };
 
 fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
+    build_fenced(request, Vec::new())
+}
+
+/// [`FACTORY`]'s `open`, with [`LocalOptions::fence`].
+pub fn open_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Backend>> {
+    FACTORY.check(&request)?;
+    build_fenced(request, fence)
+}
+
+/// The place of `root`, which is in core form and need not exist, with all links resolved as far as it exists.
+pub fn canonical(root: &str) -> PathBuf {
+    Root::new(&path_of(root), LocalOptions::default()).canonical()
+}
+
+/// What is around it only repeats what failed for want of descriptors, memory or a server of files.
+fn build_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Backend>> {
     let refuse = |error: Error| error.with_operation("open").with_remote(&request.name);
     let options = LocalOptions {
         links: choose(
@@ -82,9 +104,18 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
             &[("none", Fsync::None), ("file", Fsync::File), ("all", Fsync::All)],
         )
         .map_err(refuse)?,
+        fence,
     };
-    let root = PathBuf::from(OsString::from_vec(bytes_from_core(&request.root)));
-    Ok(Arc::new(LocalBackend::named(request.name, root, options)))
+    let backend = LocalBackend::named(request.name, path_of(&request.root), options);
+    let mut stack = Stack::new(Arc::new(backend)).retry(RetrySettings::default());
+    if let Some(observer) = request.observer {
+        stack = stack.observe(observer);
+    }
+    Ok(stack.build())
+}
+
+fn path_of(root: &str) -> PathBuf {
+    PathBuf::from(OsString::from_vec(bytes_from_core(root)))
 }
 
 fn choose<T: Copy + Default>(

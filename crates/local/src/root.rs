@@ -45,17 +45,20 @@ impl Root {
     }
 
     /// The place, with all links resolved as far as it exists.
-    pub(crate) fn location(&self) -> String {
-        let canonical = self
-            .path
+    pub(crate) fn canonical(&self) -> PathBuf {
+        self.path
             .ancestors()
             .find_map(|prefix| {
                 let found = std::fs::canonicalize(prefix).ok()?; // A prefix that does not exist: the next shorter one.
                 let rest = self.path.strip_prefix(prefix).ok()?; // Never: it is one of its ancestors.
                 Some(append(found, rest))
             })
-            .unwrap_or_else(|| self.path.clone());
-        let text = core_from_bytes(&canonical.into_os_string().into_vec());
+            .unwrap_or_else(|| self.path.clone())
+    }
+
+    /// [`Root::canonical`] as a text.
+    pub(crate) fn location(&self) -> String {
+        let text = core_from_bytes(&self.canonical().into_os_string().into_vec());
         // `/` becomes the empty text, so that it is a `/`-prefix of every other folder.
         format!("local:{}", text.trim_end_matches('/'))
     }

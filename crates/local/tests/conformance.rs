@@ -13,8 +13,8 @@ fn fixture(options: LocalOptions) -> BoxFuture<'static, Fixture> {
     let scratch = tempfile::tempdir().expect("a scratch folder");
     let root: PathBuf = scratch.path().to_owned();
     let fixture = Fixture {
-        backend: LocalBackend::open(root.clone(), options),
-        reopen: Box::new(move |folder| LocalBackend::open(root.join(folder), options)),
+        backend: LocalBackend::open(root.clone(), options.clone()),
+        reopen: Box::new(move |folder| LocalBackend::open(root.join(folder), options.clone())),
         afresh: None,
         duplicate: None,
         keep: Box::new(scratch),
@@ -27,7 +27,7 @@ fn skipping_links() -> BoxFuture<'static, Fixture> {
 }
 
 fn following_links() -> BoxFuture<'static, Fixture> {
-    fixture(LocalOptions { links: Links::Follow, fsync: Fsync::None })
+    fixture(LocalOptions { links: Links::Follow, fsync: Fsync::None, ..LocalOptions::default() })
 }
 
 fn in_layers() -> BoxFuture<'static, Fixture> {

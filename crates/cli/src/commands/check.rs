@@ -32,7 +32,8 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let mut lists = Lists::open(args, console)?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let source = signals.guard(remotes.open_source(&source_place)).await?;
+    let both = remotes.open_both(&source_place, &destination_place);
+    let (source, destination) = signals.guard(both).await?;
     let check_settings = CheckSettings {
         settings: Settings {
             filter: settings::compile(spec, source.only.as_deref())?,
@@ -42,7 +43,6 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         one_way: args.one_way,
         download: args.download,
     };
-    let destination = signals.guard(remotes.open(&destination_place)).await?;
     context.warn_of_keys(&mut remotes);
     let start = json!({
         "command": "check", "source": source_place.redacted(),

@@ -22,9 +22,9 @@ pub(crate) async fn run(context: &Context, kind: JobKind, args: &CopyArgs) -> Re
     let (mut settings, spec) = settings::for_copy(args, console.tells(Level::Detail))?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let source = signals.guard(remotes.open_source(&source_place)).await?;
+    let both = remotes.open_both(&source_place, &destination_place);
+    let (source, destination) = signals.guard(both).await?;
     settings.filter = settings::compile(spec, source.only.as_deref())?;
-    let destination = signals.guard(remotes.open(&destination_place)).await?;
     context.warn_of_keys(&mut remotes);
     let start = json!({
         "command": kind.as_str(), "source": source_place.redacted(),
@@ -125,6 +125,7 @@ fn plan_word(outcome: Outcome) -> &'static str {
         Outcome::DirMade => "mkdir   ",
         Outcome::Deleted => "delete  ",
         Outcome::Kept => "keep    ",
+        Outcome::Held => "hold    ",
         Outcome::NotStorable => "skip    ",
     }
 }
@@ -137,6 +138,7 @@ fn done_word(outcome: Outcome) -> &'static str {
         Outcome::DirMade => "made     ",
         Outcome::Deleted => "deleted  ",
         Outcome::Kept => "kept     ",
+        Outcome::Held => "held     ",
         Outcome::NotStorable => "skipped  ",
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::ffi::OsStr;
+use std::time::Duration;
 
 struct Silent;
 impl Observer for Silent {

@@ -60,7 +60,7 @@ pub fn exact_length(stream: ByteStream, expected: u64) -> ByteStream {
 fn wrong_length(expected: u64, how: &str) -> Error {
     let message =
         format!("{how} than the {expected} bytes that were listed came: the source changed");
-    Error::new(ErrorKind::Changed, message).with_retry(Retry::Never)
+    Error::new(ErrorKind::Changed, message).with_retry(Retry::Never).with_operation("read")
 }
 
 /// A source whose streams are all of exactly the length that was asked for.

@@ -168,6 +168,21 @@ fn a_side_without_times_is_compared_by_digest_when_the_source_is_newer_than_the_
 }
 
 #[test]
+fn an_unknown_size_is_not_an_equal_one() {
+    let mut unknown = file(1, 9);
+    unknown.size = None;
+    let case = Case::between(disk(), service());
+    case.check(
+        pair(Some(file(1, 1)), Some(unknown.clone())),
+        "compare whirlpool: skip same_hash | copy over cannot_tell",
+    );
+    let case = case.set(|settings| settings.compare = Compare::SizeOnly);
+    case.check(pair(Some(file(1, 1)), Some(unknown.clone())), "copy over cannot_tell");
+    let blind = Case::between(plain(), service());
+    blind.check(pair(Some(file(1, 1)), Some(unknown)), "copy over cannot_tell");
+}
+
+#[test]
 fn what_the_caller_asked_for() {
     let case = || Case::between(disk(), service());
     let newer_source = || pair(Some(file(1, 9)), Some(file(1, 1)));
@@ -240,6 +255,9 @@ fn clashes_and_several_of_one_name_are_refused_and_nothing_is_guessed() {
         several(file(1, 9), file(1, 1)),
         "compare whirlpool: skip same_hash | refuse ambiguous_destination",
     );
+    let extra = Pair { destination_duplicates: true, ..pair(None, Some(file(1, 1))) };
+    case.check(extra.clone(), "refuse ambiguous_destination");
+    case.clone().copying().check(extra, "nothing");
     let twice = Pair { source_duplicates: true, ..pair(Some(file(1, 1)), None) };
     case.check(twice, "refuse ambiguous_source");
 }

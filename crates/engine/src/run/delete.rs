@@ -10,15 +10,13 @@ impl Runner {
         while let Some(planned) = deletions.next()? {
             let action = planned.into_action();
             let Action::Delete { entry } = &action else { continue };
-            if self.is_stopping() {
-                self.state().report.deletions_held += 1;
-                continue;
-            }
             let limit = if entry.is_dir() { 1 } else { at_a_time };
             while running.len() >= limit {
                 self.wait_for_one(&mut running).await;
             }
-            if self.hold(entry) {
+            if let Some(outcome) = self.stays(entry) {
+                let path = entry.path.clone();
+                self.succeeded(path, outcome, Reason::Extra, None).await;
                 continue;
             }
             let runner = Arc::clone(self);
@@ -30,17 +28,21 @@ impl Runner {
         Ok(())
     }
 
-    /// Holds a deletion back if something failed in its folder, and then its folder's deletion too.
-    fn hold(&self, entry: &ketch_core::Entry) -> bool {
+    /// Whether an entry stays, and with which outcome. If it does, so does its folder.
+    fn stays(&self, entry: &Entry) -> Option<Outcome> {
+        let stopping = self.is_stopping();
         let mut state = self.state();
         let dir = entry.path.parent().unwrap_or_else(RelPath::root);
         let inside_failed = entry.is_dir() && state.must_hold_deletions_in(&entry.path);
-        if !inside_failed && !state.must_hold_deletions_in(&dir) {
-            return false;
+        if stopping || inside_failed || state.must_hold_deletions_in(&dir) {
+            state.hold_deletions_in(dir);
+            return Some(Outcome::Held);
         }
-        state.hold_deletions_in(dir);
-        state.report.deletions_held += 1;
-        true
+        if entry.is_dir() && state.occupied_dirs.contains(&entry.path) {
+            state.occupy(dir);
+            return Some(Outcome::Kept);
+        }
+        None
     }
 
     async fn wait_for_one(&self, running: &mut tokio::task::JoinSet<()>) {

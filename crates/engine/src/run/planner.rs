@@ -4,6 +4,8 @@ use super::*;
 use crate::decide::{Decision, decide};
 use crate::digest::same_content;
 use crate::march::{March, Step};
+use crate::settings::Compare;
+use ketch_core::Entry;
 
 /// What became of one step.
 pub(super) enum Found {
@@ -57,7 +59,7 @@ impl Runner {
             };
             deletions += u64::from(matches!(action, Action::Delete { .. }));
             items += 1;
-            bytes += size;
+            bytes = u64::saturating_add(bytes, size);
             context.progress.planned(size);
             if actions.send(action).await.is_err() {
                 return Ok(());
@@ -68,7 +70,8 @@ impl Runner {
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
             let text = format!("`{name}` was listed to be transferred and is not at the source");
             let error = Error::new(ErrorKind::NotFound, text);
-            self.add_failure(Failure::new(&path, "find", &error)).await;
+            let failure = Failure { at_source: true, ..Failure::new(&path, "find", &error) };
+            self.add_failure(failure).await;
         }
         context.progress.finish_listing();
         self.tell(Event::Planned { items, bytes, deletions }).await;
@@ -77,7 +80,9 @@ impl Runner {
 
     fn count(&self, step: &Step) {
         if let Step::Pair(pair) = step {
-            let report = &mut self.state().report;
+            let state = &mut *self.state();
+            state.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
+            let report = &mut state.report;
             report.source_entries += u64::from(pair.source.is_some());
             report.destination_entries += u64::from(pair.destination.is_some());
         }
@@ -87,6 +92,10 @@ impl Runner {
     async fn consider(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
+            Step::Occupied { dir } => {
+                self.state().occupy(dir);
+                return Ok(Found::Nothing);
+            }
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
         let comparison = match decide(pair, &self.rules()) {
@@ -102,7 +111,14 @@ impl Runner {
         Ok(match equal.await {
             Ok(equal) => Found::Action(comparison.resolve(equal)),
             Err(error) if error.is_fatal() => return Err(error),
-            Err(error) => Found::Failed(Failure::new(&comparison.source.path, "compare", &error)),
+            // A file whose digest the remote does not show is transferred rather than taken for equal, or for broken.
+            Err(error)
+                if error.kind() == ErrorKind::Unsupported
+                    && self.context.settings.compare != Compare::Checksum =>
+            {
+                Found::Action(comparison.resolve(false))
+            }
+            Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })
     }
 
@@ -111,7 +127,7 @@ impl Runner {
         if dir.is_root() || error.is_fatal() {
             return Err(error);
         }
-        let failure = Failure::new(&dir, "list", &error);
+        let failure = self.failure(&dir, "list", &error);
         // Nothing in this folder was planned for deletion, and the folder itself must stay too.
         self.state().hold_deletions_in(dir);
         Ok(Found::Failed(failure))

@@ -32,6 +32,7 @@ pub fn request(root: &str, options: &[(&str, &str)], state: Option<&Path>) -> Bu
         root: root.to_owned(),
         options: map,
         state_folder: state.map(Path::to_path_buf),
+        observer: None,
     }
 }
 

@@ -180,6 +180,7 @@ fn options_are_read_from_texts_and_wrong_ones_are_refused() {
             root: "/tmp".into(),
             options: [(name.to_owned(), value.to_owned())].into(),
             state_folder: None,
+            observer: None,
         })
     };
     for (name, value) in

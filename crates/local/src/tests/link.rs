@@ -59,6 +59,51 @@ async fn a_link_to_a_folder_above_itself_is_a_loop() {
 }
 
 #[tokio::test]
+async fn a_link_to_the_fence_or_into_it_or_above_it_is_not_entered() {
+    let scratch = tempfile::tempdir().expect("scratch");
+    let at = |below: &str| scratch.path().join(below);
+    for folder in ["s", "m/d/in", "m/beside", "m/deep"] {
+        std::fs::create_dir_all(at(folder)).expect("made");
+    }
+    std::os::unix::fs::symlink("m/d", at("alias")).expect("linked");
+    let links = [
+        ("above", "../m"),
+        ("beside", "../m/beside"),
+        ("inside", "../m/d/in"),
+        ("inside-by-alias", "../alias/in"),
+        ("to", "../m/d"),
+        ("to-by-alias", "../alias"),
+        ("to-where-it-will-be", "../m/deep"),
+    ];
+    for (name, target) in links {
+        std::os::unix::fs::symlink(target, at("s").join(name)).expect("linked");
+    }
+    let fenced = async |links: Links, fence: &[&str]| -> Vec<String> {
+        let fence = fence.iter().map(|below| crate::canonical(at(below).to_str().expect("text")));
+        let options = LocalOptions { links, fence: fence.collect(), ..LocalOptions::default() };
+        let backend = LocalBackend::new(at("s"), options);
+        let entries = backend.list(&RelPath::root(), ListOptions::default());
+        let entries: Vec<_> = entries.try_collect().await.expect("listed");
+        let looped = EntryKind::Special(Special::SymlinkLoop);
+        let names = entries.iter().filter(|entry| entry.kind == looped);
+        names.map(|entry| entry.path.as_str().to_owned()).collect()
+    };
+    let of_d = ["above", "inside", "inside-by-alias", "to", "to-by-alias"];
+    assert_eq!(fenced(Links::Follow, &["m/d"]).await, of_d);
+    assert_eq!(fenced(Links::Follow, &["alias"]).await, of_d);
+    assert_eq!(fenced(Links::Follow, &["m/deep/not/yet"]).await, ["above", "to-where-it-will-be"]);
+    // The own side is in the other one: a link within it stays a folder.
+    std::os::unix::fs::symlink("own", at("s/within")).expect("linked");
+    std::fs::create_dir(at("s/own")).expect("made");
+    assert_eq!(fenced(Links::Follow, &["s"]).await, Vec::<String>::new());
+    let outside = ["above", "beside", "inside", "inside-by-alias", "to", "to-by-alias"];
+    assert_eq!(fenced(Links::Follow, &[""]).await[..6], outside);
+    assert!(!fenced(Links::Follow, &[""]).await.contains(&"within".to_owned()));
+    assert!(fenced(Links::Follow, &[]).await.is_empty());
+    assert!(fenced(Links::Skip, &["m/d"]).await.is_empty());
+}
+
+#[tokio::test]
 async fn nothing_is_written_through_a_followed_link() {
     let place = following();
     let outside = place.scratch.path().join("outside");
