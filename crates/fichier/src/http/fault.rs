@@ -57,7 +57,11 @@ pub(super) fn fault(error: reqwest::Error) -> Fault {
     } else if error.is_timeout() {
         (ErrorKind::Unavailable, Retry::Backoff, "the server did not answer in time")
     } else if error.is_connect() {
-        (ErrorKind::Unavailable, Retry::Backoff, "the server cannot be reached")
+        (
+            ErrorKind::Unavailable,
+            Retry::Backoff,
+            "the server cannot be reached (is the network up, and `api_url` right?)",
+        )
     } else if short {
         (ErrorKind::Corrupt, Retry::Backoff, "the answer ended early")
     } else if reset {
