@@ -41,7 +41,7 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
 /// The line of a failure names its path, and says it once.
 fn failure_line(failure: &Failure) -> String {
     let path = failure.path.as_str();
-    if path.is_empty() || failure.message.contains(path) {
+    if path.is_empty() || failure.message.contains(&format!(": {path}: ")) {
         format!("failed: {}", failure.message)
     } else {
         format!("failed: {path}: {}: {}", failure.operation, failure.message)

@@ -95,6 +95,12 @@ impl Pacer {
         }
     }
 
+    /// Notes that `want` never reached the service: the folder may be asked for again at once.
+    pub(crate) async fn unsent(&self, want: Want) {
+        let rules = self.rules;
+        self.store.step(move |state, _| rules.unsent(state, want)).await;
+    }
+
     /// Notes that the answer to `want` was a flood: all calls, or only this kind, wait; longer when it happens again.
     pub(crate) async fn flooded(&self, want: Want) {
         let rules = self.rules;
@@ -187,6 +193,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listing_that_never_reached_the_service_costs_no_half_minute() {
+        let pacer = pacer("1", None);
+        let want = Want::Listing(Listing::Files, 1);
+        pacer.admit(want).await.expect("free");
+        pacer.unsent(want).await;
+        let start = Instant::now();
+        pacer.admit(want).await.expect("waits");
+        assert!(start.elapsed() <= Duration::from_secs(4), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,7 +49,10 @@ impl Api {
         loop {
             self.pacer.admit(want).await?;
             let answer = self.http.call(&place, body.to_string()).await;
-            self.pacer.answered(want).await;
+            match &answer {
+                Err(fault) if !fault.sent => self.pacer.unsent(want).await,
+                _ => self.pacer.answered(want).await,
+            }
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => return Err(lost(fault, effect).into()),

@@ -154,6 +154,13 @@ impl Rules {
         }
     }
 
+    /// Takes back that a folder was listed.
+    pub(super) fn unsent(&self, state: &mut State, want: Want) {
+        if let Want::Listing(endpoint, folder) = want {
+            state.folders.remove(&key(endpoint, folder));
+        }
+    }
+
     /// Begins a cooldown, twice as long as the last one if that was not long ago. Several answers to calls that were on
     /// their way together count as one flood. Returns how long it lasts.
     pub(super) fn flooded(&self, state: &mut State, now: u64, want: Want) -> u64 {
