@@ -265,7 +265,7 @@ async fn the_documented_limits_are_never_exceeded() {
             ("api_url", url.as_str()),
             ("api_key", SANDBOX_KEY),
             ("pace", "documented"),
-            ("pace_scale", "18"),
+            ("pace_scale", "8"),
         ];
         let request = common::request("", &options, Some(&state));
         let backend = ketch_fichier::Fichier::alone(&request).expect("opens");
