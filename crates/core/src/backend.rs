@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::capabilities::Capabilities;
+use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::path::RelPath;
@@ -96,6 +97,19 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("rename"))
     }
 
+    /// What an earlier, interrupted `put` or `copy` to `path` with this checkpoint has of the content: its first bytes, already
+    /// at the destination, proven unchanged since they were received. A `put` with this checkpoint then takes them as they
+    /// are and needs them only to be read. `None`: nothing, or nothing that can be proven.
+    async fn kept(&self, _path: &RelPath, _checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        Ok(None)
+    }
+
+    /// Removes what an earlier, interrupted `put` or `copy` to `path` with this checkpoint left behind, because nobody will go on
+    /// with it. What is at `path` itself stays. Nothing left is success.
+    async fn abandon(&self, _path: &RelPath, _checkpoint: &Checkpoint) -> Result<()> {
+        Ok(())
+    }
+
     /// Sets the modification time of a file that exists, and returns what is there now.
     async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
         Err(Error::unsupported("set time"))
@@ -130,6 +144,9 @@ pub struct PutOptions {
     pub mtime: Option<SystemTime>,
     /// What the caller knows to be at the path now.
     pub expect: Expect,
+    /// How this transfer is gone on with when its process dies. `None`: it is not, and nothing is left behind that a
+    /// later process would look for.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What a caller knows to be at a path before it is written. It is a precondition where the remote can check it, and

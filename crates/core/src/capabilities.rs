@@ -17,6 +17,18 @@ pub enum Order {
     Unspecified,
 }
 
+/// How many calls of one kind a remote takes in one request. Whoever has that many for one folder asks for them at the
+/// same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Gather {
+    /// Items of one request.
+    pub items: usize,
+    /// Files up to this size are gathered.
+    pub item_bytes: u64,
+    /// Bytes of one request.
+    pub bytes: u64,
+}
+
 /// What a remote can do. The default can do nothing optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
@@ -49,6 +61,10 @@ pub struct Capabilities {
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
+    /// An interrupted `put` of a large file leaves what [`crate::Backend::kept`] can give back.
+    pub put_resume: bool,
+    /// Small items of one folder travel together when they are asked for at the same time; `None` = each by itself.
+    pub gather: Option<Gather>,
 }
 
 impl Capabilities {

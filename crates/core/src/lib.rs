@@ -8,6 +8,7 @@
 pub mod backend;
 pub mod budget;
 pub mod capabilities;
+pub mod checkpoint;
 pub mod entry;
 pub mod error;
 pub mod factory;
@@ -19,7 +20,8 @@ pub mod source;
 
 pub use backend::{Backend, EntryStream, Expect, ListOptions, PutOptions, ReadOptions, Usage};
 pub use budget::ByteBudget;
-pub use capabilities::{Capabilities, Order};
+pub use capabilities::{Capabilities, Gather, Order};
+pub use checkpoint::{Checkpoint, Note, source_identity};
 pub use entry::{Entry, EntryKind, Special};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};

@@ -71,7 +71,7 @@ impl Transfers {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,
         };
-        let options = PutOptions { mtime: entry.mtime, expect };
+        let options = PutOptions { mtime: entry.mtime, expect, checkpoint: None };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
             return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified });

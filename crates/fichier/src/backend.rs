@@ -110,6 +110,8 @@ impl Fichier {
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
+            put_resume: false,
+            gather: None,
         };
         let scope = account.scope();
         Ok(Fichier { name: request.name.clone(), root, account, capabilities, scope })

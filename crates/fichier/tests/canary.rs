@@ -97,7 +97,7 @@ async fn the_key_and_the_download_addresses_are_never_shown() {
         let _ = write!(shown, "{backend:?} {} {:?}", backend.location(), backend.scope());
         let handle = Some("file 0 https://1fichier.com/?abc".into());
         let file = Entry { handle, ..Entry::file(path("f"), 10) };
-        let absent = PutOptions { expect: Expect::Absent, mtime: None };
+        let absent = PutOptions { expect: Expect::Absent, ..PutOptions::default() };
         let body = ketch_core::source::BytesSource::body("x");
         let errors = [
             list(&backend, "").await.err(),

@@ -54,7 +54,7 @@ fn good(address: &str, seen: &Seen, bytes: &[u8]) -> Reply {
 }
 
 fn absent() -> PutOptions {
-    PutOptions { expect: Expect::Absent, mtime: None }
+    PutOptions { expect: Expect::Absent, ..PutOptions::default() }
 }
 
 fn check(error: &Error, kind: ErrorKind, retry: Retry) {
@@ -349,7 +349,8 @@ async fn a_lost_upload_that_the_first_listings_lack_is_found_and_replaces_the_ol
             version: Some("oldoldoldoldoldoldol".into()),
             ..Entry::file(path("f"), 7)
         };
-        let options = PutOptions { expect: Expect::Entry(Box::new(replaced)), mtime: None };
+        let options =
+            PutOptions { expect: Expect::Entry(Box::new(replaced)), ..PutOptions::default() };
         let body = BytesSource::body("content");
         let stored = put_with(&*backend.expect("opens"), "f", body, options).await.expect("found");
         assert_eq!(stored.version.as_deref(), Some("0123456789abcdefghij"), "{lacking}");

@@ -70,7 +70,7 @@ impl World {
 
 fn expecting(old: Option<Entry>) -> PutOptions {
     let expect = old.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old)));
-    PutOptions { expect, mtime: None }
+    PutOptions { expect, ..PutOptions::default() }
 }
 
 #[tokio::test]

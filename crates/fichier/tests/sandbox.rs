@@ -95,7 +95,8 @@ async fn a_new_version_replaces_the_old_one_and_nothing_else() {
     let second = put(&*backend, "f", b"three").await.expect("stored");
     assert_ne!(first.version, second.version);
     assert_eq!(names(&*backend, "").await, ["f", "g"]);
-    let options = PutOptions { expect: Expect::Entry(Box::new(second.clone())), mtime: None };
+    let options =
+        PutOptions { expect: Expect::Entry(Box::new(second.clone())), ..PutOptions::default() };
     let third = put_with(&*backend, "f", BytesSource::body("four"), options).await.expect("stored");
     assert_eq!(read(&*backend, &third, None).await.expect("read"), b"four");
     let found = list(&*backend, "").await.expect("lists");
@@ -109,7 +110,7 @@ async fn duplicates_are_all_shown_and_replaced_together() {
     let world = World::start().await;
     let backend = world.open("");
     for content in ["one", "two", "three"] {
-        let options = PutOptions { expect: Expect::Absent, mtime: None };
+        let options = PutOptions { expect: Expect::Absent, ..PutOptions::default() };
         put_with(&*backend, "f", BytesSource::body(content), options).await.expect("stored");
     }
     assert_eq!(names(&*backend, "").await, ["f", "f", "f"]);

@@ -35,6 +35,8 @@ static CAPABILITIES: Capabilities = Capabilities {
     set_mtime: true,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
+    put_resume: false,
+    gather: None,
 };
 
 /// A folder of this machine.

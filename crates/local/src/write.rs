@@ -53,7 +53,7 @@ pub(crate) async fn put(
     check_name(&path)?;
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
-    let PutOptions { mtime, expect } = options;
+    let PutOptions { mtime, expect, .. } = options;
     let mut finish_with = Finish { size: 0, mtime, mode: MODE, expect, cancel };
     let size = body.size();
     let stream = open_all(&*body).await?;

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, ListOptions, PutOptions,
-    ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, ListOptions,
+    PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 
 /// One thing a backend was asked.
@@ -138,6 +138,16 @@ impl Backend for Recorder {
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.note("set_mtime", &entry.path, None);
         self.inner.set_mtime(entry, mtime).await
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        self.note("kept", path, None);
+        self.inner.kept(path, checkpoint).await
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        self.note("abandon", path, None);
+        self.inner.abandon(path, checkpoint).await
     }
 
     async fn usage(&self) -> Result<Usage> {

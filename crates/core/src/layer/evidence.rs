@@ -126,12 +126,14 @@ mod tests {
         set_mtime: false,
         hashes: &[],
         name_max_bytes: None,
+        put_resume: false,
+        gather: None,
     };
 
     #[test]
     fn a_stored_body_is_recognised_only_by_what_was_not_there_before() {
         let check = |found: &Entry, expect: Expect, mtime: Option<SystemTime>, expected| {
-            let options = PutOptions { expect: expect.clone(), mtime };
+            let options = PutOptions { expect: expect.clone(), mtime, ..PutOptions::default() };
             let judged = is_stored(found, Some(3), None, &options, &SECONDS);
             assert_eq!(judged, expected, "{found:?} after {expect:?}");
         };
@@ -154,7 +156,7 @@ mod tests {
     fn digests_that_both_know_decide() {
         let check = |content: &str, expected| {
             let known = hashed("abc").hashes;
-            let options = PutOptions { expect: Expect::Absent, mtime: None };
+            let options = PutOptions { expect: Expect::Absent, ..PutOptions::default() };
             let judged = is_stored(&hashed(content), Some(3), known.as_deref(), &options, &SECONDS);
             assert_eq!(judged, Some(expected));
             assert_eq!(is_moved(&hashed(content), &hashed("abc"), &SECONDS), Some(expected));

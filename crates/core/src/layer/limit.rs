@@ -14,6 +14,7 @@ use super::gate::{Gate, Lane, Place};
 use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
+use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::path::RelPath;
@@ -159,6 +160,14 @@ impl Backend for Limit {
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.call("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        self.call("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        self.call("abandon", Some(path), self.inner.abandon(path, checkpoint)).await
     }
 
     async fn usage(&self) -> Result<Usage> {

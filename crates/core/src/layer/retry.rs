@@ -20,6 +20,7 @@ use super::resume;
 use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
+use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry as Worth};
 use crate::path::RelPath;
@@ -232,6 +233,14 @@ impl Backend for Retry {
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         let attempt = || self.inner.set_mtime(entry, mtime);
         self.repeat("set time", Some(&entry.path), attempt).await
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        self.repeat("look for a part", Some(path), || self.inner.kept(path, checkpoint)).await
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        self.repeat("abandon", Some(path), || self.inner.abandon(path, checkpoint)).await
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -16,6 +16,7 @@ use super::tap::{Flow, tap};
 use super::timed::{no_answer, timed, too_slow};
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
+use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::path::RelPath;
@@ -218,6 +219,14 @@ impl Backend for Timeout {
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.within("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        self.within("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        self.within("abandon", Some(path), self.inner.abandon(path, checkpoint)).await
     }
 
     async fn usage(&self) -> Result<Usage> {

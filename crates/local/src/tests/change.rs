@@ -98,7 +98,7 @@ async fn a_copy_has_content_time_and_permissions_of_its_original() {
     }
     let time = UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
     let original = place.stat("a").await;
-    let options = PutOptions { mtime: Some(time), expect: Expect::Absent };
+    let options = PutOptions { mtime: Some(time), expect: Expect::Absent, ..PutOptions::default() };
     let copied = place.backend.copy(&original, &path("c"), options.clone()).await.expect("copied");
     assert_eq!(copied.mtime, Some(time));
     let again = place.backend.copy(&original, &path("c"), options).await;

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::StreamExt;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions,
-    PutOptions, ReadOptions, RelPath, Result, Retry, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, Error, ErrorKind,
+    ListOptions, PutOptions, ReadOptions, RelPath, Result, Retry, Usage,
 };
 
 use self::bytes::{Damage, DamagedSource, damage};
@@ -368,6 +368,14 @@ impl Backend for Faulty {
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.pass("set_mtime", &[&entry.path], self.inner.set_mtime(entry, mtime)).await
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        self.pass("kept", &[path], self.inner.kept(path, checkpoint)).await
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        self.pass("abandon", &[path], self.inner.abandon(path, checkpoint)).await
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -120,6 +120,8 @@ impl MemoryBackend {
             set_mtime: true,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
+            put_resume: false,
+            gather: None,
         }
     }
 
