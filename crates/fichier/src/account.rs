@@ -12,6 +12,7 @@ use ketch_core::factory::BuildRequest;
 
 use crate::api::Api;
 use crate::lost::Lost;
+use crate::report::Reports;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
@@ -26,6 +27,7 @@ pub(crate) struct Account {
     pub(crate) tree: Tree,
     pub(crate) tokens: Tokens,
     pub(crate) lost: Lost,
+    pub(crate) reports: Reports,
 }
 
 impl Account {
@@ -33,8 +35,13 @@ impl Account {
     pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
         let api = Api::new(settings, request.state_folder.as_deref())?;
-        let (tree, tokens, lost) = (Tree::default(), Tokens::default(), Lost::default());
-        Ok(Arc::new(Account { api, tree, tokens, lost }))
+        Ok(Arc::new(Account {
+            api,
+            tree: Tree::default(),
+            tokens: Tokens::default(),
+            lost: Lost::default(),
+            reports: Reports::default(),
+        }))
     }
 
     /// The account of this process for these options.

@@ -12,7 +12,9 @@ use crate::hosts::Place;
 use crate::http::Http;
 use crate::pace::{Listing, Pacer, Want};
 use crate::settings::Settings;
-use crate::types::{Copied, Done, FileLs, FolderLs, Made, Moved, Token, UploadServer, UserInfo};
+use crate::types::{
+    Copied, Done, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer, UserInfo,
+};
 use call::{Effect, shape, unknown};
 
 /// The calls.
@@ -96,6 +98,16 @@ impl Api {
             Err(refusal) if refusal.said == Said::NotFound => Ok(()),
             other => other,
         }
+    }
+
+    /// What is known of one file. Not for many: that gets an address locked out (section 4.2 of the API reference).
+    pub(crate) async fn file_info(&self, url: &str) -> Result<Info, Refusal> {
+        let verb = "file/info.cgi";
+        let info: Info = self.call(verb, json!({"url": url}), Effect::Repeatable).await?;
+        if info.filename.is_none() {
+            return Err(shape(verb, "`filename` is missing").into());
+        }
+        Ok(info)
     }
 
     /// Renames a file where it is.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
+use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
 use ketch_core::source::{Body, ByteStream};
@@ -18,7 +19,7 @@ use crate::account::Account;
 use crate::entries::{self, Handle};
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
-use crate::{change, download, lost, settings, upload};
+use crate::{change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -257,7 +258,7 @@ impl Backend for Fichier {
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         let full = self.root.join_path(path);
         let result = match replaced(&options) {
-            Ok(old) => upload::put(&self.account, &full, body, old).await,
+            Ok(old) => upload::put(&self.account, &full, body, old, options.checkpoint).await,
             Err(error) => Err(error),
         };
         let (folder, file) = result.map_err(|error| self.told(error, "put", path))?;
@@ -278,11 +279,17 @@ impl Backend for Fichier {
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let full = self.root.join_path(to);
         let result = match replaced(&options) {
-            Ok(old) => change::copy(&self.account, from, &full, old).await,
+            Ok(old) => change::copy(&self.account, from, &full, old, options.checkpoint).await,
             Err(error) => Err(error),
         };
         let (folder, file) = result.map_err(|error| self.told(error, "copy", to))?;
         Ok(entries::file(to.clone(), folder, &file))
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        let full = self.root.join_path(path);
+        let result = resume::abandon(&self.account, &full, checkpoint).await;
+        result.map_err(|error| self.told(error, "abandon", path))
     }
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {

@@ -1,14 +1,16 @@
 //! Changes within the account that move no bytes: delete, copy, rename.
 
+use ketch_core::checkpoint::Checkpoint;
 use ketch_core::{Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 
 use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
-use crate::names;
+use crate::note::Trail;
 use crate::target::{Old, Target};
 use crate::tree::TOP;
+use crate::{names, resume};
 
 /// Removes a file by its address.
 pub(crate) async fn delete_file(account: &Account, folder: u64, url: &str) -> Result<()> {
@@ -62,28 +64,44 @@ pub(crate) async fn copy(
     from: &Entry,
     path: &RelPath,
     old: Old,
+    checkpoint: Option<Checkpoint>,
 ) -> Result<(u64, FileItem)> {
     let (_, url) = file_of(from)?;
-    let target = Target::new(account, path, old).await?;
+    let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
+    let trail = Trail::new(checkpoint);
+    let mut target = Target::new(account, path, old).await?;
     if target.known.contains(&url) {
         // The file itself is what would be replaced.
         return Ok((target.folder, item(from, &target.name, url)));
     }
+    let digest = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
+    if let (Some(source), Some(note)) = (&source, trail.earlier().await?) {
+        let found = resume::copy(account, &note, source, &mut target, digest, &url).await?;
+        trail.adopt(note).await;
+        if let Some(file) = found {
+            target.replace_old(account, &file, &trail).await?;
+            return Ok((target.folder, file));
+        }
+    }
+    trail.begin(&target, from.size.unwrap_or_default(), None).await?;
     let rename = (from.path.name() != Some(&target.name)).then_some(target.remote_name.as_str());
     let copied = match account.api.file_cp(&url, target.folder, rename).await {
         // The size is part of an entry; the digest is left to a listing, for nobody has seen it of this file yet.
         Ok(copy) => FileItem { hash: None, ..item(from, &target.name, copy) },
         Err(refusal) if refusal.error.kind() == ErrorKind::CommitUnknown => {
-            let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
-            match target.find_new(account, from.size.unwrap_or_default(), hash, Some(&url)).await? {
+            let size = from.size.unwrap_or_default();
+            match target.find_new(account, size, digest, Some(&url)).await? {
                 Some(file) => file,
                 None => return Err(refusal.into()),
             }
         }
-        Err(refusal) => return Err(refusal.into()),
+        Err(refusal) => {
+            trail.undone().await?;
+            return Err(refusal.into());
+        }
     };
     let copied = FileItem { date: None, ..copied };
-    target.replace_old(account, &copied).await?;
+    target.replace_old(account, &copied, &trail).await?;
     Ok((target.folder, copied))
 }
 
@@ -108,7 +126,7 @@ pub(crate) async fn rename_file(
     };
     account.tree.cache.change(folder, Change::RemoveFile(url));
     let moved = item(from, &target.name, there);
-    target.replace_old(account, &moved).await?;
+    target.replace_old(account, &moved, &Trail::new(None)).await?;
     Ok((target.folder, moved))
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
+use crate::note::Trail;
 use crate::target::Target;
 
 /// The most uploads, and the longest time, that are remembered.
@@ -127,7 +128,7 @@ impl Lost {
 pub(crate) async fn finish(account: &Account, path: &RelPath) -> Result<Option<(u64, FileItem)>> {
     let Some(pending) = account.lost.of(path) else { return Ok(None) };
     let Some(file) = pending.find(account, LOOKS).await? else { return Ok(None) };
-    pending.target.replace_old(account, &file).await?;
+    pending.target.replace_old(account, &file, &Trail::new(None)).await?;
     account.lost.remove(&pending);
     Ok(Some((pending.target.folder, file)))
 }

@@ -7,6 +7,7 @@ use ketch_core::{Digest, Error, ErrorKind, RelPath, Result, Retry};
 use crate::account::Account;
 use crate::cache::{Change, FileItem};
 use crate::names;
+use crate::note::Trail;
 
 /// How often the removal of an old version is tried.
 const REMOVE_ATTEMPTS: usize = 4;
@@ -55,8 +56,22 @@ impl Target {
         Ok(Target { folder, name: name.to_owned(), remote_name, old, known })
     }
 
-    /// Enters the new file and removes what it replaces.
-    pub(crate) async fn replace_old(&self, account: &Account, file: &FileItem) -> Result<()> {
+    /// Adds addresses that are there before.
+    pub(crate) fn learn(&mut self, urls: impl IntoIterator<Item = String>) {
+        for url in urls {
+            if !self.known.contains(&url) {
+                self.known.push(url);
+            }
+        }
+    }
+
+    /// Enters the new file, which has been verified, and removes what it replaces.
+    pub(crate) async fn replace_old(
+        &self,
+        account: &Account,
+        file: &FileItem,
+        trail: &Trail,
+    ) -> Result<()> {
         let mut old = self.known.clone();
         match self.old {
             Old::Unknown => {
@@ -70,7 +85,13 @@ impl Target {
         }
         old.sort();
         old.dedup();
-        for url in old.iter().filter(|url| **url != file.url) {
+        old.retain(|url| *url != file.url);
+        if old.is_empty() {
+            return Ok(());
+        }
+        // ORDER: from here on an old version may be gone, so the new one must be known to be good.
+        trail.stored(&file.url, &old).await?;
+        for url in &old {
             remove_old(account, self.folder, url).await?;
         }
         Ok(())

@@ -74,6 +74,22 @@ pub(crate) struct Item {
     pub(crate) checksum: Option<String>,
 }
 
+/// `file/info.cgi`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Info {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) filename: Option<String>,
+    #[serde(default, deserialize_with = "integer")]
+    pub(crate) size: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) date: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) checksum: Option<String>,
+    /// Absent for files of others.
+    #[serde(default, deserialize_with = "integer")]
+    pub(crate) folder_id: Option<u64>,
+}
+
 /// A folder in a listing.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SubFolder {

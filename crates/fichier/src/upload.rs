@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::{Body, ExactSource, HashingSource, open_all};
 use ketch_core::{Digest, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 
@@ -18,10 +19,11 @@ use crate::error::{Said, read as read_text, refusal};
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
 use crate::lost::Pending;
+use crate::note::{Trail, Upload};
 use crate::report::{self, Report};
 use crate::target::{Old, Target};
 use crate::text::node_says;
-use crate::verify;
+use crate::{resume, verify};
 
 /// The largest file of a paying account.
 pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
@@ -34,8 +36,11 @@ pub(crate) async fn put(
     path: &RelPath,
     body: Body,
     old: Old,
+    checkpoint: Option<Checkpoint>,
 ) -> Result<(u64, FileItem)> {
     let size = check_size(body.size())?;
+    let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
+    let trail = Trail::new(checkpoint);
     let lost = account.lost.of(path);
     let found = match &lost {
         Some(lost) => lost.find(account, 1).await?,
@@ -45,20 +50,28 @@ pub(crate) async fn put(
     if let (Some(lost), Some(file)) = (&lost, found)
         && lost.target().folder == target.folder
     {
-        target.known.extend_from_slice(&lost.target().known);
+        target.learn(lost.target().known.iter().cloned());
         if lost.is_of(&body).await? {
-            target.replace_old(account, &file).await?;
+            target.replace_old(account, &file, &trail).await?;
             account.lost.remove(lost);
             return Ok((target.folder, file));
         }
         // Another content: what was lost and found again is one more old version.
-        target.known.push(file.url);
+        target.learn([file.url]);
     }
-    let file = send(account, path, &target, body, size).await?;
+    if let (None, Some(source), Some(note)) = (&lost, &source, trail.earlier().await?) {
+        let found = resume::upload(account, &note, source, &mut target, &body).await?;
+        trail.adopt(note).await;
+        if let Some(file) = found {
+            target.replace_old(account, &file, &trail).await?;
+            return Ok((target.folder, file));
+        }
+    }
+    let file = send(account, path, &target, body, size, &trail).await?;
     if let Some(lost) = &lost {
         account.lost.remove(lost);
     }
-    target.replace_old(account, &file).await?;
+    target.replace_old(account, &file, &trail).await?;
     Ok((target.folder, file))
 }
 
@@ -69,8 +82,41 @@ async fn send(
     target: &Target,
     body: Body,
     size: u64,
+    trail: &Trail,
 ) -> Result<FileItem> {
     let (node, id) = account.api.upload_server().await?;
+    let upload = Upload { node: node.authority().to_owned(), xid: id.clone() };
+    // ORDER: written down before the first byte is sent, or nobody would know of what arrives.
+    trail.begin(target, size, Some(upload)).await?;
+    let result = send_to(account, path, target, body, size, node, id).await;
+    if result.as_ref().is_err_and(|error| !error.is_unsettled) {
+        trail.undone().await?;
+    }
+    result.map_err(|failure| failure.error)
+}
+
+/// Why nothing was stored, or may have been.
+struct Failure {
+    error: Error,
+    /// Something may be at the node, or in the folder.
+    is_unsettled: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { error, is_unsettled: false }
+    }
+}
+
+async fn send_to(
+    account: &Account,
+    path: &RelPath,
+    target: &Target,
+    body: Body,
+    size: u64,
+    node: Place,
+    id: String,
+) -> Result<FileItem, Failure> {
     let source = HashingSource::new(ExactSource::body(body), vec![HashAlgo::Whirlpool]);
     let content = open_all(&source).await?;
     let form = crate::multipart::form(target.folder, &target.remote_name, size, content);
@@ -81,15 +127,17 @@ async fn send(
     let digest = source.hashes().and_then(|hashes| hashes.get(HashAlgo::Whirlpool).cloned());
     let was_lost = outcome.doubt.is_some();
     let result = settle(account, target, &node, outcome, size, digest.as_ref()).await;
-    if let Err(error) = &result
-        && (was_lost || error.kind() == ErrorKind::CommitUnknown)
-    {
-        account.tree.cache.forget(target.folder);
-        if let Some(digest) = digest {
-            account.lost.add(Pending::new(path, target.clone(), size, digest));
+    result.map_err(|error| {
+        let is_unsettled = was_lost || error.kind() == ErrorKind::CommitUnknown;
+        if is_unsettled {
+            account.tree.cache.forget(target.folder);
+            if let Some(digest) = digest {
+                account.lost.add(Pending::new(path, target.clone(), size, digest));
+            }
         }
-    }
-    result
+        // What is damaged and could not be removed is found again by its upload.
+        Failure { is_unsettled: is_unsettled || error.kind() == ErrorKind::Corrupt, error }
+    })
 }
 
 fn check_size(size: Option<u64>) -> Result<u64> {
@@ -197,9 +245,11 @@ async fn settle(
     let limit = if outcome.doubt.is_some() { LOST_WAIT } else { settings.end_wait };
     let limit = settings.scaled(limit);
     let doubt = outcome.doubt;
-    let report = report::wait(&account.api, node, &outcome.xid, limit, doubt.is_some()).await;
-    if let Report::Link(link) = report {
-        return verify::stored(account, target, link, size, digest).await;
+    let report = report::wait(&account.api, node, &outcome.xid, 1, limit, doubt.is_some()).await;
+    if let Report::Links(links) = &report
+        && let Some(link) = links.first()
+    {
+        return verify::stored(account, target, link.clone(), size, digest).await;
     }
     // A look that fails shows nothing, and its own error would let the upload be repeated as if nothing had been sent.
     let looked = target.find_new(account, size, digest, None).await;
