@@ -12,6 +12,7 @@ use ketch_core::factory::BuildRequest;
 
 use crate::api::Api;
 use crate::lost::Lost;
+use crate::placement::Placement;
 use crate::report::Reports;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
@@ -28,6 +29,7 @@ pub(crate) struct Account {
     pub(crate) tokens: Tokens,
     pub(crate) lost: Lost,
     pub(crate) reports: Reports,
+    pub(crate) placement: Placement,
 }
 
 impl Account {
@@ -41,6 +43,7 @@ impl Account {
             tokens: Tokens::default(),
             lost: Lost::default(),
             reports: Reports::default(),
+            placement: Placement::default(),
         }))
     }
 

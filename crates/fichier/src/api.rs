@@ -94,9 +94,29 @@ impl Api {
 
     /// Removes a file. One that is gone is success.
     pub(crate) async fn file_rm(&self, url: &str) -> Result<(), Refusal> {
-        match self.change("file/rm.cgi", json!({"files": [{"url": url}]})).await {
+        self.files_rm(&[url]).await
+    }
+
+    /// Removes files. Success when all of them are gone.
+    pub(crate) async fn files_rm(&self, urls: &[&str]) -> Result<(), Refusal> {
+        let files: Vec<Value> = urls.iter().map(|url| json!({"url": url})).collect();
+        match self.change("file/rm.cgi", json!({"files": files})).await {
             Err(refusal) if refusal.said == Said::NotFound => Ok(()),
             other => other,
+        }
+    }
+
+    /// Moves files to another folder and returns their addresses there, as far as they are told.
+    pub(crate) async fn files_mv(
+        &self,
+        urls: &[&str],
+        destination: u64,
+    ) -> Result<Vec<String>, Refusal> {
+        let body = json!({"urls": urls, "destination_folder_id": destination});
+        match self.call::<Moved>("file/mv.cgi", body, Effect::Repeatable).await {
+            Ok(moved) => Ok(moved.urls.unwrap_or_default()),
+            Err(refusal) if refusal.said == Said::NoChange => Ok(Vec::new()),
+            Err(refusal) => Err(refusal),
         }
     }
 

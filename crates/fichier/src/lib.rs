@@ -22,6 +22,7 @@ mod multipart;
 mod names;
 mod note;
 mod pace;
+mod placement;
 mod report;
 mod resume;
 mod settings;

@@ -3,9 +3,6 @@
 //! Nothing overwrites on 1fichier. A new version is stored beside the old one, its size, digest and name are compared, and
 //! only then the old one is removed. Sending again what was stored already makes a duplicate, so an upload whose outcome
 //! is unknown is looked for before anybody may try again.
-//!
-//! A known gap: an upload into a folder that somebody else has just deleted lands in the account's top folder, and the
-//! node does not say so.
 
 use std::time::Duration;
 
@@ -23,7 +20,7 @@ use crate::note::{Trail, Upload};
 use crate::report::{self, Report};
 use crate::target::{Old, Target};
 use crate::text::node_says;
-use crate::{resume, verify};
+use crate::{placement, resume, verify};
 
 /// The largest file of a paying account.
 pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
@@ -67,7 +64,9 @@ pub(crate) async fn put(
             return Ok((target.folder, file));
         }
     }
-    let file = send(account, path, &target, body, size, &trail).await?;
+    let mut file = send(account, path, &target, body, size, &trail).await?;
+    let parent = path.parent().unwrap_or_else(RelPath::root);
+    target.folder = placement::confirm(account, &parent, target.folder, &mut [&mut file]).await?;
     if let Some(lost) = &lost {
         account.lost.remove(lost);
     }
