@@ -31,8 +31,6 @@ pub const FACTORY: Factory = Factory {
 
 /// For how long a call may wait for its turn and for the end of floods: five in a row last 13 minutes.
 const TURN_WAIT: Duration = Duration::from_secs(30 * 60);
-/// The operator named 30 connections as the most (section 4.3 of the API reference).
-const CONNECTIONS: usize = 30;
 
 /// Opens a remote with all its layers.
 fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
@@ -45,7 +43,8 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
         finish: account.api.settings.end_wait + TURN_WAIT,
         slowest: None,
     };
-    let limits = LimitSettings { concurrent: Some(CONNECTIONS), per_second: None };
+    // How many connections there are is counted below, where files that travel together are one.
+    let limits = LimitSettings::default();
     let observer = request.observer.clone();
     let mut stack = Stack::new(raw(request)?).timeout(timeouts).limit(limits);
     if let Some(observer) = observer {
@@ -112,7 +111,7 @@ impl Fichier {
             // The limit is one of characters.
             name_max_bytes: None,
             put_resume: false,
-            gather: None,
+            gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
         };
         let scope = account.scope();
         Ok(Fichier { name: request.name.clone(), root, account, capabilities, scope })
@@ -153,7 +152,16 @@ impl Fichier {
             return Err(Error::new(ErrorKind::Protocol, message));
         };
         let range = options.range.unwrap_or(0..size);
-        download::open(&self.account.api, &self.account.tokens, &url, size, range).await
+        // CANCEL: the place is given back with the stream.
+        let place = Arc::clone(&self.account.reads).acquire_owned().await;
+        let place = place.map_err(|_| Error::new(ErrorKind::Cancelled, "the remote is closed"))?;
+        let stream =
+            download::open(&self.account.api, &self.account.tokens, &url, size, range).await?;
+        let held = move |piece| {
+            let _held = &place;
+            piece
+        };
+        Ok(stream.map(held).boxed())
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<()> {

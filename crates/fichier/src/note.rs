@@ -74,6 +74,11 @@ impl Trail {
         Trail { checkpoint, state: Mutex::default() }
     }
 
+    /// Will a later process go on with what is left behind?
+    pub(crate) fn keeps(&self) -> bool {
+        self.checkpoint.as_ref().is_some_and(Checkpoint::keeps)
+    }
+
     /// What an earlier process wrote down.
     pub(crate) async fn earlier(&self) -> Result<Option<Note>> {
         match &self.checkpoint {

@@ -5,7 +5,7 @@
 //! folder and then once a minute: asking for every file would be the bulk that gets an address locked out.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
@@ -47,7 +47,7 @@ impl Placement {
 ///
 /// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible.
 pub(crate) async fn confirm(
-    account: &Account,
+    account: &Arc<Account>,
     parent: &RelPath,
     folder: u64,
     files: &mut [&mut FileItem],
@@ -95,7 +95,11 @@ pub(crate) async fn confirm(
     }
 }
 
-async fn move_all(account: &Account, parent: &RelPath, files: &mut [&mut FileItem]) -> Result<u64> {
+async fn move_all(
+    account: &Arc<Account>,
+    parent: &RelPath,
+    files: &mut [&mut FileItem],
+) -> Result<u64> {
     let folder = account.tree.ensure(&account.api, parent).await?;
     let urls: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
     let moved = account.api.files_mv(&urls, folder).await?;

@@ -17,7 +17,7 @@ use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::note::{self, Note};
 use crate::target::Target;
-use crate::{listing, names};
+use crate::{gather, listing, names};
 
 /// How many listings are asked for when the node gives no clear answer.
 const LOOKS: usize = 3;
@@ -38,7 +38,7 @@ struct Traces {
 /// Goes on with an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
 /// learnt what else must be replaced.
 pub(crate) async fn upload(
-    account: &Account,
+    account: &Arc<Account>,
     note: &Note,
     source: &str,
     target: &mut Target,
@@ -71,7 +71,7 @@ pub(crate) async fn upload(
 
 /// Goes on with an earlier copy to `target` of a file with this digest.
 pub(crate) async fn copy(
-    account: &Account,
+    account: &Arc<Account>,
     note: &Note,
     source: &str,
     target: &mut Target,
@@ -93,7 +93,7 @@ pub(crate) async fn copy(
 /// Ends an earlier transfer that nobody goes on with, so that one file of the name is left. A new version that was
 /// verified stays and the old ones go; one that was not goes where an old one is there. The only file of its name stays.
 pub(crate) async fn abandon(
-    account: &Account,
+    account: &Arc<Account>,
     path: &RelPath,
     checkpoint: &Checkpoint,
 ) -> Result<()> {
@@ -105,7 +105,7 @@ pub(crate) async fn abandon(
         None => traces.ours.into_iter().map(|file| file.url).collect(),
     };
     for url in unwanted {
-        account.api.file_rm(&url).await?;
+        gather::remove(account, &url).await?;
         account.tree.cache.change(note.folder, Change::RemoveFile(url));
     }
     if let Some(pending) = account.lost.of(path) {
@@ -114,7 +114,7 @@ pub(crate) async fn abandon(
     checkpoint.note.save(bytes::Bytes::new()).await
 }
 
-async fn find(account: &Account, note: &Note) -> Result<Traces> {
+async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
     let told = match &note.upload {
         Some(upload) => Some(account.reports.of(&account.api, upload).await?),
         None => None,
@@ -168,7 +168,7 @@ async fn find(account: &Account, note: &Note) -> Result<Traces> {
 /// A listing of the folder asked for after `asked`; `None` when the folder is gone. Those who look for the files of one
 /// upload share it.
 async fn look(
-    account: &Account,
+    account: &Arc<Account>,
     folder: u64,
     asked: Instant,
 ) -> Result<Option<Arc<FolderListing>>> {
@@ -206,7 +206,7 @@ fn is_named(remote: Option<&str>, name: &str) -> bool {
 
 /// The file at `url`, if it is there: a report outlives the file it is about.
 async fn alive(
-    account: &Account,
+    account: &Arc<Account>,
     note: &Note,
     listing: &FolderListing,
     url: &str,
