@@ -35,7 +35,15 @@ pub(crate) async fn serve(
     }
     let response = answer(world, request, call, &body, &strikes);
     world.note_status(response.status);
-    Ok(if strikes.has(&Effect::LoseAnswer) { Response::silence(Finish::Reset) } else { response })
+    Ok(withheld(&strikes).unwrap_or(response))
+}
+
+/// The effects that come instead of the answer to a request that was carried out.
+pub(crate) fn withheld(strikes: &Strikes) -> Option<Response> {
+    if strikes.has(&Effect::LoseAnswer) {
+        return Some(Response::silence(Finish::Reset));
+    }
+    strikes.has(&Effect::HoldAnswer).then(|| Response::silence(Finish::Stall))
 }
 
 /// The effects that come instead of, or before, carrying a request out.

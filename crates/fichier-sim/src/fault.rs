@@ -39,6 +39,8 @@ pub enum Effect {
     Stall,
     /// Anywhere: carried out, but the connection is reset instead of the answer.
     LoseAnswer,
+    /// Anywhere: carried out, and no answer; [`crate::Sim::held`] tells when.
+    HoldAnswer,
     /// Anywhere: carried out after this pause.
     Delay(Duration),
 

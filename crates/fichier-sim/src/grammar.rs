@@ -20,7 +20,7 @@
 //! | `status` | an HTTP status, with an HTML body |
 //! | `html` | text of an HTML page with status 200 |
 //! | `redirect` | the `Location` |
-//! | `reset`, `stall`, `lose-answer` | |
+//! | `reset`, `stall`, `lose-answer`, `hold-answer` | |
 //! | `delay`, `drip` | a duration such as `700ms` |
 //! | `node` | a host |
 //! | `reset-after`, `stall-after`, `short`, `close-delimited`, `flip` | bytes |
@@ -109,6 +109,7 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "reset" => Effect::Reset,
         "stall" => Effect::Stall,
         "lose-answer" => Effect::LoseAnswer,
+        "hold-answer" => Effect::HoldAnswer,
         "delay" => Effect::Delay(duration(argument)?),
         "node" => Effect::Node(argument.to_owned()),
         "reset-after" => Effect::ResetAfter(number(argument)?),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::call::preempt;
+use crate::call::{preempt, withheld};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
-use crate::http::{Connection, Finish, Request, Response};
+use crate::http::{Connection, Request, Response};
 use crate::json::render;
 use crate::page;
 use crate::store::Report;
@@ -33,8 +33,8 @@ pub(crate) async fn serve(
         tracing::error!(%error, "emulator state");
         return Ok(Response::html(500, page::notice("Erreur")));
     }
-    if strikes.has(&Effect::LoseAnswer) {
-        return Ok(Response::silence(Finish::Reset));
+    if let Some(silence) = withheld(&strikes) {
+        return Ok(silence);
     }
     if strikes.has(&Effect::PleaseWait) {
         return Ok(Response::html(200, page::notice("Veuillez patienter")));

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::call::preempt;
+use crate::call::{preempt, withheld};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
 use crate::http::{Connection, Finish, Request, Response};
@@ -75,8 +75,8 @@ pub(crate) async fn serve(
     if form.store(xid, key == Key::Known).is_err() {
         return Ok(page_with(200, CANNOT_OPEN));
     }
-    if strikes.has(&Effect::LoseAnswer) {
-        return Ok(Response::silence(Finish::Reset));
+    if let Some(silence) = withheld(&strikes) {
+        return Ok(silence);
     }
     let moved = Response::html(302, page::notice("Moved ! Temporary Redirect"));
     Ok(if strikes.has(&Effect::NoLocation) {
