@@ -218,7 +218,7 @@ fn check_writes_rclones_lists() {
     let outcome = home.expect(1, &["check", "--one-way", "a", "b"]);
     assert_eq!(
         outcome.stdout,
-        "* differ  (blake3 digests differ)\n+ left  (not at the destination)\n"
+        "* differ  (contents differ)\n+ left  (not at the destination)\n"
     );
     home.expect(0, &["check", "--size-only", "--exclude", "left", "--exclude", "right", "a", "b"]);
     home.expect(1, &["check", "--download", "a", "b"]);

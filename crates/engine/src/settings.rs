@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::digest::Digests;
 use crate::filter::Filter;
 
 /// How a job decides and works. The default is what a plain `copy` or `sync` does.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub plan_folder: Option<PathBuf>,
     /// Send an [`crate::Event::Unchanged`] for every file that is left alone.
     pub report_unchanged: bool,
+    /// Where digests of files at hand come from.
+    pub digests: Digests,
 }
 
 impl Default for Settings {
@@ -67,6 +70,7 @@ impl Default for Settings {
             bandwidth: None,
             plan_folder: None,
             report_unchanged: false,
+            digests: Digests::default(),
         }
     }
 }

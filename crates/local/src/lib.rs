@@ -12,6 +12,7 @@
 mod backend;
 mod copy;
 mod delete;
+mod disk;
 mod entry;
 mod error;
 mod fence;

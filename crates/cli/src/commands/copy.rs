@@ -25,6 +25,8 @@ pub(crate) async fn run(context: &Context, kind: JobKind, args: &CopyArgs) -> Re
     let both = remotes.open_both(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
     settings.filter = settings::compile(spec, source.only.as_deref())?;
+    settings.digests = context.digests(&args.cache);
+    let digests = settings.digests.clone();
     context.warn_of_keys(&mut remotes);
     let start = json!({
         "command": kind.as_str(), "source": source_place.redacted(),
@@ -45,15 +47,18 @@ pub(crate) async fn run(context: &Context, kind: JobKind, args: &CopyArgs) -> Re
         ..Report::default()
     });
     teller.notices.finish(console);
+    context.finish_digests(&digests).await;
     // What happened is told also when nobody reads the answers any more.
     summary::tell_report(console, &report, args.dry_run);
     remotes.close().await;
     followed?;
     let error = report.fatal.as_ref().map(ToString::to_string);
+    let mut counts = jsonl::counts(&report);
+    jsonl::add_digest_counts(&mut counts, digests.counts());
     Ok(Done::with(
         exit::of_report(&report, signals.code()),
         json!({
-            "dry_run": args.dry_run, "counts": jsonl::counts(&report), "error": error,
+            "dry_run": args.dry_run, "counts": counts, "error": error,
             "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
         }),
     ))

@@ -1,5 +1,6 @@
 //! The verbs, one a module. Each opens its places, does its work and gives back a [`crate::context::Done`].
 
+pub(crate) mod cache;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod config;

@@ -1,7 +1,6 @@
 //! The second try: what failed in a way that may pass, once more at the end, each item looked at anew.
 
 use super::*;
-use crate::digest::same_content;
 
 /// What a second look at a failed item shows.
 enum Again {
@@ -74,7 +73,12 @@ impl Runner {
         if let Some(there) = &there
             && there.size == source.size
             && let Some(algo) = self.rules().common_hash()
-            && same_content((from, &source), (to, there), algo).await?
+            && self
+                .context
+                .settings
+                .digests
+                .same_content((from, &source), (to, there), algo)
+                .await?
         {
             let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
             if let Some(old) = old.filter(|_| to.capabilities().duplicates) {

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::decide::{Decision, decide};
-use crate::digest::same_content;
 use crate::march::{March, Step};
 use crate::settings::Compare;
 use ketch_core::Entry;
@@ -103,7 +102,7 @@ impl Runner {
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
         };
-        let equal = same_content(
+        let equal = self.context.settings.digests.same_content(
             (&self.context.source, &comparison.source),
             (&self.context.destination, &comparison.destination),
             comparison.algo,
