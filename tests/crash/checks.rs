@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::cases::{Case, Files, Side, Verb};
 use super::world::{Stored, World};
-use crate::support::Run;
+use crate::support::{Run, finish};
 
 /// What is promised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub enum Rule {
     MovedOnce,
     /// The exit code says how it ended.
     TellsTheTruth,
+    /// No job is on record as open.
+    NoOpenJob,
 }
 
 /// A promise that was broken.
@@ -89,8 +91,11 @@ const GAPS: &[Gap] = &[
     },
 ];
 
-/// The most that a file which was open may be moved again: one part.
-const PART_BYTES: u64 = 1 << 20;
+/// The most of a download that was open that may be moved again: the range that is written down as one, and what was on
+/// its way to the disk.
+const PART_BYTES: u64 = 17 << 20;
+/// The same of a copy within the machine, where ranges are larger.
+const LOCAL_PART_BYTES: u64 = 65 << 20;
 /// Requests and answers around the bytes of files.
 const TALK_BYTES: u64 = 256 << 10;
 /// What the system holds of a download that its receiver did not live to read. Linux lets a buffer grow to 6 MiB, which
@@ -236,6 +241,10 @@ pub fn after_rerun(world: &World, files: &Files, label: &str, second: &Run) -> V
             said.say(Rule::Converges, format!("{path} is still at the {name}"));
         }
     }
+    let jobs = finish(world.home().command().args(["jobs", "list", "--json"]));
+    if jobs.code != 0 || jobs.stdout.contains("\"open\"") || jobs.stdout.contains("\"running\"") {
+        said.say(Rule::NoOpenJob, format!("{}{}", jobs.stdout, jobs.stderr));
+    }
     said.found.into_inner()
 }
 
@@ -266,7 +275,8 @@ pub fn moved_once(world: &World, files: &Files, label: &str, written: u64) -> Ve
     let wanted = files.wanted(world.case.verb);
     let open = files.transfers as u64;
     if world.case.to == Side::Local {
-        let most = wanted.moved + open * PART_BYTES.min(wanted.largest);
+        let part = if world.case.from == Side::Local { LOCAL_PART_BYTES } else { PART_BYTES };
+        let most = wanted.moved + open * part.min(wanted.largest);
         if written > most {
             said.say(Rule::MovedOnce, format!("{written} bytes were written, of {most} at most"));
         }

@@ -66,6 +66,13 @@ impl Environment {
         Some(self.xdg("XDG_STATE_HOME", ".local/state")?.join("ketch"))
     }
 
+    /// Which run of the machine this is; `None` where the system does not tell.
+    pub(crate) fn boot(&self) -> Option<String> {
+        let given = self.text("KETCH_BOOT").map(str::to_owned);
+        let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Some(given.or_else(read)?.trim().to_owned())
+    }
+
     /// Where the sandbox keeps its files.
     pub(crate) fn sandbox_folder(&self) -> Option<PathBuf> {
         let given = self.get("KETCH_SANDBOX_STATE").map(PathBuf::from);

@@ -151,6 +151,7 @@ impl Checker {
             destination: Arc::clone(&self.destination),
             filter: Arc::clone(&settings.filter),
             enter_extra: !self.settings.one_way,
+            after: None,
             lookahead: settings.checkers.max(1),
             progress: self.progress.clone(),
         };

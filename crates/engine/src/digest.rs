@@ -29,6 +29,17 @@ pub async fn digest_of(
             .with_remote(backend.name())
             .with_path(&entry.path));
     }
+    content_digest(backend, entry, algo).await
+}
+
+/// The digest of what is really read, whatever the listing says.
+///
+/// Errors: what reading gives, `Changed` among it.
+pub async fn content_digest(
+    backend: &Arc<dyn Backend>,
+    entry: &Entry,
+    algo: HashAlgo,
+) -> Result<Digest> {
     let mut stream = backend.read(entry, ReadOptions::default()).await?;
     let mut hasher = MultiHasher::new(&[algo]);
     while let Some(piece) = stream.next().await {

@@ -58,6 +58,14 @@ impl Sim {
         self.world.reset_stats();
     }
 
+    /// Waits until so many requests in all have been left without an answer ([`crate::Effect::Stall`],
+    /// [`crate::Effect::HoldAnswer`] and their like), each after it was carried out, if it is.
+    pub async fn held(&self, count: u64) {
+        let mut held = self.world.traffic.held.subscribe();
+        // The sender lives as long as the world.
+        let _ = held.wait_for(|held| *held >= count).await;
+    }
+
     /// The register of misbehaviour to inject.
     pub fn faults(&self) -> &Faults {
         &self.world.faults

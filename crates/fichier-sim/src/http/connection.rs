@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::request::Request;
 use super::response::{Body, Finish, Response, Transfer, reason};
@@ -24,6 +25,8 @@ const LINGER_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) struct Traffic {
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+    /// How many connections have been left without an answer.
+    pub(crate) held: watch::Sender<u64>,
 }
 
 /// One socket with its read buffer and the state of the request being served.
@@ -265,6 +268,7 @@ impl Connection {
             Finish::Stall => {
                 // Nothing more is read or written; the end comes when the client leaves, seen as
                 // readable end of stream, or when the emulator stops.
+                self.traffic.held.send_modify(|held| *held += 1);
                 self.wait_for_the_client_to_leave().await;
                 Ok(false)
             }
