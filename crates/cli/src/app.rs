@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
-    Cli, Command, CommonArgs, ConfigCommand, JobsCommand, PlanCommand, RemoteCommand,
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, PlanCommand, RemoteCommand,
     SandboxCommand, When,
 };
 use crate::commands::{
-    apply, cat, check, config, copy, delete, help, jobs, ls, mkdir, plan, remote, sandbox,
+    apply, cache, cat, check, config, copy, delete, help, jobs, ls, mkdir, plan, remote, sandbox,
 };
 use crate::context::{Context, Done};
 use crate::environment::Environment;
@@ -40,7 +40,8 @@ pub(crate) fn run(cli: Cli) -> u8 {
 
 fn dispatch(context: &Context, command: Command) -> Result<Done> {
     match command {
-        Command::Help(args) => return help::run(context, &args),
+        Command::Help(ref args) => return help::run(context, args),
+        Command::Cache(command) => return cache::run(context, &command),
         Command::Config(ConfigCommand::Path) => return config::path(context),
         Command::Remote(RemoteCommand::Add(args)) => return remote::add(context, &args),
         Command::Remote(RemoteCommand::List) => return remote::list(context),
@@ -66,7 +67,9 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
             Command::Delete(args) => delete::run(context, &args).await,
             Command::Remote(RemoteCommand::Test { place }) => remote::test(context, &place).await,
             Command::Sandbox(SandboxCommand::Serve(args)) => sandbox::serve(context, &args).await,
-            Command::Remote(_) | Command::Config(_) | Command::Help(_) => Ok(Done::ok()),
+            Command::Remote(_) | Command::Config(_) | Command::Help(_) | Command::Cache(_) => {
+                Ok(Done::ok())
+            }
         }
     });
     runtime.shutdown_timeout(LINGER);
@@ -95,6 +98,8 @@ fn verb(command: &Command) -> &'static str {
         Command::Cat(_) => "cat",
         Command::Mkdir(_) => "mkdir",
         Command::Delete(_) => "delete",
+        Command::Cache(CacheCommand::Stats) => "cache stats",
+        Command::Cache(CacheCommand::Clear) => "cache clear",
         Command::Remote(RemoteCommand::Add(_)) => "remote add",
         Command::Remote(RemoteCommand::List) => "remote list",
         Command::Remote(RemoteCommand::Test { .. }) => "remote test",

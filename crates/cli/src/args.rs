@@ -3,6 +3,7 @@
 //! Places are kept as [`RawPlace`], whose `Debug` shows nothing: a connection string may hold a key.
 
 mod job;
+mod prove;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,9 +13,12 @@ use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use job::{
-    ApplyArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync, LimitArgs, Links,
-    LocalArgs, MoveArgs, OnChangedWhat, PlanCommand, RecordArgs, SpeedArgs, VerifyArgs, VerifyHow,
+    ApplyArgs, CacheArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync,
+    LimitArgs, Links, LocalArgs, MoveArgs, OnChangedWhat, PlanCommand, RecordArgs, SpeedArgs,
+    VerifyArgs, VerifyHow,
 };
+
+pub(crate) use prove::CacheCommand;
 
 /// ketch moves files between any two places and proves that they arrived.
 #[derive(Debug, Parser)]
@@ -138,6 +142,9 @@ pub(crate) enum Command {
     /// Delete the files below a folder, or one file; folders stay.
     #[command(after_help = "Example: ketch delete --dry-run --include '*.bak' work:photos")]
     Delete(DeleteArgs),
+    /// Show or forget what is remembered of local files.
+    #[command(subcommand, after_help = "Example: ketch cache stats")]
+    Cache(CacheCommand),
     /// Add, list and test remotes.
     #[command(subcommand, after_help = "Example: ketch remote add work fichier")]
     Remote(RemoteCommand),

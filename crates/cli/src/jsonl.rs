@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use ketch_core::{Entry, EntryKind};
 use ketch_engine::event::Snapshot;
-use ketch_engine::report::Verdict;
-use ketch_engine::{CheckReport, Event, Report};
+use ketch_engine::report::{Evidence, Verdict};
+use ketch_engine::{CheckReport, DigestCounts, Event, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -74,7 +74,9 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
 
 fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Option<String>) {
     match verdict {
-        Verdict::Equal(algo) => ("equal", algo.map(|algo| algo.as_str()), None),
+        Verdict::Equal(Evidence::Digest(algo)) => ("equal", Some(algo.as_str()), None),
+        Verdict::Equal(Evidence::Size | Evidence::Content) => ("equal", None, None),
+        Verdict::ContentDiffers => ("content_differs", None, None),
         Verdict::SizeDiffers => ("size_differs", None, None),
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
         Verdict::MissingOnDestination => ("missing_on_destination", None, None),
@@ -134,6 +136,7 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
     json!({
         "equal": report.equal,
         "equal_by_hash": report.equal_by_hash,
+        "equal_by_content": report.equal_by_content,
         "differing": report.differing,
         "missing_on_destination": report.missing_on_destination,
         "missing_on_source": report.missing_on_source,
@@ -141,7 +144,18 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
         "unverifiable": report.unverifiable,
         "errors": report.errors,
         "digest": report.algo.map(|algo| algo.as_str()),
+        "resumed": report.resumed,
+        "digest_files_read": report.digests.files_read,
+        "digest_bytes_read": report.digests.bytes_read,
+        "digests_from_cache": report.digests.from_cache,
     })
+}
+
+/// How much was read for digests, to be added to the counts of a command.
+pub(crate) fn add_digest_counts(counts: &mut Value, digests: DigestCounts) {
+    counts["digest_files_read"] = digests.files_read.into();
+    counts["digest_bytes_read"] = digests.bytes_read.into();
+    counts["digests_from_cache"] = digests.from_cache.into();
 }
 
 /// An entry of a listing: its `type` and its body.

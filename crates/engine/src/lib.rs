@@ -11,6 +11,7 @@
 
 pub mod bandwidth;
 pub mod check;
+mod content;
 pub mod decide;
 pub mod digest;
 pub mod event;
@@ -24,9 +25,11 @@ pub mod plan_file;
 pub mod report;
 mod run;
 pub mod settings;
+pub mod state;
 pub mod transfer;
 
+pub use digest::{DigestCounts, Digests};
 pub use event::{Event, Progress};
 pub use job::{Job, JobKind, Request, start};
-pub use report::{CheckReport, Failure, Outcome, Report};
+pub use report::{CheckReport, Evidence, Failure, Outcome, Report};
 pub use settings::{Compare, DeleteLimit, OnChanged, Settings, Stop, Verify};

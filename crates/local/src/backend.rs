@@ -9,12 +9,13 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::names::core_from_bytes;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, Error, ListOptions,
-    Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
+    ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 use rustix::fs;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::LocalDisk;
 use crate::entry::{Folder, entry, kind_of};
 use crate::names::NAME_MAX;
 use crate::options::LocalOptions;
@@ -169,6 +170,10 @@ impl Backend for LocalBackend {
         let known = entry.clone();
         let set = move |root: &Root| delete::set_mtime(root, &known, mtime);
         self.run("set time", &entry.path, set).await
+    }
+
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        Some(Arc::new(LocalDisk { name: self.name.clone(), root: Arc::clone(&self.root) }))
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -13,6 +13,7 @@
 mod backend;
 mod copy;
 mod delete;
+mod disk;
 mod entry;
 mod error;
 mod fence;

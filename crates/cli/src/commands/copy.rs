@@ -1,7 +1,6 @@
 //! `ketch copy`, `ketch sync` and `ketch move`: from the command line to open places.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ketch_engine::filter::FilterSpec;
 use ketch_engine::{JobKind, Settings};
@@ -61,7 +60,7 @@ pub(crate) async fn open<'a>(
         source: source.backend,
         destination,
         options,
-        settings: Settings { filter: Arc::clone(&filter), ..settings },
+        settings: Settings { filter, digests: context.digests(&args.cache), ..settings },
         records: &args.records,
         plan: None,
     })

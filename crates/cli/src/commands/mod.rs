@@ -1,6 +1,7 @@
 //! The verbs, one a module. Each opens its places, does its work and gives back a [`crate::context::Done`].
 
 pub(crate) mod apply;
+pub(crate) mod cache;
 pub(crate) mod cat;
 pub(crate) mod check;
 pub(crate) mod config;

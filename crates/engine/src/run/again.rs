@@ -4,7 +4,6 @@
 use super::act::Acted;
 use super::*;
 use crate::decide::Action;
-use crate::digest::same_content;
 use crate::settings::OnChanged;
 
 /// What a second look at an item shows.
@@ -175,7 +174,12 @@ impl Runner {
         if let Some(there) = there.as_ref().filter(|_| !is_planned)
             && there.size == source.size
             && let Some(algo) = self.rules().common_hash()
-            && same_content((from, &source), (to, there), algo).await?
+            && self
+                .context
+                .settings
+                .digests
+                .same_content((from, &source), (to, there), algo)
+                .await?
         {
             return self.finish_stored(source, there, planned).await;
         }
