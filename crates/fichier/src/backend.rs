@@ -305,6 +305,11 @@ impl Backend for Fichier {
         result.map_err(|error| self.told(error, "rename", to))
     }
 
+    async fn close(&self) -> Result<()> {
+        self.account.tree.remember();
+        Ok(())
+    }
+
     async fn usage(&self) -> Result<Usage> {
         let result = self.account.api.usage().await.map_err(Error::from);
         result.map_err(|error| self.told(error, "usage", &RelPath::root()))

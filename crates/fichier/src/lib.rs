@@ -18,6 +18,7 @@ mod error;
 mod gather;
 mod hosts;
 mod http;
+mod index;
 mod listing;
 mod lost;
 mod multipart;

@@ -2,9 +2,12 @@
 //!
 //! Lenient is not careless: a size or an id that is there and makes no sense is an error that names it, never a zero.
 
+use ketch_core::RelPath;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::names;
 
 /// What nearly every answer has; no answer needs to have it.
 #[derive(Debug, Default, Deserialize)]
@@ -88,6 +91,18 @@ pub(crate) struct Info {
     /// Absent for files of others.
     #[serde(default, deserialize_with = "integer")]
     pub(crate) folder_id: Option<u64>,
+    /// The names of the folders above, from the top.
+    #[serde(default, deserialize_with = "text")]
+    path: Option<String>,
+}
+
+impl Info {
+    /// Is the file in the folder at `folder`? Not when the answer does not say.
+    pub(crate) fn is_at(&self, folder: &RelPath) -> bool {
+        let Some(path) = &self.path else { return false };
+        let told = path.split('/').filter(|name| !name.is_empty()).map(names::to_core);
+        told.eq(folder.parts().map(str::to_owned))
+    }
 }
 
 /// A folder in a listing.
