@@ -134,16 +134,36 @@ impl Tree {
             }
             Err(refusal) => return Err(refusal.into()),
         };
-        if let Some(file) = listing.files.first()
-            && let Ok(info) = api.file_info(&file.url).await
-            && info.folder_id == Some(id)
-            && info.is_at(path)
-        {
+        if self.is_proven(api, path, id, &listing).await? {
             self.learn(path, id);
         } else {
             self.index.forget(path);
         }
         Ok(())
+    }
+
+    /// Does one of the files of the folder, or of its first sub-folder, say that it is at that path?
+    async fn is_proven(
+        &self,
+        api: &Api,
+        path: &RelPath,
+        id: u64,
+        listing: &FolderListing,
+    ) -> Result<bool> {
+        let (path, id, file) = match (listing.files.first(), listing.folders.first()) {
+            (Some(file), _) => (path.clone(), id, Some(file.clone())),
+            (None, Some(below)) => {
+                let life = api.pacer.listing_life();
+                let Ok(path) = path.join(&below.name) else { return Ok(false) };
+                let listing = self.listing(api, below.id, life).await?;
+                (path, below.id, listing.files.first().cloned())
+            }
+            (None, None) => return Ok(false),
+        };
+        let Some(file) = file else { return Ok(false) };
+        // Whoever does not answer has proven nothing, and the folders above are listed.
+        let Ok(info) = api.file_info(&file.url).await else { return Ok(false) };
+        Ok(info.folder_id == Some(id) && info.is_at(&path))
     }
 
     /// The number of the folder at `path`, made with all above it if need be. However many tasks ask for it at the same
