@@ -5,11 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory;
+use ketch_engine::JobKind;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{Cli, Command, CommonArgs, ConfigCommand, RemoteCommand, SandboxCommand, When};
-use crate::commands::{cat, check, config, copy, delete, help, ls, mkdir, remote, sandbox};
+use crate::args::{
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, PlanCommand, RemoteCommand,
+    SandboxCommand, When,
+};
+use crate::commands::{
+    apply, cache, cat, check, config, copy, delete, help, jobs, ls, mkdir, plan, remote, sandbox,
+};
 use crate::context::{Context, Done};
 use crate::environment::Environment;
 use crate::output::Console;
@@ -34,7 +40,8 @@ pub(crate) fn run(cli: Cli) -> u8 {
 
 fn dispatch(context: &Context, command: Command) -> Result<Done> {
     match command {
-        Command::Help(args) => return help::run(context, &args),
+        Command::Help(ref args) => return help::run(context, args),
+        Command::Cache(command) => return cache::run(context, &command),
         Command::Config(ConfigCommand::Path) => return config::path(context),
         Command::Remote(RemoteCommand::Add(args)) => return remote::add(context, &args),
         Command::Remote(RemoteCommand::List) => return remote::list(context),
@@ -44,8 +51,15 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Copy(args) => copy::run(context, ketch_engine::JobKind::Copy, &args).await,
-            Command::Sync(args) => copy::run(context, ketch_engine::JobKind::Sync, &args).await,
+            Command::Copy(args) => copy::run(context, JobKind::Copy, &args, false).await,
+            Command::Sync(args) => copy::run(context, JobKind::Sync, &args, false).await,
+            Command::Move(args) => {
+                let empty_dirs = args.delete_empty_src_dirs;
+                copy::run(context, JobKind::Move, &args.copy, empty_dirs).await
+            }
+            Command::Plan(command) => plan::run(context, &command).await,
+            Command::Apply(args) => apply::run(context, &args).await,
+            Command::Jobs(command) => jobs::run(context, &command).await,
             Command::Check(args) => check::run(context, &args).await,
             Command::Ls(args) => ls::run(context, &args).await,
             Command::Cat(args) => cat::run(context, &args).await,
@@ -53,7 +67,9 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
             Command::Delete(args) => delete::run(context, &args).await,
             Command::Remote(RemoteCommand::Test { place }) => remote::test(context, &place).await,
             Command::Sandbox(SandboxCommand::Serve(args)) => sandbox::serve(context, &args).await,
-            Command::Remote(_) | Command::Config(_) | Command::Help(_) => Ok(Done::ok()),
+            Command::Remote(_) | Command::Config(_) | Command::Help(_) | Command::Cache(_) => {
+                Ok(Done::ok())
+            }
         }
     });
     runtime.shutdown_timeout(LINGER);
@@ -69,11 +85,21 @@ fn verb(command: &Command) -> &'static str {
     match command {
         Command::Copy(_) => "copy",
         Command::Sync(_) => "sync",
+        Command::Move(_) => "move",
+        Command::Plan(PlanCommand::Show { .. }) => "plan show",
+        Command::Plan(_) => "plan",
+        Command::Apply(_) => "apply",
+        Command::Jobs(JobsCommand::List) => "jobs list",
+        Command::Jobs(JobsCommand::Show { .. }) => "jobs show",
+        Command::Jobs(JobsCommand::Resume { .. }) => "jobs resume",
+        Command::Jobs(JobsCommand::Forget { .. }) => "jobs forget",
         Command::Check(_) => "check",
         Command::Ls(_) => "ls",
         Command::Cat(_) => "cat",
         Command::Mkdir(_) => "mkdir",
         Command::Delete(_) => "delete",
+        Command::Cache(CacheCommand::Stats) => "cache stats",
+        Command::Cache(CacheCommand::Clear) => "cache clear",
         Command::Remote(RemoteCommand::Add(_)) => "remote add",
         Command::Remote(RemoteCommand::List) => "remote list",
         Command::Remote(RemoteCommand::Test { .. }) => "remote test",

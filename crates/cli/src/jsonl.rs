@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use ketch_core::{Entry, EntryKind};
 use ketch_engine::event::Snapshot;
-use ketch_engine::report::Verdict;
-use ketch_engine::{CheckReport, Event, Report};
+use ketch_engine::report::{Evidence, Verdict};
+use ketch_engine::{CheckReport, DigestCounts, Event, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -44,19 +44,21 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
         Event::Planned { items, bytes, deletions } => {
             ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
         }
-        Event::ItemStarted { .. } => return None,
-        Event::ItemDone { path, outcome, reason, size } => (
+        Event::ItemStarted { .. } | Event::Action(_) => return None,
+        Event::ItemDone { path, outcome, reason, size, record } => (
             "file_done",
             json!({
                 "path": path, "outcome": outcome.as_str(), "reason": reason.as_str(), "size": size,
-                "dry_run": dry_run,
+                "dry_run": dry_run, "status": record.status.as_str(), "digests": record.digests,
+                "milliseconds": record.milliseconds, "attempts": record.attempts,
             }),
         ),
-        Event::ItemFailed(failure) => (
+        Event::ItemFailed { failure, is_failure, record } => (
             "file_error",
             json!({
                 "path": failure.path, "operation": failure.operation, "kind": failure.kind.as_str(),
-                "message": failure.message,
+                "message": failure.message, "status": record.status.as_str(),
+                "is_failure": is_failure, "attempts": record.attempts,
             }),
         ),
         Event::Unchanged { path, reason } => {
@@ -72,7 +74,9 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
 
 fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Option<String>) {
     match verdict {
-        Verdict::Equal(algo) => ("equal", algo.map(|algo| algo.as_str()), None),
+        Verdict::Equal(Evidence::Digest(algo)) => ("equal", Some(algo.as_str()), None),
+        Verdict::Equal(Evidence::Size | Evidence::Content) => ("equal", None, None),
+        Verdict::ContentDiffers => ("content_differs", None, None),
         Verdict::SizeDiffers => ("size_differs", None, None),
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
         Verdict::MissingOnDestination => ("missing_on_destination", None, None),
@@ -117,6 +121,11 @@ pub(crate) fn counts(report: &Report) -> Value {
         "kept": report.kept,
         "unchanged": report.unchanged,
         "not_storable": report.not_storable,
+        "sources_removed": report.sources_removed,
+        "vanished": report.vanished,
+        "changed": report.changed,
+        "done": report.done,
+        "done_before": report.before.map(|before| before.done),
         "failed": report.failed,
         "deletions_held": report.deletions_held,
     })
@@ -127,6 +136,7 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
     json!({
         "equal": report.equal,
         "equal_by_hash": report.equal_by_hash,
+        "equal_by_content": report.equal_by_content,
         "differing": report.differing,
         "missing_on_destination": report.missing_on_destination,
         "missing_on_source": report.missing_on_source,
@@ -134,7 +144,18 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
         "unverifiable": report.unverifiable,
         "errors": report.errors,
         "digest": report.algo.map(|algo| algo.as_str()),
+        "resumed": report.resumed,
+        "digest_files_read": report.digests.files_read,
+        "digest_bytes_read": report.digests.bytes_read,
+        "digests_from_cache": report.digests.from_cache,
     })
+}
+
+/// How much was read for digests, to be added to the counts of a command.
+pub(crate) fn add_digest_counts(counts: &mut Value, digests: DigestCounts) {
+    counts["digest_files_read"] = digests.files_read.into();
+    counts["digest_bytes_read"] = digests.bytes_read.into();
+    counts["digests_from_cache"] = digests.from_cache.into();
 }
 
 /// An entry of a listing: its `type` and its body.
@@ -165,6 +186,7 @@ mod tests {
     use ketch_core::RelPath;
     use ketch_engine::Outcome;
     use ketch_engine::decide::Reason;
+    use ketch_engine::journal::{ItemOutcome, Status};
 
     #[test]
     fn a_line_has_version_type_and_time_first() {
@@ -173,12 +195,18 @@ mod tests {
             outcome: Outcome::Copied,
             reason: Reason::Missing,
             size: Some(3),
+            record: Box::new(ItemOutcome::new(
+                RelPath::new("a/b").unwrap(),
+                Status::Done,
+                "copied",
+            )),
         };
         let (kind, body) = super::event(&event, true).unwrap();
         assert_eq!(
             line_at(kind, body, Timestamp::UNIX_EPOCH),
-            "{\"v\":1,\"type\":\"file_done\",\"ts\":\"1970-01-01T00:00:00.000Z\",\"dry_run\":true,\
-             \"outcome\":\"copied\",\"path\":\"a/b\",\"reason\":\"missing\",\"size\":3}"
+            "{\"v\":1,\"type\":\"file_done\",\"ts\":\"1970-01-01T00:00:00.000Z\",\"attempts\":0,\"digests\":{},\
+             \"dry_run\":true,\"milliseconds\":0,\"outcome\":\"copied\",\"path\":\"a/b\",\"reason\":\"missing\",\
+             \"size\":3,\"status\":\"done\"}"
         );
     }
 
@@ -201,6 +229,9 @@ mod tests {
             "remote",
             "sandbox",
             "config",
+            "item",
+            "report",
+            "job",
         ];
         for word in words {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");

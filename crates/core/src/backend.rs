@@ -13,6 +13,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use futures::stream::BoxStream;
 
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::path::RelPath;
@@ -113,6 +115,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Sets the modification time of a file that exists, and returns what is there now.
     async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
         Err(Error::unsupported("set time"))
+    }
+
+    /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
+    /// down or changes what is read gives `None` or its own.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
     }
 
     /// How much room there is.

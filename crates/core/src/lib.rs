@@ -9,6 +9,7 @@ pub mod backend;
 pub mod budget;
 pub mod capabilities;
 pub mod checkpoint;
+pub mod disk;
 pub mod entry;
 pub mod error;
 pub mod factory;
@@ -22,6 +23,7 @@ pub use backend::{Backend, EntryStream, Expect, ListOptions, PutOptions, ReadOpt
 pub use budget::ByteBudget;
 pub use capabilities::{Capabilities, Gather, Order};
 pub use checkpoint::{Checkpoint, Note, source_identity};
+pub use disk::{Disk, DiskFile};
 pub use entry::{Entry, EntryKind, Special};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};

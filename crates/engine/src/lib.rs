@@ -11,21 +11,25 @@
 
 pub mod bandwidth;
 pub mod check;
+mod content;
 pub mod decide;
 pub mod digest;
 pub mod event;
 pub mod filter;
 pub mod job;
 pub mod join;
+pub mod journal;
 pub mod march;
 pub mod plan;
+pub mod plan_file;
 pub mod report;
 mod run;
 pub mod settings;
-mod spool;
+pub mod state;
 pub mod transfer;
 
+pub use digest::{DigestCounts, Digests};
 pub use event::{Event, Progress};
-pub use job::{Job, JobKind, start};
-pub use report::{CheckReport, Failure, Outcome, Report};
-pub use settings::{Compare, DeleteLimit, Settings, Stop};
+pub use job::{Job, JobKind, Request, start};
+pub use report::{CheckReport, Evidence, Failure, Outcome, Report};
+pub use settings::{Compare, DeleteLimit, OnChanged, Settings, Stop, Verify};

@@ -1,10 +1,13 @@
 //! What a job did, in numbers and, for what failed, by name.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
 
+use crate::digest::DigestCounts;
 use crate::event::Progress;
+use crate::journal::{Standing, Status};
 
 /// Failures that a report keeps in memory; beyond it they are only counted (each was told as an event).
 pub const KEPT_FAILURES: usize = 1_000;
@@ -28,6 +31,12 @@ pub enum Outcome {
     Held,
     /// It cannot exist at the destination (an empty file where there are none, a socket): told, and no failure.
     NotStorable,
+    /// Transferred and verified, and then removed at the source.
+    Moved,
+    /// Moved within the remote, without moving bytes through this machine.
+    MovedByRemote,
+    /// Removed at the source, because the destination was proven to have it.
+    SourceRemoved,
 }
 
 impl Outcome {
@@ -42,6 +51,24 @@ impl Outcome {
             Outcome::Kept => "kept",
             Outcome::Held => "held",
             Outcome::NotStorable => "not_storable",
+            Outcome::Moved => "moved",
+            Outcome::MovedByRemote => "moved_by_remote",
+            Outcome::SourceRemoved => "source_removed",
+        }
+    }
+
+    /// The state it stands for.
+    pub fn status(self) -> Status {
+        match self {
+            Outcome::Copied
+            | Outcome::CopiedByRemote
+            | Outcome::TimeSet
+            | Outcome::DirMade
+            | Outcome::Deleted
+            | Outcome::Moved
+            | Outcome::MovedByRemote
+            | Outcome::SourceRemoved => Status::Done,
+            Outcome::Kept | Outcome::Held | Outcome::NotStorable => Status::Skipped,
         }
     }
 }
@@ -52,7 +79,7 @@ pub struct Failure {
     /// What it was.
     pub path: RelPath,
     /// What was tried: `copy`, `delete`, `list`, ….
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     /// The kind of the error.
     pub kind: ErrorKind,
     /// The error's line.
@@ -66,7 +93,7 @@ impl Failure {
     pub fn new(path: &RelPath, operation: &'static str, error: &Error) -> Self {
         Failure {
             path: path.clone(),
-            operation,
+            operation: Cow::Borrowed(operation),
             kind: error.kind(),
             message: error.to_string(),
             at_source: error.operation() == Some("read"),
@@ -81,6 +108,8 @@ pub struct Report {
     pub source_entries: u64,
     /// Entries seen at the destination, after filtering.
     pub destination_entries: u64,
+    /// Items that were done.
+    pub done: u64,
     /// Files transferred.
     pub copied: u64,
     /// Of these, copied by the remote itself.
@@ -101,6 +130,12 @@ pub struct Report {
     pub unchanged: u64,
     /// Things that cannot exist at the destination.
     pub not_storable: u64,
+    /// Files removed at the source of a move, after their copy was proven.
+    pub sources_removed: u64,
+    /// Files that went away at the source before they were read, where that is no failure.
+    pub vanished: u64,
+    /// Files that changed while they were read, where that is no failure.
+    pub changed: u64,
     /// Items that failed.
     pub failed: u64,
     /// Deletions that were held back because something in their folder failed or the job was stopped.
@@ -111,6 +146,10 @@ pub struct Report {
     pub fatal: Option<Error>,
     /// The job was stopped by its caller.
     pub stopped: bool,
+    /// What earlier processes of this job did; not counted above.
+    pub before: Option<Standing>,
+    /// The job is open: the same command goes on with it.
+    pub is_open: bool,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -123,7 +162,7 @@ impl Report {
 
     /// Did the job change anything?
     pub fn changed_anything(&self) -> bool {
-        self.copied + self.times_set + self.dirs_made + self.deleted > 0
+        self.done > 0
     }
 
     pub(crate) fn add_failure(&mut self, failure: Failure, progress: &Progress) {
@@ -135,15 +174,28 @@ impl Report {
     }
 }
 
+/// What shows that two files are equal, or different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Their sizes alone.
+    Size,
+    /// Their bytes, compared one by one, now or when both were last read.
+    Content,
+    /// A digest.
+    Digest(HashAlgo),
+}
+
 /// The verdict of a check on one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Both sides agree, by this digest; `None` = by size alone.
-    Equal(Option<HashAlgo>),
+    /// Both sides agree.
+    Equal(Evidence),
     /// The sizes differ.
     SizeDiffers,
     /// The digests differ.
     HashDiffers(HashAlgo),
+    /// The sizes agree and the bytes do not.
+    ContentDiffers,
     /// Only the source has it.
     MissingOnDestination,
     /// Only the destination has it.
@@ -163,6 +215,8 @@ pub struct CheckReport {
     pub equal: u64,
     /// Of these, by digest.
     pub equal_by_hash: u64,
+    /// Of these, byte for byte.
+    pub equal_by_content: u64,
     /// Files that differ in size or digest.
     pub differing: u64,
     /// Files only at the source.
@@ -181,6 +235,10 @@ pub struct CheckReport {
     pub error_kinds: Vec<ErrorKind>,
     /// The digest used, if any.
     pub algo: Option<HashAlgo>,
+    /// Files whose verdict was known from an interrupted run of the same check.
+    pub resumed: u64,
+    /// What was read.
+    pub digests: DigestCounts,
     /// The check was stopped by its caller.
     pub stopped: bool,
     /// How long it took.

@@ -151,6 +151,25 @@ pub(crate) fn version(stat: &Stat) -> Box<str> {
     .into_boxed_str()
 }
 
+/// The modification and the change time in what [`version`] gave.
+pub(crate) fn times_of_version(version: &str) -> Option<(SystemTime, SystemTime)> {
+    // From the end, because seconds before 1970 begin with the sign that separates.
+    let (rest, ctime) = split_time(version)?;
+    let (_, mtime) = split_time(rest)?;
+    Some((mtime, ctime))
+}
+
+fn split_time(text: &str) -> Option<(&str, SystemTime)> {
+    let (before, nanoseconds) = text.rsplit_once('.')?;
+    let (rest, seconds) = before.rsplit_once('-')?;
+    let (rest, sign) = match rest.strip_suffix('-') {
+        Some(rest) => (rest, -1),
+        None => (rest, 1),
+    };
+    let time = system_time(sign * seconds.parse::<i64>().ok()?, nanoseconds.parse().ok()?);
+    Some((rest, time))
+}
+
 pub(crate) fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
@@ -191,6 +210,17 @@ pub(crate) fn timestamps(mtime: SystemTime) -> Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_times_in_a_version_are_found_again() {
+        let time = |seconds, nanoseconds| system_time(seconds, nanoseconds);
+        let check = |text: &str, expected| assert_eq!(times_of_version(text), expected, "{text}");
+        check("7-5-1000.000000001-2000.500000000", Some((time(1000, 1), time(2000, 500_000_000))));
+        check("7-5--3.000000001-2000.500000000", Some((time(-3, 1), time(2000, 500_000_000))));
+        check("7-5--3.000000001--1.500000000", Some((time(-3, 1), time(-1, 500_000_000))));
+        check("v17", None);
+        check("", None);
+    }
 
     #[test]
     fn times_before_and_after_1970_keep_their_nanoseconds() {

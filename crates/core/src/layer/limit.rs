@@ -15,6 +15,7 @@ use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::path::RelPath;
@@ -94,6 +95,11 @@ impl Backend for Limit {
 
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    /// Reading it would go round the limit.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
     }
 
     fn scope(&self) -> Option<&str> {

@@ -21,6 +21,7 @@ use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry as Worth};
 use crate::path::RelPath;
@@ -123,6 +124,10 @@ impl Backend for Retry {
 
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        self.inner.disk()
     }
 
     fn scope(&self) -> Option<&str> {

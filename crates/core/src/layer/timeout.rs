@@ -17,6 +17,7 @@ use super::timed::{no_answer, timed, too_slow};
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::path::RelPath;
@@ -173,6 +174,11 @@ impl Backend for Timeout {
 
     fn location(&self) -> String {
         self.inner.location()
+    }
+
+    /// Reading it would go round the clock.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
     }
 
     fn scope(&self) -> Option<&str> {
