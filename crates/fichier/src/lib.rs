@@ -29,6 +29,7 @@ mod placement;
 mod report;
 mod resume;
 mod send;
+mod services;
 mod settings;
 mod target;
 mod text;
