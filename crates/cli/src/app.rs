@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
-    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, RemoteCommand, SandboxCommand, When,
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, ManifestCommand, RemoteCommand,
+    SandboxCommand, When,
 };
-use crate::commands::{cache, cat, check, config, copy, delete, help, ls, mkdir, remote, sandbox};
+use crate::commands::{
+    cache, cat, check, config, copy, delete, hashsum, help, ls, manifest, mkdir, remote, sandbox,
+    verify,
+};
 use crate::context::{Context, Done};
 use crate::environment::Environment;
 use crate::output::Console;
@@ -50,6 +54,18 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
             Command::Copy(args) => copy::run(context, ketch_engine::JobKind::Copy, &args).await,
             Command::Sync(args) => copy::run(context, ketch_engine::JobKind::Sync, &args).await,
             Command::Check(args) => check::run(context, &args).await,
+            Command::Hashsum(args) => hashsum::run(context, &args).await,
+            Command::Manifest(ManifestCommand::Create(args)) => {
+                manifest::run_create(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Update(args)) => {
+                manifest::run_update(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Verify(args)) => {
+                verify::run_verify(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Diff(args)) => manifest::run_diff(context, &args),
+            Command::Repair(args) => verify::run_repair(context, &args).await,
             Command::Ls(args) => ls::run(context, &args).await,
             Command::Cat(args) => cat::run(context, &args).await,
             Command::Mkdir(args) => mkdir::run(context, &args).await,
@@ -75,6 +91,12 @@ fn verb(command: &Command) -> &'static str {
         Command::Copy(_) => "copy",
         Command::Sync(_) => "sync",
         Command::Check(_) => "check",
+        Command::Hashsum(_) => "hashsum",
+        Command::Manifest(ManifestCommand::Create(_)) => "manifest create",
+        Command::Manifest(ManifestCommand::Update(_)) => "manifest update",
+        Command::Manifest(ManifestCommand::Verify(_)) => "manifest verify",
+        Command::Manifest(ManifestCommand::Diff(_)) => "manifest diff",
+        Command::Repair(_) => "repair",
         Command::Ls(_) => "ls",
         Command::Cat(_) => "cat",
         Command::Mkdir(_) => "mkdir",

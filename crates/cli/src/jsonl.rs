@@ -215,6 +215,12 @@ mod tests {
             "remote",
             "sandbox",
             "config",
+            "cache",
+            "sum",
+            "sum_check",
+            "verify",
+            "difference",
+            "repair",
         ];
         for word in words {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");

@@ -11,7 +11,7 @@
 
 pub mod bandwidth;
 pub mod check;
-mod content;
+pub mod content;
 pub mod decide;
 pub mod digest;
 pub mod event;
@@ -20,6 +20,7 @@ pub mod job;
 pub mod join;
 pub mod march;
 pub mod plan;
+pub mod prove;
 pub mod report;
 mod run;
 pub mod settings;

@@ -4,6 +4,7 @@
 //! takes nothing it reads for true. `docs/MANIFEST.md` is the format in words.
 
 pub mod compress;
+pub mod diff;
 pub mod entry;
 mod line;
 pub mod parts;

@@ -1,6 +1,6 @@
 //! Signatures of manifests, as the minisign tool makes and checks them: ed25519 over BLAKE2b of the file as it is on the disk.
 
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,13 +28,12 @@ pub enum SignError {
 
 /// Is the secret key in this text kept with a password?
 pub fn needs_password(key: &str) -> Result<bool, SignError> {
-    let box_of_key = SecretKeyBox::from_string(key).map_err(|error| secret(&error))?;
-    drop(box_of_key);
-    let line = key.lines().nth(1).unwrap_or_default();
-    let bytes =
-        STANDARD.decode(line.trim()).map_err(|error| SignError::SecretKey(error.to_string()))?;
+    let bytes = key_bytes(key)?;
     // The third and fourth byte name the function that makes a key of a password; two zeros name none.
-    Ok(bytes.get(2..4) != Some(&[0, 0]))
+    match bytes.get(2..4) {
+        Some(function) => Ok(function != [0, 0]),
+        None => Err(SignError::SecretKey("it is too short".to_owned())),
+    }
 }
 
 /// The signature of what `content` gives, to be put beside the file as `.minisig`.
@@ -44,15 +43,38 @@ pub fn sign(
     password: Option<String>,
     comment: &str,
 ) -> Result<String, SignError> {
-    let key = SecretKeyBox::from_string(key).map_err(|error| secret(&error))?;
-    let key: SecretKey = match password {
-        Some(password) => key.into_secret_key(Some(password)),
-        None => key.into_unencrypted_secret_key(),
-    }
-    .map_err(|error| secret(&error))?;
+    let key = secret_key(key, password)?;
     let signature =
         minisign::sign(None, &key, content, Some(comment), Some("signature from ketch"));
     Ok(signature.map_err(|error| SignError::Failed(error.to_string()))?.into_string())
+}
+
+/// Is this a secret key that makes signatures its own public key accepts, and is this its password?
+pub fn check_key(key: &str, password: Option<String>) -> Result<(), SignError> {
+    let key = secret_key(key, password)?;
+    let signed = minisign::sign(None, &key, Cursor::new(b"ketch"), None, None);
+    let signature = signed.map_err(|error| secret(&error))?;
+    let public = PublicKey::from_secret_key(&key).map_err(|error| secret(&error))?;
+    minisign::verify(&public, &signature, Cursor::new(b"ketch"), true, false, false)
+        .map_err(|_| SignError::SecretKey("it is damaged".to_owned()))
+}
+
+fn secret_key(text: &str, password: Option<String>) -> Result<SecretKey, SignError> {
+    if let Some(password) = password {
+        let key = SecretKeyBox::from_string(text).map_err(|error| secret(&error))?;
+        return key.into_secret_key(Some(password)).map_err(|error| secret(&error));
+    }
+    // Not `into_unencrypted_secret_key`: it asks for a checksum, and the minisign tool writes none into such a key.
+    let bytes = key_bytes(text)?;
+    if !bytes.starts_with(b"Ed") {
+        return Err(SignError::SecretKey("it is not one of ed25519".to_owned()));
+    }
+    SecretKey::from_bytes(&bytes).map_err(|error| secret(&error))
+}
+
+fn key_bytes(text: &str) -> Result<Vec<u8>, SignError> {
+    let line = text.lines().nth(1).unwrap_or_default();
+    STANDARD.decode(line.trim()).map_err(|error| SignError::SecretKey(error.to_string()))
 }
 
 /// Checks that `signature` is one of what `content` gives, by the key whose file, or whose line of Base64, `key` is. Gives
@@ -94,6 +116,7 @@ mod tests {
         let secret = pair.sk.to_box(None).expect("a box").into_string();
         let public = pair.pk.to_box().expect("a box").into_string();
         assert!(!needs_password(&secret).expect("readable"));
+        check_key(&secret, None).expect("it is one");
         let signature = sign(&b"content"[..], &secret, None, "root 123").expect("signed");
         for key in [&public, &pair.pk.to_base64()] {
             let comment =
@@ -110,6 +133,18 @@ mod tests {
         verify(std::io::Cursor::new(b"content"), &public, "nonsense").expect_err("no signature");
         verify(std::io::Cursor::new(b"content"), "nonsense", &signature).expect_err("no key");
         sign(&b""[..], "nonsense", None, "").expect_err("no key");
+    }
+
+    /// Made by `minisign -G -W`, which writes no checksum into it.
+    #[test]
+    fn a_key_of_the_minisign_tool_is_one_and_a_damaged_one_is_not() {
+        let key = "untrusted comment: minisign encrypted secret key\n\
+            RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAASkpGt+LRiKAdmjZ5mDgJwXcG\
+            s3fQ9oZOaPOtYok6Dv91tSuN9E4/LpE9mlwylJbzh8kP41qkkSryIp/bAoW8kgoVntgKKIArAAAAAAAAAAAAAAAAAAAAAAAA\
+            AAAAAAAAAAAAAAAAAAA=\n";
+        check_key(key, None).expect("it is one");
+        check_key(&key.replace("AdmjZ5", "AdmjZ6"), None).expect_err("it is damaged");
+        check_key("one line", None).expect_err("it is none");
     }
 
     #[test]
