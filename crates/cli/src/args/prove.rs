@@ -30,7 +30,7 @@ pub(crate) struct HashsumArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// Compare the place with this SUM file; - is standard input.
-    #[arg(long, env = "KETCH_HASHSUM_CHECK", hide_env_values = true, value_name = "FILE")]
+    #[arg(long, env = "KETCH_CHECK", hide_env_values = true, value_name = "FILE")]
     pub(crate) check: Option<PathBuf>,
     /// Print digests in base64, as rclone does.
     #[arg(long, env = "KETCH_BASE64", hide_env_values = true, value_parser = FalseyValueParser::new())]
