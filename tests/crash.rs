@@ -10,7 +10,7 @@
 //! A small job between local folders is killed at *every* call, and at every request to the emulator. Of its calls with
 //! 1fichier on one side, and for power cuts and bad disks, a part is struck, another part each time; `KETCH_CRASH_ALL=1`
 //! strikes every single one. Larger jobs are struck at random calls; `KETCH_CRASH_RUNS` is how many of them there are (24
-//! unless set). `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
+//! unless set), `KETCH_CRASH_CUTS` how often a job's record is cut (14 for each row). `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
 //! `KETCH_CRASH_ONLY='that name'` runs it alone. `crash/honest.rs` shows that the harness sees what it is there to see.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -37,6 +37,8 @@ mod tracer;
 #[path = "crash/world.rs"]
 mod world;
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use cases::{CASES, Case, Files, Side};
@@ -44,7 +46,7 @@ use checks::{Findings, Violation, Way, after_bad_disk, after_rerun, after_strike
 use disk::Names;
 use ketch_fichier_sim::Effect;
 use requests::kill_at_request;
-use support::finish;
+use support::{finish, tree};
 use tracer::{Strike, Traced, run};
 use world::World;
 
@@ -56,6 +58,7 @@ const MOST_REQUESTS: u64 = 200;
 const FEWEST_CALLS: usize = 10;
 
 const FULL_DISK: &str = "disk full from";
+const TORN_RECORD: &str = "torn records by seed ";
 const RANDOM_JOB: &str = "random job ";
 
 /// The first call that is struck and the step to the next: of every `local` calls one between local folders, and of every
@@ -177,7 +180,7 @@ fn a_power_cut_at_any_call_leaves_no_file_without_its_content() {
             let (way, strike) = (Way::PowerCut, Strike::KillBefore as fn(_) -> _);
             let each = EachCall { case, way, how, calls, strike };
             each.run(&mut findings, |world, files, label, first| {
-                first.disk.power_cut(names);
+                world.cut_power(first.disk, names);
                 let mut violations = after_strike(world, files, label);
                 violations.extend(rerun_afresh(world, files, label));
                 violations
@@ -254,6 +257,63 @@ fn a_disk_that_is_full_or_broken_at_any_call_keeps_old_or_new_and_the_same_comma
     findings.judge();
 }
 
+/// The files that the record of interrupted jobs grows by, with their lengths. Its other files get their names when they are
+/// whole and on the disk, so no crash cuts them.
+fn record_files(world: &World) -> Vec<(PathBuf, u64)> {
+    let jobs = world.home().path("state/ketch/jobs");
+    if !jobs.exists() {
+        return Vec::new();
+    }
+    let grows = |path: &PathBuf| path.extension().is_none_or(|extension| extension != "json");
+    let files = tree(&jobs).into_iter().filter(|(path, _)| grows(path));
+    files.map(|(path, content)| (jobs.join(path), content.len() as u64)).collect()
+}
+
+/// One kill of the small job by chance, after which one file of its record ends at one byte by chance.
+///
+/// Each cut is a run of its own, because files that were put back would not be the versions that are on record.
+fn torn_record(findings: &mut Findings, template: &mut World, files: &Files, seed: u64) {
+    let case = template.case;
+    let label = format!("{case}, {TORN_RECORD}{seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let world = template.copy();
+    let strike = Strike::KillBefore(random.usize(10..80));
+    let first = run(&world.command(), &world.home().path(""), strike);
+    let kept = record_files(&world);
+    let (true, Some((path, length))) = (first.struck.is_some(), random.choice(kept)) else {
+        return; // It ended before, or was killed before there was a record.
+    };
+    let cut = random.u64(..length.max(1));
+    File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let text = format!("{label}, {strike:?}, `{name}` cut at {cut} of {length}");
+    let mut violations = after_strike(&world, files, &text);
+    violations.extend(rerun_afresh(&world, files, &text));
+    findings.add(case, Way::TornRecord, &label, violations);
+}
+
+#[test]
+fn a_job_record_that_is_cut_anywhere_costs_no_promise() {
+    let mut findings = Findings::default();
+    let base = seed();
+    eprintln!("seed {base}");
+    let (files, cuts) = (Files::small(), number("KETCH_CRASH_CUTS").unwrap_or(14));
+    for case in CASES.iter().copied() {
+        let mut template = World::new(case, &files);
+        let start = format!("{case}, {TORN_RECORD}");
+        match only().map(|only| only.strip_prefix(&start).map(str::to_owned)) {
+            Some(Some(seed)) => {
+                let seed = seed.parse().expect("a seed");
+                torn_record(&mut findings, &mut template, &files, seed);
+            }
+            Some(None) => {}
+            None => (base..base + cuts)
+                .for_each(|seed| torn_record(&mut findings, &mut template, &files, seed)),
+        }
+    }
+    findings.judge();
+}
+
 /// One larger job, struck by chance. Everything but the order of its threads follows from the seed.
 fn random_job(findings: &mut Findings, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -297,7 +357,7 @@ fn random_job(findings: &mut Findings, seed: u64) {
     };
     let mut violations = match names {
         Some(names) => {
-            first.disk.power_cut(names);
+            world.cut_power(first.disk, names);
             after(None)
         }
         None => after((way == Way::Call).then_some(&first)),

@@ -8,7 +8,9 @@
 //! below the home counts as a disk of its own, and on each of them the latest changes of names are taken back, in
 //! reverse order, back to some point not before the last change that a sync of its folder forced out. So a disk always
 //! holds its names as they were at *one* moment: that is how file systems with a journal behave (ext4, xfs, btrfs). A sync
-//! of a file forces out no name here, although most file systems do more than that.
+//! of a file forces out no name here, although most file systems do more than that. By a seed, a file that was replaced or
+//! removed never comes back: it would have another change time than before (nothing can set that one), and a job that is
+//! still on record would rightly take it for a stranger. Taken back as far as possible, no job is left on record.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -40,12 +42,20 @@ pub struct Intent {
     act: Act,
     path: PathBuf,
     target: Option<PathBuf>,
-    /// A second name, out of reach, of what the change would make vanish.
-    aside: Option<PathBuf>,
+    /// The file that the change would make vanish. A copy, because a second name for it would change its change time,
+    /// which tells versions apart.
+    vanishing: Option<Vanishing>,
     /// Whether what the change makes was there before.
     was_there: bool,
     /// Whether what the change removes or replaces was a folder.
     was_folder: bool,
+}
+
+/// What the disk holds of a file, and the time that it shows.
+#[derive(Debug)]
+struct Vanishing {
+    content: Vec<u8>,
+    modified: SystemTime,
 }
 
 /// A change that was made, with what takes it back.
@@ -59,9 +69,6 @@ struct Change {
 #[derive(Debug)]
 pub struct Disk {
     home: PathBuf,
-    /// For second names. On the same file system as `home`, and not in it.
-    aside: tempfile::TempDir,
-    number: usize,
     synced: HashMap<Identity, Vec<u8>>,
     dirty: HashSet<Identity>,
     new: HashSet<Identity>,
@@ -71,10 +78,8 @@ pub struct Disk {
 impl Disk {
     /// A disk on which everything below `home` is safe.
     pub fn new(home: &Path) -> Disk {
-        let aside = tempfile::tempdir_in(home.parent().unwrap()).unwrap();
-        let (home, number) = (home.to_owned(), 0);
         let (synced, dirty, new, changes) = Default::default();
-        Disk { home, aside, number, synced, dirty, new, changes }
+        Disk { home: home.to_owned(), synced, dirty, new, changes }
     }
 
     /// The content of `path` is about to change.
@@ -88,6 +93,15 @@ impl Disk {
             self.synced.insert(identity, fs::read(path).unwrap_or_default());
         }
         self.dirty.insert(identity);
+    }
+
+    /// What the disk itself holds of a file.
+    fn held(&self, path: &Path, metadata: &Metadata) -> Vec<u8> {
+        let identity = identity(metadata);
+        if self.dirty.contains(&identity) {
+            return self.synced.get(&identity).cloned().unwrap_or_default();
+        }
+        fs::read(path).unwrap_or_default()
     }
 
     /// A sync of `path` succeeded.
@@ -113,21 +127,18 @@ impl Disk {
 
     /// A name is about to change.
     pub fn intend(&mut self, act: Act, path: &Path, target: Option<&Path>) -> Option<Intent> {
-        let vanishing = match act {
-            Act::Remove | Act::RemoveFolder => path,
+        let name = match act {
+            Act::Remove | Act::RemoveFolder | Act::Open | Act::MakeFolder => path,
             Act::Rename => target?,
-            Act::Open | Act::MakeFolder => path,
             Act::Link => target.unwrap_or(path),
             Act::Write | Act::Resize | Act::Sync | Act::Attributes => return None,
         };
-        let found = fs::symlink_metadata(vanishing).ok();
+        let found = fs::symlink_metadata(name).ok();
         let is_folder = found.as_ref().is_some_and(Metadata::is_dir);
-        let vanishes = matches!(act, Act::Remove | Act::Rename) && found.is_some() && !is_folder;
-        let aside = vanishes.then(|| {
-            self.number += 1;
-            let aside = self.aside.path().join(self.number.to_string());
-            fs::hard_link(vanishing, &aside).unwrap();
-            aside
+        let vanishes = matches!(act, Act::Remove | Act::Rename);
+        let vanishing = found.as_ref().filter(|found| vanishes && found.is_file()).map(|found| {
+            let content = self.held(name, found);
+            Vanishing { content, modified: found.modified().unwrap() }
         });
         if act == Act::Open {
             self.touch(path);
@@ -136,7 +147,7 @@ impl Disk {
             act,
             path: path.to_owned(),
             target: target.map(Path::to_owned),
-            aside,
+            vanishing,
             was_there: found.is_some(),
             was_folder: is_folder,
         })
@@ -189,7 +200,11 @@ impl Disk {
             for changes in self.changes.values() {
                 let safe = changes.iter().filter(|change| change.is_safe).count();
                 let kept = match &mut random {
-                    Some(random) => random.usize(safe..=changes.len()),
+                    Some(random) => {
+                        let replaces = |change: &Change| change.intent.vanishing.is_some();
+                        let last = changes.iter().rposition(replaces).map_or(0, |last| last + 1);
+                        random.usize(safe.max(last)..=changes.len())
+                    }
                     None => safe,
                 };
                 for change in changes[kept..].iter().rev() {
@@ -206,36 +221,36 @@ impl Disk {
                 if metadata.is_dir() {
                     waiting.push(path);
                 } else if self.dirty.contains(&identity(&metadata)) {
-                    let content = self.synced.get(&identity(&metadata));
-                    fs::write(&path, content.map_or(&[][..], Vec::as_slice)).unwrap();
+                    let content = self.held(&path, &metadata);
                     // The time may have got to the disk although the bytes did not.
-                    let file = File::options().write(true).open(&path).unwrap();
-                    file.set_modified(metadata.modified().unwrap()).unwrap();
+                    write(&path, &content, metadata.modified().unwrap()).unwrap();
                 }
             }
         }
     }
 }
 
+fn write(path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
+    fs::write(path, content)?;
+    File::options().write(true).open(path)?.set_modified(modified)
+}
+
 fn take_back(intent: &Intent) -> io::Result<()> {
-    let Intent { act, path, target, aside, was_folder, .. } = intent;
+    let Intent { act, path, target, vanishing, was_folder, .. } = intent;
     let target = target.as_deref().unwrap_or(path);
+    let restore = |path: &Path| match vanishing {
+        Some(Vanishing { content, modified }) => write(path, content, *modified),
+        None => Ok(()),
+    };
     match act {
         Act::Open => fs::remove_file(path),
         Act::Link => fs::remove_file(target),
         Act::MakeFolder => fs::remove_dir(path),
         Act::RemoveFolder => fs::create_dir(path),
-        Act::Remove => match aside {
-            Some(aside) => fs::hard_link(aside, path),
-            None => Ok(()),
-        },
+        Act::Remove => restore(path),
         Act::Rename => {
             fs::rename(target, path)?;
-            match aside {
-                Some(aside) => fs::hard_link(aside, target),
-                None if *was_folder => fs::create_dir(target),
-                None => Ok(()),
-            }
+            if *was_folder { fs::create_dir(target) } else { restore(target) }
         }
         Act::Write | Act::Resize | Act::Sync | Act::Attributes => Ok(()),
     }
