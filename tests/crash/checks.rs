@@ -65,68 +65,14 @@ struct Gap {
 const ANYWHERE: Gap =
     Gap { rule: Rule::OldOrNew, from: None, to: None, verb: None, way: None, text: "", reason: "" };
 
-const GAPS: &[Gap] = &[
-    Gap {
-        rule: Rule::Converges,
-        from: Some(Side::Fichier),
-        to: Some(Side::Local),
-        verb: Some(Verb::Move),
-        text: "same.txt",
-        reason: "a move of what is there already sets the time at the destination before it removes the source; killed in \
-                 between, the next process takes the new time for a stranger's change, and the file stays at the source",
-        ..ANYWHERE
-    },
-    Gap {
-        rule: Rule::OldOrNew,
-        from: Some(Side::Fichier),
-        to: Some(Side::Local),
-        verb: Some(Verb::Move),
-        way: Some(Way::PowerCut),
-        text: "is lost from the source",
-        reason: "a move removes the source although the name at the destination is not forced to the disk: lost",
-    },
-    Gap {
-        rule: Rule::Converges,
-        from: Some(Side::Fichier),
-        to: Some(Side::Local),
-        verb: Some(Verb::Move),
-        way: Some(Way::PowerCut),
-        text: "at the destination",
-        reason: "the same, as the rerun sees it",
-    },
-    Gap {
-        rule: Rule::Converges,
-        from: Some(Side::Local),
-        to: Some(Side::Fichier),
-        verb: Some(Verb::Move),
-        way: Some(Way::PowerCut),
-        text: "is still at the source",
-        reason: "the outcome of a move is on record before the removal at the source is forced to the disk",
-    },
-    Gap {
-        rule: Rule::OneOfEachName,
-        to: Some(Side::Fichier),
-        way: Some(Way::PowerCut),
-        reason: "notes of uploads survive the death of the process, not that of the machine",
-        ..ANYWHERE
-    },
-    Gap {
-        rule: Rule::Converges,
-        to: Some(Side::Fichier),
-        way: Some(Way::PowerCut),
-        text: "several of that name",
-        reason: "the same, as the rerun sees it",
-        ..ANYWHERE
-    },
-    Gap {
-        rule: Rule::OneOfEachName,
-        to: Some(Side::Fichier),
-        way: Some(Way::TornRecord),
-        text: "`plan` cut",
-        reason: "a plan that ends before an item with a note, which no crash makes: the plan is on the disk first",
-        ..ANYWHERE
-    },
-];
+const GAPS: &[Gap] = &[Gap {
+    rule: Rule::OneOfEachName,
+    to: Some(Side::Fichier),
+    way: Some(Way::TornRecord),
+    text: "`plan` cut",
+    reason: "a plan that ends before an item with a note, which no crash makes: the plan is on the disk first",
+    ..ANYWHERE
+}];
 
 /// The most of a download that was open that may be moved again: the range that is written down as one, and what was on
 /// its way to the disk.

@@ -8,9 +8,10 @@
 //! below the home counts as a disk of its own, and on each of them the latest changes of names are taken back, in
 //! reverse order, back to some point not before the last change that a sync of its folder forced out. So a disk always
 //! holds its names as they were at *one* moment: that is how file systems with a journal behave (ext4, xfs, btrfs). A sync
-//! of a file forces out no name here, although most file systems do more than that. By a seed, a file that was replaced or
-//! removed never comes back: it would have another change time than before (nothing can set that one), and a job that is
-//! still on record would rightly take it for a stranger. Taken back as far as possible, no job is left on record.
+//! of a file forces out no name here, although most file systems do more than that.
+//!
+//! A file that comes back like this has its content and its time, but another number and another change time than before,
+//! which nothing can set. On a real disk it would have the old ones, so a program that takes it for a stranger is excused.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -193,21 +194,19 @@ impl Disk {
         inside.iter().next().map(PathBuf::from).unwrap_or_default()
     }
 
-    /// Cuts the power: the home is now what the disk knew.
-    pub fn power_cut(self, names: Names) {
+    /// Cuts the power: the home is now what the disk knew. `true`: a file came back that was replaced or removed.
+    pub fn power_cut(self, names: Names) -> bool {
+        let mut came_back = false;
         if let Names::Lost(seed) = names {
             let mut random = seed.map(fastrand::Rng::with_seed);
             for changes in self.changes.values() {
                 let safe = changes.iter().filter(|change| change.is_safe).count();
                 let kept = match &mut random {
-                    Some(random) => {
-                        let replaces = |change: &Change| change.intent.vanishing.is_some();
-                        let last = changes.iter().rposition(replaces).map_or(0, |last| last + 1);
-                        random.usize(safe.max(last)..=changes.len())
-                    }
+                    Some(random) => random.usize(safe..=changes.len()),
                     None => safe,
                 };
                 for change in changes[kept..].iter().rev() {
+                    came_back |= change.intent.vanishing.is_some();
                     take_back(&change.intent)
                         .unwrap_or_else(|error| panic!("{change:?} cannot be taken back: {error}"));
                 }
@@ -227,6 +226,7 @@ impl Disk {
                 }
             }
         }
+        came_back
     }
 }
 

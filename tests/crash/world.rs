@@ -92,10 +92,10 @@ impl World {
         }
     }
 
-    /// Cuts the power of the machine, which starts again.
-    pub fn cut_power(&self, disk: Disk, names: Names) {
-        disk.power_cut(names);
+    /// Cuts the power of the machine, which starts again. See [`Disk::power_cut`].
+    pub fn cut_power(&self, disk: Disk, names: Names) -> bool {
         self.boot.set(self.boot.get() + 1);
+        disk.power_cut(names)
     }
 
     /// The emulator, where the case has one.
