@@ -9,6 +9,8 @@ mod support;
 mod digests;
 #[path = "cli/jobs.rs"]
 mod jobs;
+#[path = "cli/manifests.rs"]
+mod manifests;
 #[path = "cli/places.rs"]
 mod places;
 #[path = "cli/process.rs"]

@@ -233,6 +233,12 @@ mod tests {
             "item",
             "report",
             "job",
+            "cache",
+            "sum",
+            "sum_check",
+            "verify",
+            "difference",
+            "repair",
         ];
         for word in words {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");

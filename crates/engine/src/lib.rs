@@ -11,7 +11,7 @@
 
 pub mod bandwidth;
 pub mod check;
-mod content;
+pub mod content;
 pub mod decide;
 pub mod digest;
 pub mod estimate;
@@ -23,6 +23,7 @@ pub mod journal;
 pub mod march;
 pub mod plan;
 pub mod plan_file;
+pub mod prove;
 pub mod report;
 mod run;
 pub mod settings;
