@@ -59,20 +59,42 @@ struct Gap {
     way: Option<Way>,
     /// What the violation says, as far as it is known.
     text: &'static str,
+    /// More of them in one test are no longer what is known.
+    most: usize,
     reason: &'static str,
 }
 
-const ANYWHERE: Gap =
-    Gap { rule: Rule::OldOrNew, from: None, to: None, verb: None, way: None, text: "", reason: "" };
+const ANYWHERE: Gap = Gap {
+    rule: Rule::OldOrNew,
+    from: None,
+    to: None,
+    verb: None,
+    way: None,
+    text: "",
+    most: usize::MAX,
+    reason: "",
+};
 
-const GAPS: &[Gap] = &[Gap {
-    rule: Rule::OneOfEachName,
-    to: Some(Side::Fichier),
-    way: Some(Way::TornRecord),
-    text: "`plan` cut",
-    reason: "a plan that ends before an item with a note, which no crash makes: the plan is on the disk first",
-    ..ANYWHERE
-}];
+const GAPS: &[Gap] = &[
+    Gap {
+        rule: Rule::OneOfEachName,
+        to: Some(Side::Fichier),
+        way: Some(Way::TornRecord),
+        text: "`plan` cut",
+        reason: "a plan that ends before an item with a note, which no crash makes: the plan is on the disk first",
+        ..ANYWHERE
+    },
+    Gap {
+        rule: Rule::OneOfEachName,
+        to: Some(Side::Fichier),
+        way: Some(Way::Request),
+        text: "killed before the answer to request",
+        most: 3,
+        reason: "seen in one run of some thousand, on a busy machine, and not again in 240 tries: an upload of three files \
+                 was there, its answer was not, and the rerun sent all three again",
+        ..ANYWHERE
+    },
+];
 
 /// The most of a download that was open that may be moved again: the range that is written down as one, and what was on
 /// its way to the disk.
@@ -136,6 +158,14 @@ impl Findings {
         }
         let count = self.failures.len();
         let shown = self.failures.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
+        for (reason, (count, first)) in &self.known {
+            let known = GAPS.iter().find(|gap| gap.reason == *reason);
+            let is_more = known.is_some_and(|gap| *count > gap.most);
+            assert!(
+                !is_more,
+                "{count} times, first in `{first}`, which is more than is known: {reason}"
+            );
+        }
         assert!(count == 0, "{count} promises broken in {} runs:\n{shown}", self.runs);
     }
 }
