@@ -9,8 +9,8 @@
 //!
 //! A small job between local folders is killed at *every* call, and at every request to the emulator. Of its calls with
 //! 1fichier on one side, and for power cuts and bad disks, a part is struck, another part each time; `KETCH_CRASH_ALL=1`
-//! strikes every single one. Larger jobs are struck at random calls; `KETCH_CRASH_RUNS` is how many of them there are (24
-//! unless set), `KETCH_CRASH_CUTS` how often a job's record is cut (14 for each row). `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
+//! strikes every single one. Larger jobs are struck at random calls; `KETCH_CRASH_RUNS` is how many of them there are (16
+//! unless set), `KETCH_CRASH_CUTS` how often a job's record is cut (8 for each row). `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
 //! `KETCH_CRASH_ONLY='that name'` runs it alone. `crash/honest.rs` shows that the harness sees what it is there to see.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -176,7 +176,7 @@ fn killed_at_any_call_every_path_is_old_or_new_and_the_same_command_finishes_the
     let seed = seed();
     eprintln!("seed {seed}");
     for case in CASES.iter().copied() {
-        let (way, how, calls) = (Way::Call, "killed before", calls(case, seed, 1, 4));
+        let (way, how, calls) = (Way::Call, "killed before", calls(case, seed, 1, 6));
         let strike = Strike::KillBefore as fn(_) -> _;
         EachCall { case, way, how, calls, strike }.run(
             &mut findings,
@@ -200,7 +200,7 @@ fn a_power_cut_at_any_call_leaves_no_file_without_its_content() {
             (Names::Kept, "power cut with names kept before"),
             (Names::Lost(None), "power cut with names lost before"),
         ] {
-            let calls = calls(case, seed, 2, 8);
+            let calls = calls(case, seed, 3, 12);
             let (way, strike) = (Way::PowerCut, Strike::KillBefore as fn(_) -> _);
             let each = EachCall { case, way, how, calls, strike };
             each.run(&mut findings, |world, files, label, first| {
@@ -257,7 +257,7 @@ fn a_disk_that_is_full_or_broken_at_any_call_keeps_old_or_new_and_the_same_comma
             (FULL_DISK, Strike::FullFrom as fn(_) -> _),
             ("disk broken at", Strike::BrokenAt as fn(_) -> _),
         ] {
-            let (way, calls) = (Way::BadDisk, calls(case, seed, 2, 6));
+            let (way, calls) = (Way::BadDisk, calls(case, seed, 3, 8));
             EachCall { case, way, how, calls, strike }.run(
                 &mut findings,
                 |world, files, label, first| {
@@ -318,7 +318,7 @@ fn a_job_record_that_is_cut_anywhere_costs_no_promise() {
     let mut findings = Findings::default();
     let base = seed();
     eprintln!("seed {base}");
-    let (files, cuts) = (Files::small(), number("KETCH_CRASH_CUTS").unwrap_or(14));
+    let (files, cuts) = (Files::small(), number("KETCH_CRASH_CUTS").unwrap_or(8));
     for case in CASES.iter().copied() {
         let mut template = World::new(case, &files);
         let start = format!("{case}, {TORN_RECORD}");
@@ -392,7 +392,7 @@ fn larger_jobs_struck_by_chance_keep_every_promise_too() {
         }
         return findings.judge();
     }
-    let (seed, runs) = (seed(), number("KETCH_CRASH_RUNS").unwrap_or(24));
+    let (seed, runs) = (seed(), number("KETCH_CRASH_RUNS").unwrap_or(16));
     eprintln!("seeds {seed} to {}", seed + runs);
     for seed in seed..seed + runs {
         random_job(&mut findings, seed);

@@ -80,8 +80,8 @@ const GAPS: &[Gap] = &[
         rule: Rule::OneOfEachName,
         to: Some(Side::Fichier),
         way: Some(Way::TornRecord),
-        text: "`plan` cut",
-        reason: "a plan that ends before an item with a note, which no crash makes: the plan is on the disk first",
+        text: "` cut at",
+        reason: "the note of an upload, or the plan before it, is cut away after it was forced to the disk: no crash does that",
         ..ANYWHERE
     },
     Gap {
