@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stderr, reason = "a command for people")]
 
+mod bench;
+
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
@@ -9,10 +11,20 @@ usage: cargo xtask COMMAND
 
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
+  bench    ketch beside other tools (`cargo xtask bench --help` says more)
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("bench", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        return match bench::bench(rest) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => {
+                eprintln!("xtask: {problem}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
         ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],

@@ -100,6 +100,10 @@ impl Backend for Limit {
         self.inner.scope()
     }
 
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.call("stat", Some(path), self.inner.stat(path)).await
     }
