@@ -138,17 +138,32 @@ pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
     }
 }
 
+/// All that tells versions of a file apart, in few characters: a listing holds as many of these as files.
 pub(crate) fn version(stat: &Stat) -> Box<str> {
-    format!(
-        "{}-{}-{}.{:09}-{}.{:09}",
-        stat.st_ino,
-        stat.st_size,
-        stat.st_mtime,
-        stat.st_mtime_nsec,
-        stat.st_ctime,
-        stat.st_ctime_nsec
-    )
-    .into_boxed_str()
+    let mut text = String::with_capacity(40);
+    put_digits(&mut text, stat.st_ino);
+    put_digits(&mut text, size(stat));
+    put_digits(&mut text, zigzag(stat.st_mtime));
+    put_digits(&mut text, stat.st_mtime_nsec);
+    put_digits(&mut text, zigzag(stat.st_ctime.wrapping_sub(stat.st_mtime)));
+    put_digits(&mut text, stat.st_ctime_nsec);
+    text.into_boxed_str()
+}
+
+/// A number in digits of five bits. The last one is from the other half of the alphabet, so that no number is the beginning
+/// of another.
+fn put_digits(text: &mut String, mut number: u64) {
+    const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
+    while number >= 32 {
+        text.push(DIGITS[(number % 32) as usize] as char);
+        number /= 32;
+    }
+    text.push(DIGITS[32 + number as usize] as char);
+}
+
+/// Small for numbers near zero of either sign.
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
 pub(crate) fn size(stat: &Stat) -> u64 {
@@ -191,6 +206,35 @@ pub(crate) fn timestamps(mtime: SystemTime) -> Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_of_a_version_tells_versions_apart() {
+        let scratch = tempfile::NamedTempFile::new().expect("scratch");
+        let stat = fs::stat(scratch.path()).expect("there");
+        let change = |change: fn(&mut Stat, u64), number| {
+            let mut other = stat;
+            change(&mut other, number);
+            version(&other)
+        };
+        let changes: [fn(&mut Stat, u64); 6] = [
+            |stat, number| stat.st_ino = number,
+            |stat, number| stat.st_size = number as i64,
+            |stat, number| stat.st_mtime = number as i64,
+            |stat, number| stat.st_mtime_nsec = number % 1_000_000_000,
+            |stat, number| stat.st_ctime = -(number as i64),
+            |stat, number| stat.st_ctime_nsec = number % 1_000_000_000,
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for change_one in changes {
+            for number in [3, 31, 32, 33, 1 << 20, 999_999_998, 1 << 40, (1 << 40) + 1] {
+                let version = change(change_one, number);
+                assert!(version.len() < 80, "{version}");
+                seen.insert(version);
+            }
+        }
+        assert_eq!(seen.len(), 6 * 8);
+        assert_eq!(version(&stat), version(&stat.clone()));
+    }
 
     #[test]
     fn times_before_and_after_1970_keep_their_nanoseconds() {
