@@ -11,6 +11,7 @@ usage: cargo xtask COMMAND
 
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
+           (--slow: also a sync of ten million files in bounded memory)
   bench    ketch beside other tools (`cargo xtask bench --help` says more)
 ";
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
         ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],
+        ["check", "--slow"] => &[FORMAT, LINT, DOCUMENT, TEST, SCALING],
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -49,9 +51,26 @@ const LINT: &[&str] =
 const DOCUMENT: &[&str] = &["doc", "--workspace", "--no-deps", "--locked"];
 const TEST: &[&str] = &["test", "--workspace", "--locked"];
 
+/// Ten million files on each side.
+const SCALING: &[&str] = &[
+    "test",
+    "--release",
+    "--locked",
+    "--package",
+    "ketch-engine",
+    "--test",
+    "scaling",
+    "--",
+    "--nocapture",
+];
+
 /// Runs cargo. `Err` says what failed.
 fn run(step: &[&str]) -> Result<(), String> {
-    let status = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    if step == SCALING {
+        command.env("KETCH_SCALING", "10000000");
+    }
+    let status = command
         .args(step)
         .env("RUSTDOCFLAGS", "--deny rustdoc::broken_intra_doc_links")
         .status()
