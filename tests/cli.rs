@@ -13,3 +13,5 @@ mod jobs;
 mod places;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/services.rs"]
+mod services;
