@@ -9,9 +9,13 @@ mod support;
 mod digests;
 #[path = "cli/jobs.rs"]
 mod jobs;
+#[path = "cli/manifests.rs"]
+mod manifests;
 #[path = "cli/places.rs"]
 mod places;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/records.rs"]
+mod records;
 #[path = "cli/services.rs"]
 mod services;

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
-    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, PlanCommand, RemoteCommand,
-    SandboxCommand, When,
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, ManifestCommand,
+    PlanCommand, RemoteCommand, SandboxCommand, When,
 };
 use crate::commands::{
-    apply, cache, cat, check, config, copy, copyurl, delete, help, jobs, ls, mkdir, plan, remote,
-    sandbox, service,
+    apply, cache, cat, check, config, copy, copyurl, delete, hashsum, help, jobs, ls, manifest,
+    mkdir, plan, remote, sandbox, service, verify,
 };
 use crate::context::{Context, Done};
 use crate::environment::Environment;
@@ -62,6 +62,18 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
             Command::Apply(args) => apply::run(context, &args).await,
             Command::Jobs(command) => jobs::run(context, &command).await,
             Command::Check(args) => check::run(context, &args).await,
+            Command::Hashsum(args) => hashsum::run(context, &args).await,
+            Command::Manifest(ManifestCommand::Create(args)) => {
+                manifest::run_create(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Update(args)) => {
+                manifest::run_update(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Verify(args)) => {
+                verify::run_verify(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Diff(args)) => manifest::run_diff(context, &args),
+            Command::Repair(args) => verify::run_repair(context, &args).await,
             Command::Ls(args) => ls::run(context, &args).await,
             Command::Cat(args) => cat::run(context, &args).await,
             Command::Mkdir(args) => mkdir::run(context, &args).await,
@@ -99,6 +111,12 @@ fn verb(command: &Command) -> &'static str {
         Command::Jobs(JobsCommand::Resume { .. }) => "jobs resume",
         Command::Jobs(JobsCommand::Forget { .. }) => "jobs forget",
         Command::Check(_) => "check",
+        Command::Hashsum(_) => "hashsum",
+        Command::Manifest(ManifestCommand::Create(_)) => "manifest create",
+        Command::Manifest(ManifestCommand::Update(_)) => "manifest update",
+        Command::Manifest(ManifestCommand::Verify(_)) => "manifest verify",
+        Command::Manifest(ManifestCommand::Diff(_)) => "manifest diff",
+        Command::Repair(_) => "repair",
         Command::Ls(_) => "ls",
         Command::Cat(_) => "cat",
         Command::Mkdir(_) => "mkdir",

@@ -19,7 +19,10 @@ pub(crate) use job::{
     VerifyArgs, VerifyHow,
 };
 
-pub(crate) use prove::CacheCommand;
+pub(crate) use prove::{
+    CacheCommand, HashsumArgs, ManifestCommand, ManifestCreateArgs, ManifestDiffArgs,
+    ManifestUpdateArgs, ManifestVerifyArgs, ReadArgs, RepairArgs,
+};
 
 pub(crate) use service::{
     AttrArgs, AttrCommand, CopyurlArgs, DedupeArgs, DedupeRule, ImportArgs, LinkArgs, PlaceArgs,
@@ -148,6 +151,20 @@ pub(crate) enum Command {
     /// Delete the files below a folder, or one file; folders stay.
     #[command(after_help = "Example: ketch delete --dry-run --include '*.bak' work:photos")]
     Delete(DeleteArgs),
+    /// Print the digests of files as sha256sum, b3sum and rclone do, or check them.
+    #[command(after_help = "Example: ketch hashsum sha256 ~/photos > photos.sha256")]
+    Hashsum(HashsumArgs),
+    /// Write down what a place holds, and prove later that it still does.
+    #[command(
+        subcommand,
+        after_help = "Example: ketch manifest create ~/archive -o archive.manifest.zst"
+    )]
+    Manifest(ManifestCommand),
+    /// Put whole files in the place of damaged ones, fetching only what is damaged.
+    #[command(
+        after_help = "Example: ketch repair ~/archive --from work:archive --manifest archive.manifest.zst"
+    )]
+    Repair(RepairArgs),
     /// Show or forget what is remembered of local files.
     #[command(subcommand, after_help = "Example: ketch cache stats")]
     Cache(CacheCommand),

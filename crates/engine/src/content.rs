@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
 
 use ketch_core::{Disk, DiskFile, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, Result};
 use ketch_manifest::parts::{PartHasher, Parts, part_bytes};
+use ketch_manifest::prefix_length;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes read at a time: two of them fit in a core's own cache.
@@ -28,12 +29,82 @@ pub(crate) struct Reader {
 }
 
 /// What reading a file found out.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    pub(crate) hashes: Hashes,
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The digests that were asked for.
+    pub hashes: Hashes,
+    /// Of its first bytes, where the BLAKE3 digest was asked for: see [`ketch_manifest::prefix_length`].
+    pub prefix: Option<[u8; 4]>,
     /// Of a large file whose BLAKE3 digest was asked for.
-    #[allow(dead_code, reason = "for manifests, which come next")]
-    pub(crate) parts: Option<Parts>,
+    pub parts: Option<Parts>,
+}
+
+/// Finds out facts from bytes that come in order.
+#[derive(Debug)]
+pub(crate) struct FactsHasher {
+    hasher: MultiHasher,
+    size: u64,
+    at: u64,
+    prefix: Option<Vec<u8>>,
+    part_bytes: Option<u64>,
+    part: Option<PartHasher>,
+    digests: Vec<[u8; 32]>,
+}
+
+impl FactsHasher {
+    /// For a file of `size` bytes.
+    pub(crate) fn new(algos: &[HashAlgo], size: u64) -> Self {
+        let wants_blake3 = algos.contains(&HashAlgo::Blake3);
+        let part_bytes = part_bytes(size).filter(|_| wants_blake3);
+        // The digest of a file with parts is made of theirs.
+        let own =
+            algos.iter().copied().filter(|algo| part_bytes.is_none() || *algo != HashAlgo::Blake3);
+        FactsHasher {
+            hasher: MultiHasher::new(&own.collect::<Vec<_>>()),
+            size,
+            at: 0,
+            prefix: wants_blake3.then(Vec::new),
+            part_bytes,
+            part: None,
+            digests: Vec::new(),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        if let Some(prefix) = &mut self.prefix {
+            let wanted = prefix_length(self.size) as usize - prefix.len();
+            prefix.extend_from_slice(&bytes[..wanted.min(bytes.len())]);
+        }
+        self.hasher.update(bytes);
+        let Some(part_bytes) = self.part_bytes else { return };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let left = part_bytes - self.at % part_bytes;
+            let (now, later) = rest.split_at((left as usize).min(rest.len()));
+            let at = self.at;
+            self.part.get_or_insert_with(|| PartHasher::at(at)).update(now);
+            self.at += now.len() as u64;
+            if self.at.is_multiple_of(part_bytes) || self.at == self.size {
+                self.digests.extend(self.part.take().map(PartHasher::finish));
+            }
+            rest = later;
+        }
+    }
+
+    /// What was found out, after `size` bytes.
+    pub(crate) fn finish(self) -> Facts {
+        let mut hashes = self.hasher.finish();
+        let parts = self.part_bytes.map(|bytes| Parts { bytes, digests: self.digests });
+        let whole = parts.as_ref().and_then(|parts| parts.merge(self.size));
+        whole.into_iter().for_each(|digest| hashes.insert(digest));
+        Facts { hashes, prefix: self.prefix.map(|bytes| prefix_digest(&bytes)), parts }
+    }
+}
+
+/// The digest of the first bytes of a file, as it is in a manifest.
+pub(crate) fn prefix_digest(bytes: &[u8]) -> [u8; 4] {
+    let digest = *blake3::hash(bytes).as_bytes();
+    [digest[0], digest[1], digest[2], digest[3]]
 }
 
 /// Room for pieces, kept between small files.
@@ -61,32 +132,54 @@ impl Reader {
             Some(part) if algos == [HashAlgo::Blake3] => {
                 self.hash_parts(&*file, size, part, scratch, cancel)?
             }
-            Some(part) => self.hash_all_and_parts(&*file, size, part, algos, scratch, cancel)?,
-            None => {
-                let mut hasher = MultiHasher::new(algos);
+            Some(_) | None => {
+                let mut hasher = FactsHasher::new(algos, size);
                 let take = |piece: &[u8]| hasher.update(piece);
                 self.read(&*file, 0..size, &mut scratch.left, cancel, take)?;
-                Facts { hashes: hasher.finish(), parts: None }
+                hasher.finish()
             }
         };
         file.check_unchanged()?;
         Ok(facts)
     }
 
-    #[allow(dead_code, reason = "for manifests, which come next")]
-    /// The digest of one part, as it is in a manifest.
-    pub(crate) fn hash_part(
+    /// Which of the parts `wanted` are not those that a manifest has. Tells each that is.
+    pub(crate) fn wrong_parts(
         &self,
         disk: &dyn Disk,
         entry: &Entry,
-        range: std::ops::Range<u64>,
-        scratch: &mut Scratch,
+        parts: &Parts,
+        wanted: &[u64],
+        right: &(dyn Fn(u64) + Sync),
         cancel: &CancellationToken,
-    ) -> Result<[u8; 32]> {
+    ) -> Result<Vec<u64>> {
         let file = disk.open(entry)?;
-        let digest = self.part(&*file, range, &mut scratch.left, cancel)?;
+        self.files.fetch_add(1, Ordering::Relaxed);
+        let size = known_size(entry)?;
+        let count = wanted.len() as u64;
+        let checked = self.spread(count, 1, &mut Scratch::default(), |at, scratch| {
+            let index = wanted[at.start as usize];
+            let start = index * parts.bytes;
+            let range = start..size.min(start + parts.bytes);
+            let digest = self.part(&*file, range, &mut scratch.left, cancel)?;
+            let is_right = parts.digests.get(index as usize) == Some(&digest);
+            if is_right {
+                right(index);
+            }
+            Ok(Some((index, is_right)))
+        })?;
         file.check_unchanged()?;
-        Ok(digest)
+        let wrong = checked.into_iter().filter(|(_, is_right)| !is_right);
+        Ok(wrong.map(|(index, _)| index).collect())
+    }
+
+    /// The digest of the first bytes of a file that had `size` bytes when its manifest was made.
+    pub(crate) fn prefix(&self, disk: &dyn Disk, entry: &Entry, size: u64) -> Result<[u8; 4]> {
+        let file = disk.open(entry)?;
+        let mut buffer = Vec::new();
+        self.fill(&*file, 0..prefix_length(size), &mut buffer)?;
+        file.check_unchanged()?;
+        Ok(prefix_digest(&buffer[..prefix_length(size) as usize]))
     }
 
     /// Have both files, which are of one size, the same bytes?
@@ -124,35 +217,9 @@ impl Reader {
         let whole = parts.merge(size).ok_or_else(|| {
             Error::new(ErrorKind::Io, "the parts of a file do not fit; this is a bug")
         })?;
-        Ok(Facts { hashes: Hashes::of(whole), parts: Some(parts) })
-    }
-
-    /// Several digests in one pass, by one thread.
-    fn hash_all_and_parts(
-        &self,
-        file: &dyn DiskFile,
-        size: u64,
-        part: u64,
-        algos: &[HashAlgo],
-        scratch: &mut Scratch,
-        cancel: &CancellationToken,
-    ) -> Result<Facts> {
-        let others: Vec<_> =
-            algos.iter().copied().filter(|algo| *algo != HashAlgo::Blake3).collect();
-        let mut hasher = MultiHasher::new(&others);
-        let mut digests = Vec::new();
-        for range in ranges(size, part) {
-            let mut of_part = PartHasher::at(range.start);
-            self.read(file, range, &mut scratch.left, cancel, |piece| {
-                hasher.update(piece);
-                of_part.update(piece);
-            })?;
-            digests.push(of_part.finish());
-        }
-        let parts = Parts { bytes: part, digests };
-        let mut hashes = hasher.finish();
-        parts.merge(size).into_iter().for_each(|whole| hashes.insert(whole));
-        Ok(Facts { hashes, parts: Some(parts) })
+        self.fill(file, 0..prefix_length(size), &mut scratch.left)?;
+        let prefix = prefix_digest(&scratch.left[..prefix_length(size) as usize]);
+        Ok(Facts { hashes: Hashes::of(whole), prefix: Some(prefix), parts: Some(parts) })
     }
 
     fn part(
@@ -318,10 +385,6 @@ fn known_size(entry: &Entry) -> Result<u64> {
     })
 }
 
-fn ranges(size: u64, unit: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
-    ranges_from(0..size, unit)
-}
-
 fn ranges_from(
     range: std::ops::Range<u64>,
     unit: u64,
@@ -390,9 +453,13 @@ mod tests {
                     assert_eq!(facts.hashes.get(*algo), expected.get(*algo), "{size} {algo}");
                 }
                 assert_eq!(facts.parts.is_some(), size > UNIT_BYTES);
+                let first = &bytes.0[..prefix_length(size) as usize];
+                assert_eq!(facts.prefix, Some(prefix_digest(first)));
             }
         }
-        assert_eq!(reader.bytes.into_inner(), 2 * SIZES.iter().sum::<u64>());
+        // The first bytes of two large files are read once more.
+        let again = 2 * 4096;
+        assert_eq!(reader.bytes.into_inner(), 2 * SIZES.iter().sum::<u64>() + again);
     }
 
     #[test]

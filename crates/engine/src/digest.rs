@@ -221,7 +221,7 @@ impl Digests {
         scratch: &mut Scratch,
         cancel: &CancellationToken,
     ) -> Result<Hashes> {
-        if let Some(known) = self.recall(file)
+        if let Some(Facts { hashes: known, .. }) = self.recall(file)
             && algos.iter().all(|algo| known.get(*algo).is_some())
         {
             self.0.from_cache.fetch_add(1, Ordering::Relaxed);
@@ -243,7 +243,7 @@ impl Digests {
         if let Some(cache) = self.cache()
             && file.is_settled(started)
         {
-            cache.remember(file.key.to_owned(), file.version().into(), facts.hashes.clone());
+            cache.remember(file.key.to_owned(), file.version().into(), facts.clone());
         }
         Ok(facts)
     }
@@ -264,7 +264,8 @@ impl Digests {
             let others = self.hashes_at_hand(right, &[algo], scratch, cancel)?;
             return Ok((hashes.get(algo) == others.get(algo), Evidence::Digest(algo)));
         }
-        let known = (self.recall(left), self.recall(right));
+        let hashes = |facts: Option<Facts>| facts.map(|facts| facts.hashes);
+        let known = (hashes(self.recall(left)), hashes(self.recall(right)));
         if let (Some(hashes), Some(others)) = &known
             && let Some(algo) = common(hashes, others)
         {
@@ -306,19 +307,28 @@ impl Digests {
         Ok((is_equal, Evidence::Content))
     }
 
-    #[allow(dead_code, reason = "for manifests, which come next")]
-    /// The digest of one part of a file at hand. Blocks.
-    pub(crate) fn part_at_hand(
+    /// What a manifest says about a file at hand, from the cache if it was read before. Blocks.
+    pub(crate) fn facts_for_manifest(
         &self,
         file: AtHand<'_>,
-        range: std::ops::Range<u64>,
         scratch: &mut Scratch,
         cancel: &CancellationToken,
-    ) -> Result<[u8; 32]> {
-        self.0.reader.hash_part(file.disk, file.entry, range, scratch, cancel)
+    ) -> Result<Facts> {
+        if let Some(facts) = self.recall(file)
+            && facts.hashes.get(HashAlgo::Blake3).is_some()
+            && facts.prefix.is_some()
+        {
+            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+            return Ok(facts);
+        }
+        self.facts_at_hand(file, &[HashAlgo::Blake3], scratch, cancel)
     }
 
-    fn recall(&self, file: AtHand<'_>) -> Option<Hashes> {
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
+    fn recall(&self, file: AtHand<'_>) -> Option<Facts> {
         let version = file.entry.version.as_deref()?;
         self.cache()?.recall(file.key, version)
     }

@@ -11,9 +11,10 @@
 
 pub mod bandwidth;
 pub mod check;
-mod content;
+pub mod content;
 pub mod decide;
 pub mod digest;
+pub mod estimate;
 pub mod event;
 pub mod filter;
 pub mod job;
@@ -22,6 +23,7 @@ pub mod journal;
 pub mod march;
 pub mod plan;
 pub mod plan_file;
+pub mod prove;
 pub mod report;
 mod run;
 pub mod settings;

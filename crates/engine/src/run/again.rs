@@ -104,9 +104,22 @@ impl Runner {
                 Err(error) => Err(error),
             },
             Action::RemoveSource { source, destination } => {
-                let now = self.context.destination.stat(&destination.path).await?;
-                match is_same_version(&destination, &now) {
-                    true => Ok(Again::Act(Action::RemoveSource { source, destination })),
+                let (from, to) = (&self.context.source, &self.context.destination);
+                let now = to.stat(&destination.path).await?;
+                let digests = &self.context.settings.digests;
+                // Its time may have been set by the process before, so another version is no other content yet.
+                let is_equal = is_same_version(&destination, &now)
+                    || match self.rules().common_hash() {
+                        Some(algo) => {
+                            digests.same_content((from, &source), (to, &now), algo).await?
+                        }
+                        None => false,
+                    };
+                match is_equal {
+                    true => {
+                        let destination = Box::new(now);
+                        Ok(Again::Act(Action::RemoveSource { source, destination }))
+                    }
                     false => Ok(Again::Stranger),
                 }
             }

@@ -11,12 +11,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ketch_core::{Digest, HashAlgo, Hashes};
+use ketch_core::{Digest, HashAlgo};
+use ketch_manifest::Parts;
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 
 use super::store::{self, OpenError};
+use crate::content::Facts;
 
 const DIGESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("digests-1");
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs-1");
@@ -38,7 +40,7 @@ pub struct DigestCache {
 
 #[derive(Debug)]
 enum Learnt {
-    Digests { key: String, version: Box<str>, hashes: Hashes },
+    File { key: String, version: Box<str>, facts: Facts },
     Pair { key: String, versions: String },
 }
 
@@ -85,9 +87,9 @@ impl DigestCache {
         Ok(())
     }
 
-    /// The digests of the file that `key` names, if it still is this `version`. Blocks for microseconds, or a disk.
-    pub fn recall(&self, key: &str, version: &str) -> Option<Hashes> {
-        let find = || -> Result<Option<Hashes>, redb::Error> {
+    /// What is known of the file that `key` names, if it still is this `version`. Blocks for microseconds, or a disk.
+    pub fn recall(&self, key: &str, version: &str) -> Option<Facts> {
+        let find = || -> Result<Option<Facts>, redb::Error> {
             let table = self.database.begin_read()?.open_table(DIGESTS)?;
             let record = table.get(key)?;
             Ok(record.and_then(|record| decode(record.value(), version)))
@@ -111,9 +113,9 @@ impl DigestCache {
         })
     }
 
-    /// Remembers the digests of a file. `version` must have been settled when it was read. Blocks when a batch is full.
-    pub fn remember(&self, key: String, version: Box<str>, hashes: Hashes) {
-        self.learn(Learnt::Digests { key, version, hashes });
+    /// Remembers what reading a file found out. `version` must have been settled when it was read. Blocks when a batch is full.
+    pub fn remember(&self, key: String, version: Box<str>, facts: Facts) {
+        self.learn(Learnt::File { key, version, facts });
     }
 
     /// Remembers that two files are equal, under the same condition. Blocks when a batch is full.
@@ -159,12 +161,15 @@ impl DigestCache {
                 let mut pairs = transaction.open_table(PAIRS)?;
                 for learnt in batch {
                     match learnt {
-                        Learnt::Digests { key, version, hashes } => {
+                        Learnt::File { key, version, facts } => {
                             let known = digests.get(&*key)?;
                             let mut all = known
                                 .and_then(|record| decode(record.value(), &version))
                                 .unwrap_or_default();
-                            hashes.iter().for_each(|digest| all.insert(digest.clone()));
+                            let hashes = facts.hashes.iter();
+                            hashes.for_each(|digest| all.hashes.insert(digest.clone()));
+                            all.prefix = facts.prefix.or(all.prefix);
+                            all.parts = facts.parts.or(all.parts);
                             digests.insert(&*key, &*encode(&version, &all))?;
                         }
                         Learnt::Pair { key, versions } => {
@@ -199,29 +204,58 @@ fn pair(left: (&str, &str), right: (&str, &str)) -> (String, String) {
     (format!("{}\0{}", left.0, right.0), format!("{}\0{}", left.1, right.1))
 }
 
-/// The version, a NUL, and each digest after the number of its kind.
-fn encode(version: &str, hashes: &Hashes) -> Vec<u8> {
+/// The version, a NUL, and each fact after the number of its kind.
+fn encode(version: &str, facts: &Facts) -> Vec<u8> {
     let mut record = version.as_bytes().to_vec();
     record.push(0);
-    for digest in hashes.iter() {
+    for digest in facts.hashes.iter() {
         record.push(code(digest.algo()));
         record.extend_from_slice(digest.as_bytes());
+    }
+    if let Some(prefix) = facts.prefix {
+        record.push(PREFIX);
+        record.extend_from_slice(&prefix);
+    }
+    if let Some(parts) = &facts.parts {
+        record.push(PARTS);
+        record.extend_from_slice(&parts.bytes.to_le_bytes());
+        parts.digests.iter().for_each(|digest| record.extend_from_slice(digest));
     }
     record
 }
 
-/// The digests of `version`; `None` for another version and for what cannot be understood.
-fn decode(record: &[u8], version: &str) -> Option<Hashes> {
+/// What is known of `version`; `None` for another version and for what cannot be understood.
+fn decode(record: &[u8], version: &str) -> Option<Facts> {
     let mut rest = record.strip_prefix(version.as_bytes())?.strip_prefix(&[0])?;
-    let mut hashes = Hashes::default();
+    let mut facts = Facts::default();
     while let Some((number, after)) = rest.split_first() {
-        let algo = HashAlgo::BY_STRENGTH.into_iter().find(|algo| code(*algo) == *number)?;
-        let (bytes, after) = after.split_at_checked(algo.bytes())?;
-        hashes.insert(Digest::new(algo, bytes)?);
-        rest = after;
+        rest = match *number {
+            PREFIX => {
+                let (prefix, after) = after.split_first_chunk()?;
+                facts.prefix = Some(*prefix);
+                after
+            }
+            // The last one, so that it ends where the record does.
+            PARTS => {
+                let (bytes, after) = after.split_first_chunk()?;
+                let (digests, []) = after.as_chunks() else { return None };
+                let bytes = u64::from_le_bytes(*bytes);
+                facts.parts = Some(Parts { bytes, digests: digests.to_vec() });
+                &[]
+            }
+            number => {
+                let algo = HashAlgo::BY_STRENGTH.into_iter().find(|algo| code(*algo) == number)?;
+                let (bytes, after) = after.split_at_checked(algo.bytes())?;
+                facts.hashes.insert(Digest::new(algo, bytes)?);
+                after
+            }
+        };
     }
-    Some(hashes)
+    Some(facts)
 }
+
+const PREFIX: u8 = 100;
+const PARTS: u8 = 101;
 
 /// Stable: it is on disks.
 fn code(algo: HashAlgo) -> u8 {
@@ -239,15 +273,15 @@ mod tests {
     use super::*;
     use ketch_core::hash::hash_bytes;
 
-    fn hashes(algo: HashAlgo, content: &str) -> Hashes {
-        hash_bytes(&[algo], content.as_bytes())
+    fn facts(algo: HashAlgo, content: &str) -> Facts {
+        Facts { hashes: hash_bytes(&[algo], content.as_bytes()), ..Facts::default() }
     }
 
     #[test]
     fn a_digest_is_believed_for_its_version_only_and_outlives_the_process() {
         let folder = tempfile::tempdir().expect("scratch");
         let path = folder.path().join("new/digests.redb");
-        let blake3 = hashes(HashAlgo::Blake3, "x");
+        let blake3 = facts(HashAlgo::Blake3, "x");
         let cache = DigestCache::open(&path).expect("opens");
         cache.remember("local:/a".into(), "1-2".into(), blake3.clone());
         cache.finish();
@@ -259,11 +293,13 @@ mod tests {
             assert_eq!(cache.recall(key, version), None, "{key} {version}");
         }
         // A second digest of the same version is added, one of another version replaces all.
-        let md5 = hashes(HashAlgo::Md5, "x");
+        let md5 = facts(HashAlgo::Md5, "x");
         cache.remember("local:/a".into(), "1-2".into(), md5.clone());
         cache.finish();
         let both = cache.recall("local:/a", "1-2").expect("known");
-        assert!(both.get(HashAlgo::Blake3).is_some() && both.get(HashAlgo::Md5).is_some());
+        assert!(
+            both.hashes.get(HashAlgo::Blake3).is_some() && both.hashes.get(HashAlgo::Md5).is_some()
+        );
         cache.remember("local:/a".into(), "1-3".into(), md5.clone());
         cache.finish();
         assert_eq!(cache.recall("local:/a", "1-2"), None);
@@ -307,7 +343,7 @@ mod tests {
         let cache = DigestCache::open(&folder.path().join("c")).expect("opens");
         for number in 0..BATCH {
             let key = format!("local:/{number}");
-            cache.remember(key, "v".into(), hashes(HashAlgo::Md5, "x"));
+            cache.remember(key, "v".into(), facts(HashAlgo::Md5, "x"));
         }
         assert!(cache.lock().is_empty());
         assert!(cache.recall("local:/5", "v").is_some());
@@ -319,7 +355,7 @@ mod tests {
         let path = folder.path().join("c");
         let cache = DigestCache::open_bounded(&path, 2).expect("opens");
         for key in ["a", "b", "c"] {
-            cache.remember(key.into(), "v".into(), hashes(HashAlgo::Md5, "x"));
+            cache.remember(key.into(), "v".into(), facts(HashAlgo::Md5, "x"));
         }
         drop(cache);
         let cache = DigestCache::open_bounded(&path, 3).expect("opens");
@@ -330,10 +366,20 @@ mod tests {
     }
 
     #[test]
+    fn parts_and_prefix_survive() {
+        let parts = Some(Parts { bytes: 4, digests: vec![[1; 32], [2; 32]] });
+        let facts = Facts { prefix: Some([1, 2, 3, 4]), parts, ..facts(HashAlgo::Blake3, "x") };
+        assert_eq!(decode(&encode("v", &facts), "v"), Some(facts.clone()));
+        let mut cut = encode("v", &facts);
+        cut.pop();
+        assert_eq!(decode(&cut, "v"), None);
+    }
+
+    #[test]
     fn no_record_makes_it_fail() {
         for record in [&b""[..], b"v", b"v\0\x01abc", b"v\0\x09", b"w\0"] {
-            assert!(decode(record, "v").is_none_or(|hashes| hashes.iter().count() == 0));
+            assert!(decode(record, "v").is_none_or(|facts| facts == Facts::default()));
         }
-        assert_eq!(decode(b"v\0", "v"), Some(Hashes::default()));
+        assert_eq!(decode(b"v\0", "v"), Some(Facts::default()));
     }
 }
