@@ -138,7 +138,7 @@ fn the_first_signal_lets_what_is_running_finish() {
         home.write(&format!("a/{number:02}"), &"0123456789abcdef".repeat(2 * 1024));
     }
     let mut command = home.command();
-    command.args(["--json", "copy", "--bwlimit", "50K", "--transfers", "1", "a", "sandbox:s"]);
+    command.args(["--json", "copy", "--bwlimit", "50K", "--transfers", "1", "a", "b"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut stdout = BufReader::new(child.stdout.take().expect("piped"));

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a command for people")]
 
 mod interop;
+mod interrupt;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -13,11 +14,16 @@ usage: cargo xtask COMMAND
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
            --slow: also the long variants of tests, and short runs of the fuzz targets
+  interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
   interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("interrupt", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest))
+    {
+        return ended(interrupt::interrupt(rest));
+    }
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
         ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],
