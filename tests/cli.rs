@@ -5,9 +5,15 @@
 #[path = "cli/support.rs"]
 mod support;
 
+#[path = "cli/digests.rs"]
+mod digests;
 #[path = "cli/jobs.rs"]
 mod jobs;
+#[path = "cli/manifests.rs"]
+mod manifests;
 #[path = "cli/places.rs"]
 mod places;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/records.rs"]
+mod records;

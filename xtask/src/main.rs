@@ -3,7 +3,9 @@
 #![expect(clippy::print_stderr, reason = "a command for people")]
 
 mod bench;
+mod interop;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
@@ -11,39 +13,93 @@ usage: cargo xtask COMMAND
 
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
-           (--slow: also a sync of ten million files in bounded memory)
+           --slow: also the long variants of tests, a sync of ten million files in bounded memory, and short
+           runs of the fuzz targets
   bench    ketch beside other tools (`cargo xtask bench --help` says more)
+  interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("bench", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
-        return match bench::bench(rest) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(problem) => {
-                eprintln!("xtask: {problem}");
-                ExitCode::FAILURE
-            }
-        };
+        return ended(bench::bench(rest));
     }
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
         ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],
-        ["check", "--slow"] => &[FORMAT, LINT, DOCUMENT, TEST, SCALING],
+        ["check", "--slow"] => return slow(),
+        ["interop"] => return interop(),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
         }
     };
+    ended(run_all(steps))
+}
+
+fn run_all(steps: &[&[&str]]) -> Result<(), String> {
     for step in steps {
         eprintln!("$ cargo {}", step.join(" "));
-        if let Err(problem) = run(step) {
+        run(step, &[])?;
+    }
+    Ok(())
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
             eprintln!("xtask: {problem}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
+
+/// Round trips with the tools of others.
+fn interop() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
+    let built = run(&["build", "--package", "ketch-cli", "--locked"], &[]);
+    ended(built.and_then(|()| interop::run(&target.join("debug/ketch"))))
+}
+
+/// Everything, the long variants of tests, and the fuzz targets for a short time each.
+fn slow() -> ExitCode {
+    let all = run_all(&[FORMAT, LINT, DOCUMENT]).and_then(|()| {
+        run(TEST, &[("KETCH_TEST_SLOW", "1")])?;
+        run(SCALING, &[("KETCH_SCALING", "10000000")])?;
+        fuzz()
+    });
+    ended(all)
+}
+
+/// `cargo fuzz` needs its own command, and flags of the compiler that a stable one takes only when told to.
+fn fuzz() -> Result<(), String> {
+    let is_installed = Command::new(env!("CARGO"))
+        .args(["fuzz", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !is_installed {
+        eprintln!("skipped: cargo-fuzz is not installed (cargo install cargo-fuzz)");
+        return Ok(());
+    }
+    for target in FUZZ_TARGETS {
+        let step = [
+            "fuzz",
+            "run",
+            target,
+            "--",
+            "-max_total_time=20",
+            "-rss_limit_mb=512",
+            "-max_len=65536",
+        ];
+        eprintln!("$ cargo {}", step.join(" "));
+        run(&step, &[("RUSTC_BOOTSTRAP", "1")])?;
+    }
+    Ok(())
+}
+
+const FUZZ_TARGETS: &[&str] = &["manifest", "sums"];
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINT: &[&str] =
@@ -65,13 +121,10 @@ const SCALING: &[&str] = &[
 ];
 
 /// Runs cargo. `Err` says what failed.
-fn run(step: &[&str]) -> Result<(), String> {
-    let mut command = Command::new(env!("CARGO"));
-    if step == SCALING {
-        command.env("KETCH_SCALING", "10000000");
-    }
-    let status = command
+fn run(step: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
+    let status = Command::new(env!("CARGO"))
         .args(step)
+        .envs(environment.iter().copied())
         .env("RUSTDOCFLAGS", "--deny rustdoc::broken_intra_doc_links")
         .status()
         .map_err(|error| format!("cargo cannot be started: {error}"))?;

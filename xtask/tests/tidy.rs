@@ -60,14 +60,22 @@ fn every_module_says_what_it_is_for() {
 fn the_crate_graph_is_the_one_that_was_drawn() {
     let expected: BTreeMap<&str, BTreeSet<&str>> = [
         ("ketch-core", vec![]),
-        ("ketch-engine", vec!["ketch-core"]),
+        ("ketch-manifest", vec!["ketch-core"]),
+        ("ketch-engine", vec!["ketch-core", "ketch-manifest"]),
         ("ketch-local", vec!["ketch-core"]),
         ("ketch-fichier", vec!["ketch-core"]),
         ("ketch-fichier-sim", vec![]),
         ("ketch-testkit", vec!["ketch-core"]),
         (
             "ketch-cli",
-            vec!["ketch-core", "ketch-engine", "ketch-local", "ketch-fichier", "ketch-fichier-sim"],
+            vec![
+                "ketch-core",
+                "ketch-engine",
+                "ketch-manifest",
+                "ketch-local",
+                "ketch-fichier",
+                "ketch-fichier-sim",
+            ],
         ),
         ("xtask", vec![]),
     ]

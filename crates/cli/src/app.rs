@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
-    Cli, Command, CommonArgs, ConfigCommand, JobsCommand, PlanCommand, RemoteCommand,
-    SandboxCommand, When,
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, ManifestCommand,
+    PlanCommand, RemoteCommand, SandboxCommand, When,
 };
 use crate::commands::{
-    apply, cat, check, config, copy, delete, help, jobs, ls, mkdir, plan, remote, sandbox,
+    apply, cache, cat, check, config, copy, delete, hashsum, help, jobs, ls, manifest, mkdir, plan,
+    remote, sandbox, verify,
 };
 use crate::context::{Context, Done};
 use crate::environment::Environment;
@@ -40,7 +41,8 @@ pub(crate) fn run(cli: Cli) -> u8 {
 
 fn dispatch(context: &Context, command: Command) -> Result<Done> {
     match command {
-        Command::Help(args) => return help::run(context, &args),
+        Command::Help(ref args) => return help::run(context, args),
+        Command::Cache(command) => return cache::run(context, &command),
         Command::Config(ConfigCommand::Path) => return config::path(context),
         Command::Remote(RemoteCommand::Add(args)) => return remote::add(context, &args),
         Command::Remote(RemoteCommand::List) => return remote::list(context),
@@ -60,13 +62,27 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
             Command::Apply(args) => apply::run(context, &args).await,
             Command::Jobs(command) => jobs::run(context, &command).await,
             Command::Check(args) => check::run(context, &args).await,
+            Command::Hashsum(args) => hashsum::run(context, &args).await,
+            Command::Manifest(ManifestCommand::Create(args)) => {
+                manifest::run_create(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Update(args)) => {
+                manifest::run_update(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Verify(args)) => {
+                verify::run_verify(context, &args).await
+            }
+            Command::Manifest(ManifestCommand::Diff(args)) => manifest::run_diff(context, &args),
+            Command::Repair(args) => verify::run_repair(context, &args).await,
             Command::Ls(args) => ls::run(context, &args).await,
             Command::Cat(args) => cat::run(context, &args).await,
             Command::Mkdir(args) => mkdir::run(context, &args).await,
             Command::Delete(args) => delete::run(context, &args).await,
             Command::Remote(RemoteCommand::Test { place }) => remote::test(context, &place).await,
             Command::Sandbox(SandboxCommand::Serve(args)) => sandbox::serve(context, &args).await,
-            Command::Remote(_) | Command::Config(_) | Command::Help(_) => Ok(Done::ok()),
+            Command::Remote(_) | Command::Config(_) | Command::Help(_) | Command::Cache(_) => {
+                Ok(Done::ok())
+            }
         }
     });
     runtime.shutdown_timeout(LINGER);
@@ -91,10 +107,18 @@ fn verb(command: &Command) -> &'static str {
         Command::Jobs(JobsCommand::Resume { .. }) => "jobs resume",
         Command::Jobs(JobsCommand::Forget { .. }) => "jobs forget",
         Command::Check(_) => "check",
+        Command::Hashsum(_) => "hashsum",
+        Command::Manifest(ManifestCommand::Create(_)) => "manifest create",
+        Command::Manifest(ManifestCommand::Update(_)) => "manifest update",
+        Command::Manifest(ManifestCommand::Verify(_)) => "manifest verify",
+        Command::Manifest(ManifestCommand::Diff(_)) => "manifest diff",
+        Command::Repair(_) => "repair",
         Command::Ls(_) => "ls",
         Command::Cat(_) => "cat",
         Command::Mkdir(_) => "mkdir",
         Command::Delete(_) => "delete",
+        Command::Cache(CacheCommand::Stats) => "cache stats",
+        Command::Cache(CacheCommand::Clear) => "cache clear",
         Command::Remote(RemoteCommand::Add(_)) => "remote add",
         Command::Remote(RemoteCommand::List) => "remote list",
         Command::Remote(RemoteCommand::Test { .. }) => "remote test",

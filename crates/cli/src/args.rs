@@ -3,6 +3,7 @@
 //! Places are kept as [`RawPlace`], whose `Debug` shows nothing: a connection string may hold a key.
 
 mod job;
+mod prove;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,8 +13,14 @@ use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use job::{
-    ApplyArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync, LimitArgs, Links,
-    LocalArgs, MoveArgs, OnChangedWhat, PlanCommand, RecordArgs, SpeedArgs, VerifyArgs, VerifyHow,
+    ApplyArgs, CacheArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync,
+    LimitArgs, Links, LocalArgs, MoveArgs, OnChangedWhat, PlanCommand, RecordArgs, SpeedArgs,
+    VerifyArgs, VerifyHow,
+};
+
+pub(crate) use prove::{
+    CacheCommand, HashsumArgs, ManifestCommand, ManifestCreateArgs, ManifestDiffArgs,
+    ManifestUpdateArgs, ManifestVerifyArgs, ReadArgs, RepairArgs,
 };
 
 /// ketch moves files between any two places and proves that they arrived.
@@ -138,6 +145,23 @@ pub(crate) enum Command {
     /// Delete the files below a folder, or one file; folders stay.
     #[command(after_help = "Example: ketch delete --dry-run --include '*.bak' work:photos")]
     Delete(DeleteArgs),
+    /// Print the digests of files as sha256sum, b3sum and rclone do, or check them.
+    #[command(after_help = "Example: ketch hashsum sha256 ~/photos > photos.sha256")]
+    Hashsum(HashsumArgs),
+    /// Write down what a place holds, and prove later that it still does.
+    #[command(
+        subcommand,
+        after_help = "Example: ketch manifest create ~/archive -o archive.manifest.zst"
+    )]
+    Manifest(ManifestCommand),
+    /// Put whole files in the place of damaged ones, fetching only what is damaged.
+    #[command(
+        after_help = "Example: ketch repair ~/archive --from work:archive --manifest archive.manifest.zst"
+    )]
+    Repair(RepairArgs),
+    /// Show or forget what is remembered of local files.
+    #[command(subcommand, after_help = "Example: ketch cache stats")]
+    Cache(CacheCommand),
     /// Add, list and test remotes.
     #[command(subcommand, after_help = "Example: ketch remote add work fichier")]
     Remote(RemoteCommand),

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ketch_engine::Digests;
 use ketch_engine::journal::Jobs;
+use ketch_engine::state::Marks;
 use serde_json::{Value, json};
 
-use crate::args::LocalArgs;
+use crate::args::{CacheArgs, LocalArgs};
 use crate::environment::Environment;
 use crate::exit;
 use crate::logging::Retries;
@@ -47,6 +49,43 @@ impl Context {
     /// Takes signals from now on.
     pub(crate) fn signals(&self) -> Result<Signals> {
         Signals::listen(&self.console)
+    }
+
+    /// Where digests of local files come from.
+    pub(crate) fn digests(&self, args: &CacheArgs) -> Digests {
+        match self.environment.digest_cache() {
+            Some(path) if !args.no_cache => Digests::remembered(path),
+            Some(_) | None => Digests::default(),
+        }
+    }
+
+    /// Writes down what was learnt about local files, and tells why that was not possible.
+    pub(crate) async fn finish_digests(&self, digests: &Digests) {
+        let write = digests.clone();
+        // A panic in there loses what only saves time.
+        let _ = tokio::task::spawn_blocking(move || write.finish()).await;
+        self.tell_of_cache(digests);
+    }
+
+    /// Tells why the cache was not used.
+    pub(crate) fn tell_of_cache(&self, digests: &Digests) {
+        if let Some(why) = digests.unusable() {
+            self.console.tell(Level::Item, &format!("without the digest cache: {why}"));
+        }
+    }
+
+    /// What an interrupted run of the same work had found to be in order.
+    pub(crate) fn marks(&self, identity: &[&str]) -> Option<Arc<Marks>> {
+        let folder = self.environment.state_folder()?.join("marks");
+        match Marks::open(&folder, identity) {
+            Ok(marks) => Some(Arc::new(marks)),
+            Err(error) => {
+                let text =
+                    format!("this run cannot be gone on with after an interruption: {error}");
+                self.console.tell(Level::Item, &text);
+                None
+            }
+        }
     }
 
     /// Warns of keys that were given where others can see them.

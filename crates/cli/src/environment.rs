@@ -73,6 +73,11 @@ impl Environment {
         Some(given.or_else(read)?.trim().to_owned())
     }
 
+    /// Where digests of local files are kept.
+    pub(crate) fn digest_cache(&self) -> Option<PathBuf> {
+        Some(self.xdg("XDG_CACHE_HOME", ".cache")?.join("ketch/digests.redb"))
+    }
+
     /// Where the sandbox keeps its files.
     pub(crate) fn sandbox_folder(&self) -> Option<PathBuf> {
         let given = self.get("KETCH_SANDBOX_STATE").map(PathBuf::from);

@@ -39,7 +39,10 @@ pub(crate) const TERMINATE: u8 = 143;
 /// Every code and what it says.
 pub(crate) const TABLE: &[(u8, &str)] = &[
     (OK, "everything was done; `check` found both sides equal"),
-    (OTHER, "`check` found differences; any error that has no code of its own"),
+    (
+        OTHER,
+        "`check`, `hashsum` or `manifest` found differences; any error that has no code of its own",
+    ),
     (USAGE, "the command line makes no sense"),
     (NO_FOLDER, "a folder is not there (nor a file of that name)"),
     (NO_FILE, "a file is not there"),
@@ -51,7 +54,11 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
     ),
     (COOLDOWN, "the provider asks for a pause"),
     (AUTHENTICATION, "the remote does not accept the key"),
-    (CORRUPT, "some items failed, at least one because its content arrived wrong"),
+    (
+        CORRUPT,
+        "some items failed, at least one because its content arrived wrong; `manifest verify` found damage, or no \
+         right signature",
+    ),
     (PARTIAL, "some items failed or could not be compared, or deletions were held back"),
     (
         SOURCE_CHANGED,
@@ -85,7 +92,7 @@ pub(crate) fn of_kind(kind: ErrorKind) -> u8 {
 }
 
 /// The code of an error that ended a whole job: here a refusal is one of the job.
-fn of_fatal(kind: ErrorKind) -> u8 {
+pub(crate) fn of_fatal(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::InvalidInput | ErrorKind::Unsupported => FATAL,
         kind => of_kind(kind),

@@ -1,13 +1,13 @@
 //! JSON lines: the envelope of each, and the words for what is in them. The schema is docs/EVENTS.md; fields are only ever
 //! added.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use ketch_core::{Entry, EntryKind};
 use ketch_engine::event::Snapshot;
-use ketch_engine::report::Verdict;
-use ketch_engine::{CheckReport, Event, Report};
+use ketch_engine::report::{Evidence, Verdict};
+use ketch_engine::{CheckReport, DigestCounts, Event, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -74,7 +74,9 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
 
 fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Option<String>) {
     match verdict {
-        Verdict::Equal(algo) => ("equal", algo.map(|algo| algo.as_str()), None),
+        Verdict::Equal(Evidence::Digest(algo)) => ("equal", Some(algo.as_str()), None),
+        Verdict::Equal(Evidence::Size | Evidence::Content) => ("equal", None, None),
+        Verdict::ContentDiffers => ("content_differs", None, None),
         Verdict::SizeDiffers => ("size_differs", None, None),
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
         Verdict::MissingOnDestination => ("missing_on_destination", None, None),
@@ -86,7 +88,7 @@ fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Opti
 }
 
 /// The body of a `progress` line.
-pub(crate) fn progress(snapshot: &Snapshot, speed: u64) -> Value {
+pub(crate) fn progress(snapshot: &Snapshot, speed: u64, left: Option<Duration>) -> Value {
     let active = snapshot.active.iter();
     let active: Vec<_> = active
         .map(|(path, size, bytes)| json!({ "path": path, "size": size, "bytes": bytes }))
@@ -100,6 +102,7 @@ pub(crate) fn progress(snapshot: &Snapshot, speed: u64) -> Value {
         "failed": snapshot.failed_items,
         "totals_final": snapshot.listing_done,
         "bytes_per_second": speed,
+        "seconds_left": left.map(|left| left.as_secs()),
         "active": active,
     })
 }
@@ -134,6 +137,7 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
     json!({
         "equal": report.equal,
         "equal_by_hash": report.equal_by_hash,
+        "equal_by_content": report.equal_by_content,
         "differing": report.differing,
         "missing_on_destination": report.missing_on_destination,
         "missing_on_source": report.missing_on_source,
@@ -141,7 +145,18 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
         "unverifiable": report.unverifiable,
         "errors": report.errors,
         "digest": report.algo.map(|algo| algo.as_str()),
+        "resumed": report.resumed,
+        "digest_files_read": report.digests.files_read,
+        "digest_bytes_read": report.digests.bytes_read,
+        "digests_from_cache": report.digests.from_cache,
     })
+}
+
+/// How much was read for digests, to be added to the counts of a command.
+pub(crate) fn add_digest_counts(counts: &mut Value, digests: DigestCounts) {
+    counts["digest_files_read"] = digests.files_read.into();
+    counts["digest_bytes_read"] = digests.bytes_read.into();
+    counts["digests_from_cache"] = digests.from_cache.into();
 }
 
 /// An entry of a listing: its `type` and its body.
@@ -218,12 +233,18 @@ mod tests {
             "item",
             "report",
             "job",
+            "cache",
+            "sum",
+            "sum_check",
+            "verify",
+            "difference",
+            "repair",
         ];
         for word in words {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");
         }
         let reports = [counts(&Report::default()), check_counts(&CheckReport::default())];
-        let more = [progress(&Snapshot::default(), 0)];
+        let more = [progress(&Snapshot::default(), 0, None)];
         for field in reports.iter().chain(&more).filter_map(Value::as_object).flatten() {
             assert!(schema.contains(&format!("`{}`", field.0)), "{} is not in it", field.0);
         }

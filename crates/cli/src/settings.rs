@@ -74,11 +74,7 @@ pub(crate) fn for_speed(args: &SpeedArgs) -> Result<Settings> {
     let buffer_bytes = size("--buffer-size", &args.buffer_size)?;
     let buffer = NonZeroU64::new(buffer_bytes)
         .ok_or_else(|| Problem::usage("--buffer-size must be above 0"))?;
-    let bandwidth = parse_size_or_off(&args.bwlimit).map_err(|error| {
-        let more =
-            if args.bwlimit.contains([',', ':']) { " (timetables are not supported)" } else { "" };
-        Problem::usage(format!("--bwlimit: {error}{more}"))
-    })?;
+    let bandwidth = bandwidth(&args.bwlimit)?;
     Ok(Settings {
         transfers: usize::from(args.transfers),
         checkers: usize::from(args.checkers),
@@ -86,9 +82,19 @@ pub(crate) fn for_speed(args: &SpeedArgs) -> Result<Settings> {
         streams: usize::from(args.multi_thread_streams),
         part_bytes: PART_BYTES.min(buffer.get()),
         buffer_bytes: buffer.get(),
-        bandwidth: bandwidth.filter(|bytes| *bytes > 0),
+        bandwidth,
         ..Settings::default()
     })
+}
+
+/// Bytes a second; `None` = as fast as it goes.
+pub(crate) fn bandwidth(text: &str) -> Result<Option<u64>> {
+    let bytes = parse_size_or_off(text).map_err(|error| {
+        let is_timetable = text.contains([',', ':']);
+        let more = if is_timetable { " (timetables are not supported)" } else { "" };
+        Problem::usage(format!("--bwlimit: {error}{more}"))
+    })?;
+    Ok(bytes.filter(|bytes| *bytes > 0))
 }
 
 /// Compiles the filter of a job. A source that is one file leaves no room for other filters.

@@ -105,12 +105,21 @@ pub(crate) fn tell_check(console: &Console, report: &CheckReport) {
 }
 
 fn check_line(report: &CheckReport) -> String {
-    let by = report.algo.map_or_else(|| "size".to_owned(), |algo| algo.to_string());
+    let by = report.algo.map_or_else(|| "digest".to_owned(), |algo| algo.to_string());
     let mut parts = vec![match report.equal {
+        equal if equal > 0 && equal == report.equal_by_content => {
+            format!("{} equal byte for byte", files(equal))
+        }
+        equal if report.equal_by_content > 0 => format!(
+            "{} equal, {} of them byte for byte and {} by digest",
+            files(equal),
+            report.equal_by_content,
+            report.equal_by_hash
+        ),
         equal if equal == report.equal_by_hash => format!("{} equal by {by}", files(equal)),
         equal => format!("{} equal, {} of them by {by}", files(equal), report.equal_by_hash),
     }];
-    if report.algo.is_none() {
+    if report.algo.is_none() && report.equal_by_content + report.equal_by_hash == 0 {
         parts[0] = format!("{} of equal size", files(report.equal));
     }
     let mut add = |count: u64, text: &str| {
@@ -176,6 +185,17 @@ mod tests {
             ..CheckReport::default()
         };
         assert_eq!(check_line(&report), "4 files equal by whirlpool, 1 differ, in 0s");
+    }
+
+    #[test]
+    fn a_check_of_disks_says_that_bytes_were_compared() {
+        let report = CheckReport { equal: 4, equal_by_content: 4, ..CheckReport::default() };
+        assert_eq!(check_line(&report), "4 files equal byte for byte, in 0s");
+        let report = CheckReport { equal: 5, equal_by_hash: 1, ..report };
+        let line = "5 files equal, 4 of them byte for byte and 1 by digest, in 0s";
+        assert_eq!(check_line(&report), line);
+        let report = CheckReport { equal: 2, equal_by_hash: 2, ..CheckReport::default() };
+        assert_eq!(check_line(&report), "2 files equal by digest, in 0s");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -20,9 +21,11 @@ use futures::stream::BoxStream;
 
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// The entries of one folder. `None` comes only after the complete listing; after an `Err` the stream has ended.
@@ -119,6 +122,18 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Sets the modification time of a file that exists, and returns what is there now.
     async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
         Err(Error::unsupported("set time"))
+    }
+
+    /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
+    /// down or changes what is read gives `None` or its own.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
+    /// What this remote can do beside holding files; `None` = nothing. No layer stands around it: a call waits for its turn
+    /// and is not repeated.
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        None
     }
 
     /// How much room there is.

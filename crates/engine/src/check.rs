@@ -1,23 +1,31 @@
 //! The comparison of two places, changing nothing: one verdict a file, by digest wherever a digest can be had.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::StreamExt;
 use ketch_core::{
     Backend, Digest, Entry, EntryKind, Error, ErrorKind, HashAlgo, MultiHasher, ReadOptions,
-    RelPath, Result,
+    RelPath, Result, source_identity,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::bandwidth::Bandwidth;
-use crate::digest::digest_of;
+use crate::content::Scratch;
+use crate::digest::{AtHand, Digests, Place, blocking};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
 use crate::march::{March, Step};
-use crate::report::{CheckReport, Verdict};
+use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
+use crate::state::Marks;
+
+/// Steps that are judged together, so that small files cost one hop to another thread for many.
+const BATCH_STEPS: usize = 64;
+/// Files above this size have a hop of their own.
+const BATCHED_BYTES: u64 = 1024 * 1024;
 
 /// How a check works.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +36,11 @@ pub struct CheckSettings {
     pub one_way: bool,
     /// Read both sides to their end where no common digest is known, instead of refusing.
     pub download: bool,
+    /// Compare by this digest, instead of by the strongest that both sides have or byte for byte.
+    pub digest: Option<HashAlgo>,
+    /// What an interrupted run of the same check had found equal. With [`CheckSettings::download`] these files are not read
+    /// again. Removed when the check comes to its end.
+    pub marks: Option<Arc<Marks>>,
 }
 
 /// A running check.
@@ -65,8 +78,10 @@ pub fn start(
     let bandwidth = settings.settings.bandwidth.map(Bandwidth::new);
     let checker = Checker {
         method: Method::choose(&*source, &*destination, &settings),
-        source,
-        destination,
+        digests: settings.settings.digests.clone(),
+        at_once: Semaphore::new(settings.settings.checkers.max(1)),
+        source: Place::new(&source),
+        destination: Place::new(&destination),
         settings,
         bandwidth,
         events: sender,
@@ -81,6 +96,8 @@ pub fn start(
 enum Method {
     /// By a digest that both sides give, from listings or cheap reading.
     Digest(HashAlgo),
+    /// Byte for byte: both sides are at hand.
+    Content,
     /// By reading both sides.
     Download,
     /// By size alone, as asked for.
@@ -91,22 +108,30 @@ enum Method {
 
 impl Method {
     fn choose(source: &dyn Backend, destination: &dyn Backend, settings: &CheckSettings) -> Self {
-        let common = source.capabilities().common_hash(destination.capabilities());
-        match (settings.settings.compare, common) {
-            (Compare::SizeOnly, _) => Method::Size,
+        let (here, there) = (source.capabilities(), destination.capabilities());
+        match (settings.settings.compare, settings.digest, here.common_hash(there)) {
+            (Compare::SizeOnly, _, _) => Method::Size,
             _ if settings.download => Method::Download,
-            (_, Some(algo)) => Method::Digest(algo),
-            (_, None) => Method::None,
+            (_, Some(algo), _) if here.has_hash(algo) && there.has_hash(algo) => {
+                Method::Digest(algo)
+            }
+            (_, Some(_), _) => Method::None,
+            _ if source.disk().is_some() && destination.disk().is_some() => Method::Content,
+            (_, None, Some(algo)) => Method::Digest(algo),
+            (_, None, None) => Method::None,
         }
     }
 }
 
 struct Checker {
     method: Method,
-    source: Arc<dyn Backend>,
-    destination: Arc<dyn Backend>,
+    source: Place,
+    destination: Place,
+    digests: Digests,
     settings: CheckSettings,
     bandwidth: Option<Bandwidth>,
+    /// Comparisons that may read at the same time.
+    at_once: Semaphore,
     events: mpsc::Sender<Event>,
     progress: Progress,
     report: Mutex<CheckReport>,
@@ -117,7 +142,7 @@ impl Checker {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run(self, stop: Stop) -> CheckReport {
+    async fn run(mut self, stop: Stop) -> CheckReport {
         let started = Instant::now();
         let result = tokio::select! {
             result = self.compare_trees() => result,
@@ -129,8 +154,21 @@ impl Checker {
         report.algo = match self.method {
             Method::Digest(algo) => Some(algo),
             Method::Download => Some(HashAlgo::Blake3),
-            Method::Size | Method::None => None,
+            Method::Content | Method::Size | Method::None => None,
         };
+        report.digests = self.digests.counts();
+        let (digests, marks) = (self.digests.clone(), self.settings.marks.take());
+        let is_complete = report.fatal.is_none() && !report.stopped;
+        let written = tokio::task::spawn_blocking(move || {
+            digests.finish();
+            match marks.and_then(Arc::into_inner) {
+                Some(marks) if is_complete => marks.remove(),
+                // Dropping them writes them down.
+                Some(_) | None => {}
+            }
+        });
+        // A panic in there loses what only saves time.
+        let _ = written.await;
         report.elapsed = started.elapsed();
         report
     }
@@ -138,39 +176,43 @@ impl Checker {
     async fn compare_trees(&self) -> Result<()> {
         if matches!(self.method, Method::None) {
             let text = format!(
-                "{} and {} have no digest in common, so equal sizes would prove nothing \
+                "{} and {} have no {} in common, so equal sizes would prove nothing \
                  (--download reads both sides, --size-only compares sizes)",
-                self.source.name(),
-                self.destination.name()
+                self.source.backend.name(),
+                self.destination.backend.name(),
+                self.settings.digest.map_or("digest".to_owned(), |algo| format!("{algo} digest")),
             );
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("check"));
         }
         let settings = &self.settings.settings;
         let march = March {
-            source: Arc::clone(&self.source),
-            destination: Arc::clone(&self.destination),
+            source: Arc::clone(&self.source.backend),
+            destination: Arc::clone(&self.destination.backend),
             filter: Arc::clone(&settings.filter),
             enter_extra: !self.settings.one_way,
             after: None,
             lookahead: settings.checkers.max(1),
             progress: self.progress.clone(),
         };
-        let mut unseen: std::collections::HashSet<String> =
+        let mut unseen: HashSet<String> =
             settings.filter.listed_files().map(str::to_owned).collect();
         let steps = futures::stream::unfold(march.start(), |mut steps| async move {
             steps.next().await.map(|step| (step, steps))
         });
         let verdicts = steps
-            .map(|step| {
-                if let Step::Pair(Pair { source: Some(source), .. }) = &step {
-                    unseen.remove(source.path.as_str());
+            .ready_chunks(BATCH_STEPS)
+            .map(|steps| {
+                for step in &steps {
+                    if let Step::Pair(Pair { source: Some(source), .. }) = step {
+                        unseen.remove(source.path.as_str());
+                    }
                 }
-                self.judge(step)
+                self.judge_all(steps)
             })
             .buffered(settings.checkers.max(1));
         let mut verdicts = Box::pin(verdicts);
         while let Some(judged) = verdicts.next().await {
-            if let Some((path, verdict)) = judged? {
+            for (path, verdict) in judged? {
                 self.write_down(path, verdict).await;
             }
         }
@@ -184,55 +226,108 @@ impl Checker {
         Ok(())
     }
 
-    /// The verdict on one step; `None` for folders and what takes no part. `Err` ends the check.
-    async fn judge(&self, step: Step) -> Result<Option<(RelPath, Verdict)>> {
+    /// The verdicts on some steps, in their order. `Err` ends the check.
+    async fn judge_all(&self, steps: Vec<Step>) -> Result<Vec<(RelPath, Verdict)>> {
+        let mut judged: Vec<(RelPath, Option<Verdict>)> = Vec::with_capacity(steps.len());
+        // Where the verdict of each comparison belongs.
+        let (mut small, mut single) = (Vec::new(), Vec::new());
+        for step in steps {
+            match self.judge(step)? {
+                Judged::Nothing => {}
+                Judged::Verdict(path, verdict) => judged.push((path, Some(verdict))),
+                Judged::Compare(source, destination) => {
+                    let path = source.path.clone();
+                    let at_hand = matches!(self.method, Method::Content);
+                    let is_small = source.size.is_some_and(|size| size <= BATCHED_BYTES);
+                    let pair = (judged.len(), source, destination);
+                    if at_hand && is_small {
+                        small.push(pair)
+                    } else {
+                        single.push(pair)
+                    }
+                    judged.push((path, None));
+                }
+            }
+        }
+        let singles = futures::future::try_join_all(single.into_iter().map(
+            |(index, source, destination)| async move {
+                Ok((index, self.compare_files(&source, &destination).await?))
+            },
+        ));
+        let (smalls, singles) =
+            futures::future::try_join(self.compare_small(small), singles).await?;
+        for (index, verdict) in smalls.into_iter().chain(singles) {
+            judged[index].1 = Some(verdict);
+        }
+        let all = judged.into_iter().filter_map(|(path, verdict)| Some((path, verdict?)));
+        Ok(all.collect())
+    }
+
+    /// What can be said about one step without reading. `Err` ends the check.
+    fn judge(&self, step: Step) -> Result<Judged> {
         let pair = match step {
             Step::Pair(pair) => pair,
-            Step::Occupied { .. } => return Ok(None),
+            Step::Occupied { .. } => return Ok(Judged::Nothing),
             Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => {
                 return Err(error);
             }
             Step::Failed { dir, error, .. } => {
-                return Ok(Some((dir, Verdict::Error(error.kind(), error.to_string()))));
+                let verdict = Verdict::Error(error.kind(), error.to_string());
+                return Ok(Judged::Verdict(dir, verdict));
             }
         };
         let path = pair.path().clone();
-        Ok(self.judge_pair(pair).await?.map(|verdict| (path, verdict)))
+        Ok(match self.judge_pair(pair) {
+            Known::Nothing => Judged::Nothing,
+            Known::Verdict(verdict) => Judged::Verdict(path, verdict),
+            Known::Compare(source, destination) => Judged::Compare(source, destination),
+        })
     }
 
-    async fn judge_pair(&self, pair: Pair) -> Result<Option<Verdict>> {
-        let several = |side: &str| {
-            Ok(Some(Verdict::Unverifiable(format!("the {side} has several of that name"))))
-        };
+    fn judge_pair(&self, pair: Pair) -> Known {
+        let unverifiable = |text: &str| Known::Verdict(Verdict::Unverifiable(text.to_owned()));
         if pair.source_duplicates {
-            return several("source");
+            return unverifiable("the source has several of that name");
         }
         if pair.destination_duplicates {
-            return several("destination");
+            return unverifiable("the destination has several of that name");
         }
         if pair.clash && pair.source.is_some() {
-            let text = "a file on one side and a folder or something else on the other";
-            return Ok(Some(Verdict::Unverifiable(text.to_owned())));
+            return unverifiable("a file on one side and a folder or something else on the other");
         }
         match (pair.source, pair.destination) {
-            (Some(source), None) => Ok(self.judge_source_only(&source)),
-            // What clashes has its verdict at the source's entry.
-            (None, Some(_)) if pair.clash => Ok(None),
-            (None, Some(destination)) => {
-                let is_file = destination.is_file() && !self.settings.one_way;
-                Ok(is_file.then_some(Verdict::MissingOnSource))
+            (Some(source), None) => {
+                self.judge_source_only(&source).map_or(Known::Nothing, Known::Verdict)
             }
-            (Some(source), Some(destination)) => match (source.kind, destination.kind) {
-                (EntryKind::File, EntryKind::File) => {
-                    self.compare_files(&source, &destination).await.map(Some)
-                }
-                (EntryKind::Special(special), _) => {
-                    Ok(Some(Verdict::NotStorable(special.describe())))
-                }
-                (EntryKind::Dir, EntryKind::Dir) => Ok(None),
-                _ => Ok(Some(Verdict::Unverifiable("not a file on both sides".to_owned()))),
+            // What clashes has its verdict at the source's entry.
+            (None, Some(_)) if pair.clash => Known::Nothing,
+            (None, Some(destination)) => match destination.is_file() && !self.settings.one_way {
+                true => Known::Verdict(Verdict::MissingOnSource),
+                false => Known::Nothing,
             },
-            (None, None) => Ok(None),
+            (Some(source), Some(destination)) => match (source.kind, destination.kind) {
+                (EntryKind::File, EntryKind::File) => self.judge_sizes(source, destination),
+                (EntryKind::Special(special), _) => {
+                    Known::Verdict(Verdict::NotStorable(special.describe()))
+                }
+                (EntryKind::Dir, EntryKind::Dir) => Known::Nothing,
+                _ => unverifiable("not a file on both sides"),
+            },
+            (None, None) => Known::Nothing,
+        }
+    }
+
+    fn judge_sizes(&self, source: Entry, destination: Entry) -> Known {
+        let sizes = source.size.zip(destination.size);
+        match (sizes, self.method) {
+            (Some((left, right)), _) if left != right => Known::Verdict(Verdict::SizeDiffers),
+            (Some(_), Method::Size) => Known::Verdict(Verdict::Equal(Evidence::Size)),
+            (None, Method::Size) => {
+                Known::Verdict(Verdict::Unverifiable("a side does not tell the size".to_owned()))
+            }
+            (_, Method::Digest(_) | Method::Content | Method::Download | Method::None) => {
+                Known::Compare(source, destination)
+            }
         }
     }
 
@@ -241,7 +336,7 @@ impl Checker {
             EntryKind::Dir => None,
             EntryKind::Special(special) => Some(Verdict::NotStorable(special.describe())),
             EntryKind::File
-                if source.size == Some(0) && !self.destination.capabilities().put_empty =>
+                if source.size == Some(0) && !self.destination.backend.capabilities().put_empty =>
             {
                 Some(Verdict::NotStorable("the destination stores no empty files"))
             }
@@ -249,41 +344,131 @@ impl Checker {
         }
     }
 
+    /// Compares small files that are at hand, all in one hop.
+    async fn compare_small(
+        &self,
+        pairs: Vec<(usize, Entry, Entry)>,
+    ) -> Result<Vec<(usize, Verdict)>> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (indexes, entries): (Vec<_>, Vec<_>) = pairs
+            .into_iter()
+            .map(|(index, source, destination)| (index, (source, destination)))
+            .unzip();
+        let verdicts = self.compare_at_hand(entries.clone()).await?;
+        let mut judged = Vec::with_capacity(verdicts.len());
+        for (verdict, (source, destination)) in verdicts.into_iter().zip(entries) {
+            judged.push(self.or_by_stream(verdict, &source, &destination).await?);
+        }
+        let verdicts = judged;
+        Ok(indexes.into_iter().zip(verdicts).collect())
+    }
+
+    /// The verdicts on files of both sides that are at hand.
+    async fn compare_at_hand(&self, pairs: Vec<(Entry, Entry)>) -> Result<Vec<Verdict>> {
+        let _permit = self.permit().await?;
+        let (source, destination) = (self.source.clone(), self.destination.clone());
+        let digests = self.digests.clone();
+        blocking(move |cancel| {
+            let (Some(from), Some(to)) = (&source.disk, &destination.disk) else {
+                return Err(Error::unsupported("read"));
+            };
+            let mut scratch = Scratch::default();
+            let compare = |(left, right): &(Entry, Entry)| {
+                let (left_key, right_key) = (source.key(left), destination.key(right));
+                let files = (
+                    AtHand { disk: &**from, key: &left_key, entry: left },
+                    AtHand { disk: &**to, key: &right_key, entry: right },
+                );
+                verdict(digests.compare_at_hand(files, None, &mut scratch, cancel))
+            };
+            pairs.iter().map(compare).collect()
+        })
+        .await
+    }
+
     async fn compare_files(&self, source: &Entry, destination: &Entry) -> Result<Verdict> {
-        if let (Some(left), Some(right)) = (source.size, destination.size)
-            && left != right
+        match self.method {
+            Method::Content => {
+                let pair = (source.clone(), destination.clone());
+                let verdicts = self.compare_at_hand(vec![pair]).await?;
+                let verdict = verdicts.into_iter().next();
+                let verdict = verdict.ok_or_else(|| Error::unsupported("compare"))?;
+                self.or_by_stream(verdict, source, destination).await
+            }
+            Method::Digest(algo) => self.compare_digests(source, destination, algo).await,
+            Method::Download => self.download(source, destination).await,
+            Method::Size | Method::None => Err(Error::unsupported("compare")),
+        }
+    }
+
+    /// What failed for want of descriptors is read as streams, which wait and try again.
+    async fn or_by_stream(
+        &self,
+        verdict: Verdict,
+        source: &Entry,
+        destination: &Entry,
+    ) -> Result<Verdict> {
+        match verdict {
+            Verdict::Error(ErrorKind::Unavailable, _) => {
+                self.compare_digests(source, destination, HashAlgo::Blake3).await
+            }
+            verdict => Ok(verdict),
+        }
+    }
+
+    async fn compare_digests(
+        &self,
+        source: &Entry,
+        destination: &Entry,
+        algo: HashAlgo,
+    ) -> Result<Verdict> {
+        let _permit = self.permit().await?;
+        let files = ((&self.source.backend, source), (&self.destination.backend, destination));
+        let same = self.digests.same_content(files.0, files.1, algo).await;
+        verdict(same.map(|same| (same, Evidence::Digest(algo))))
+    }
+
+    /// Reads both files to their end, unless that was done by an interrupted run and both are the same versions.
+    async fn download(&self, source: &Entry, destination: &Entry) -> Result<Verdict> {
+        let evidence = Evidence::Digest(HashAlgo::Blake3);
+        let marks = self.settings.marks.as_ref().zip(self.fingerprint(source, destination));
+        if let Some((marks, fingerprint)) = &marks
+            && marks.is_marked(source.path.as_str(), *fingerprint)
         {
-            return Ok(Verdict::SizeDiffers);
+            self.report().resumed += 1;
+            return Ok(Verdict::Equal(evidence));
         }
-        let (algo, digests) = match self.method {
-            Method::Size | Method::None => {
-                return Ok(match source.size.zip(destination.size) {
-                    Some(_) => Verdict::Equal(None),
-                    None => Verdict::Unverifiable("a side does not tell the size".to_owned()),
-                });
-            }
-            Method::Digest(algo) => {
-                let left = digest_of(&self.source, source, algo);
-                let right = digest_of(&self.destination, destination, algo);
-                (algo, tokio::join!(left, right))
-            }
-            Method::Download => {
-                let left = self.read_digest(&self.source, source);
-                let right = self.read_digest(&self.destination, destination);
-                (HashAlgo::Blake3, tokio::join!(left, right))
-            }
+        let _permit = self.permit().await?;
+        let left = self.read_digest(&self.source.backend, source);
+        let right = self.read_digest(&self.destination.backend, destination);
+        let (left, right) = tokio::join!(left, right);
+        let same = left.and_then(|left| Ok((left == right?, evidence)));
+        if let (Ok((true, _)), Some((marks, fingerprint))) = (&same, marks) {
+            let (marks, key) = (Arc::clone(marks), source.path.to_string());
+            blocking(move |_| {
+                marks.mark(key, fingerprint);
+                Ok(())
+            })
+            .await?;
+        }
+        verdict(same)
+    }
+
+    /// Of two versions; `None` when nothing would tell other versions apart.
+    fn fingerprint(&self, source: &Entry, destination: &Entry) -> Option<[u8; 16]> {
+        let tells = |entry: &Entry| {
+            entry.version.is_some() || entry.handle.is_some() || entry.hashes.is_some()
         };
-        match digests {
-            (Ok(left), Ok(right)) if left == right => Ok(Verdict::Equal(Some(algo))),
-            (Ok(_), Ok(_)) => Ok(Verdict::HashDiffers(algo)),
-            (Err(error), _) | (_, Err(error)) if error.is_fatal() => Err(error),
-            (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::Unsupported => {
-                Ok(Verdict::Unverifiable(error.message().to_owned()))
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                Ok(Verdict::Error(error.kind(), error.to_string()))
-            }
-        }
+        (tells(source) && tells(destination)).then(|| {
+            Marks::fingerprint(&[&source_identity("", source), &source_identity("", destination)])
+        })
+    }
+
+    /// Room for one more comparison that reads.
+    async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        self.at_once.acquire().await.map_err(|_| Error::cancelled())
     }
 
     /// The digest of what is really read, whatever a listing says.
@@ -305,11 +490,14 @@ impl Checker {
         {
             let mut report = self.report();
             match &verdict {
-                Verdict::Equal(algo) => {
+                Verdict::Equal(evidence) => {
                     report.equal += 1;
-                    report.equal_by_hash += u64::from(algo.is_some());
+                    report.equal_by_hash += u64::from(matches!(evidence, Evidence::Digest(_)));
+                    report.equal_by_content += u64::from(*evidence == Evidence::Content);
                 }
-                Verdict::SizeDiffers | Verdict::HashDiffers(_) => report.differing += 1,
+                Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => {
+                    report.differing += 1;
+                }
                 Verdict::MissingOnDestination => report.missing_on_destination += 1,
                 Verdict::MissingOnSource => report.missing_on_source += 1,
                 Verdict::NotStorable(_) => report.not_storable += 1,
@@ -325,5 +513,34 @@ impl Checker {
         self.progress.done(0);
         // A reader of events that went away does not stop a check.
         let _ = self.events.send(Event::Checked { path, verdict }).await;
+    }
+}
+
+/// What is known about a step before anything is read.
+enum Judged {
+    Nothing,
+    Verdict(RelPath, Verdict),
+    Compare(Entry, Entry),
+}
+
+/// The same of a pair.
+enum Known {
+    Nothing,
+    Verdict(Verdict),
+    Compare(Entry, Entry),
+}
+
+/// What a comparison says. `Err` ends the check.
+fn verdict(compared: Result<(bool, Evidence)>) -> Result<Verdict> {
+    match compared {
+        Ok((true, evidence)) => Ok(Verdict::Equal(evidence)),
+        Ok((false, Evidence::Digest(algo))) => Ok(Verdict::HashDiffers(algo)),
+        Ok((false, Evidence::Content)) => Ok(Verdict::ContentDiffers),
+        Ok((false, Evidence::Size)) => Ok(Verdict::SizeDiffers),
+        Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            Ok(Verdict::Unverifiable(error.message().to_owned()))
+        }
+        Err(error) => Ok(Verdict::Error(error.kind(), error.to_string())),
     }
 }

@@ -1,38 +1,363 @@
-//! The digest of an entry: from the listing when it came for free, else by reading where reading costs no network.
+//! The digest of an entry: from the listing when it came for free, from the cache when the file was read before, else by
+//! reading where reading costs no network.
 
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use futures::StreamExt;
 use ketch_core::{
-    Backend, Digest, Entry, Error, ErrorKind, HashAlgo, MultiHasher, ReadOptions, Result,
+    Backend, Digest, Disk, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, ReadOptions,
+    Result,
 };
+use tokio_util::sync::CancellationToken;
+
+use crate::content::{Facts, Reader, Scratch};
+use crate::report::Evidence;
+use crate::state::DigestCache;
 
 /// Pieces above this size are hashed on a blocking thread.
 const INLINE_BYTES: usize = 64 * 1024;
+/// From this size on, hashing one file against a digest that is known beats reading two.
+const ONE_SIDE_BYTES: u64 = 1024 * 1024;
 
-/// The digest of `entry`'s content.
-///
-/// Errors: `Unsupported` when the listing did not give it and reading would cost network traffic; what reading gives,
-/// `Changed` among it.
-pub async fn digest_of(
-    backend: &Arc<dyn Backend>,
-    entry: &Entry,
-    algo: HashAlgo,
-) -> Result<Digest> {
-    if let Some(digest) = entry.hashes.as_ref().and_then(|hashes| hashes.get(algo)) {
-        return Ok(digest.clone());
-    }
-    if !backend.capabilities().read_local {
-        let message = format!("the remote shows no {algo} digest of this file");
-        return Err(Error::new(ErrorKind::Unsupported, message)
-            .with_operation("digest")
-            .with_remote(backend.name())
-            .with_path(&entry.path));
-    }
-    content_digest(backend, entry, algo).await
+/// Where digests come from, and how much was read for them. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Digests(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Where the cache is, and the cache once it was needed; `None` inside = it cannot be used.
+    cache: Option<(PathBuf, OnceLock<Option<DigestCache>>)>,
+    unusable: OnceLock<String>,
+    reader: Reader,
+    from_cache: AtomicU64,
 }
 
-/// The digest of what is really read, whatever the listing says.
+/// How much was read for digests and comparisons of content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DigestCounts {
+    /// Files that were read.
+    pub files_read: u64,
+    /// Bytes that were read.
+    pub bytes_read: u64,
+    /// Files that were not read because they had been before.
+    pub from_cache: u64,
+}
+
+/// A place as digests see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) disk: Option<Arc<dyn Disk>>,
+    location: String,
+}
+
+impl Place {
+    pub(crate) fn new(backend: &Arc<dyn Backend>) -> Self {
+        let (disk, location) = (backend.disk(), backend.location());
+        Place { backend: Arc::clone(backend), disk, location }
+    }
+
+    /// What names a file of this place across jobs.
+    pub(crate) fn key(&self, entry: &Entry) -> String {
+        format!("{}/{}", self.location, entry.path)
+    }
+}
+
+/// A file at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct AtHand<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) key: &'a str,
+    pub(crate) entry: &'a Entry,
+}
+
+impl AtHand<'_> {
+    fn version(&self) -> &str {
+        self.entry.version.as_deref().unwrap_or_default()
+    }
+
+    /// May what is read from now on be remembered?
+    fn is_settled(&self, now: SystemTime) -> bool {
+        self.entry.version.is_some() && self.disk.is_settled(self.entry, now)
+    }
+}
+
+impl Digests {
+    /// Digests that are remembered in the cache at `path`, which is opened when the first is needed. A cache that cannot be
+    /// opened is done without.
+    pub fn remembered(path: PathBuf) -> Self {
+        Digests(Arc::new(Inner { cache: Some((path, OnceLock::new())), ..Inner::default() }))
+    }
+
+    /// Why the cache was not used, if it was wanted and could not be.
+    pub fn unusable(&self) -> Option<&str> {
+        self.0.unusable.get().map(String::as_str)
+    }
+
+    /// The cache. Blocks.
+    fn cache(&self) -> Option<&DigestCache> {
+        let (path, cache) = self.0.cache.as_ref()?;
+        let open = || match DigestCache::open(path) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                self.0.unusable.get_or_init(|| error.to_string());
+                None
+            }
+        };
+        cache.get_or_init(open).as_ref()
+    }
+
+    /// How much was read so far.
+    pub fn counts(&self) -> DigestCounts {
+        let get = |amount: &AtomicU64| amount.load(Ordering::Relaxed);
+        DigestCounts {
+            files_read: get(&self.0.reader.files),
+            bytes_read: get(&self.0.reader.bytes),
+            from_cache: get(&self.0.from_cache),
+        }
+    }
+
+    /// Writes down what was learnt. Blocks.
+    pub fn finish(&self) {
+        if let Some((_, cache)) = &self.0.cache
+            && let Some(Some(cache)) = cache.get()
+        {
+            cache.finish();
+        }
+    }
+
+    /// The digest of `entry`'s content.
+    ///
+    /// Errors: `Unsupported` when the listing did not give it and reading would cost network traffic; what reading gives,
+    /// `Changed` among it.
+    pub async fn of(
+        &self,
+        backend: &Arc<dyn Backend>,
+        entry: &Entry,
+        algo: HashAlgo,
+    ) -> Result<Digest> {
+        if let Some(digest) = entry.hashes.as_ref().and_then(|hashes| hashes.get(algo)) {
+            return Ok(digest.clone());
+        }
+        if !backend.capabilities().read_local {
+            let message = format!("the remote shows no {algo} digest of this file");
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .with_operation("digest")
+                .with_remote(backend.name())
+                .with_path(&entry.path));
+        }
+        let hashes = self.read(&Place::new(backend), entry, &[algo]).await?;
+        Ok(hashes.get(algo).expect("the digest that was asked for is computed").clone())
+    }
+
+    /// Have both files the same content, by `algo`? Both sides are read at the same time.
+    pub async fn same_content(
+        &self,
+        source: (&Arc<dyn Backend>, &Entry),
+        destination: (&Arc<dyn Backend>, &Entry),
+        algo: HashAlgo,
+    ) -> Result<bool> {
+        let (left, right) = tokio::join!(
+            self.of(source.0, source.1, algo),
+            self.of(destination.0, destination.1, algo)
+        );
+        Ok(left? == right?)
+    }
+
+    /// All of `algos`, by the cache or by reading, whatever a listing says.
+    async fn read(&self, place: &Place, entry: &Entry, algos: &[HashAlgo]) -> Result<Hashes> {
+        let Some(disk) = place.disk.clone() else {
+            return self.read_stream(&place.backend, entry, algos).await;
+        };
+        let (key, of_entry, wanted) = (place.key(entry), entry.clone(), algos.to_vec());
+        let this = self.clone();
+        let found = blocking(move |cancel| {
+            let file = AtHand { disk: &*disk, key: &key, entry: &of_entry };
+            this.hashes_at_hand(file, &wanted, &mut Scratch::default(), cancel)
+        });
+        match found.await {
+            // Too many files are open: the stream waits and tries again.
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.read_stream(&place.backend, entry, algos).await
+            }
+            found => found,
+        }
+    }
+
+    async fn read_stream(
+        &self,
+        backend: &Arc<dyn Backend>,
+        entry: &Entry,
+        algos: &[HashAlgo],
+    ) -> Result<Hashes> {
+        self.0.reader.files.fetch_add(1, Ordering::Relaxed);
+        let mut stream = backend.read(entry, ReadOptions::default()).await?;
+        let mut hasher = MultiHasher::new(algos);
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            self.0.reader.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if piece.len() <= INLINE_BYTES {
+                hasher.update(&piece);
+            } else {
+                hasher = tokio::task::spawn_blocking(move || {
+                    hasher.update(&piece);
+                    hasher
+                })
+                .await
+                .map_err(|_| Error::new(ErrorKind::Io, "hashing stopped"))?;
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Digests of a file at hand. Blocks.
+    pub(crate) fn hashes_at_hand(
+        &self,
+        file: AtHand<'_>,
+        algos: &[HashAlgo],
+        scratch: &mut Scratch,
+        cancel: &CancellationToken,
+    ) -> Result<Hashes> {
+        if let Some(Facts { hashes: known, .. }) = self.recall(file)
+            && algos.iter().all(|algo| known.get(*algo).is_some())
+        {
+            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+            return Ok(known);
+        }
+        Ok(self.facts_at_hand(file, algos, scratch, cancel)?.hashes)
+    }
+
+    /// Reads a file at hand, whatever the cache knows, and remembers its digests. Blocks.
+    pub(crate) fn facts_at_hand(
+        &self,
+        file: AtHand<'_>,
+        algos: &[HashAlgo],
+        scratch: &mut Scratch,
+        cancel: &CancellationToken,
+    ) -> Result<Facts> {
+        let started = SystemTime::now();
+        let facts = self.0.reader.hash(file.disk, file.entry, algos, scratch, cancel)?;
+        if let Some(cache) = self.cache()
+            && file.is_settled(started)
+        {
+            cache.remember(file.key.to_owned(), file.version().into(), facts.clone());
+        }
+        Ok(facts)
+    }
+
+    /// Compares two files of one size that are at hand, as cheaply as it can be done for certain: by digests that are known,
+    /// as a pair that was compared before, by hashing one when the other is known, or byte for byte up to the first
+    /// difference. With `algo` by that digest alone. Blocks.
+    pub(crate) fn compare_at_hand(
+        &self,
+        files: (AtHand<'_>, AtHand<'_>),
+        algo: Option<HashAlgo>,
+        scratch: &mut Scratch,
+        cancel: &CancellationToken,
+    ) -> Result<(bool, Evidence)> {
+        let (left, right) = files;
+        if let Some(algo) = algo {
+            let hashes = self.hashes_at_hand(left, &[algo], scratch, cancel)?;
+            let others = self.hashes_at_hand(right, &[algo], scratch, cancel)?;
+            return Ok((hashes.get(algo) == others.get(algo), Evidence::Digest(algo)));
+        }
+        let hashes = |facts: Option<Facts>| facts.map(|facts| facts.hashes);
+        let known = (hashes(self.recall(left)), hashes(self.recall(right)));
+        if let (Some(hashes), Some(others)) = &known
+            && let Some(algo) = common(hashes, others)
+        {
+            self.0.from_cache.fetch_add(2, Ordering::Relaxed);
+            return Ok((hashes.get(algo) == others.get(algo), Evidence::Digest(algo)));
+        }
+        let (named, versions) = ((left.key, left.version()), (right.key, right.version()));
+        let cache = self.cache();
+        let has_versions = left.entry.version.is_some() && right.entry.version.is_some();
+        if has_versions && cache.is_some_and(|cache| cache.recall_pair(named, versions)) {
+            self.0.from_cache.fetch_add(2, Ordering::Relaxed);
+            return Ok((true, Evidence::Content));
+        }
+        let is_large = left.entry.size.is_some_and(|size| size >= ONE_SIDE_BYTES);
+        let blake3 = |hashes: &Option<Hashes>| {
+            hashes.as_ref().and_then(|hashes| hashes.get(HashAlgo::Blake3)).cloned()
+        };
+        let one_side = match (blake3(&known.0), blake3(&known.1)) {
+            (Some(digest), None) if is_large => Some((digest, right)),
+            (None, Some(digest)) if is_large => Some((digest, left)),
+            _ => None,
+        };
+        if let Some((digest, unknown)) = one_side {
+            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+            let facts = self.facts_at_hand(unknown, &[HashAlgo::Blake3], scratch, cancel)?;
+            let is_equal = facts.hashes.get(HashAlgo::Blake3) == Some(&digest);
+            return Ok((is_equal, Evidence::Digest(HashAlgo::Blake3)));
+        }
+        let started = SystemTime::now();
+        let (one, other) = ((left.disk, left.entry), (right.disk, right.entry));
+        let is_equal = self.0.reader.is_equal(one, other, scratch, cancel)?;
+        if let Some(cache) = cache
+            && is_equal
+            && left.is_settled(started)
+            && right.is_settled(started)
+        {
+            cache.remember_pair(named, versions);
+        }
+        Ok((is_equal, Evidence::Content))
+    }
+
+    /// What a manifest says about a file at hand, from the cache if it was read before. Blocks.
+    pub(crate) fn facts_for_manifest(
+        &self,
+        file: AtHand<'_>,
+        scratch: &mut Scratch,
+        cancel: &CancellationToken,
+    ) -> Result<Facts> {
+        if let Some(facts) = self.recall(file)
+            && facts.hashes.get(HashAlgo::Blake3).is_some()
+            && facts.prefix.is_some()
+        {
+            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+            return Ok(facts);
+        }
+        self.facts_at_hand(file, &[HashAlgo::Blake3], scratch, cancel)
+    }
+
+    pub(crate) fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
+    fn recall(&self, file: AtHand<'_>) -> Option<Facts> {
+        let version = file.entry.version.as_deref()?;
+        self.cache()?.recall(file.key, version)
+    }
+}
+
+fn common(left: &Hashes, right: &Hashes) -> Option<HashAlgo> {
+    let has = |hashes: &Hashes, algo| hashes.get(algo).is_some();
+    HashAlgo::BY_STRENGTH.into_iter().find(|algo| has(left, *algo) && has(right, *algo))
+}
+
+/// Does `work` on a thread that may block.
+///
+/// CANCEL: when this is dropped the token says so, and the work ends after the piece it is at.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&CancellationToken) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let cancel = CancellationToken::new();
+    let guard = cancel.clone().drop_guard();
+    let done = tokio::task::spawn_blocking(move || work(&cancel)).await;
+    drop(guard);
+    match done {
+        Ok(result) => result,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::cancelled()), // The runtime is being shut down.
+        },
+    }
+}
+/// The digest of what is really read, whatever a listing or a cache says.
 ///
 /// Errors: what reading gives, `Changed` among it.
 pub async fn content_digest(
@@ -40,34 +365,6 @@ pub async fn content_digest(
     entry: &Entry,
     algo: HashAlgo,
 ) -> Result<Digest> {
-    let mut stream = backend.read(entry, ReadOptions::default()).await?;
-    let mut hasher = MultiHasher::new(&[algo]);
-    while let Some(piece) = stream.next().await {
-        let piece = piece?;
-        if piece.len() <= INLINE_BYTES {
-            hasher.update(&piece);
-        } else {
-            hasher = tokio::task::spawn_blocking(move || {
-                hasher.update(&piece);
-                hasher
-            })
-            .await
-            .map_err(|_| Error::new(ErrorKind::Io, "hashing stopped"))?;
-        }
-    }
-    let hashes = hasher.finish();
+    let hashes = Digests::default().read_stream(backend, entry, &[algo]).await?;
     Ok(hashes.get(algo).expect("the digest that was asked for is computed").clone())
-}
-
-/// Have both files the same content, by `algo`? Both sides are read at the same time.
-pub async fn same_content(
-    source: (&Arc<dyn Backend>, &Entry),
-    destination: (&Arc<dyn Backend>, &Entry),
-    algo: HashAlgo,
-) -> Result<bool> {
-    let (left, right) = tokio::join!(
-        digest_of(source.0, source.1, algo),
-        digest_of(destination.0, destination.1, algo)
-    );
-    Ok(left? == right?)
 }

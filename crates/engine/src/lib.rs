@@ -11,8 +11,10 @@
 
 pub mod bandwidth;
 pub mod check;
+pub mod content;
 pub mod decide;
 pub mod digest;
+pub mod estimate;
 pub mod event;
 pub mod filter;
 pub mod job;
@@ -22,12 +24,15 @@ mod listing;
 pub mod march;
 pub mod plan;
 pub mod plan_file;
+pub mod prove;
 pub mod report;
 mod run;
 pub mod settings;
+pub mod state;
 pub mod transfer;
 
+pub use digest::{DigestCounts, Digests};
 pub use event::{Event, Progress};
 pub use job::{Job, JobKind, Request, start};
-pub use report::{CheckReport, Failure, Outcome, Report};
+pub use report::{CheckReport, Evidence, Failure, Outcome, Report};
 pub use settings::{Compare, DeleteLimit, OnChanged, Settings, Stop, Verify};

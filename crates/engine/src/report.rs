@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
 
+use crate::digest::DigestCounts;
 use crate::event::Progress;
 use crate::journal::{Standing, Status};
 
@@ -173,15 +174,28 @@ impl Report {
     }
 }
 
+/// What shows that two files are equal, or different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Their sizes alone.
+    Size,
+    /// Their bytes, compared one by one, now or when both were last read.
+    Content,
+    /// A digest.
+    Digest(HashAlgo),
+}
+
 /// The verdict of a check on one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Both sides agree, by this digest; `None` = by size alone.
-    Equal(Option<HashAlgo>),
+    /// Both sides agree.
+    Equal(Evidence),
     /// The sizes differ.
     SizeDiffers,
     /// The digests differ.
     HashDiffers(HashAlgo),
+    /// The sizes agree and the bytes do not.
+    ContentDiffers,
     /// Only the source has it.
     MissingOnDestination,
     /// Only the destination has it.
@@ -201,6 +215,8 @@ pub struct CheckReport {
     pub equal: u64,
     /// Of these, by digest.
     pub equal_by_hash: u64,
+    /// Of these, byte for byte.
+    pub equal_by_content: u64,
     /// Files that differ in size or digest.
     pub differing: u64,
     /// Files only at the source.
@@ -219,6 +235,10 @@ pub struct CheckReport {
     pub error_kinds: Vec<ErrorKind>,
     /// The digest used, if any.
     pub algo: Option<HashAlgo>,
+    /// Files whose verdict was known from an interrupted run of the same check.
+    pub resumed: u64,
+    /// What was read.
+    pub digests: DigestCounts,
     /// The check was stopped by its caller.
     pub stopped: bool,
     /// How long it took.

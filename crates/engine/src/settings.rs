@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::digest::Digests;
 use crate::filter::Filter;
 
 /// How a job decides and works. The default is what a plain `copy` or `sync` does.
@@ -57,6 +58,8 @@ pub struct Settings {
     pub delete_empty_source_dirs: bool,
     /// How content is verified that was transferred.
     pub verify: Verify,
+    /// Where digests of files at hand come from.
+    pub digests: Digests,
 }
 
 /// What is done about a source file that changes while it is read, or goes away before it is. Nothing of such a file is ever
@@ -112,6 +115,7 @@ impl Default for Settings {
             stop_grace: Duration::from_secs(30),
             delete_empty_source_dirs: false,
             verify: Verify::default(),
+            digests: Digests::default(),
         }
     }
 }

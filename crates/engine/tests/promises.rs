@@ -8,7 +8,7 @@ use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, RelPath, Ret
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::{
     Compare, DeleteLimit, Event, JobKind, Outcome, Report, Request, Settings, Stop,
-    report::Verdict, start,
+    report::Evidence, report::Verdict, start,
 };
 use ketch_testkit::{Faulty, MemoryBackend, Recorder};
 
@@ -191,7 +191,7 @@ async fn promise_3_a_same_size_edit_is_found_by_check_and_repaired_by_checksum()
         verdicts,
         [
             (path("a"), Verdict::HashDiffers(HashAlgo::Whirlpool)),
-            (path("b"), Verdict::Equal(Some(HashAlgo::Whirlpool)))
+            (path("b"), Verdict::Equal(Evidence::Digest(HashAlgo::Whirlpool)))
         ]
     );
     let settings = Settings { compare: Compare::Checksum, ..Settings::default() };

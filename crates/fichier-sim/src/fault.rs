@@ -5,6 +5,8 @@ use std::time::Duration;
 /// Which requests a [`Fault`] is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Site {
+    /// Every request but those of tests.
+    Anything,
     /// Every call of the API host.
     AnyCall,
     /// One call, named like its path without `/v1/` and `.cgi`: `file/ls`.
@@ -39,10 +41,15 @@ pub enum Effect {
     Stall,
     /// Anywhere: carried out, but the connection is reset instead of the answer.
     LoseAnswer,
-    /// Anywhere: carried out, and no answer; [`crate::Sim::held`] tells when.
-    HoldAnswer,
     /// Anywhere: carried out after this pause.
     Delay(Duration),
+    /// Anywhere: waits for [`crate::Holds::release`], and is carried out then, or never.
+    Hold,
+    /// Anywhere: carried out, but the answer waits for [`crate::Holds::release`], and may never come;
+    /// [`crate::Sim::held`] tells when.
+    HoldAnswer,
+    /// `upload`: waits after so many bytes of the request body. `download`: after so many of the answer.
+    HoldAfter(u64),
 
     /// `upload/get_upload_server`: this node instead of the own address.
     Node(String),
@@ -215,7 +222,7 @@ impl Site {
     /// Whether a request that was given this site is meant.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::AnyCall, Self::Call(_)) => true,
+            (Self::Anything, _) | (Self::AnyCall, Self::Call(_)) => true,
             (own, other) => own == other,
         }
     }

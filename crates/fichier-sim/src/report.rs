@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::call::{preempt, withheld};
+use crate::call::{is_lost, preempt};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
-use crate::http::{Connection, Request, Response};
+use crate::http::{Connection, Finish, Request, Response};
 use crate::json::render;
 use crate::page;
 use crate::store::Report;
@@ -24,7 +24,7 @@ pub(crate) async fn serve(
     if connection.body(64 * 1024).await?.is_none() {
         return Ok(Response::html(413, page::notice("Trop gros")));
     }
-    if let Some(response) = preempt(&strikes).await {
+    if let Some(response) = preempt(world, &strikes).await {
         return Ok(response);
     }
     let xid = request.query_value("xid").unwrap_or_default();
@@ -33,8 +33,8 @@ pub(crate) async fn serve(
         tracing::error!(%error, "emulator state");
         return Ok(Response::html(500, page::notice("Erreur")));
     }
-    if let Some(silence) = withheld(&strikes) {
-        return Ok(silence);
+    if is_lost(world, &strikes).await {
+        return Ok(Response::silence(Finish::Reset));
     }
     if strikes.has(&Effect::PleaseWait) {
         return Ok(Response::html(200, page::notice("Veuillez patienter")));

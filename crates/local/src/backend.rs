@@ -11,13 +11,14 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, Error, ErrorKind,
-    Gather, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
+    ErrorKind, Gather, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 use rustix::fs;
 use tokio_util::sync::CancellationToken;
 
 use crate::copy::{Lender, SMALL_BYTES};
+use crate::disk::LocalDisk;
 use crate::entry::{Folder, entry, kind_of};
 use crate::names::NAME_MAX;
 use crate::options::{Links, LocalOptions};
@@ -222,6 +223,10 @@ impl Backend for LocalBackend {
     async fn close(&self) -> Result<()> {
         self.root.forget_folders();
         Ok(())
+    }
+
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        Some(Arc::new(LocalDisk { name: self.name.clone(), root: Arc::clone(&self.root) }))
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -140,20 +140,27 @@ pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
 
 /// All that tells versions of a file apart, in few characters: a listing holds as many of these as files.
 pub(crate) fn version(stat: &Stat) -> Box<str> {
+    let mtime = (stat.st_mtime, stat.st_mtime_nsec);
+    version_of(stat.st_ino, size(stat), mtime, (stat.st_ctime, stat.st_ctime_nsec))
+}
+
+/// [`version`] of inode, size, modification and change time.
+pub(crate) fn version_of(inode: u64, size: u64, mtime: (i64, u64), ctime: (i64, u64)) -> Box<str> {
     let mut text = String::with_capacity(40);
-    put_digits(&mut text, stat.st_ino);
-    put_digits(&mut text, size(stat));
-    put_digits(&mut text, zigzag(stat.st_mtime));
-    put_digits(&mut text, stat.st_mtime_nsec);
-    put_digits(&mut text, zigzag(stat.st_ctime.wrapping_sub(stat.st_mtime)));
-    put_digits(&mut text, stat.st_ctime_nsec);
+    put_digits(&mut text, inode);
+    put_digits(&mut text, size);
+    put_digits(&mut text, zigzag(mtime.0));
+    put_digits(&mut text, mtime.1);
+    put_digits(&mut text, zigzag(ctime.0.wrapping_sub(mtime.0)));
+    put_digits(&mut text, ctime.1);
     text.into_boxed_str()
 }
+
+const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
 
 /// A number in digits of five bits. The last one is from the other half of the alphabet, so that no number is the beginning
 /// of another.
 fn put_digits(text: &mut String, mut number: u64) {
-    const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
     while number >= 32 {
         text.push(DIGITS[(number % 32) as usize] as char);
         number /= 32;
@@ -164,6 +171,40 @@ fn put_digits(text: &mut String, mut number: u64) {
 /// Small for numbers near zero of either sign.
 fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
+}
+
+/// The modification and the change time in what [`version`] gave.
+pub(crate) fn times_of_version(version: &str) -> Option<(SystemTime, SystemTime)> {
+    let mut rest = version.as_bytes();
+    let mut numbers = [0; 6];
+    for number in &mut numbers {
+        *number = take_digits(&mut rest)?;
+    }
+    let [_, _, mtime, mtime_part, apart, ctime_part] = numbers;
+    let part = |part: u64| u32::try_from(part).ok().filter(|part| *part < 1_000_000_000);
+    let mtime = unzigzag(mtime);
+    let ctime = mtime.wrapping_add(unzigzag(apart));
+    let times = (system_time(mtime, part(mtime_part)?), system_time(ctime, part(ctime_part)?));
+    rest.is_empty().then_some(times)
+}
+
+/// The number that [`put_digits`] wrote.
+fn take_digits(rest: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0_u64, 0);
+    loop {
+        let (first, others) = rest.split_first()?;
+        *rest = others;
+        let digit = DIGITS.iter().position(|digit| digit == first)? as u64;
+        number |= (digit % 32).checked_shl(shift)?;
+        shift += 5;
+        if digit >= 32 {
+            return Some(number);
+        }
+    }
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
 pub(crate) fn size(stat: &Stat) -> u64 {
@@ -234,6 +275,26 @@ mod tests {
         }
         assert_eq!(seen.len(), 6 * 8);
         assert_eq!(version(&stat), version(&stat.clone()));
+    }
+
+    #[test]
+    fn the_times_in_a_version_are_found_again() {
+        let scratch = tempfile::NamedTempFile::new().expect("scratch");
+        let stat = fs::stat(scratch.path()).expect("there");
+        for (mtime, ctime) in
+            [((1000, 1), (2000, 500_000_000)), ((-3, 1), (2000, 5)), ((-3, 1), (-9, 5))]
+        {
+            let mut stat = stat;
+            (stat.st_mtime, stat.st_mtime_nsec) = mtime;
+            (stat.st_ctime, stat.st_ctime_nsec) = ctime;
+            let time =
+                |(seconds, nanoseconds): (i64, u64)| system_time(seconds, nanoseconds as u32);
+            let expected = Some((time(mtime), time(ctime)));
+            assert_eq!(times_of_version(&version(&stat)), expected);
+        }
+        for other in ["v17", "", "7-5-1000.000000001-2000.500000000", "\"etag\""] {
+            assert_eq!(times_of_version(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod backend;
 mod batch;
 mod copy;
 mod delete;
+mod disk;
 mod entry;
 mod error;
 mod fence;

@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, ListOptions,
-    PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, DiskFile, Entry, EntryStream,
+    ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 
 /// One thing a backend was asked.
@@ -36,13 +36,32 @@ impl fmt::Display for Call {
 #[derive(Debug)]
 pub struct Recorder {
     inner: Arc<dyn Backend>,
-    calls: Mutex<Vec<Call>>,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+/// The disk of a [`Recorder`].
+#[derive(Debug)]
+struct RecordedDisk {
+    inner: Arc<dyn Disk>,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Disk for RecordedDisk {
+    fn open(&self, entry: &Entry) -> Result<Box<dyn DiskFile>> {
+        let call = Call { operation: "read", path: entry.path.clone(), to: None };
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        self.inner.open(entry)
+    }
+
+    fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
+        self.inner.is_settled(entry, time)
+    }
 }
 
 impl Recorder {
     /// Records what `inner` is asked from now on.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        Recorder { inner, calls: Mutex::default() }
+        Recorder { inner, calls: Arc::default() }
     }
 
     /// All calls.
@@ -91,12 +110,22 @@ impl Backend for Recorder {
         self.inner.location()
     }
 
+    /// Opening a file of it is recorded as `read`.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        let inner = self.inner.disk()?;
+        Some(Arc::new(RecordedDisk { inner, calls: Arc::clone(&self.calls) }))
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }
 
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         self.inner.lend(entry)
+    }
+
+    fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

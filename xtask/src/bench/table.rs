@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::commit;
 use super::measure::{Run, version};
 use super::rows::{Contestant, Row};
 
@@ -19,6 +18,7 @@ pub(crate) struct Measured {
 pub(crate) fn write(
     measured: &[Measured],
     ketch: &Path,
+    origin: &str,
     at: &Path,
     rounds: usize,
 ) -> Result<String, String> {
@@ -41,9 +41,8 @@ pub(crate) fn write(
     put(&mut page, "");
     let _ = writeln!(
         page,
-        "* {}, commit {}, {rounds} runs of each tool after one to warm up, data on {} ({})",
+        "* {}, {origin}, {rounds} runs of each tool after one to warm up, data on {} ({})",
         date(),
-        commit(),
         at.display(),
         file_system(at)
     );

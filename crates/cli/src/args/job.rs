@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
+use ketch_core::HashAlgo;
+
 use super::{RawPlace, place};
 
 /// `copy` and `sync`.
@@ -43,6 +45,9 @@ pub(crate) struct CopyArgs {
     /// How fast.
     #[command(flatten)]
     pub(crate) speed: SpeedArgs,
+    /// The digest cache.
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// The local disk.
     #[command(flatten)]
     pub(crate) local: LocalArgs,
@@ -112,6 +117,9 @@ pub(crate) struct ApplyArgs {
     /// How content is verified.
     #[command(flatten)]
     pub(crate) verify: VerifyArgs,
+    /// The digest cache.
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// How fast.
     #[command(flatten)]
     pub(crate) speed: SpeedArgs,
@@ -219,6 +227,9 @@ pub(crate) struct CheckArgs {
     /// Read both sides to their end instead of trusting listed digests.
     #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) download: bool,
+    /// Compare by this digest, instead of by the strongest that both sides have or, between disks, byte for byte.
+    #[arg(long, env = "KETCH_DIGEST", hide_env_values = true, value_name = "DIGEST", value_parser = digest_name)]
+    pub(crate) digest: Option<HashAlgo>,
     /// Write every path with its mark (= - + * !) to this file.
     #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
     pub(crate) combined: Option<PathBuf>,
@@ -243,6 +254,9 @@ pub(crate) struct CheckArgs {
     /// How fast.
     #[command(flatten)]
     pub(crate) speed: SpeedArgs,
+    /// The digest cache.
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     /// The local disk.
     #[command(flatten)]
     pub(crate) local: LocalArgs,
@@ -389,6 +403,24 @@ pub(crate) struct SpeedArgs {
         default_value = "256M"
     )]
     pub(crate) buffer_size: String,
+}
+
+/// Whether digests of local files are remembered.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Digest cache")]
+pub(crate) struct CacheArgs {
+    /// Read every local file whose digest is needed, and remember nothing.
+    #[arg(long, env = "KETCH_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
+}
+
+/// Reads the name of a digest.
+pub(crate) fn digest_name(text: &str) -> Result<HashAlgo, String> {
+    let named = |algo: &HashAlgo| algo.as_str().eq_ignore_ascii_case(text);
+    HashAlgo::BY_STRENGTH.into_iter().find(named).ok_or_else(|| {
+        let known: Vec<_> = HashAlgo::BY_STRENGTH.iter().map(|algo| algo.as_str()).collect();
+        format!("known: {}", known.join(", "))
+    })
 }
 
 /// How the local disk is treated.

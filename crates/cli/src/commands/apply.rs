@@ -22,6 +22,7 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
         place(args.destination.as_ref(), &plan.header.destination, "--destination")?;
     let mut settings =
         settings::for_limits(&args.limits, &args.verify, settings::for_speed(&args.speed)?)?;
+    settings.digests = context.digests(&args.cache);
     settings.report_unchanged = context.console.tells(Level::Detail);
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;

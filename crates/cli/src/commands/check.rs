@@ -10,7 +10,7 @@ use ketch_core::names::bytes_from_core;
 use ketch_core::{Error, ErrorKind};
 use ketch_engine::check::CheckSettings;
 use ketch_engine::event::Event;
-use ketch_engine::report::Verdict;
+use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, Compare, Settings};
 use serde_json::json;
 
@@ -34,14 +34,27 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let signals = context.signals()?;
     let both = remotes.open_both(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
+    let digests = context.digests(&args.cache);
+    let marks = match args.download {
+        true => context.marks(&[
+            "check",
+            &source.backend.location(),
+            &destination.location(),
+            &format!("{spec:?}"),
+        ]),
+        false => None,
+    };
     let check_settings = CheckSettings {
         settings: Settings {
+            digests: digests.clone(),
             filter: settings::compile(spec, source.only.as_deref())?,
             compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
             ..speed
         },
         one_way: args.one_way,
         download: args.download,
+        digest: args.digest,
+        marks,
     };
     context.warn_of_keys(&mut remotes);
     let start = json!({
@@ -81,6 +94,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         ..CheckReport::default()
     });
     notices.finish(console);
+    context.tell_of_cache(&digests);
     summary::tell_check(console, &report);
     remotes.close().await;
     followed?;
@@ -99,7 +113,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
 fn mark(verdict: &Verdict) -> Option<char> {
     Some(match verdict {
         Verdict::Equal(_) => '=',
-        Verdict::SizeDiffers | Verdict::HashDiffers(_) => '*',
+        Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => '*',
         Verdict::MissingOnSource => '-',
         Verdict::MissingOnDestination => '+',
         Verdict::Unverifiable(_) | Verdict::Error(..) => '!',
@@ -110,10 +124,12 @@ fn mark(verdict: &Verdict) -> Option<char> {
 /// Prints what is no match; with `-v` also what is.
 fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Result<()> {
     let text = match verdict {
-        Verdict::Equal(Some(algo)) => format!("equal by {algo}"),
-        Verdict::Equal(None) => "equal in size".to_owned(),
+        Verdict::Equal(Evidence::Digest(algo)) => format!("equal by {algo}"),
+        Verdict::Equal(Evidence::Content) => "equal byte for byte".to_owned(),
+        Verdict::Equal(Evidence::Size) => "equal in size".to_owned(),
         Verdict::SizeDiffers => "sizes differ".to_owned(),
         Verdict::HashDiffers(algo) => format!("{algo} digests differ"),
+        Verdict::ContentDiffers => "contents differ".to_owned(),
         Verdict::MissingOnSource => "not at the source".to_owned(),
         Verdict::MissingOnDestination => "not at the destination".to_owned(),
         Verdict::Unverifiable(why) | Verdict::Error(_, why) => why.clone(),

@@ -1,13 +1,12 @@
 //! `ketch copy`, `ketch sync` and `ketch move`: from the command line to open places.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use ketch_engine::filter::FilterSpec;
 use ketch_engine::{JobKind, Settings};
 
 use super::job::{self, OpenJob};
-use crate::args::CopyArgs;
+use crate::args::{CopyArgs, Fsync, LocalArgs};
 use crate::context::{Context, Done};
 use crate::output::Level;
 use crate::problem::{Problem, Result};
@@ -22,7 +21,12 @@ pub(crate) async fn run(
     args: &CopyArgs,
     delete_empty_source_dirs: bool,
 ) -> Result<Done> {
-    let mut remotes = context.remotes(&args.local);
+    let local = LocalArgs {
+        // What is removed at the source must be where it went even if the power goes: its name too.
+        fsync: args.local.fsync.or((kind == JobKind::Move).then_some(Fsync::All)),
+        ..args.local.clone()
+    };
+    let mut remotes = context.remotes(&local);
     let signals = context.signals()?;
     let job = open(context, &mut remotes, &signals, kind, args).await?;
     let settings = Settings { delete_empty_source_dirs, ..job.settings };
@@ -61,7 +65,7 @@ pub(crate) async fn open<'a>(
         source: source.backend,
         destination,
         options,
-        settings: Settings { filter: Arc::clone(&filter), ..settings },
+        settings: Settings { filter, digests: context.digests(&args.cache), ..settings },
         records: &args.records,
         plan: None,
     })

@@ -15,7 +15,7 @@ use crate::args::RecordArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::output::Level;
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 use crate::redact::redact;
 use crate::reports::Reports;
 use crate::signals::Signals;
@@ -49,6 +49,7 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
         ..job.settings.clone()
     };
     let (word, (from, to)) = (kind.as_str(), shown);
+    let digests = job.settings.digests.clone();
     let begun = json!({
         "command": word, "source": from, "destination": to, "dry_run": dry_run,
         "plan": plan.as_ref().map(|plan| plan.digest.clone()),
@@ -77,15 +78,18 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
     let followed = followed.await;
     let report = watch::end(running.report(), signals).await.unwrap_or_else(not_in_time);
     teller.notices.finish(console);
+    context.finish_digests(&digests).await;
     // What happened is told also when nobody reads the answers any more.
     summary::tell_report(console, &report, dry_run);
     followed?;
     reports.finish(&report)?;
     let error = report.fatal.as_ref().map(ToString::to_string);
+    let mut counts = jsonl::counts(&report);
+    jsonl::add_digest_counts(&mut counts, digests.counts());
     Ok(Done::with(
         exit::of_report(&report, signals.code()),
         json!({
-            "dry_run": dry_run, "counts": jsonl::counts(&report), "error": error,
+            "dry_run": dry_run, "counts": counts, "error": error,
             "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
             "job": job_id, "job_is_open": report.is_open,
         }),
@@ -121,7 +125,11 @@ fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
         arguments: command_line().unwrap_or_default(),
         folder: std::env::current_dir().ok(),
     };
-    let journal = jobs.begin(begin, job.records.fresh)?;
+    let refused = |error: Error| Problem {
+        code: exit::of_fatal(error.kind()),
+        text: Some(error.to_string()),
+    };
+    let journal = jobs.begin(begin, job.records.fresh).map_err(refused)?;
     if let Some(standing) = &journal.standing {
         let planned = if standing.is_planned { "" } else { "at least " };
         console.tell(

@@ -15,9 +15,11 @@ use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// How hard one remote may be pressed. The default sets no limit, and still keeps the pauses a remote asks for: after
@@ -96,12 +98,21 @@ impl Backend for Limit {
         self.inner.location()
     }
 
+    /// Reading it would go round the limit.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }
 
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         self.inner.lend(entry)
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

@@ -21,9 +21,11 @@ use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry as Worth};
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream, HashingSource, open_all};
 
 #[derive(Debug)]
@@ -125,12 +127,20 @@ impl Backend for Retry {
         self.inner.location()
     }
 
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        self.inner.disk()
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }
 
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         self.inner.lend(entry)
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

@@ -17,9 +17,11 @@ use super::timed::{no_answer, timed, too_slow};
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// A body is handed on in slices of this size, or a slow but steady remote that is handed megabytes at once would look
@@ -175,12 +177,21 @@ impl Backend for Timeout {
         self.inner.location()
     }
 
+    /// Reading it would go round the clock.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }
 
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         self.inner.lend(entry)
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

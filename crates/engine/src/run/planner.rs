@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::decide::{Decision, decide};
-use crate::digest::same_content;
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Step};
@@ -158,7 +157,7 @@ impl Runner {
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
         };
-        let equal = same_content(
+        let equal = self.context.settings.digests.same_content(
             (&self.context.source, &comparison.source),
             (&self.context.destination, &comparison.destination),
             comparison.algo,

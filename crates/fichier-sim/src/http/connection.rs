@@ -213,6 +213,11 @@ impl Connection {
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            if let Some((_, holds)) = transfer.hold.take_if(|(bytes, _)| sent >= *bytes)
+                && !holds.wait().await
+            {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             let start = transfer.offset + sent;
             if let Some(at) = transfer.flip_at
                 && (start..start + count as u64).contains(&at)

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::StreamExt;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, Error, ErrorKind,
-    ListOptions, PutOptions, ReadOptions, RelPath, Result, Retry, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
+    ErrorKind, ListOptions, PutOptions, ReadOptions, RelPath, Result, Retry, Usage,
 };
 
 use self::bytes::{Damage, DamagedSource, damage};
@@ -292,12 +292,21 @@ impl Backend for Faulty {
         self.inner.location()
     }
 
+    /// Reading it would go round the faults.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }
 
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         self.inner.lend(entry)
+    }
+
+    fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

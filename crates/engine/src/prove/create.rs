@@ -1,0 +1,225 @@
+//! Making a manifest, or bringing one up to date: what is known of each file, in key order.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, Hashes, RelPath, Result};
+use ketch_manifest::ManifestEntry;
+use tokio::sync::Semaphore;
+
+use crate::bandwidth::Bandwidth;
+use crate::content::{Facts, Scratch};
+use crate::digest::{AtHand, Place, blocking};
+use crate::prove::{Found, ProveSettings, download_facts, walk};
+
+/// Entries that are looked at together, so that small files cost one hop to another thread for many.
+const BATCH: usize = 64;
+/// Files above this size have a hop of their own.
+const BATCHED_BYTES: u64 = 1024 * 1024;
+
+/// What was found of one path.
+#[derive(Debug)]
+pub enum Made {
+    /// It is in the manifest.
+    Entry(ManifestEntry),
+    /// It cannot be in a manifest; says why.
+    Other(RelPath, String),
+    /// It could not be read or listed, so that the manifest is not one of all files.
+    Failed(RelPath, Error),
+}
+
+/// What an older manifest says about a file, asked for in key order.
+pub type Older = Box<dyn FnMut(&RelPath) -> Result<Option<ManifestEntry>> + Send>;
+
+/// What is found out about each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// What a manifest says: BLAKE3 with its parts where the file is read, and what came for free.
+    Manifest,
+    /// This digest.
+    Digest(HashAlgo),
+}
+
+/// Goes through `backend` and gives what a manifest says about each file to `take`, in key order. A file that has the size and
+/// time that `older` has of it is not read again.
+///
+/// Errors: what ends the walk, what `older` or `take` give.
+pub async fn create(
+    backend: &Arc<dyn Backend>,
+    settings: &ProveSettings,
+    what: What,
+    mut older: Option<Older>,
+    mut take: impl FnMut(Made) -> Result<()>,
+) -> Result<()> {
+    let maker = Maker {
+        place: Place::new(backend),
+        settings,
+        what,
+        bandwidth: settings.bandwidth.map(Bandwidth::new),
+        at_once: Semaphore::new(settings.checkers.max(1)),
+    };
+    let chunks = walk(backend, settings).ready_chunks(BATCH).map(|found| {
+        let found = found.into_iter().map(|found| {
+            let found = found?;
+            let known = match (&found, &mut older) {
+                (Found::File(entry), Some(older)) => {
+                    older(&entry.path)?.filter(|known| maker.is_unchanged(known, entry))
+                }
+                _ => None,
+            };
+            Ok((found, known))
+        });
+        let found: Result<Vec<_>> = found.collect();
+        async { maker.make_all(found?).await }
+    });
+    let mut made = Box::pin(chunks.buffered(settings.checkers.max(1)));
+    while let Some(chunk) = made.try_next().await? {
+        for made in chunk {
+            take(made)?;
+        }
+    }
+    Ok(())
+}
+
+struct Maker<'a> {
+    place: Place,
+    settings: &'a ProveSettings,
+    what: What,
+    bandwidth: Option<Bandwidth>,
+    at_once: Semaphore,
+}
+
+impl Maker<'_> {
+    /// Is the file still the one that an older manifest speaks of, as far as can be told without reading it?
+    fn is_unchanged(&self, known: &ManifestEntry, entry: &Entry) -> bool {
+        if entry.size != Some(known.size) {
+            return false;
+        }
+        if let Some(free) = &entry.hashes {
+            return free.iter().any(|digest| known.hashes.get(digest.algo()) == Some(digest));
+        }
+        let keeps_times = self.place.backend.capabilities().mtime.is_some();
+        keeps_times && known.mtime.is_some() && known.mtime == nanoseconds(entry)
+    }
+
+    async fn make_all(&self, found: Vec<(Found, Option<ManifestEntry>)>) -> Result<Vec<Made>> {
+        let mut made: Vec<Option<Made>> = Vec::with_capacity(found.len());
+        let (mut small, mut single) = (Vec::new(), Vec::new());
+        for (found, known) in found {
+            let index = made.len();
+            made.push(match (found, known) {
+                (Found::File(_), Some(known)) => Some(Made::Entry(known)),
+                (Found::File(entry), None) => {
+                    let is_small = entry.size.is_some_and(|size| size <= BATCHED_BYTES);
+                    let at_hand = self.place.disk.is_some();
+                    if at_hand && is_small { &mut small } else { &mut single }.push((index, entry));
+                    None
+                }
+                (Found::Other(path, why), _) => Some(Made::Other(path, why)),
+                (Found::Failed(path, error), _) => Some(Made::Failed(path, error)),
+            });
+        }
+        let singles = single
+            .into_iter()
+            .map(|(index, entry)| async move { Ok::<_, Error>((index, self.make(entry).await?)) });
+        let (small, single) = futures::future::try_join(
+            self.make_at_hand(small),
+            futures::future::try_join_all(singles),
+        )
+        .await?;
+        for (index, entry) in small.into_iter().chain(single) {
+            made[index] = Some(entry);
+        }
+        Ok(made.into_iter().flatten().collect())
+    }
+
+    async fn make(&self, entry: Entry) -> Result<Made> {
+        if self.place.disk.is_some() {
+            let made = self.make_at_hand(vec![(0, entry)]).await?;
+            return made.into_iter().map(|(_, made)| made).next().ok_or_else(Error::cancelled);
+        }
+        let free = entry.hashes.as_deref();
+        let (algo, is_free) = match self.what {
+            What::Digest(algo) => (algo, free.is_some_and(|free| free.get(algo).is_some())),
+            What::Manifest => (HashAlgo::Blake3, false),
+        };
+        let facts = if is_free {
+            Ok(Facts::default())
+        } else if self.settings.download || self.place.backend.capabilities().read_local {
+            let _permit = self.permit().await?;
+            let bandwidth = self.bandwidth.as_ref();
+            download_facts(&self.place.backend, &entry, &[algo], bandwidth).await
+        } else if self.what == What::Manifest
+            && free.is_some_and(|free| free.iter().next().is_some())
+        {
+            Ok(Facts::default())
+        } else {
+            let wanted = match self.what {
+                What::Digest(algo) => format!("{algo} digest"),
+                What::Manifest => "digest".to_owned(),
+            };
+            let text = format!("the remote shows no {wanted} of this file (--download reads it)");
+            Err(Error::new(ErrorKind::Unsupported, text))
+        };
+        made(entry, facts)
+    }
+
+    async fn make_at_hand(&self, entries: Vec<(usize, Entry)>) -> Result<Vec<(usize, Made)>> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _permit = self.permit().await?;
+        let (place, digests) = (self.place.clone(), self.settings.digests.clone());
+        let what = self.what;
+        blocking(move |cancel| {
+            let Some(disk) = &place.disk else { return Err(Error::unsupported("read")) };
+            let mut scratch = Scratch::default();
+            let make = |(index, entry): (usize, Entry)| {
+                let key = place.key(&entry);
+                let file = AtHand { disk: &**disk, key: &key, entry: &entry };
+                let facts = match what {
+                    What::Manifest => digests.facts_for_manifest(file, &mut scratch, cancel),
+                    What::Digest(algo) => digests
+                        .hashes_at_hand(file, &[algo], &mut scratch, cancel)
+                        .map(|hashes| Facts { hashes, ..Facts::default() }),
+                };
+                Ok((index, made(entry, facts)?))
+            };
+            entries.into_iter().map(make).collect()
+        })
+        .await
+    }
+
+    async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        self.at_once.acquire().await.map_err(|_| Error::cancelled())
+    }
+}
+
+/// The entry of a file, or what kept it from being one. `Err` ends the walk.
+fn made(entry: Entry, facts: Result<Facts>) -> Result<Made> {
+    match facts {
+        Ok(facts) => {
+            let mut hashes = Hashes::default();
+            let all = facts.hashes.iter().chain(entry.hashes.iter().flat_map(|free| free.iter()));
+            all.for_each(|digest| hashes.insert(digest.clone()));
+            let Some(size) = entry.size else {
+                let error = Error::new(ErrorKind::Unsupported, "its size is not known");
+                return Ok(Made::Failed(entry.path, error));
+            };
+            Ok(Made::Entry(ManifestEntry {
+                size,
+                mtime: nanoseconds(&entry),
+                path: entry.path,
+                hashes,
+                prefix: facts.prefix,
+                parts: facts.parts,
+            }))
+        }
+        Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),
+        Err(error) => Ok(Made::Failed(entry.path, error)),
+    }
+}
+
+pub(crate) fn nanoseconds(entry: &Entry) -> Option<i64> {
+    entry.mtime.and_then(ManifestEntry::nanoseconds)
+}

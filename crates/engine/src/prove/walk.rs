@@ -1,0 +1,121 @@
+//! All files of one place in key order: a march beside a place that holds nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt};
+use ketch_core::{
+    Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error, ErrorKind,
+    ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
+};
+
+use crate::event::Progress;
+use crate::march::{March, Step};
+use crate::prove::ProveSettings;
+
+/// What the walk found next.
+#[derive(Debug)]
+pub enum Found {
+    /// A file.
+    File(Entry),
+    /// Something that is neither a file nor a folder, or one of several of one name: it says why it is left out.
+    Other(RelPath, String),
+    /// A folder could not be listed; nothing is known about what is in it.
+    Failed(RelPath, Error),
+}
+
+impl Found {
+    /// Where it is.
+    pub fn path(&self) -> &RelPath {
+        match self {
+            Found::File(entry) => &entry.path,
+            Found::Other(path, _) | Found::Failed(path, _) => path,
+        }
+    }
+}
+
+/// Everything below the root of `backend` that takes part, in key order. `Err` ends it: without the root there is nothing.
+pub fn walk(
+    backend: &Arc<dyn Backend>,
+    settings: &ProveSettings,
+) -> BoxStream<'static, Result<Found>> {
+    let march = March {
+        source: Arc::clone(backend),
+        destination: Arc::new(Nothing),
+        filter: Arc::clone(&settings.filter),
+        enter_extra: false,
+        after: None,
+        lookahead: settings.checkers.max(1),
+        progress: Progress::default(),
+    };
+    let steps = futures::stream::unfold(march.start(), |mut steps| async move {
+        steps.next().await.map(|step| (step, steps))
+    });
+    steps.filter_map(|step| std::future::ready(understand(step))).boxed()
+}
+
+fn understand(step: Step) -> Option<Result<Found>> {
+    match step {
+        Step::Pair(pair) => {
+            let duplicates = pair.source_duplicates;
+            let entry = pair.source?;
+            let other = |why: String| Some(Ok(Found::Other(entry.path.clone(), why)));
+            match entry.kind {
+                EntryKind::File if duplicates => other("there are several of that name".to_owned()),
+                EntryKind::Dir if duplicates => {
+                    let text = "there are several of that name, so none of them is entered";
+                    let error = Error::new(ErrorKind::AlreadyExists, text).with_path(&entry.path);
+                    Some(Ok(Found::Failed(entry.path.clone(), error)))
+                }
+                EntryKind::File => Some(Ok(Found::File(entry))),
+                EntryKind::Dir => None,
+                EntryKind::Special(special) => other(special.describe().to_owned()),
+            }
+        }
+        Step::Occupied { .. } => None,
+        Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => Some(Err(error)),
+        Step::Failed { dir, error, .. } => Some(Ok(Found::Failed(dir, error))),
+    }
+}
+
+/// A place that holds nothing and takes nothing.
+#[derive(Debug)]
+struct Nothing;
+
+static NOTHING: std::sync::LazyLock<Capabilities> =
+    std::sync::LazyLock::new(|| Capabilities { list_order: Order::Key, ..Capabilities::default() });
+
+#[async_trait]
+impl Backend for Nothing {
+    fn name(&self) -> &str {
+        "nothing"
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &NOTHING
+    }
+
+    fn location(&self) -> String {
+        "nothing:".to_owned()
+    }
+
+    async fn stat(&self, _path: &RelPath) -> Result<Entry> {
+        Err(Error::new(ErrorKind::NotFound, "nothing is there"))
+    }
+
+    fn list(&self, _dir: &RelPath, _options: ListOptions) -> EntryStream {
+        futures::stream::empty().boxed()
+    }
+
+    async fn read(&self, _entry: &Entry, _options: ReadOptions) -> Result<ByteStream> {
+        Err(Error::new(ErrorKind::NotFound, "nothing is there"))
+    }
+
+    async fn put(&self, _path: &RelPath, _body: Body, _options: PutOptions) -> Result<Entry> {
+        Err(Error::unsupported("put"))
+    }
+
+    async fn delete(&self, _entry: &Entry) -> Result<()> {
+        Err(Error::unsupported("delete"))
+    }
+}

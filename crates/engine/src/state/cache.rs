@@ -1,0 +1,385 @@
+//! Digests of local files that were computed before, and pairs of files that were found equal byte for byte.
+//!
+//! A record is believed only for the very version of the file that was read (inode, size, modification and change time), and
+//! only if that version was settled when it was read: a file that was written a moment before could be written again
+//! without any of these changing. A file changed through a memory map that was opened before it was read can escape this,
+//! as it escapes every tool that goes by times.
+//!
+//! What is learnt is collected and written in batches without waiting for the disk, and once more, durably, at the end.
+//! A crash loses at most what was learnt since the last batch.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ketch_core::{Digest, HashAlgo};
+use ketch_manifest::Parts;
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
+
+use super::store::{self, OpenError};
+use crate::content::Facts;
+
+const DIGESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("digests-1");
+const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs-1");
+
+/// What is learnt is written when this much has come together.
+const BATCH: usize = 1024;
+/// Memory of the database.
+const MEMORY_BYTES: usize = 32 * 1024 * 1024;
+/// With more records than this the cache is begun anew: most of them are of files that are gone.
+const MOST_RECORDS: u64 = 20_000_000;
+
+/// The cache, which one process at a time can have open.
+#[derive(Debug)]
+pub struct DigestCache {
+    database: Database,
+    path: PathBuf,
+    learnt: Mutex<Vec<Learnt>>,
+}
+
+#[derive(Debug)]
+enum Learnt {
+    File { key: String, version: Box<str>, facts: Facts },
+    Pair { key: String, versions: String },
+}
+
+/// What is in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheStats {
+    /// Files whose digests are known.
+    pub files: u64,
+    /// Pairs of files that were found equal.
+    pub pairs: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+impl DigestCache {
+    /// Opens the cache at `path`, made if it is not there.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_bounded(path, MOST_RECORDS)
+    }
+
+    fn open_bounded(path: &Path, most_records: u64) -> Result<Self, OpenError> {
+        let database = store::open(path, MEMORY_BYTES)?;
+        let cache = DigestCache { database, path: path.to_owned(), learnt: Mutex::new(Vec::new()) };
+        let prepared = cache.prepare(most_records);
+        prepared.map_err(|error| OpenError::Unusable {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(cache)
+    }
+
+    /// Makes the tables, and drops them when they have become too large.
+    fn prepare(&self, most_records: u64) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        let count =
+            transaction.open_table(DIGESTS)?.len()? + transaction.open_table(PAIRS)?.len()?;
+        if count > most_records {
+            transaction.delete_table(DIGESTS)?;
+            transaction.delete_table(PAIRS)?;
+            transaction.open_table(DIGESTS)?;
+            transaction.open_table(PAIRS)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// What is known of the file that `key` names, if it still is this `version`. Blocks for microseconds, or a disk.
+    pub fn recall(&self, key: &str, version: &str) -> Option<Facts> {
+        let find = || -> Result<Option<Facts>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(DIGESTS)?;
+            let record = table.get(key)?;
+            Ok(record.and_then(|record| decode(record.value(), version)))
+        };
+        find().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the digest cache cannot be read");
+            None
+        })
+    }
+
+    /// Were these versions of two files found equal?
+    pub fn recall_pair(&self, left: (&str, &str), right: (&str, &str)) -> bool {
+        let (key, versions) = pair(left, right);
+        let find = || -> Result<bool, redb::Error> {
+            let table = self.database.begin_read()?.open_table(PAIRS)?;
+            Ok(table.get(&*key)?.is_some_and(|record| record.value() == versions))
+        };
+        find().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the digest cache cannot be read");
+            false
+        })
+    }
+
+    /// Remembers what reading a file found out. `version` must have been settled when it was read. Blocks when a batch is full.
+    pub fn remember(&self, key: String, version: Box<str>, facts: Facts) {
+        self.learn(Learnt::File { key, version, facts });
+    }
+
+    /// Remembers that two files are equal, under the same condition. Blocks when a batch is full.
+    pub fn remember_pair(&self, left: (&str, &str), right: (&str, &str)) {
+        let (key, versions) = pair(left, right);
+        self.learn(Learnt::Pair { key, versions });
+    }
+
+    /// Writes what was learnt, so that it survives a power cut. Blocks.
+    pub fn finish(&self) {
+        let batch = std::mem::take(&mut *self.lock());
+        self.write(batch, Durability::Immediate);
+    }
+
+    /// What is in it.
+    pub fn stats(&self) -> Result<CacheStats, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let files = transaction.open_table(DIGESTS)?.len()?;
+        let pairs = transaction.open_table(PAIRS)?.len()?;
+        let bytes = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        Ok(CacheStats { files, pairs, bytes })
+    }
+
+    fn learn(&self, learnt: Learnt) {
+        let batch = {
+            let mut waiting = self.lock();
+            waiting.push(learnt);
+            if waiting.len() < BATCH {
+                return;
+            }
+            std::mem::take(&mut *waiting)
+        };
+        self.write(batch, Durability::None);
+    }
+
+    /// A cache that cannot be written is only slower.
+    fn write(&self, batch: Vec<Learnt>, durability: Durability) {
+        let write = || -> Result<(), redb::Error> {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(durability)?;
+            {
+                let mut digests = transaction.open_table(DIGESTS)?;
+                let mut pairs = transaction.open_table(PAIRS)?;
+                for learnt in batch {
+                    match learnt {
+                        Learnt::File { key, version, facts } => {
+                            let known = digests.get(&*key)?;
+                            let mut all = known
+                                .and_then(|record| decode(record.value(), &version))
+                                .unwrap_or_default();
+                            let hashes = facts.hashes.iter();
+                            hashes.for_each(|digest| all.hashes.insert(digest.clone()));
+                            all.prefix = facts.prefix.or(all.prefix);
+                            all.parts = facts.parts.or(all.parts);
+                            digests.insert(&*key, &*encode(&version, &all))?;
+                        }
+                        Learnt::Pair { key, versions } => {
+                            pairs.insert(&*key, &*versions)?;
+                        }
+                    }
+                }
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        if let Err(error) = write() {
+            tracing::debug!(%error, "the digest cache cannot be written");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Learnt>> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for DigestCache {
+    fn drop(&mut self) {
+        if !self.lock().is_empty() {
+            self.finish();
+        }
+    }
+}
+
+/// A path never holds a NUL, so no two pairs have one key.
+fn pair(left: (&str, &str), right: (&str, &str)) -> (String, String) {
+    (format!("{}\0{}", left.0, right.0), format!("{}\0{}", left.1, right.1))
+}
+
+/// The version, a NUL, and each fact after the number of its kind.
+fn encode(version: &str, facts: &Facts) -> Vec<u8> {
+    let mut record = version.as_bytes().to_vec();
+    record.push(0);
+    for digest in facts.hashes.iter() {
+        record.push(code(digest.algo()));
+        record.extend_from_slice(digest.as_bytes());
+    }
+    if let Some(prefix) = facts.prefix {
+        record.push(PREFIX);
+        record.extend_from_slice(&prefix);
+    }
+    if let Some(parts) = &facts.parts {
+        record.push(PARTS);
+        record.extend_from_slice(&parts.bytes.to_le_bytes());
+        parts.digests.iter().for_each(|digest| record.extend_from_slice(digest));
+    }
+    record
+}
+
+/// What is known of `version`; `None` for another version and for what cannot be understood.
+fn decode(record: &[u8], version: &str) -> Option<Facts> {
+    let mut rest = record.strip_prefix(version.as_bytes())?.strip_prefix(&[0])?;
+    let mut facts = Facts::default();
+    while let Some((number, after)) = rest.split_first() {
+        rest = match *number {
+            PREFIX => {
+                let (prefix, after) = after.split_first_chunk()?;
+                facts.prefix = Some(*prefix);
+                after
+            }
+            // The last one, so that it ends where the record does.
+            PARTS => {
+                let (bytes, after) = after.split_first_chunk()?;
+                let (digests, []) = after.as_chunks() else { return None };
+                let bytes = u64::from_le_bytes(*bytes);
+                facts.parts = Some(Parts { bytes, digests: digests.to_vec() });
+                &[]
+            }
+            number => {
+                let algo = HashAlgo::BY_STRENGTH.into_iter().find(|algo| code(*algo) == number)?;
+                let (bytes, after) = after.split_at_checked(algo.bytes())?;
+                facts.hashes.insert(Digest::new(algo, bytes)?);
+                after
+            }
+        };
+    }
+    Some(facts)
+}
+
+const PREFIX: u8 = 100;
+const PARTS: u8 = 101;
+
+/// Stable: it is on disks.
+fn code(algo: HashAlgo) -> u8 {
+    match algo {
+        HashAlgo::Blake3 => 1,
+        HashAlgo::Sha256 => 2,
+        HashAlgo::Whirlpool => 3,
+        HashAlgo::Sha1 => 4,
+        HashAlgo::Md5 => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ketch_core::hash::hash_bytes;
+
+    fn facts(algo: HashAlgo, content: &str) -> Facts {
+        Facts { hashes: hash_bytes(&[algo], content.as_bytes()), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_digest_is_believed_for_its_version_only_and_outlives_the_process() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("new/digests.redb");
+        let blake3 = facts(HashAlgo::Blake3, "x");
+        let cache = DigestCache::open(&path).expect("opens");
+        cache.remember("local:/a".into(), "1-2".into(), blake3.clone());
+        cache.finish();
+        assert_eq!(cache.recall("local:/a", "1-2"), Some(blake3.clone()));
+        drop(cache);
+        let cache = DigestCache::open(&path).expect("opens again");
+        assert_eq!(cache.recall("local:/a", "1-2"), Some(blake3.clone()));
+        for (key, version) in [("local:/a", "1-3"), ("local:/a", "1-"), ("local:/b", "1-2")] {
+            assert_eq!(cache.recall(key, version), None, "{key} {version}");
+        }
+        // A second digest of the same version is added, one of another version replaces all.
+        let md5 = facts(HashAlgo::Md5, "x");
+        cache.remember("local:/a".into(), "1-2".into(), md5.clone());
+        cache.finish();
+        let both = cache.recall("local:/a", "1-2").expect("known");
+        assert!(
+            both.hashes.get(HashAlgo::Blake3).is_some() && both.hashes.get(HashAlgo::Md5).is_some()
+        );
+        cache.remember("local:/a".into(), "1-3".into(), md5.clone());
+        cache.finish();
+        assert_eq!(cache.recall("local:/a", "1-2"), None);
+        assert_eq!(cache.recall("local:/a", "1-3"), Some(md5));
+        assert_eq!(cache.stats().expect("readable").files, 1);
+    }
+
+    #[test]
+    fn pairs_are_believed_for_both_versions_only() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let cache = DigestCache::open(&folder.path().join("c")).expect("opens");
+        cache.remember_pair(("a", "1"), ("b", "2"));
+        cache.finish();
+        assert!(cache.recall_pair(("a", "1"), ("b", "2")));
+        assert!(!cache.recall_pair(("a", "1"), ("b", "3")));
+        assert!(!cache.recall_pair(("a", "0"), ("b", "2")));
+        assert!(!cache.recall_pair(("b", "2"), ("a", "1")));
+    }
+
+    #[test]
+    fn a_second_user_is_told_that_it_is_in_use() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("c");
+        let _first = DigestCache::open(&path).expect("opens");
+        let second = DigestCache::open(&path).expect_err("one owner");
+        assert!(matches!(second, OpenError::InUse(_)), "{second}");
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_made_anew() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("c");
+        std::fs::write(&path, vec![7; 100_000]).expect("written");
+        let cache = DigestCache::open(&path).expect("made anew");
+        assert_eq!(cache.stats().expect("readable").files, 0);
+    }
+
+    #[test]
+    fn what_is_learnt_is_written_in_batches() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let cache = DigestCache::open(&folder.path().join("c")).expect("opens");
+        for number in 0..BATCH {
+            let key = format!("local:/{number}");
+            cache.remember(key, "v".into(), facts(HashAlgo::Md5, "x"));
+        }
+        assert!(cache.lock().is_empty());
+        assert!(cache.recall("local:/5", "v").is_some());
+    }
+
+    #[test]
+    fn a_cache_that_has_grown_too_large_is_begun_anew() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("c");
+        let cache = DigestCache::open_bounded(&path, 2).expect("opens");
+        for key in ["a", "b", "c"] {
+            cache.remember(key.into(), "v".into(), facts(HashAlgo::Md5, "x"));
+        }
+        drop(cache);
+        let cache = DigestCache::open_bounded(&path, 3).expect("opens");
+        assert_eq!(cache.stats().expect("readable").files, 3);
+        drop(cache);
+        let cache = DigestCache::open_bounded(&path, 2).expect("opens");
+        assert_eq!(cache.stats().expect("readable").files, 0);
+    }
+
+    #[test]
+    fn parts_and_prefix_survive() {
+        let parts = Some(Parts { bytes: 4, digests: vec![[1; 32], [2; 32]] });
+        let facts = Facts { prefix: Some([1, 2, 3, 4]), parts, ..facts(HashAlgo::Blake3, "x") };
+        assert_eq!(decode(&encode("v", &facts), "v"), Some(facts.clone()));
+        let mut cut = encode("v", &facts);
+        cut.pop();
+        assert_eq!(decode(&cut, "v"), None);
+    }
+
+    #[test]
+    fn no_record_makes_it_fail() {
+        for record in [&b""[..], b"v", b"v\0\x01abc", b"v\0\x09", b"w\0"] {
+            assert!(decode(record, "v").is_none_or(|facts| facts == Facts::default()));
+        }
+        assert_eq!(decode(b"v\0", "v"), Some(Facts::default()));
+    }
+}

@@ -1,0 +1,261 @@
+//! Manifests and checks of any backend: what they cost, what they find, and that they go on where they were.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo};
+use ketch_engine::check::{self, CheckSettings};
+use ketch_engine::prove::ProveSettings;
+use ketch_engine::prove::create::{Made, What, create};
+use ketch_engine::prove::repair::repair;
+use ketch_engine::prove::verify::{Coverage, Sample, Verdict, VerifySettings, verify};
+use ketch_engine::state::Marks;
+use ketch_engine::{CheckReport, Settings, Stop};
+use ketch_manifest::ManifestEntry;
+use ketch_testkit::{Faulty, MemoryBackend, Recorder};
+
+/// A remote that is read over a network and shows these digests.
+fn remote(name: &str, hashes: &'static [HashAlgo], files: usize) -> Arc<MemoryBackend> {
+    let capabilities = Capabilities {
+        read_range: true,
+        dirs: true,
+        put_empty: true,
+        hashes,
+        ..Capabilities::default()
+    };
+    let backend = MemoryBackend::with(name, capabilities);
+    for number in 0..files {
+        backend.seed(&format!("d{}/f{number:04}", number % 3), format!("content {number}"));
+    }
+    Arc::new(backend)
+}
+
+fn recorded(backend: &Arc<MemoryBackend>) -> Arc<Recorder> {
+    Arc::new(Recorder::new(backend.clone()))
+}
+
+fn refused() -> Error {
+    Error::new(ErrorKind::Unauthenticated, "who are you?")
+}
+
+async fn run_check(
+    source: Arc<dyn Backend>,
+    destination: Arc<dyn Backend>,
+    marks: Option<Marks>,
+) -> CheckReport {
+    let settings = CheckSettings {
+        settings: Settings { checkers: 1, ..Settings::default() },
+        download: marks.is_some(),
+        marks: marks.map(Arc::new),
+        ..CheckSettings::default()
+    };
+    let mut job = check::start(source, destination, settings, Stop::new());
+    while job.events.recv().await.is_some() {}
+    job.report().await
+}
+
+#[tokio::test]
+async fn an_interrupted_check_by_download_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let marks = || Some(Marks::open(folder.path(), &["check"]).unwrap());
+    let (source, destination) = (remote("source", &[], 30), remote("destination", &[], 30));
+    let faulty = Arc::new(Faulty::new(destination.clone()).fail_nth("read", 13, refused()));
+    let report = run_check(source.clone(), faulty, marks()).await;
+    assert_eq!(report.fatal.unwrap().kind(), ErrorKind::Unauthenticated);
+
+    // One of those that were equal is another version now, and is read again.
+    destination.touch("d0/f0000");
+    let reads = recorded(&destination);
+    let report = run_check(source.clone(), reads.clone(), marks()).await;
+    assert_eq!((report.equal, report.resumed), (30, 11), "{report:?}");
+    assert_eq!(reads.count("read"), 19);
+
+    // It came to its end, so the next one is another check.
+    let reads = recorded(&destination);
+    let report = run_check(source, reads.clone(), marks()).await;
+    assert_eq!((report.equal, report.resumed, reads.count("read")), (30, 0, 30));
+}
+
+#[tokio::test]
+async fn a_check_of_a_thousand_remote_files_costs_listings_only() {
+    let hashes = &[HashAlgo::Whirlpool];
+    let (source, destination) =
+        (remote("source", hashes, 1000), remote("destination", hashes, 1000));
+    let (from, to) = (recorded(&source), recorded(&destination));
+    let report = run_check(from.clone(), to.clone(), None).await;
+    assert_eq!((report.equal, report.equal_by_hash), (1000, 1000), "{report:?}");
+    for side in [from, to] {
+        assert_eq!(side.count("list"), 4);
+        assert_eq!(side.calls().len(), 4, "{:?}", side.calls());
+    }
+}
+
+async fn manifest_of(backend: Arc<dyn Backend>, settings: &ProveSettings) -> Vec<ManifestEntry> {
+    let mut entries = Vec::new();
+    let take = |made| {
+        match made {
+            Made::Entry(entry) => entries.push(entry),
+            Made::Other(path, why) => panic!("{path}: {why}"),
+            Made::Failed(path, error) => panic!("{path}: {error}"),
+        }
+        Ok(())
+    };
+    create(&backend, settings, What::Manifest, None, take).await.unwrap();
+    entries
+}
+
+async fn verdicts(
+    backend: Arc<dyn Backend>,
+    entries: &[ManifestEntry],
+    settings: &VerifySettings,
+) -> ketch_core::Result<(Vec<(String, Verdict)>, Coverage)> {
+    let mut entries = Vec::from(entries).into_iter();
+    let entries = Box::new(move || entries.next().map(Ok));
+    let mut told = Vec::new();
+    let coverage = verify(&backend, entries, settings, |verified| {
+        told.push((verified.path.to_string(), verified.verdict));
+        Ok(())
+    });
+    let coverage = coverage.await?;
+    Ok((told, coverage))
+}
+
+fn downloading() -> ProveSettings {
+    ProveSettings { download: true, checkers: 1, ..ProveSettings::default() }
+}
+
+#[tokio::test]
+async fn a_remote_with_digests_is_written_down_and_verified_by_listings_only() {
+    let backend = remote("r", &[HashAlgo::Whirlpool], 100);
+    let recorder = recorded(&backend);
+    let entries = manifest_of(recorder.clone(), &ProveSettings::default()).await;
+    assert_eq!(entries.len(), 100);
+    assert!(entries.iter().all(|entry| entry.digest(HashAlgo::Whirlpool).is_some()));
+    backend.seed("d0/f0000", "CONTENT 0");
+    backend.remove("d1/f0001");
+    backend.seed("new", "x");
+    let settings = VerifySettings::default();
+    let (told, _) = verdicts(recorder.clone(), &entries, &settings).await.unwrap();
+    let odd: Vec<_> = told.into_iter().filter(|(_, verdict)| *verdict != Verdict::Ok).collect();
+    // No time is kept that could say that somebody changed it.
+    assert!(matches!(odd[0], (_, Verdict::Rotted(_))), "{odd:?}");
+    assert_eq!(odd[1], ("d1/f0001".to_owned(), Verdict::Missing));
+    assert_eq!(odd[2], ("new".to_owned(), Verdict::Extra));
+    assert_eq!((odd.len(), recorder.count("read")), (3, 0));
+}
+
+#[tokio::test]
+async fn a_remote_without_digests_is_unverifiable_unless_it_is_read() {
+    let backend = remote("r", &[], 5);
+    let entries = manifest_of(backend.clone(), &downloading()).await;
+    let settings = VerifySettings::default();
+    let (told, _) = verdicts(backend.clone(), &entries, &settings).await.unwrap();
+    assert!(
+        told.iter().all(|(_, verdict)| matches!(verdict, Verdict::Unverifiable(_))),
+        "{told:?}"
+    );
+    let settings = VerifySettings { prove: downloading(), ..VerifySettings::default() };
+    let (told, _) = verdicts(backend, &entries, &settings).await.unwrap();
+    assert!(told.iter().all(|(_, verdict)| *verdict == Verdict::Ok), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_interrupted_verification_goes_on_where_it_was_also_within_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let backend = remote("r", &[], 12);
+    // Three parts.
+    backend.seed("d1/large", vec![5; 9 * 1024 * 1024]);
+    let entries = manifest_of(backend.clone(), &downloading()).await;
+    let settings = || VerifySettings {
+        prove: downloading(),
+        marks: Some(Arc::new(Marks::open(folder.path(), &["verify"]).unwrap())),
+        ..VerifySettings::default()
+    };
+    // d0 and d1 have four small files each, so the tenth call is for the second part of the large one.
+    let faulty = Arc::new(Faulty::new(backend.clone()).fail_nth("read", 10, refused()));
+    verdicts(faulty, &entries, &settings()).await.expect_err("it ends in the middle");
+    let reads = recorded(&backend);
+    let (told, coverage) = verdicts(reads.clone(), &entries, &settings()).await.unwrap();
+    assert!(told.iter().all(|(_, verdict)| *verdict == Verdict::Ok), "{told:?}");
+    assert_eq!((coverage.resumed, reads.count("read")), (9, 6));
+}
+
+#[tokio::test]
+async fn what_is_in_a_folder_that_cannot_be_listed_is_not_missing() {
+    let backend = remote("r", &[HashAlgo::Md5], 9);
+    backend.seed("d1.x", "after the folder's name and before its files");
+    let entries = manifest_of(backend.clone(), &ProveSettings::default()).await;
+    let denied = Error::new(ErrorKind::Denied, "no");
+    let faulty = Arc::new(Faulty::new(backend).fail_list("d1", denied));
+    let (told, _) = verdicts(faulty, &entries, &VerifySettings::default()).await.unwrap();
+    for (path, verdict) in told {
+        let is_inside = path.starts_with("d1/") || path == "d1";
+        let is_unverifiable = matches!(verdict, Verdict::Unverifiable(_));
+        assert_eq!(is_inside, is_unverifiable, "{path}: {verdict:?}");
+        assert!(is_inside || verdict == Verdict::Ok, "{path}: {verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_rounds_of_a_sample_together_read_everything_once() {
+    let backend = remote("r", &[], 60);
+    backend.seed("large", vec![5; 21 * 1024 * 1024]);
+    let entries = manifest_of(backend.clone(), &downloading()).await;
+    let bytes: u64 = entries.iter().map(|entry| entry.size).sum();
+    let mut compared = 0;
+    for round in 0..7 {
+        let sample = Some(Sample { rounds: 7, round });
+        let settings = VerifySettings { prove: downloading(), sample, ..VerifySettings::default() };
+        let (told, coverage) = verdicts(backend.clone(), &entries, &settings).await.unwrap();
+        assert_eq!(told.len(), 61);
+        assert!(coverage.bytes < bytes);
+        compared += coverage.bytes;
+    }
+    assert_eq!(compared, bytes);
+}
+
+#[tokio::test]
+async fn a_repair_fetches_the_damaged_part_only_and_never_stores_what_is_not_right() {
+    let content: Vec<u8> = (0..9 * 1024 * 1024_u32).map(|at| (at / 7 % 251) as u8).collect();
+    let mut rotten = content.clone();
+    rotten[5_000_000] ^= 4;
+    let (damaged, whole) = (remote("damaged", &[], 0), remote("whole", &[], 0));
+    damaged.seed("large", content.clone());
+    whole.seed("large", content.clone());
+    let entries = manifest_of(damaged.clone(), &downloading()).await;
+    damaged.seed("large", rotten.clone());
+    let place: Arc<dyn Backend> = damaged.clone();
+    let find = || async {
+        let mut found = None;
+        let mut entries = entries.clone().into_iter();
+        let entries = Box::new(move || entries.next().map(Ok));
+        let settings = VerifySettings { prove: downloading(), ..VerifySettings::default() };
+        verify(&place, entries, &settings, |verified| {
+            found = Some(verified);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        found.unwrap()
+    };
+    let part = 4 * 1024 * 1024;
+    let verified = find().await;
+    assert_eq!(verified.verdict, Verdict::Rotted(std::iter::once(part..2 * part).collect()));
+
+    let other: Arc<dyn Backend> = remote("other", &[], 0);
+    let error = repair(&place, &other, &verified).await.expect_err("it is not there");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let other = remote("other", &[], 0);
+    other.seed("large", rotten.clone());
+    let other: Arc<dyn Backend> = other;
+    let error = repair(&place, &other, &verified).await.expect_err("it is damaged too");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(damaged.tree()["large"] == rotten, "the old content stays");
+
+    let other: Arc<dyn Backend> = whole;
+    let repaired = repair(&place, &other, &verified).await.unwrap();
+    assert_eq!(repaired.fetched, part);
+    assert!(damaged.tree()["large"] == content);
+    assert_eq!(find().await.verdict, Verdict::Ok);
+}
