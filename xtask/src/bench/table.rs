@@ -84,12 +84,12 @@ fn section(page: &mut String, measured: &Measured) {
     for (contestant, run) in results {
         let _ = writeln!(
             page,
-            "| {} | {:.3} | {} | {:.2} | {:.1} | `{}` |",
+            "| {} | {:.3} | {} | {:.2} | {} | `{}` |",
             contestant.tool,
             run.seconds,
             ratio(run.seconds),
             run.processor_seconds,
-            run.peak_kib as f64 / 1024.0,
+            peak(run.peak_kib),
             contestant.command
         );
     }
@@ -97,7 +97,9 @@ fn section(page: &mut String, measured: &Measured) {
         return;
     };
     let is_fast = peer.map(|peer| ours.seconds / peer <= row.goal.ratio);
-    let is_small = row.goal.peak_mib.map(|peak| ours.peak_kib <= peak * 1024);
+    // A run that is over before it was looked at has no peak.
+    let is_small =
+        row.goal.peak_mib.filter(|_| ours.peak_kib > 0).map(|peak| ours.peak_kib <= peak * 1024);
     let told = |is_met: Option<bool>| match is_met {
         Some(true) => "met",
         Some(false) => "**not met**",
@@ -116,6 +118,10 @@ fn section(page: &mut String, measured: &Measured) {
         let _ = write!(page, "\nGoal: at most {peak} MiB: {}.", told(is_small));
     }
     page.push('\n');
+}
+
+fn peak(kib: u64) -> String {
+    if kib == 0 { "-".to_owned() } else { format!("{:.1}", kib as f64 / 1024.0) }
 }
 
 fn machine() -> String {
