@@ -84,6 +84,7 @@ fn explain(error: Error, name: &str, entry: &Entry) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::version_of;
     use crate::{LocalBackend, LocalOptions};
     use ketch_core::{Backend, ErrorKind, RelPath};
 
@@ -120,21 +121,26 @@ mod tests {
         let (_scratch, disk, backend) = disk_with("content");
         let entry = listed(&backend).await;
         let now = SystemTime::now();
-        let check = |version: &str, time: SystemTime, expected: bool| {
+        let check_text = |version: &str, time: SystemTime, expected: bool| {
             let entry = Entry { version: Some(version.into()), ..entry.clone() };
             assert_eq!(disk.is_settled(&entry, time), expected, "{version}");
+        };
+        // Modification and change time in milliseconds.
+        let check = |mtime: u64, ctime: u64, time: SystemTime, expected: bool| {
+            let parts = |millis: u64| ((millis / 1000) as i64, millis % 1000 * 1_000_000);
+            check_text(&version_of(1, 7, parts(mtime), parts(ctime)), time, expected);
         };
         let at = |seconds: u64, millis: u64| {
             SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis)
         };
-        check("1-7-1000.500000000-1000.500000000", at(1000, 550), false);
-        check("1-7-1000.500000000-1000.500000000", at(1000, 601), true);
+        check(1_000_500, 1_000_500, at(1000, 550), false);
+        check(1_000_500, 1_000_500, at(1000, 601), true);
         // A clock of whole seconds.
-        check("1-7-1000.000000000-1000.000000000", at(1002, 0), false);
-        check("1-7-1000.000000000-1000.000000000", at(1003, 1), true);
+        check(1_000_000, 1_000_000, at(1002, 0), false);
+        check(1_000_000, 1_000_000, at(1003, 1), true);
         // A modification time of the future proves nothing.
-        check("1-7-2000.500000000-1000.500000000", at(1500, 0), false);
-        check("nonsense", now, false);
+        check(2_000_500, 1_000_500, at(1500, 0), false);
+        check_text("nonsense", now, false);
         assert!(!disk.is_settled(&Entry { version: None, ..entry.clone() }, now));
         // What was written a moment ago is not settled, and later it is.
         let written = entry.mtime.expect("a time");

@@ -140,17 +140,22 @@ pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
 
 /// All that tells versions of a file apart, in few characters: a listing holds as many of these as files.
 pub(crate) fn version(stat: &Stat) -> Box<str> {
+    let mtime = (stat.st_mtime, stat.st_mtime_nsec);
+    version_of(stat.st_ino, size(stat), mtime, (stat.st_ctime, stat.st_ctime_nsec))
+}
+
+/// [`version`] of inode, size, modification and change time.
+pub(crate) fn version_of(inode: u64, size: u64, mtime: (i64, u64), ctime: (i64, u64)) -> Box<str> {
     let mut text = String::with_capacity(40);
-    put_digits(&mut text, stat.st_ino);
-    put_digits(&mut text, size(stat));
-    put_digits(&mut text, zigzag(stat.st_mtime));
-    put_digits(&mut text, stat.st_mtime_nsec);
-    put_digits(&mut text, zigzag(stat.st_ctime.wrapping_sub(stat.st_mtime)));
-    put_digits(&mut text, stat.st_ctime_nsec);
+    put_digits(&mut text, inode);
+    put_digits(&mut text, size);
+    put_digits(&mut text, zigzag(mtime.0));
+    put_digits(&mut text, mtime.1);
+    put_digits(&mut text, zigzag(ctime.0.wrapping_sub(mtime.0)));
+    put_digits(&mut text, ctime.1);
     text.into_boxed_str()
 }
 
-/// The digits of numbers in versions.
 const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
 
 /// A number in digits of five bits. The last one is from the other half of the alphabet, so that no number is the beginning
@@ -170,34 +175,36 @@ fn zigzag(number: i64) -> u64 {
 
 /// The modification and the change time in what [`version`] gave.
 pub(crate) fn times_of_version(version: &str) -> Option<(SystemTime, SystemTime)> {
-    let numbers = digits(version)?;
-    let [_, _, seconds, nanoseconds, apart, change_nanoseconds] = numbers[..] else { return None };
-    let seconds = unzigzag(seconds);
-    let changed = seconds.wrapping_add(unzigzag(apart));
-    let time = |seconds, nanoseconds: u64| {
-        let nanoseconds = u32::try_from(nanoseconds).ok().filter(|part| *part < 1_000_000_000)?;
-        Some(system_time(seconds, nanoseconds))
-    };
-    Some((time(seconds, nanoseconds)?, time(changed, change_nanoseconds)?))
+    let mut rest = version.as_bytes();
+    let mut numbers = [0; 6];
+    for number in &mut numbers {
+        *number = take_digits(&mut rest)?;
+    }
+    let [_, _, mtime, mtime_part, apart, ctime_part] = numbers;
+    let part = |part: u64| u32::try_from(part).ok().filter(|part| *part < 1_000_000_000);
+    let mtime = unzigzag(mtime);
+    let ctime = mtime.wrapping_add(unzigzag(apart));
+    let times = (system_time(mtime, part(mtime_part)?), system_time(ctime, part(ctime_part)?));
+    rest.is_empty().then_some(times)
 }
 
-/// The numbers that [`put_digits`] wrote; `None` for anything else.
-fn digits(text: &str) -> Option<Vec<u64>> {
-    let (mut numbers, mut number, mut shift) = (Vec::new(), 0_u64, 0);
-    for byte in text.bytes() {
-        let digit = DIGITS.iter().position(|digit| *digit == byte)? as u64;
+/// The number that [`put_digits`] wrote.
+fn take_digits(rest: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0_u64, 0);
+    loop {
+        let (first, others) = rest.split_first()?;
+        *rest = others;
+        let digit = DIGITS.iter().position(|digit| digit == first)? as u64;
         number |= (digit % 32).checked_shl(shift)?;
         shift += 5;
         if digit >= 32 {
-            numbers.push(std::mem::take(&mut number));
-            shift = 0;
+            return Some(number);
         }
     }
-    (shift == 0).then_some(numbers)
 }
 
 fn unzigzag(number: u64) -> i64 {
-    ((number >> 1) as i64) ^ -((number & 1) as i64)
+    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
 pub(crate) fn size(stat: &Stat) -> u64 {
@@ -242,25 +249,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_times_in_a_version_are_found_again() {
-        let scratch = tempfile::NamedTempFile::new().expect("scratch");
-        let mut stat = fs::stat(scratch.path()).expect("there");
-        for (modified, changed) in
-            [((1000, 1), (2000, 500_000_000)), ((-3, 1), (-1, 5)), ((0, 0), (-9, 0))]
-        {
-            (stat.st_mtime, stat.st_mtime_nsec) = modified;
-            (stat.st_ctime, stat.st_ctime_nsec) = changed;
-            let time =
-                |(seconds, nanoseconds): (i64, u64)| system_time(seconds, nanoseconds as u32);
-            let expected = Some((time(modified), time(changed)));
-            assert_eq!(times_of_version(&version(&stat)), expected);
-        }
-        for other in ["v17", "", "7-5-1000.000000001-2000.5", "aaaaaaaaaaaaaaaaaaaaaaaaA"] {
-            assert_eq!(times_of_version(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn every_number_of_a_version_tells_versions_apart() {
         let scratch = tempfile::NamedTempFile::new().expect("scratch");
         let stat = fs::stat(scratch.path()).expect("there");
@@ -287,6 +275,26 @@ mod tests {
         }
         assert_eq!(seen.len(), 6 * 8);
         assert_eq!(version(&stat), version(&stat.clone()));
+    }
+
+    #[test]
+    fn the_times_in_a_version_are_found_again() {
+        let scratch = tempfile::NamedTempFile::new().expect("scratch");
+        let stat = fs::stat(scratch.path()).expect("there");
+        for (mtime, ctime) in
+            [((1000, 1), (2000, 500_000_000)), ((-3, 1), (2000, 5)), ((-3, 1), (-9, 5))]
+        {
+            let mut stat = stat;
+            (stat.st_mtime, stat.st_mtime_nsec) = mtime;
+            (stat.st_ctime, stat.st_ctime_nsec) = ctime;
+            let time =
+                |(seconds, nanoseconds): (i64, u64)| system_time(seconds, nanoseconds as u32);
+            let expected = Some((time(mtime), time(ctime)));
+            assert_eq!(times_of_version(&version(&stat)), expected);
+        }
+        for other in ["v17", "", "7-5-1000.000000001-2000.500000000", "\"etag\""] {
+            assert_eq!(times_of_version(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -20,8 +20,9 @@ use self::table::{Measured, write};
 
 const SEED: u64 = 0x6b65_7463;
 
-pub(crate) const USAGE: &str = "\
+const USAGE: &str = "\
 usage: cargo xtask bench [--rounds N] [--at FOLDER] [--only ROW[,ROW]] [--small] [--write] [--keep]
+                          [--binary FILE] [--without TOOL[,TOOL]]
 
   --rounds N     runs of each tool (default 5; the first one of a row warms up and is not counted)
   --at FOLDER    where the data is made (default /dev/shm)
@@ -30,6 +31,8 @@ usage: cargo xtask bench [--rounds N] [--at FOLDER] [--only ROW[,ROW]] [--small]
   --small        a twentieth of the data
   --write        write docs/BENCHMARKS.md
   --keep         leave the data
+  --binary FILE  measure this program instead of building one
+  --without TOOL do not run these peers
 ";
 
 struct Options {
@@ -39,6 +42,8 @@ struct Options {
     is_small: bool,
     writes: bool,
     keeps: bool,
+    binary: Option<PathBuf>,
+    without: Vec<String>,
 }
 
 fn options(arguments: &[String]) -> Result<Options, String> {
@@ -49,6 +54,8 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         is_small: false,
         writes: false,
         keeps: false,
+        binary: None,
+        without: Vec::new(),
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -61,6 +68,8 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
             "--small" => options.is_small = true,
             "--write" => options.writes = true,
+            "--binary" => options.binary = Some(value()?.into()),
+            "--without" => options.without = value()?.split(',').map(str::to_owned).collect(),
             "--keep" => options.keeps = true,
             other => return Err(format!("there is no `{other}`\n{USAGE}")),
         }
@@ -71,17 +80,22 @@ fn options(arguments: &[String]) -> Result<Options, String> {
 /// Measures and prints the table. `Err` says what failed.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     let options = options(arguments)?;
-    let build = ["build", "--release", "--locked", "--package", "ketch-cli"];
-    super::run(&build, &[])?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let ketch = target.join("release/ketch");
+    let (ketch, origin) = match &options.binary {
+        Some(binary) => (binary.clone(), format!("a program built before ({})", binary.display())),
+        None => {
+            super::run(&["build", "--release", "--locked", "--package", "ketch-cli"], &[])?;
+            let target = std::env::var_os("CARGO_TARGET_DIR");
+            let target = target.map_or(root.join("target"), PathBuf::from);
+            (target.join("release/ketch"), format!("commit {}", commit()))
+        }
+    };
     let scratch = options.at.join(format!("ketch-bench-{}", std::process::id()));
     let measured = measure_rows(&options, &ketch, &scratch);
     if !options.keeps {
         let _ = fs::remove_dir_all(&scratch); // What is left lies in a folder of temporary files.
     }
-    let text = write(&measured?, &ketch, &options.at, options.rounds)?;
+    let text = write(&measured?, &ketch, &origin, &options.at, options.rounds)?;
     eprintln!("{text}");
     if options.writes {
         let file = root.join("docs/BENCHMARKS.md");
@@ -131,6 +145,7 @@ fn measure_row(
     let here: Vec<Contestant> = row
         .contestants
         .iter()
+        .filter(|contestant| !options.without.iter().any(|tool| tool == contestant.tool))
         .filter(|contestant| contestant.program() == "ketch" || is_installed(contestant.program()))
         .cloned()
         .collect();

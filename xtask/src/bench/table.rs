@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::commit;
 use super::measure::{Run, version};
 use super::rows::{Contestant, Row};
 
@@ -19,6 +18,7 @@ pub(crate) struct Measured {
 pub(crate) fn write(
     measured: &[Measured],
     ketch: &Path,
+    origin: &str,
     at: &Path,
     rounds: usize,
 ) -> Result<String, String> {
@@ -41,9 +41,8 @@ pub(crate) fn write(
     put(&mut page, "");
     let _ = writeln!(
         page,
-        "* {}, commit {}, {rounds} runs of each tool after one to warm up, data on {} ({})",
+        "* {}, {origin}, {rounds} runs of each tool after one to warm up, data on {} ({})",
         date(),
-        commit(),
         at.display(),
         file_system(at)
     );
@@ -85,12 +84,12 @@ fn section(page: &mut String, measured: &Measured) {
     for (contestant, run) in results {
         let _ = writeln!(
             page,
-            "| {} | {:.3} | {} | {:.2} | {:.1} | `{}` |",
+            "| {} | {:.3} | {} | {:.2} | {} | `{}` |",
             contestant.tool,
             run.seconds,
             ratio(run.seconds),
             run.processor_seconds,
-            run.peak_kib as f64 / 1024.0,
+            peak(run.peak_kib),
             contestant.command
         );
     }
@@ -98,7 +97,9 @@ fn section(page: &mut String, measured: &Measured) {
         return;
     };
     let is_fast = peer.map(|peer| ours.seconds / peer <= row.goal.ratio);
-    let is_small = row.goal.peak_mib.map(|peak| ours.peak_kib <= peak * 1024);
+    // A run that is over before it was looked at has no peak.
+    let is_small =
+        row.goal.peak_mib.filter(|_| ours.peak_kib > 0).map(|peak| ours.peak_kib <= peak * 1024);
     let told = |is_met: Option<bool>| match is_met {
         Some(true) => "met",
         Some(false) => "**not met**",
@@ -117,6 +118,10 @@ fn section(page: &mut String, measured: &Measured) {
         let _ = write!(page, "\nGoal: at most {peak} MiB: {}.", told(is_small));
     }
     page.push('\n');
+}
+
+fn peak(kib: u64) -> String {
+    if kib == 0 { "-".to_owned() } else { format!("{:.1}", kib as f64 / 1024.0) }
 }
 
 fn machine() -> String {
