@@ -49,6 +49,13 @@ impl Home {
         Home { folder: tempfile::tempdir().unwrap() }
     }
 
+    /// One that lives in memory where the machine has such a folder: for tests that make hundreds.
+    pub fn in_memory() -> Home {
+        let memory = Path::new("/dev/shm");
+        let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+        Home { folder: folder.unwrap() }
+    }
+
     /// A path in the scratch folder.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)

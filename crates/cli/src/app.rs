@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory;
+use ketch_engine::JobKind;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
-    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, ManifestCommand, RemoteCommand,
-    SandboxCommand, When,
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, ManifestCommand,
+    PlanCommand, RemoteCommand, SandboxCommand, When,
 };
 use crate::commands::{
-    cache, cat, check, config, copy, delete, hashsum, help, ls, manifest, mkdir, remote, sandbox,
-    verify,
+    apply, cache, cat, check, config, copy, delete, hashsum, help, jobs, ls, manifest, mkdir, plan,
+    remote, sandbox, verify,
 };
 use crate::context::{Context, Done};
 use crate::environment::Environment;
@@ -51,8 +52,15 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Copy(args) => copy::run(context, ketch_engine::JobKind::Copy, &args).await,
-            Command::Sync(args) => copy::run(context, ketch_engine::JobKind::Sync, &args).await,
+            Command::Copy(args) => copy::run(context, JobKind::Copy, &args, false).await,
+            Command::Sync(args) => copy::run(context, JobKind::Sync, &args, false).await,
+            Command::Move(args) => {
+                let empty_dirs = args.delete_empty_src_dirs;
+                copy::run(context, JobKind::Move, &args.copy, empty_dirs).await
+            }
+            Command::Plan(command) => plan::run(context, &command).await,
+            Command::Apply(args) => apply::run(context, &args).await,
+            Command::Jobs(command) => jobs::run(context, &command).await,
             Command::Check(args) => check::run(context, &args).await,
             Command::Hashsum(args) => hashsum::run(context, &args).await,
             Command::Manifest(ManifestCommand::Create(args)) => {
@@ -90,6 +98,14 @@ fn verb(command: &Command) -> &'static str {
     match command {
         Command::Copy(_) => "copy",
         Command::Sync(_) => "sync",
+        Command::Move(_) => "move",
+        Command::Plan(PlanCommand::Show { .. }) => "plan show",
+        Command::Plan(_) => "plan",
+        Command::Apply(_) => "apply",
+        Command::Jobs(JobsCommand::List) => "jobs list",
+        Command::Jobs(JobsCommand::Show { .. }) => "jobs show",
+        Command::Jobs(JobsCommand::Resume { .. }) => "jobs resume",
+        Command::Jobs(JobsCommand::Forget { .. }) => "jobs forget",
         Command::Check(_) => "check",
         Command::Hashsum(_) => "hashsum",
         Command::Manifest(ManifestCommand::Create(_)) => "manifest create",

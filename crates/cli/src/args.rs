@@ -13,8 +13,9 @@ use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use job::{
-    CacheArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync, Links, LocalArgs,
-    SpeedArgs,
+    ApplyArgs, CacheArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync,
+    LimitArgs, Links, LocalArgs, MoveArgs, OnChangedWhat, PlanCommand, RecordArgs, SpeedArgs,
+    VerifyArgs, VerifyHow,
 };
 
 pub(crate) use prove::{
@@ -111,6 +112,24 @@ pub(crate) enum Command {
     /// Deletions come last, never where a listing or a transfer failed, and never more than --max-delete allows.
     #[command(after_help = "Example: ketch sync --dry-run ~/photos sandbox:photos")]
     Sync(CopyArgs),
+    /// Copy, and remove at the source what was proven to have arrived.
+    ///
+    /// Each file is removed only after its copy was verified and the source was found unchanged. What the destination has
+    /// already is removed at the source if its digest is equal. Within one account 1fichier moves by itself.
+    #[command(after_help = "Example: ketch move ~/done work:archive --delete-empty-src-dirs")]
+    Move(MoveArgs),
+    /// Write down what a copy, sync or move would do, to be looked at and applied later.
+    #[command(
+        subcommand,
+        after_help = "Example: ketch plan sync -o plan.jsonl ~/photos work:photos"
+    )]
+    Plan(PlanCommand),
+    /// Do what a plan says, each item only if both sides are still as it was decided on.
+    #[command(after_help = "Example: ketch apply plan.jsonl")]
+    Apply(ApplyArgs),
+    /// Look at jobs, and go on with interrupted ones.
+    #[command(subcommand, after_help = "Example: ketch jobs list")]
+    Jobs(JobsCommand),
     /// Compare two places by digest and change nothing.
     #[command(after_help = "Example: ketch check ~/photos work:photos --one-way")]
     Check(CheckArgs),
@@ -158,6 +177,35 @@ pub(crate) enum Command {
     /// Explain a command, or a topic: exit-codes.
     #[command(after_help = "Example: ketch help exit-codes")]
     Help(HelpArgs),
+}
+
+/// `jobs …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// List all jobs on record, the newest first.
+    #[command(after_help = "Example: ketch jobs list")]
+    List,
+    /// Show a job and what failed in it.
+    #[command(after_help = "Example: ketch jobs show 3fa91c02")]
+    Show {
+        /// The job, or the beginning of its name.
+        #[arg(value_name = "JOB")]
+        job: String,
+    },
+    /// Go on with an interrupted job; without a name, with the newest.
+    #[command(after_help = "Example: ketch jobs resume 3fa91c02")]
+    Resume {
+        /// The job, or the beginning of its name.
+        #[arg(value_name = "JOB")]
+        job: Option<String>,
+    },
+    /// Remove the records of jobs, and what an interrupted one left at its destination.
+    #[command(after_help = "Example: ketch jobs forget 3fa91c02")]
+    Forget {
+        /// The jobs, or the beginnings of their names.
+        #[arg(value_name = "JOB", required = true)]
+        jobs: Vec<String>,
+    },
 }
 
 /// `ls`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ketch_engine::Digests;
+use ketch_engine::journal::Jobs;
 use ketch_engine::state::Marks;
 use serde_json::{Value, json};
 
@@ -31,6 +32,18 @@ impl Context {
     pub(crate) fn remotes(&self, local: &LocalArgs) -> Remotes {
         let observer = Arc::new(Retries(Arc::clone(&self.console)));
         Remotes::new(self.environment.clone(), self.config_file.clone(), local, observer)
+    }
+
+    /// The jobs on record; `None` where there is no place for them.
+    pub(crate) fn jobs(&self) -> Option<Jobs> {
+        Some(Jobs::new(self.environment.state_folder()?, self.environment.boot()))
+    }
+
+    /// The same, for commands that make no sense without them.
+    pub(crate) fn need_jobs(&self) -> Result<Jobs> {
+        self.jobs().ok_or_else(|| {
+            Problem::other("there is no place for records of jobs: set HOME or XDG_STATE_HOME")
+        })
     }
 
     /// Takes signals from now on.

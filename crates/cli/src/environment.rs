@@ -66,6 +66,13 @@ impl Environment {
         Some(self.xdg("XDG_STATE_HOME", ".local/state")?.join("ketch"))
     }
 
+    /// Which run of the machine this is; `None` where the system does not tell.
+    pub(crate) fn boot(&self) -> Option<String> {
+        let given = self.text("KETCH_BOOT").map(str::to_owned);
+        let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+        Some(given.or_else(read)?.trim().to_owned())
+    }
+
     /// Where digests of local files are kept.
     pub(crate) fn digest_cache(&self) -> Option<PathBuf> {
         Some(self.xdg("XDG_CACHE_HOME", ".cache")?.join("ketch/digests.redb"))

@@ -60,7 +60,11 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
          right signature",
     ),
     (PARTIAL, "some items failed or could not be compared, or deletions were held back"),
-    (SOURCE_CHANGED, "some items failed, all because the source file changed or went away"),
+    (
+        SOURCE_CHANGED,
+        "some items failed, all because the source file changed while it was read, or went away with \
+         --on-changed fail",
+    ),
     (HANG_UP, "ended by SIGHUP"),
     (INTERRUPT, "ended by Ctrl-C"),
     (BROKEN_PIPE, "the reader of standard output went away"),

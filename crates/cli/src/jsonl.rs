@@ -44,19 +44,21 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
         Event::Planned { items, bytes, deletions } => {
             ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
         }
-        Event::ItemStarted { .. } => return None,
-        Event::ItemDone { path, outcome, reason, size } => (
+        Event::ItemStarted { .. } | Event::Action(_) => return None,
+        Event::ItemDone { path, outcome, reason, size, record } => (
             "file_done",
             json!({
                 "path": path, "outcome": outcome.as_str(), "reason": reason.as_str(), "size": size,
-                "dry_run": dry_run,
+                "dry_run": dry_run, "status": record.status.as_str(), "digests": record.digests,
+                "milliseconds": record.milliseconds, "attempts": record.attempts,
             }),
         ),
-        Event::ItemFailed(failure) => (
+        Event::ItemFailed { failure, is_failure, record } => (
             "file_error",
             json!({
                 "path": failure.path, "operation": failure.operation, "kind": failure.kind.as_str(),
-                "message": failure.message,
+                "message": failure.message, "status": record.status.as_str(),
+                "is_failure": is_failure, "attempts": record.attempts,
             }),
         ),
         Event::Unchanged { path, reason } => {
@@ -119,6 +121,11 @@ pub(crate) fn counts(report: &Report) -> Value {
         "kept": report.kept,
         "unchanged": report.unchanged,
         "not_storable": report.not_storable,
+        "sources_removed": report.sources_removed,
+        "vanished": report.vanished,
+        "changed": report.changed,
+        "done": report.done,
+        "done_before": report.before.map(|before| before.done),
         "failed": report.failed,
         "deletions_held": report.deletions_held,
     })
@@ -179,6 +186,7 @@ mod tests {
     use ketch_core::RelPath;
     use ketch_engine::Outcome;
     use ketch_engine::decide::Reason;
+    use ketch_engine::journal::{ItemOutcome, Status};
 
     #[test]
     fn a_line_has_version_type_and_time_first() {
@@ -187,12 +195,18 @@ mod tests {
             outcome: Outcome::Copied,
             reason: Reason::Missing,
             size: Some(3),
+            record: Box::new(ItemOutcome::new(
+                RelPath::new("a/b").unwrap(),
+                Status::Done,
+                "copied",
+            )),
         };
         let (kind, body) = super::event(&event, true).unwrap();
         assert_eq!(
             line_at(kind, body, Timestamp::UNIX_EPOCH),
-            "{\"v\":1,\"type\":\"file_done\",\"ts\":\"1970-01-01T00:00:00.000Z\",\"dry_run\":true,\
-             \"outcome\":\"copied\",\"path\":\"a/b\",\"reason\":\"missing\",\"size\":3}"
+            "{\"v\":1,\"type\":\"file_done\",\"ts\":\"1970-01-01T00:00:00.000Z\",\"attempts\":0,\"digests\":{},\
+             \"dry_run\":true,\"milliseconds\":0,\"outcome\":\"copied\",\"path\":\"a/b\",\"reason\":\"missing\",\
+             \"size\":3,\"status\":\"done\"}"
         );
     }
 
@@ -221,6 +235,9 @@ mod tests {
             "verify",
             "difference",
             "repair",
+            "item",
+            "report",
+            "job",
         ];
         for word in words {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");

@@ -18,11 +18,13 @@ mod output;
 mod problem;
 mod redact;
 mod remotes;
+mod reports;
 mod sandbox;
 mod secrets;
 mod settings;
 mod signals;
 mod summary;
+mod teller;
 mod term;
 mod watch;
 

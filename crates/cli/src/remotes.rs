@@ -164,6 +164,20 @@ impl Remotes {
         })
     }
 
+    /// Where an open place is, in a form that does not change between processes: the sandbox has another port each time.
+    pub(crate) fn lasting_location(&self, place: &Location, backend: &dyn Backend) -> String {
+        match (&place.base, crate::sandbox::folder(&self.environment)) {
+            (Base::Named(name), Ok(folder)) if name == SANDBOX => {
+                let location = backend.location();
+                // What comes behind the account is the path.
+                let scope = backend.scope().unwrap_or_default();
+                let path = location.strip_prefix(scope).unwrap_or_default();
+                format!("sandbox:{}:{path}", folder.display())
+            }
+            _ => backend.location(),
+        }
+    }
+
     /// Opens the two sides of a job, each with the other as a fence: what a link of one side leads to in the other is no
     /// content, or a job would copy what it writes.
     pub(crate) async fn open_both(

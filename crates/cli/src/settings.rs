@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use ketch_engine::filter::units::{parse_duration, parse_size, parse_size_or_off};
 use ketch_engine::filter::{Filter, FilterSpec};
-use ketch_engine::{Compare, DeleteLimit, Settings};
+use ketch_engine::{Compare, DeleteLimit, OnChanged, Settings, Verify};
 
-use crate::args::{CompareArgs, CopyArgs, FilterArgs, SpeedArgs};
+use crate::args::{
+    CompareArgs, CopyArgs, FilterArgs, LimitArgs, OnChangedWhat, SpeedArgs, VerifyArgs, VerifyHow,
+};
 use crate::filters;
 use crate::location::Location;
 use crate::problem::{Problem, Result};
@@ -29,15 +31,42 @@ pub(crate) fn for_copy(args: &CopyArgs, report_unchanged: bool) -> Result<(Setti
             None => Settings::default().modify_window,
         },
         create_empty_dirs: args.create_empty_src_dirs,
-        delete_limit: match &args.max_delete {
+        dry_run: args.dry_run,
+        report_unchanged,
+        ..for_limits(&args.limits, &args.verify, for_speed(&args.speed)?)?
+    };
+    Ok((settings, filters::spec(&args.filter)?))
+}
+
+/// `settings` with limits and the verification that was asked for.
+pub(crate) fn for_limits(
+    limits: &LimitArgs,
+    verify: &VerifyArgs,
+    settings: Settings,
+) -> Result<Settings> {
+    Ok(Settings {
+        delete_limit: match &limits.max_delete {
             Some(text) => delete_limit(text)?,
             None => DeleteLimit::default(),
         },
-        dry_run: args.dry_run,
-        report_unchanged,
-        ..for_speed(&args.speed)?
-    };
-    Ok((settings, filters::spec(&args.filter)?))
+        max_transfer: match &limits.max_transfer {
+            Some(text) => Some(size("--max-transfer", text)?),
+            None => None,
+        },
+        allow_empty_source: limits.allow_empty_source,
+        on_changed: match verify.on_changed {
+            OnChangedWhat::Retry => OnChanged::Retry,
+            OnChangedWhat::Skip => OnChanged::Skip,
+            OnChangedWhat::Fail => OnChanged::Fail,
+        },
+        verify: match verify.verify {
+            VerifyHow::None => Verify::None,
+            VerifyHow::Size => Verify::Size,
+            VerifyHow::Hash => Verify::Hash,
+            VerifyHow::ReadBack => Verify::ReadBack,
+        },
+        ..settings
+    })
 }
 
 /// Settings of which only the speed is chosen.

@@ -36,6 +36,12 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
     if let Some(error) = &report.fatal {
         console.tell_error(&error.to_string());
     }
+    if report.is_open {
+        console.tell(
+            Level::Normal,
+            "the same command goes on where this one ended (--fresh begins anew)",
+        );
+    }
 }
 
 /// The line of a failure names its path, and says it once.
@@ -65,12 +71,18 @@ fn report_line(report: &Report, dry_run: bool) -> String {
     add(report.unverified, "of these without a digest to verify them by");
     add(report.times_set, did("times set", "would set times"));
     add(report.dirs_made, did("folders made", "would make folders"));
+    add(report.sources_removed, did("removed at the source", "would remove at the source"));
     add(report.deleted, did("deleted", "would delete"));
     add(report.kept, "folders kept");
     add(report.unchanged, "unchanged");
     add(report.not_storable, "not stored");
+    add(report.vanished, "vanished");
+    add(report.changed, "changed meanwhile");
     add(report.failed, "failed");
     add(report.deletions_held, "deletions held back");
+    if let Some(before) = report.before.filter(|before| before.done > 0) {
+        parts.push(format!("after {} items before the interruption", before.done));
+    }
     let stopped = if report.stopped { "stopped: " } else { "" };
     format!(
         "{stopped}{}{}",

@@ -71,6 +71,30 @@ impl ErrorKind {
             ErrorKind::Io => "io",
         }
     }
+
+    /// The kind of that word; `None` for words of later versions.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Every kind.
+    pub const ALL: [ErrorKind; 15] = [
+        ErrorKind::NotFound,
+        ErrorKind::AlreadyExists,
+        ErrorKind::Denied,
+        ErrorKind::Unauthenticated,
+        ErrorKind::Quota,
+        ErrorKind::Throttled,
+        ErrorKind::Changed,
+        ErrorKind::Corrupt,
+        ErrorKind::CommitUnknown,
+        ErrorKind::Unsupported,
+        ErrorKind::InvalidInput,
+        ErrorKind::Unavailable,
+        ErrorKind::Protocol,
+        ErrorKind::Cancelled,
+        ErrorKind::Io,
+    ];
 }
 
 /// Whether the same request may be sent again.

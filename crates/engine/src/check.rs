@@ -190,6 +190,7 @@ impl Checker {
             destination: Arc::clone(&self.destination.backend),
             filter: Arc::clone(&settings.filter),
             enter_extra: !self.settings.one_way,
+            after: None,
             lookahead: settings.checkers.max(1),
             progress: self.progress.clone(),
         };

@@ -58,6 +58,8 @@ pub enum Reason {
     AmbiguousSource,
     /// The destination has several of that name, and the newest is not equal to the source.
     AmbiguousDestination,
+    /// It looks equal and no digest proves it, so a move keeps it at the source.
+    Unproven,
 }
 
 impl Reason {
@@ -86,6 +88,7 @@ impl Reason {
             Reason::CannotTell => "cannot_tell",
             Reason::AmbiguousSource => "ambiguous_source",
             Reason::AmbiguousDestination => "ambiguous_destination",
+            Reason::Unproven => "unproven",
         }
     }
 }
@@ -124,6 +127,9 @@ impl fmt::Display for Reason {
             Reason::AmbiguousDestination => {
                 "the destination has several of that name: rename or remove all but one"
             }
+            Reason::Unproven => {
+                "kept at the source: size and time are equal and no digest proves that the content is"
+            }
         })
     }
 }
@@ -155,6 +161,18 @@ pub enum Action {
     /// Delete a file, or a folder after what was in it.
     Delete {
         /// What the destination's listing showed.
+        entry: Box<Entry>,
+    },
+    /// Remove the source's file, which the destination was proven to have.
+    RemoveSource {
+        /// What is removed.
+        source: Box<Entry>,
+        /// What the destination has of it.
+        destination: Box<Entry>,
+    },
+    /// Remove a folder of the source if nothing is left in it.
+    RemoveSourceDir {
+        /// The folder.
         entry: Box<Entry>,
     },
     /// Nothing is needed.
@@ -209,6 +227,7 @@ pub struct Comparison {
 enum IfEqual {
     Skip,
     SetTime,
+    RemoveSource,
 }
 
 impl Comparison {
@@ -219,6 +238,12 @@ impl Comparison {
             (true, IfEqual::Skip) => Action::Skip { path, reason: Reason::SameHash },
             (true, IfEqual::SetTime) => {
                 Action::SetTime { source: self.source, destination: self.destination }
+            }
+            (true, IfEqual::RemoveSource) if self.ambiguous => {
+                Action::Refuse { path, reason: Reason::AmbiguousDestination }
+            }
+            (true, IfEqual::RemoveSource) => {
+                Action::RemoveSource { source: self.source, destination: self.destination }
             }
             (false, _) if self.ambiguous => {
                 Action::Refuse { path, reason: Reason::AmbiguousDestination }
@@ -239,6 +264,8 @@ pub struct Rules<'a> {
     pub settings: &'a Settings,
     /// Are extra entries of the destination deleted?
     pub delete_extra: bool,
+    /// Is the source's file removed once the destination is proven to have it?
+    pub remove_source: bool,
     /// What the source can do.
     pub source: &'a Capabilities,
     /// What the destination can do.
@@ -350,7 +377,6 @@ fn decide_both(
 ) -> Decision {
     let settings = rules.settings;
     let path = source.path.clone();
-    let skip = |reason| Decision::Act(Action::Skip { path: path.clone(), reason });
     let replace = |source, destination, reason| {
         if ambiguous {
             return refuse(&path, Reason::AmbiguousDestination);
@@ -358,6 +384,7 @@ fn decide_both(
         Decision::Act(transfer(source, Some(destination), reason, rules))
     };
     let compare = |source, destination, algo, if_equal, if_different| {
+        let if_equal = if rules.remove_source { IfEqual::RemoveSource } else { if_equal };
         Decision::Compare(Comparison {
             source,
             destination,
@@ -368,11 +395,12 @@ fn decide_both(
         })
     };
 
+    let skip = |source, destination, reason| equal(source, destination, reason, ambiguous, rules);
     if settings.ignore_existing {
-        return skip(Reason::Existing);
+        return skip(source, destination, Reason::Existing);
     }
     if settings.update && is_newer(&destination, &source, rules) {
-        return skip(Reason::DestinationNewer);
+        return skip(source, destination, Reason::DestinationNewer);
     }
     if settings.compare == Compare::IgnoreTimes {
         return replace(source, destination, Reason::Asked);
@@ -385,7 +413,9 @@ fn decide_both(
     let sizes_known = source.size.is_some() && destination.size.is_some();
     let algo = rules.common_hash();
     match (settings.compare, algo) {
-        (Compare::SizeOnly, _) if sizes_known => return skip(Reason::SameSize),
+        (Compare::SizeOnly, _) if sizes_known => {
+            return skip(source, destination, Reason::SameSize);
+        }
         (Compare::SizeOnly, _) => return replace(source, destination, Reason::CannotTell),
         (Compare::Checksum, Some(algo)) => {
             return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
@@ -399,7 +429,7 @@ fn decide_both(
         (Some(window), Some((left, right))) => {
             let apart = left.duration_since(right).unwrap_or_else(|error| error.duration());
             if apart < window {
-                return skip(Reason::SameSizeAndTime);
+                return skip(source, destination, Reason::SameSizeAndTime);
             }
             let if_equal =
                 if rules.destination.set_mtime { IfEqual::SetTime } else { IfEqual::Skip };
@@ -414,14 +444,44 @@ fn decide_both(
             None => replace(source, destination, Reason::SourceNewer),
         },
         _ => match (known_digests_equal(&source, &destination, algo), algo) {
-            (Some(true), _) => skip(Reason::SameHash),
+            (Some(true), _) => skip(source, destination, Reason::SameHash),
             (Some(false), _) => replace(source, destination, Reason::HashDiffers),
-            (None, _) if sizes_known => skip(Reason::SameSize),
+            (None, _) if sizes_known => skip(source, destination, Reason::SameSize),
             (None, Some(algo)) => {
                 compare(source, destination, algo, IfEqual::Skip, Reason::CannotTell)
             }
             (None, None) => replace(source, destination, Reason::CannotTell),
         },
+    }
+}
+
+/// Two files that need no transfer. A move goes on to remove the source's, if a digest proves that it may.
+fn equal(
+    source: Box<Entry>,
+    destination: Box<Entry>,
+    reason: Reason,
+    ambiguous: bool,
+    rules: &Rules<'_>,
+) -> Decision {
+    let path = source.path.clone();
+    let left_alone = matches!(reason, Reason::Existing | Reason::DestinationNewer);
+    if !rules.remove_source || left_alone {
+        return Decision::Act(Action::Skip { path, reason });
+    }
+    if ambiguous {
+        return refuse(&path, Reason::AmbiguousDestination);
+    }
+    match (reason, rules.common_hash()) {
+        (Reason::SameHash, _) => Decision::Act(Action::RemoveSource { source, destination }),
+        (_, Some(algo)) => Decision::Compare(Comparison {
+            source,
+            destination,
+            algo,
+            if_equal: IfEqual::RemoveSource,
+            if_different: Reason::HashDiffers,
+            ambiguous,
+        }),
+        (_, None) => Decision::Act(Action::Skip { path, reason: Reason::Unproven }),
     }
 }
 

@@ -357,3 +357,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
         },
     }
 }
+/// The digest of what is really read, whatever a listing or a cache says.
+///
+/// Errors: what reading gives, `Changed` among it.
+pub async fn content_digest(
+    backend: &Arc<dyn Backend>,
+    entry: &Entry,
+    algo: HashAlgo,
+) -> Result<Digest> {
+    let hashes = Digests::default().read_stream(backend, entry, &[algo]).await?;
+    Ok(hashes.get(algo).expect("the digest that was asked for is computed").clone())
+}

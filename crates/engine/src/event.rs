@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ketch_core::RelPath;
 
 use crate::decide::Reason;
+use crate::journal::ItemOutcome;
+use crate::plan::Planned;
 use crate::report::{Failure, Outcome, Verdict};
 
 /// How many events may wait for a slow reader before the job waits too.
@@ -41,6 +43,8 @@ pub enum Event {
         /// Its size, if known.
         size: Option<u64>,
     },
+    /// In a dry run: an action that would be done. Exactly one per planned item, in the order they would be done.
+    Action(Box<Planned>),
     /// An item was acted on (or would have been, in a dry run). Exactly one of `ItemDone`, `ItemFailed` per planned item.
     ItemDone {
         /// What it was.
@@ -51,9 +55,18 @@ pub enum Event {
         reason: Reason,
         /// Its size, when bytes were transferred or would be.
         size: Option<u64>,
+        /// The same with everything that is written down.
+        record: Box<ItemOutcome>,
     },
-    /// An item could not be acted on.
-    ItemFailed(Failure),
+    /// An item could not be acted on, or changed or went away before it could.
+    ItemFailed {
+        /// What happened.
+        failure: Failure,
+        /// Is it a failure of the job? What went away at a living source is not, if so chosen.
+        is_failure: bool,
+        /// The same with everything that is written down.
+        record: Box<ItemOutcome>,
+    },
     /// A file needed nothing. Once per file, only with [`crate::Settings::report_unchanged`].
     Unchanged {
         /// What it was.
@@ -144,6 +157,13 @@ impl Progress {
     pub(crate) fn planned(&self, bytes: u64) {
         self.0.planned_items.fetch_add(1, Ordering::Relaxed);
         self.0.planned_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Everything is planned: this much.
+    pub(crate) fn planned_all(&self, items: u64, bytes: u64) {
+        self.0.planned_items.store(items, Ordering::Relaxed);
+        self.0.planned_bytes.store(bytes, Ordering::Relaxed);
+        self.finish_listing();
     }
 
     pub(crate) fn finish_listing(&self) {

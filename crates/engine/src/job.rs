@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use ketch_core::{Backend, Error, ErrorKind};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::event::{EVENT_QUEUE, Event, Progress};
+use crate::journal::Journal;
+use crate::plan_file::PlanFile;
 use crate::report::Report;
 use crate::run;
 use crate::settings::{Settings, Stop};
 
 /// What a job is to bring about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// The destination has all the source has.
     Copy,
     /// The destination has all the source has, and nothing else.
     Sync,
+    /// The destination has all the source had, and the source no longer has what was proven to have arrived.
+    Move,
 }
 
 impl JobKind {
@@ -26,7 +32,37 @@ impl JobKind {
         match self {
             JobKind::Copy => "copy",
             JobKind::Sync => "sync",
+            JobKind::Move => "move",
         }
+    }
+}
+
+/// What a job is started with. The backends are wrapped in their layers by the caller.
+#[derive(Debug)]
+pub struct Request {
+    /// What it is to bring about.
+    pub kind: JobKind,
+    /// Where the files come from.
+    pub source: Arc<dyn Backend>,
+    /// Where they go.
+    pub destination: Arc<dyn Backend>,
+    /// How.
+    pub settings: Settings,
+    /// How it is stopped.
+    pub stop: Stop,
+    /// Its records on disk, which hold what earlier processes of it did. `None`: it is not on record and cannot be gone
+    /// on with.
+    pub journal: Option<Journal>,
+    /// A plan that was made before, to be done instead of one that is made now. Each of its items is done only if both
+    /// sides are still as it was decided on.
+    pub plan: Option<PlanFile>,
+}
+
+impl Request {
+    /// A job with default settings that is not on record.
+    pub fn new(kind: JobKind, source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Self {
+        let (settings, stop) = (Settings::default(), Stop::new());
+        Request { kind, source, destination, settings, stop, journal: None, plan: None }
     }
 }
 
@@ -55,24 +91,10 @@ impl Job {
     }
 }
 
-/// Starts a job between two backends, each wrapped in its layers by the caller. Runs on the current runtime.
-pub fn start(
-    kind: JobKind,
-    source: Arc<dyn Backend>,
-    destination: Arc<dyn Backend>,
-    settings: Settings,
-    stop: Stop,
-) -> Job {
+/// Starts a job on the current runtime.
+pub fn start(request: Request) -> Job {
     let (sender, events) = mpsc::channel(EVENT_QUEUE);
     let progress = Progress::default();
-    let context = run::Context {
-        kind,
-        source,
-        destination,
-        settings: Arc::new(settings),
-        stop,
-        events: sender,
-        progress: progress.clone(),
-    };
-    Job { events, progress, handle: tokio::spawn(run::run(context)) }
+    let handle = tokio::spawn(run::run(request, sender, progress.clone()));
+    Job { events, progress, handle }
 }

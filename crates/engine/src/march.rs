@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use ketch_core::{
-    Backend, Entry, EntryKind, Error, ErrorKind, ListOptions, Order, RelPath, Result,
+    Backend, Entry, EntryKind, Error, ErrorKind, ListOptions, Order, RelPath, Result, compare_keys,
 };
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -65,6 +65,9 @@ pub struct March {
     pub filter: Arc<Filter>,
     /// Enter folders that only the destination has.
     pub enter_extra: bool,
+    /// Pass over everything up to this key (a path, and whether it is a folder's), as an earlier march saw it: folders that
+    /// lie before it are not listed.
+    pub after: Option<(RelPath, bool)>,
     /// Folders listed ahead.
     pub lookahead: usize,
     /// Where listed entries are counted.
@@ -155,6 +158,19 @@ impl March {
         }
     }
 
+    /// Did an earlier march hand out this pair?
+    fn is_behind(&self, pair: &Pair) -> bool {
+        let Some((after, after_is_dir)) = &self.after else { return false };
+        let key = (pair.path().as_str(), pair.is_dir());
+        compare_keys(key, (after.as_str(), *after_is_dir)).is_le()
+    }
+
+    /// Did it hand out everything in it, too?
+    fn is_passed(&self, pair: &Pair) -> bool {
+        let inside = |after: &(RelPath, bool)| after.0.is_within(pair.path());
+        self.is_behind(pair) && !(pair.is_dir() && self.after.as_ref().is_some_and(inside))
+    }
+
     /// On which sides `pair` is a folder to be entered.
     fn sides_to_enter(&self, pair: &Pair) -> Option<Sides> {
         let ambiguous = pair.source_duplicates || pair.destination_duplicates;
@@ -211,8 +227,11 @@ impl Marcher {
             let index = frame.next;
             frame.next += 1;
             let Some(pair) = frame.pairs[index].take() else { continue };
+            let is_behind = self.march.is_behind(&pair);
             let Some(sides) = self.march.sides_to_enter(&pair) else {
-                self.push(Step::Pair(pair)).await?;
+                if !is_behind {
+                    self.push(Step::Pair(pair)).await?;
+                }
                 continue;
             };
             let dir = pair.path().clone();
@@ -224,7 +243,9 @@ impl Marcher {
                     self.start_listing(&dir, sides)
                 }
             };
-            self.push(Step::Pair(pair)).await?;
+            if !is_behind {
+                self.push(Step::Pair(pair)).await?;
+            }
             self.list_ahead(&mut stack);
             // What is known already must not wait for a slow listing.
             self.flush().await?;
@@ -255,6 +276,7 @@ impl Marcher {
                 if is_extra && (pairs.len() < all || pairs.iter().any(is_special)) {
                     self.push(Step::Occupied { dir }).await?;
                 }
+                pairs.retain(|pair| !self.march.is_passed(pair));
                 let pairs = pairs.into_iter().map(Some).collect();
                 Ok(Some(Frame { pairs, next: 0, next_ahead: 0, ahead: VecDeque::new() }))
             }

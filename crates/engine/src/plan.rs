@@ -1,7 +1,8 @@
-//! Actions as data: the JSON lines in which a plan waits on disk until it may run.
+//! Actions as data: the JSON in which a plan waits on disk until it may run.
 //!
 //! The types here mirror those of the core, so that what is stored does not change when the core does.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +10,9 @@ use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, RelPath};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Action, Reason};
+use crate::report::Failure;
 
-/// An action that changes the destination, as it is stored.
+/// An item of a plan, as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Planned {
@@ -40,6 +42,104 @@ pub enum Planned {
         /// What the destination's listing showed.
         entry: PlannedEntry,
     },
+    /// See [`Action::RemoveSource`].
+    RemoveSource {
+        /// What is removed.
+        source: PlannedEntry,
+        /// What the destination has of it.
+        destination: PlannedEntry,
+    },
+    /// See [`Action::RemoveSourceDir`].
+    RemoveSourceDir {
+        /// The folder.
+        entry: PlannedEntry,
+    },
+    /// It cannot exist at the destination: told, and nothing is done.
+    Leave {
+        /// What.
+        path: RelPath,
+        /// Why, in the words of [`Reason`].
+        reason: Cow<'static, str>,
+        /// Why, for a person.
+        text: Cow<'static, str>,
+    },
+    /// It cannot be done, or could not be looked at: a failure that planning found.
+    Refuse {
+        /// What.
+        path: RelPath,
+        /// What was tried: `copy`, `list`, `compare`, ….
+        operation: Cow<'static, str>,
+        /// The kind of the error.
+        kind: Cow<'static, str>,
+        /// The error's line.
+        message: String,
+        /// It was the source that could not be found or read.
+        #[serde(default)]
+        at_source: bool,
+    },
+}
+
+impl Planned {
+    /// What it is about.
+    pub fn path(&self) -> &RelPath {
+        match self {
+            Planned::Copy { source: entry, .. }
+            | Planned::SetTime { source: entry, .. }
+            | Planned::Delete { entry }
+            | Planned::RemoveSource { source: entry, .. }
+            | Planned::RemoveSourceDir { entry } => &entry.path,
+            Planned::MakeDir { path }
+            | Planned::Leave { path, .. }
+            | Planned::Refuse { path, .. } => path,
+        }
+    }
+
+    /// The stable word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Planned::Copy { .. } => "copy",
+            Planned::SetTime { .. } => "set_time",
+            Planned::MakeDir { .. } => "make_dir",
+            Planned::Delete { .. } => "delete",
+            Planned::RemoveSource { .. } => "remove_source",
+            Planned::RemoveSourceDir { .. } => "remove_source_dir",
+            Planned::Leave { .. } => "leave",
+            Planned::Refuse { .. } => "refuse",
+        }
+    }
+
+    /// Bytes that are to be transferred.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Planned::Copy { source, .. } => source.size.unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Why, in words for a person.
+    pub fn explain(&self) -> String {
+        match self {
+            Planned::Copy { reason, .. } => reason.of_decision().to_string(),
+            Planned::SetTime { .. } => Reason::OnlyTimeDiffers.to_string(),
+            Planned::MakeDir { .. } => Reason::Missing.to_string(),
+            Planned::Delete { .. } => Reason::Extra.to_string(),
+            Planned::RemoveSource { .. } => "the destination has it".to_owned(),
+            Planned::RemoveSourceDir { .. } => "if nothing is left in it".to_owned(),
+            Planned::Leave { text, .. } => text.clone().into_owned(),
+            Planned::Refuse { message, .. } => message.clone(),
+        }
+    }
+
+    /// A failure that planning found, as an item of the plan.
+    pub(crate) fn refusal(failure: &Failure) -> Self {
+        Planned::Refuse {
+            path: failure.path.clone(),
+            operation: failure.operation.clone(),
+            kind: Cow::Borrowed(failure.kind.as_str()),
+            message: failure.message.clone(),
+            at_source: failure.at_source,
+        }
+    }
 }
 
 /// The reasons a stored copy can have.
@@ -73,6 +173,32 @@ pub struct PlannedEntry {
     handle: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     hashes: BTreeMap<String, String>,
+}
+
+impl PlannedReason {
+    fn of_decision(self) -> Reason {
+        match self {
+            PlannedReason::Missing => Reason::Missing,
+            PlannedReason::SizeDiffers => Reason::SizeDiffers,
+            PlannedReason::TimeDiffers => Reason::TimeDiffers,
+            PlannedReason::HashDiffers => Reason::HashDiffers,
+            PlannedReason::SourceNewer => Reason::SourceNewer,
+            PlannedReason::CannotTell => Reason::CannotTell,
+            PlannedReason::Asked => Reason::Asked,
+        }
+    }
+}
+
+impl PlannedEntry {
+    /// Its size, if known.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &RelPath {
+        &self.path
+    }
 }
 
 impl From<Entry> for PlannedEntry {
@@ -135,7 +261,7 @@ fn from_parts((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
 }
 
 impl Planned {
-    /// The stored form of an action that changes something; `Err` gives back one that does not.
+    /// The stored form of an action that is to be done; `Err` gives back one that is settled by being decided.
     pub fn from_action(action: Action) -> Result<Self, Action> {
         Ok(match action {
             Action::Copy { source, replaces, reason } => Planned::Copy {
@@ -156,33 +282,41 @@ impl Planned {
             }
             Action::MakeDir { path } => Planned::MakeDir { path },
             Action::Delete { entry } => Planned::Delete { entry: (*entry).into() },
-            other => return Err(other),
+            Action::RemoveSource { source, destination } => Planned::RemoveSource {
+                source: (*source).into(),
+                destination: (*destination).into(),
+            },
+            Action::RemoveSourceDir { entry } => {
+                Planned::RemoveSourceDir { entry: (*entry).into() }
+            }
+            other @ (Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. }) => {
+                return Err(other);
+            }
         })
     }
 
-    /// The action that was stored.
-    pub fn into_action(self) -> Action {
-        match self {
+    /// The action that was stored; `Err` gives back what only tells something.
+    pub fn into_action(self) -> Result<Action, Box<Self>> {
+        let boxed = |entry: PlannedEntry| Box::new(Entry::from(entry));
+        Ok(match self {
             Planned::Copy { source, replaces, reason } => Action::Copy {
-                source: Box::new(source.into()),
-                replaces: replaces.map(|entry| Box::new(entry.into())),
-                reason: match reason {
-                    PlannedReason::Missing => Reason::Missing,
-                    PlannedReason::SizeDiffers => Reason::SizeDiffers,
-                    PlannedReason::TimeDiffers => Reason::TimeDiffers,
-                    PlannedReason::HashDiffers => Reason::HashDiffers,
-                    PlannedReason::SourceNewer => Reason::SourceNewer,
-                    PlannedReason::CannotTell => Reason::CannotTell,
-                    PlannedReason::Asked => Reason::Asked,
-                },
+                source: boxed(source),
+                replaces: replaces.map(boxed),
+                reason: reason.of_decision(),
             },
-            Planned::SetTime { source, destination } => Action::SetTime {
-                source: Box::new(source.into()),
-                destination: Box::new(destination.into()),
-            },
+            Planned::SetTime { source, destination } => {
+                Action::SetTime { source: boxed(source), destination: boxed(destination) }
+            }
             Planned::MakeDir { path } => Action::MakeDir { path },
-            Planned::Delete { entry } => Action::Delete { entry: Box::new(entry.into()) },
-        }
+            Planned::Delete { entry } => Action::Delete { entry: boxed(entry) },
+            Planned::RemoveSource { source, destination } => {
+                Action::RemoveSource { source: boxed(source), destination: boxed(destination) }
+            }
+            Planned::RemoveSourceDir { entry } => Action::RemoveSourceDir { entry: boxed(entry) },
+            other @ (Planned::Leave { .. } | Planned::Refuse { .. }) => {
+                return Err(Box::new(other));
+            }
+        })
     }
 }
 
@@ -212,7 +346,7 @@ mod tests {
             let stored = Planned::from_action(action.clone()).expect("changes something");
             let line = serde_json::to_string(&stored).expect("serialises");
             let read: Planned = serde_json::from_str(&line).expect("parses");
-            prop_assert_eq!(read.into_action(), action);
+            prop_assert_eq!(read.into_action(), Ok(action));
         }
     }
 }

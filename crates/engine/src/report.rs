@@ -1,11 +1,13 @@
 //! What a job did, in numbers and, for what failed, by name.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
 
 use crate::digest::DigestCounts;
 use crate::event::Progress;
+use crate::journal::{Standing, Status};
 
 /// Failures that a report keeps in memory; beyond it they are only counted (each was told as an event).
 pub const KEPT_FAILURES: usize = 1_000;
@@ -29,6 +31,12 @@ pub enum Outcome {
     Held,
     /// It cannot exist at the destination (an empty file where there are none, a socket): told, and no failure.
     NotStorable,
+    /// Transferred and verified, and then removed at the source.
+    Moved,
+    /// Moved within the remote, without moving bytes through this machine.
+    MovedByRemote,
+    /// Removed at the source, because the destination was proven to have it.
+    SourceRemoved,
 }
 
 impl Outcome {
@@ -43,6 +51,24 @@ impl Outcome {
             Outcome::Kept => "kept",
             Outcome::Held => "held",
             Outcome::NotStorable => "not_storable",
+            Outcome::Moved => "moved",
+            Outcome::MovedByRemote => "moved_by_remote",
+            Outcome::SourceRemoved => "source_removed",
+        }
+    }
+
+    /// The state it stands for.
+    pub fn status(self) -> Status {
+        match self {
+            Outcome::Copied
+            | Outcome::CopiedByRemote
+            | Outcome::TimeSet
+            | Outcome::DirMade
+            | Outcome::Deleted
+            | Outcome::Moved
+            | Outcome::MovedByRemote
+            | Outcome::SourceRemoved => Status::Done,
+            Outcome::Kept | Outcome::Held | Outcome::NotStorable => Status::Skipped,
         }
     }
 }
@@ -53,7 +79,7 @@ pub struct Failure {
     /// What it was.
     pub path: RelPath,
     /// What was tried: `copy`, `delete`, `list`, ….
-    pub operation: &'static str,
+    pub operation: Cow<'static, str>,
     /// The kind of the error.
     pub kind: ErrorKind,
     /// The error's line.
@@ -67,7 +93,7 @@ impl Failure {
     pub fn new(path: &RelPath, operation: &'static str, error: &Error) -> Self {
         Failure {
             path: path.clone(),
-            operation,
+            operation: Cow::Borrowed(operation),
             kind: error.kind(),
             message: error.to_string(),
             at_source: error.operation() == Some("read"),
@@ -82,6 +108,8 @@ pub struct Report {
     pub source_entries: u64,
     /// Entries seen at the destination, after filtering.
     pub destination_entries: u64,
+    /// Items that were done.
+    pub done: u64,
     /// Files transferred.
     pub copied: u64,
     /// Of these, copied by the remote itself.
@@ -102,6 +130,12 @@ pub struct Report {
     pub unchanged: u64,
     /// Things that cannot exist at the destination.
     pub not_storable: u64,
+    /// Files removed at the source of a move, after their copy was proven.
+    pub sources_removed: u64,
+    /// Files that went away at the source before they were read, where that is no failure.
+    pub vanished: u64,
+    /// Files that changed while they were read, where that is no failure.
+    pub changed: u64,
     /// Items that failed.
     pub failed: u64,
     /// Deletions that were held back because something in their folder failed or the job was stopped.
@@ -112,6 +146,10 @@ pub struct Report {
     pub fatal: Option<Error>,
     /// The job was stopped by its caller.
     pub stopped: bool,
+    /// What earlier processes of this job did; not counted above.
+    pub before: Option<Standing>,
+    /// The job is open: the same command goes on with it.
+    pub is_open: bool,
     /// How long it took.
     pub elapsed: Duration,
 }
@@ -124,7 +162,7 @@ impl Report {
 
     /// Did the job change anything?
     pub fn changed_anything(&self) -> bool {
-        self.copied + self.times_set + self.dirs_made + self.deleted > 0
+        self.done > 0
     }
 
     pub(crate) fn add_failure(&mut self, failure: Failure, progress: &Progress) {

@@ -1,8 +1,9 @@
 //! A job from its first listing to its report.
 //!
 //! A `copy` acts while it still lists. A `sync` plans to the end first, because promise 1 wants to know the number of
-//! deletions before anything is changed; its plan waits on disk. Deletions come last, children before parents, and only in
-//! folders in which everything else succeeded.
+//! deletions before anything is changed. Deletions come last, children before parents, and only in folders in which
+//! everything else succeeded. Everything that is planned, and everything that was done, is on record
+//! ([`crate::journal`]) before it matters, so that a later process can go on.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,17 +17,22 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::decide::{Action, Reason, Rules, job_can_start};
 use crate::event::{Event, Progress};
-use crate::job::JobKind;
+use crate::job::{JobKind, Request};
+use crate::journal::{Ended, Journal, LogBackward, Mark, PlanItem, PlanRecord, Records, damaged};
 use crate::plan::Planned;
+use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
 use crate::settings::{Settings, Stop};
-use crate::spool::{SpoolBackward, SpoolForward, SpoolWriter};
 use crate::transfer::Transfers;
 
+mod act;
 mod again;
 mod delete;
 mod overlap;
 mod planner;
+mod stored;
+mod workers;
+mod write_down;
 
 /// Actions that may wait between planning and running a `copy`.
 const ACTION_QUEUE: usize = 1024;
@@ -35,69 +41,118 @@ const AGAIN_LIMIT: usize = 1_000;
 /// Folders with failures that are remembered; beyond it every deletion is held.
 const FAILED_DIRS_LIMIT: usize = 10_000;
 
-/// What a job is made of.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) kind: JobKind,
-    pub(crate) source: Arc<dyn Backend>,
-    pub(crate) destination: Arc<dyn Backend>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) stop: Stop,
-    pub(crate) events: mpsc::Sender<Event>,
-    pub(crate) progress: Progress,
-}
-
 /// Runs a job to its end.
-pub(crate) async fn run(context: Context) -> Report {
+pub(crate) async fn run(
+    request: Request,
+    events: mpsc::Sender<Event>,
+    progress: Progress,
+) -> Report {
     let started = Instant::now();
-    let transfers = Transfers::new(
-        Arc::clone(&context.source),
-        Arc::clone(&context.destination),
-        &context.settings,
-    );
+    let Request { kind, source, destination, settings, stop, journal, plan } = request;
+    let settings = Arc::new(settings);
+    let records = match &journal {
+        Some(journal) => Ok(Arc::clone(&journal.records)),
+        None => Records::unnamed(settings.plan_folder.as_deref()).map(Arc::new),
+    };
+    let records = match records {
+        Ok(records) => records,
+        Err(error) => return Report { fatal: Some(error), ..Report::default() },
+    };
+    let state = State {
+        failed_dirs: records.resumed().held.clone(),
+        occupied_dirs: records.resumed().occupied.clone(),
+        source_files: records.resumed().mark.source_files,
+        ..State::default()
+    };
+    let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
+    let context = Context { kind, source, destination, settings, stop, events, progress };
     let runner = Arc::new(Runner {
+        is_strict: plan.is_some(),
+        source_location: match &journal {
+            Some(journal) => journal.header.identity.source_location.clone(),
+            None => context.source.location(),
+        },
         context,
         transfers,
-        state: Mutex::default(),
+        records,
+        state: Mutex::new(state),
         abort: CancellationToken::new(),
     });
     let result = match runner.can_start() {
-        Ok(true) => runner.run_steps().await,
+        Ok(true) => runner.run_steps(journal.as_ref(), plan).await,
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
-    let mut report = std::mem::take(&mut runner.state().report);
     if let Err(error) = result {
-        report.fatal.get_or_insert(error);
+        runner.state().report.fatal.get_or_insert(error);
     }
-    report.stopped = runner.context.stop.is_stopping();
-    report.elapsed = started.elapsed();
-    report
+    runner.end(journal, started)
+}
+
+/// What a job is made of.
+#[derive(Debug)]
+struct Context {
+    kind: JobKind,
+    source: Arc<dyn Backend>,
+    destination: Arc<dyn Backend>,
+    settings: Arc<Settings>,
+    stop: Stop,
+    events: mpsc::Sender<Event>,
+    progress: Progress,
 }
 
 /// A running job.
 #[derive(Debug)]
 struct Runner {
     context: Context,
+    /// The plan was made before: an item is done only if both sides are as it says.
+    is_strict: bool,
+    /// Where the source is, in a form that does not change between processes.
+    source_location: String,
     transfers: Transfers,
+    records: Arc<Records>,
     state: Mutex<State>,
     /// Set by an error that makes going on pointless.
     abort: CancellationToken,
+}
+
+/// One item on its way from the plan to its outcome.
+#[derive(Debug)]
+struct Task {
+    /// Its number in the plan.
+    seq: u64,
+    action: Action,
+    /// It was planned by an earlier process, or long ago: both sides are looked at before anything is done.
+    is_stored: bool,
+    attempts: u32,
+    milliseconds: u64,
+}
+
+impl Task {
+    fn new(seq: u64, action: Action, is_stored: bool) -> Self {
+        Task { seq, action, is_stored, attempts: 0, milliseconds: 0 }
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     report: Report,
     /// Items to be tried once more when everything else is done.
-    again: Vec<(Action, Error)>,
+    again: Vec<(Task, Error)>,
     /// Folders in which something failed: nothing is deleted in them.
     failed_dirs: HashSet<RelPath>,
     /// Folders that only the destination has and that hold something which takes no part: they are kept.
     occupied_dirs: HashSet<RelPath>,
+    /// Of both, those that are not on record yet.
+    new_failed_dirs: Vec<RelPath>,
+    new_occupied_dirs: Vec<RelPath>,
     /// Files that the source's listings showed.
     source_files: u64,
+    /// Deletions planned so far, and bytes.
+    deletions: u64,
+    planned_bytes: u64,
     /// Items that were begun and have no outcome yet.
-    begun: HashMap<RelPath, &'static str>,
+    begun: HashMap<u64, (RelPath, &'static str)>,
 }
 
 impl Runner {
@@ -109,6 +164,7 @@ impl Runner {
         Rules {
             settings: &self.context.settings,
             delete_extra: self.context.kind == JobKind::Sync,
+            remove_source: self.context.kind == JobKind::Move,
             source: self.context.source.capabilities(),
             destination: self.context.destination.capabilities(),
         }
@@ -121,13 +177,32 @@ impl Runner {
         overlap::check(&self.context).map_err(refuse)
     }
 
-    async fn run_steps(self: &Arc<Self>) -> Result<()> {
-        self.tell_how_files_are_compared().await;
-        match self.context.kind {
-            JobKind::Copy => self.copy_while_listing().await?,
-            JobKind::Sync => self.plan_then_sync().await?,
+    async fn run_steps(
+        self: &Arc<Self>,
+        journal: Option<&Journal>,
+        plan: Option<PlanFile>,
+    ) -> Result<()> {
+        if let Some(journal) = journal.filter(|_| !self.context.settings.dry_run) {
+            self.clear_up_after(journal).await;
         }
-        Ok(())
+        if let Some(plan) = plan {
+            return self.apply(plan).await;
+        }
+        self.tell_how_files_are_compared().await;
+        let resumed = self.records.resumed();
+        if resumed.is_resumed {
+            let report = &mut self.state().report;
+            report.source_entries = resumed.mark.source_entries;
+            report.destination_entries = resumed.mark.destination_entries;
+            report.unchanged = resumed.mark.unchanged;
+        }
+        let limits_are_asked_for = self.context.settings.max_transfer.is_some();
+        match self.context.kind {
+            JobKind::Copy | JobKind::Move if !limits_are_asked_for => {
+                self.copy_while_listing().await
+            }
+            JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await,
+        }
     }
 
     async fn tell_how_files_are_compared(&self) {
@@ -152,209 +227,85 @@ impl Runner {
         }
     }
 
-    /// Starts planning; the actions come through the channel.
-    fn start_planning(self: &Arc<Self>) -> (Planning, mpsc::Receiver<Action>) {
-        let (sender, actions) = mpsc::channel(ACTION_QUEUE);
-        (AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(sender))), actions)
-    }
-
     async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
-        let (planning, mut actions) = self.start_planning();
-        let actions = futures::stream::poll_fn(move |context| actions.poll_recv(context));
-        self.act_on(actions.map(Ok)).await;
-        if !self.is_stopping()
-            && let Err(error) = finish(planning).await
-        {
-            self.fatal(error);
-        }
-        self.try_again().await;
-        Ok(())
-    }
-
-    async fn plan_then_sync(self: &Arc<Self>) -> Result<()> {
-        let folder = self.context.settings.plan_folder.as_deref();
-        let mut changes = SpoolWriter::create(folder)?;
-        let mut deletions = SpoolWriter::create(folder)?;
-        let (planning, mut actions) = self.start_planning();
-        loop {
-            let action = tokio::select! {
-                action = actions.recv() => action,
-                () = self.stopping() => return Ok(()),
-            };
-            let Some(action) = action else { break };
-            let is_deletion = matches!(action, Action::Delete { .. });
-            let list = if is_deletion { &mut deletions } else { &mut changes };
-            if let Ok(planned) = Planned::from_action(action) {
-                list.push(&planned)?;
+        // What earlier processes planned comes first, so that what they had begun is finished before anything new.
+        self.act_on(self.stored_tasks()?).await;
+        if !self.records.resumed().is_planned && !self.is_stopping() {
+            let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
+            let planning =
+                AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(Some(sender))));
+            let tasks = futures::stream::poll_fn(move |context| tasks.poll_recv(context));
+            self.act_on(tasks.map(Ok)).await;
+            if !self.is_stopping()
+                && let Err(error) = finish(planning).await
+            {
+                self.fatal(error);
             }
         }
-        finish(planning).await?;
-        let (source_files, destination_entries) = {
-            let state = self.state();
-            (state.source_files, state.report.destination_entries)
-        };
-        let admitted = self.context.settings.delete_limit.admits(
-            deletions.len(),
-            destination_entries,
-            source_files,
-        );
-        let admitted = admitted
-            .map_err(|message| Error::new(ErrorKind::InvalidInput, message).with_operation("sync"));
+        self.try_again().await;
+        self.delete_all(self.records.deletions()?).await
+    }
+
+    async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
+        if !self.records.resumed().is_planned {
+            let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
+            tokio::select! {
+                planned = finish(planning) => planned?,
+                () = self.stopping() => return Ok(()),
+            }
+        }
+        let admitted = self.is_within_limits();
         // A dry run shows the plan and then says why it would not be run.
         if admitted.is_err() && !self.context.settings.dry_run {
             return admitted;
         }
-        self.act_on(spooled(changes.into_forward()?)).await;
+        self.act_on(self.stored_tasks()?).await;
         self.try_again().await;
-        self.delete_all(deletions.into_backward()?).await?;
+        self.delete_all(self.records.deletions()?).await?;
         admitted
     }
 
-    /// Runs actions, so many at a time, until there are no more or the job is stopped.
-    async fn act_on(self: &Arc<Self>, actions: impl Stream<Item = Result<Action>>) {
-        let at_a_time = self.context.settings.transfers.max(1);
-        let work = actions
-            .take_until(self.stopping())
-            .map(|action| {
-                let runner = Arc::clone(self);
-                // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
-                AbortOnDropHandle::new(tokio::spawn(async move {
-                    match action {
-                        Ok(action) => runner.act(action, false).await,
-                        Err(error) => runner.fatal(error),
-                    }
-                }))
-            })
-            .buffer_unordered(at_a_time)
-            .for_each(|ended| async {
-                if ended.is_err_and(|error| error.is_panic()) {
-                    let text = "an item's task panicked; this is a bug";
-                    self.fatal(Error::new(ErrorKind::Io, text));
-                }
-            });
-        tokio::select! {
-            () = work => {}
-            () = self.context.stop.now.cancelled() => {}
-        }
-        // What was dropped has an outcome, too.
-        let dropped = std::mem::take(&mut self.state().begun);
-        for (path, operation) in dropped {
-            self.failed(&path, operation, Error::cancelled()).await;
-        }
-    }
-
-    /// Does one action and writes down its one outcome.
-    async fn act(&self, action: Action, last_try: bool) {
-        let (path, operation) = match &action {
-            Action::Copy { source, .. } => (source.path.clone(), "copy"),
-            Action::SetTime { source, .. } => (source.path.clone(), "set time"),
-            Action::MakeDir { path } => (path.clone(), "make folder"),
-            Action::Delete { entry } => (entry.path.clone(), "delete"),
-            // The planner settles these itself.
-            Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => return,
+    /// May the plan be done, by every limit that was set?
+    fn is_within_limits(&self) -> Result<()> {
+        let settings = &self.context.settings;
+        let resumed = &self.records.resumed().mark;
+        let (source_files, destination_entries, deletions, bytes) = {
+            let state = self.state();
+            let deletions = state.deletions + resumed.deletions;
+            let bytes = state.planned_bytes.saturating_add(resumed.bytes);
+            (state.source_files, state.report.destination_entries, deletions, bytes)
         };
-        let size = match &action {
-            Action::Copy { source, .. } => source.size,
-            _ => None,
+        let source_files = match settings.allow_empty_source {
+            true => source_files.max(1),
+            false => source_files,
         };
-        let reason = match &action {
-            Action::Copy { reason, .. } => *reason,
-            Action::SetTime { .. } => Reason::OnlyTimeDiffers,
-            Action::Delete { .. } => Reason::Extra,
-            _ => Reason::Missing,
+        let refuse = |message| {
+            let operation = self.context.kind.as_str();
+            Error::new(ErrorKind::InvalidInput, message).with_operation(operation)
         };
-        self.state().begun.insert(path.clone(), operation);
-        let result = self.try_action(&action).await;
-        self.state().begun.remove(&path);
-        match result {
-            Ok(outcome) => self.succeeded(path, outcome, reason, size).await,
-            Err(error) if !last_try && self.is_worth_another_try(&action, &error) => {
-                tracing::debug!(%error, "tried again at the end");
-                self.state().again.push((action, error));
-            }
-            Err(error) => self.failed(&path, operation, error).await,
+        if self.context.kind == JobKind::Sync {
+            settings
+                .delete_limit
+                .admits(deletions, destination_entries, source_files)
+                .map_err(refuse)?;
+        }
+        match settings.max_transfer {
+            Some(most) if bytes > most => Err(refuse(format!(
+                "the plan transfers {bytes} bytes and {most} are allowed; nothing was changed \
+                 (--max-transfer {bytes}B allows it)"
+            ))),
+            _ => Ok(()),
         }
     }
 
-    async fn try_action(&self, action: &Action) -> Result<Outcome> {
-        let destination = &self.context.destination;
-        let dry_run = self.context.settings.dry_run;
-        match action {
-            Action::Copy { .. } if dry_run => Ok(Outcome::Copied),
-            Action::SetTime { .. } if dry_run => Ok(Outcome::TimeSet),
-            Action::MakeDir { .. } if dry_run => Ok(Outcome::DirMade),
-            Action::Delete { .. } if dry_run => Ok(Outcome::Deleted),
-            Action::Copy { source, replaces, .. } => {
-                let guard = self.context.progress.start(&source.path, source.size);
-                let (path, size) = (source.path.clone(), source.size);
-                self.tell(Event::ItemStarted { path, size }).await;
-                let counter = guard.counter();
-                let done = self.transfers.transfer(source, replaces.as_deref(), counter).await?;
-                self.state().report.unverified += u64::from(!done.verified);
-                Ok(done.outcome)
-            }
-            Action::SetTime { source, destination: entry } => match source.mtime {
-                Some(mtime) => destination.set_mtime(entry, mtime).await.map(|_| Outcome::TimeSet),
-                None => Ok(Outcome::TimeSet),
-            },
-            Action::MakeDir { path } => destination.make_dir(path).await.map(|()| Outcome::DirMade),
-            Action::Delete { entry } => match destination.delete(entry).await {
-                Err(error) if entry.is_dir() && error.kind() == ErrorKind::InvalidInput => {
-                    Ok(Outcome::Kept)
-                }
-                result => result.map(|()| Outcome::Deleted),
-            },
-            Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => {
-                Err(Error::unsupported("act"))
+    /// Removes what jobs left at the destination that nobody goes on with.
+    async fn clear_up_after(&self, journal: &Journal) {
+        for old in &journal.replaced {
+            if let Err(error) = old.abandon(&*self.context.destination).await {
+                let text = format!("what an earlier job left could not be removed: {error}");
+                self.tell(Event::Notice { path: None, text }).await;
             }
         }
-    }
-
-    async fn succeeded(&self, path: RelPath, outcome: Outcome, reason: Reason, size: Option<u64>) {
-        let bytes = size.unwrap_or(0);
-        {
-            let report = &mut self.state().report;
-            match outcome {
-                Outcome::Copied => report.copied += 1,
-                Outcome::CopiedByRemote => {
-                    report.copied += 1;
-                    report.copied_by_remote += 1;
-                }
-                Outcome::TimeSet => report.times_set += 1,
-                Outcome::DirMade => report.dirs_made += 1,
-                Outcome::Deleted => report.deleted += 1,
-                Outcome::Kept => report.kept += 1,
-                Outcome::Held => report.deletions_held += 1,
-                Outcome::NotStorable => report.not_storable += 1,
-            }
-            report.bytes = report.bytes.saturating_add(bytes);
-        }
-        self.context.progress.done(bytes);
-        self.tell(Event::ItemDone { path, outcome, reason, size }).await;
-    }
-
-    async fn failed(&self, path: &RelPath, operation: &'static str, error: Error) {
-        let failure = self.failure(path, operation, &error);
-        if error.is_fatal() {
-            self.fatal(error);
-        }
-        self.add_failure(failure).await;
-    }
-
-    async fn add_failure(&self, failure: Failure) {
-        {
-            let mut state = self.state();
-            let dir = failure.path.parent().unwrap_or_else(RelPath::root);
-            state.hold_deletions_in(dir);
-            state.report.add_failure(failure.clone(), &self.context.progress);
-        }
-        self.tell(Event::ItemFailed(failure)).await;
-    }
-
-    fn failure(&self, path: &RelPath, operation: &'static str, error: &Error) -> Failure {
-        let failure = Failure::new(path, operation, error);
-        let at_source = failure.at_source || error.remote() == Some(self.context.source.name());
-        Failure { at_source, ..failure }
     }
 
     /// Ends the job: nothing new is taken.
@@ -378,18 +329,56 @@ impl Runner {
     async fn tell(&self, event: Event) {
         let _ = self.context.events.send(event).await;
     }
+
+    /// The report, and the end of the records: a job that was stopped, or that something outside of it ended, stays open.
+    fn end(&self, journal: Option<Journal>, started: Instant) -> Report {
+        let mut report = std::mem::take(&mut self.state().report);
+        report.stopped = self.context.stop.is_stopping();
+        report.elapsed = started.elapsed();
+        let Some(journal) = journal else { return report };
+        report.before = journal.standing;
+        let refused = |error: &Error| {
+            use ErrorKind::{InvalidInput, NotFound, Unsupported};
+            matches!(error.kind(), InvalidInput | NotFound | Unsupported)
+        };
+        let is_over = !report.stopped && report.fatal.as_ref().is_none_or(refused);
+        let state = match (&report.fatal, report.failed) {
+            (Some(_), _) => "failed",
+            (None, 0) => "done",
+            (None, _) => "partial",
+        };
+        let ended = Ended {
+            state: state.to_owned(),
+            done: report.done + journal.standing.map_or(0, |before| before.done),
+            failed: report.failed,
+            text: match &report.fatal {
+                Some(error) => error.to_string(),
+                None => String::new(),
+            },
+            at: crate::journal::now(),
+        };
+        let written = match is_over {
+            true => journal.close(&ended),
+            false => self.records.sync(),
+        };
+        report.is_open = !is_over;
+        if let Err(error) = written {
+            report.fatal.get_or_insert(error);
+        }
+        report
+    }
 }
 
 impl State {
     fn hold_deletions_in(&mut self, dir: RelPath) {
-        if self.failed_dirs.len() < FAILED_DIRS_LIMIT {
-            self.failed_dirs.insert(dir);
+        if self.failed_dirs.len() < FAILED_DIRS_LIMIT && self.failed_dirs.insert(dir.clone()) {
+            self.new_failed_dirs.push(dir);
         }
     }
 
     fn occupy(&mut self, dir: RelPath) {
-        if self.occupied_dirs.len() < FAILED_DIRS_LIMIT {
-            self.occupied_dirs.insert(dir);
+        if self.occupied_dirs.len() < FAILED_DIRS_LIMIT && self.occupied_dirs.insert(dir.clone()) {
+            self.new_occupied_dirs.push(dir);
         }
     }
 
@@ -398,16 +387,8 @@ impl State {
     }
 }
 
-type Planning = AbortOnDropHandle<Result<()>>;
-
-async fn finish(planning: Planning) -> Result<()> {
+async fn finish(planning: AbortOnDropHandle<Result<()>>) -> Result<()> {
     planning
         .await
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "planning stopped; this is a bug")))
-}
-
-fn spooled(mut spool: SpoolForward) -> impl Stream<Item = Result<Action>> {
-    futures::stream::poll_fn(move |_| {
-        std::task::Poll::Ready(spool.next().map(|next| next.map(Planned::into_action)).transpose())
-    })
 }

@@ -46,8 +46,47 @@ pub struct Settings {
     pub plan_folder: Option<PathBuf>,
     /// Send an [`crate::Event::Unchanged`] for every file that is left alone.
     pub report_unchanged: bool,
+    /// Bytes that a plan may transfer before nothing of it is done; `None` = any number.
+    pub max_transfer: Option<u64>,
+    /// A `sync` from a source without any file may delete everything.
+    pub allow_empty_source: bool,
+    /// What is done about a source file that changes while it is read, or goes away before.
+    pub on_changed: OnChanged,
+    /// After a first stop, for how long what is running may go on.
+    pub stop_grace: Duration,
+    /// Of a `move`: remove folders of the source in which nothing is left.
+    pub delete_empty_source_dirs: bool,
+    /// How content is verified that was transferred.
+    pub verify: Verify,
     /// Where digests of files at hand come from.
     pub digests: Digests,
+}
+
+/// What is done about a source file that changes while it is read, or goes away before it is. Nothing of such a file is ever
+/// stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnChanged {
+    /// One that changes is tried once more at the end, and is a failure if it changes again; one that went away is told of.
+    #[default]
+    Retry,
+    /// Both are told of and are no failure.
+    Skip,
+    /// Both are failures, at once.
+    Fail,
+}
+
+/// How content is verified after it was transferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// Not at all, beyond the length that every destination checks.
+    None,
+    /// By the size the destination shows.
+    Size,
+    /// By the strongest digest the destination shows of its own accord, and by size.
+    #[default]
+    Hash,
+    /// By reading back what was stored.
+    ReadBack,
 }
 
 impl Default for Settings {
@@ -70,6 +109,12 @@ impl Default for Settings {
             bandwidth: None,
             plan_folder: None,
             report_unchanged: false,
+            max_transfer: None,
+            allow_empty_source: false,
+            on_changed: OnChanged::default(),
+            stop_grace: Duration::from_secs(30),
+            delete_empty_source_dirs: false,
+            verify: Verify::default(),
             digests: Digests::default(),
         }
     }
@@ -118,7 +163,7 @@ impl DeleteLimit {
         if source_total == 0 && self != DeleteLimit::Percent(100) {
             return Err(format!(
                 "the source is empty and {deletions} deletions would follow; nothing was changed \
-                 (--max-delete 100% allows it)"
+                 (--allow-empty-source, or --max-delete 100%, allows it)"
             ));
         }
         let allowed = match self {

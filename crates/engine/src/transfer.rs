@@ -7,23 +7,42 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource};
+use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
-    Backend, Body, ByteBudget, ByteStream, Entry, Error, ErrorKind, Expect, HashAlgo, Hashes,
-    PutOptions, Result, Retry, Source,
+    Backend, Body, ByteBudget, ByteStream, Checkpoint, Entry, Error, ErrorKind, Expect, HashAlgo,
+    Hashes, PutOptions, Result, Retry, Source,
 };
 
 use crate::bandwidth::Bandwidth;
+use crate::digest::content_digest;
 use crate::report::Outcome;
-use crate::settings::Settings;
+use crate::settings::{Settings, Verify};
+
+/// Files from this size on may leave a beginning that is gone on with.
+const RESUME_FROM: u64 = 16 * 1024 * 1024;
 
 /// How a transfer went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
     /// By whom.
     pub outcome: Outcome,
     /// Every digest that could be expected was there and agreed.
     pub verified: bool,
+    /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
+    pub hashes: Option<Hashes>,
+}
+
+/// One transfer.
+#[derive(Debug)]
+pub struct Transfer<'a> {
+    /// What is transferred.
+    pub entry: &'a Entry,
+    /// What the destination has in its place.
+    pub replaces: Option<&'a Entry>,
+    /// Where bytes are counted as they pass.
+    pub counter: Arc<AtomicU64>,
+    /// How it is gone on with by a later process.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What all transfers of a job share.
@@ -36,6 +55,7 @@ pub struct Transfers {
     parallel_from: u64,
     streams: usize,
     part_bytes: u64,
+    verify: Verify,
 }
 
 impl Transfers {
@@ -53,34 +73,49 @@ impl Transfers {
             parallel_from: settings.parallel_from,
             streams: settings.streams,
             part_bytes: settings.part_bytes,
+            verify: settings.verify,
         }
     }
 
-    /// Stores the content of `entry` under its path at the destination, in place of `replaces`. Bytes are counted in
-    /// `counter` as they pass.
+    /// Stores the content of an entry under its path at the destination.
     ///
     /// Errors: what reading and storing give; `Corrupt` when size or digest do not agree afterwards, and then what was
     /// stored is removed again.
-    pub async fn transfer(
-        &self,
-        entry: &Entry,
-        replaces: Option<&Entry>,
-        counter: Arc<AtomicU64>,
-    ) -> Result<Transferred> {
+    pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
+        let Transfer { entry, replaces, counter, checkpoint } = transfer;
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,
         };
-        let options = PutOptions { mtime: entry.mtime, expect, checkpoint: None };
+        let options = PutOptions { mtime: entry.mtime, expect, checkpoint };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
-            return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified });
+            return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified, hashes: None });
         }
-        let hashing = Arc::new(self.hashing(entry, counter));
+        let kept = self.kept(entry, options.checkpoint.as_ref()).await;
+        let hashing = Arc::new(self.hashing(entry, counter, kept));
         let body = ExactSource::body(Arc::clone(&hashing) as Body);
         let stored = self.destination.put(&entry.path, body, options).await?;
-        let verified = self.verify(entry, &stored, hashing.hashes()).await?;
-        Ok(Transferred { outcome: Outcome::Copied, verified })
+        let hashes = hashing.hashes();
+        let verified = self.verify(entry, &stored, hashes.as_ref()).await?;
+        Ok(Transferred { outcome: Outcome::Copied, verified, hashes })
+    }
+
+    /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.
+    async fn kept(&self, entry: &Entry, checkpoint: Option<&Checkpoint>) -> Option<Body> {
+        let is_large = entry.size.is_some_and(|size| size >= RESUME_FROM);
+        let can =
+            self.destination.capabilities().put_resume && self.source.capabilities().read_range;
+        let checkpoint = checkpoint.filter(|_| is_large && can)?;
+        match self.destination.kept(&entry.path, checkpoint).await {
+            Ok(kept) => {
+                kept.filter(|kept| kept.size().is_some_and(|size| Some(size) <= entry.size))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what an earlier run transferred cannot be used");
+                None
+            }
+        }
     }
 
     /// The copy that the remote makes itself; `None` when it cannot.
@@ -94,7 +129,7 @@ impl Transfers {
     }
 
     /// The body as it is sent: read (in parts where that helps), slowed down and counted, hashed.
-    fn hashing(&self, entry: &Entry, counter: Arc<AtomicU64>) -> HashingSource {
+    fn hashing(&self, entry: &Entry, counter: Arc<AtomicU64>, kept: Option<Body>) -> HashingSource {
         let mut body: Body = Arc::new(EntrySource::new(Arc::clone(&self.source), entry.clone()));
         let from = self.source.capabilities();
         let large = entry.size.is_some_and(|size| size >= self.parallel_from);
@@ -104,8 +139,19 @@ impl Transfers {
             body = ParallelSource::body(body, self.part_bytes, self.streams, budget);
         }
         body = Arc::new(Metered { inner: body, counter, bandwidth: self.bandwidth.clone() });
-        let stored_as = strongest(|algo| self.destination.capabilities().hashes.contains(&algo));
-        let hashing = HashingSource::new(body, stored_as.into_iter().collect());
+        if let Some(kept) = kept {
+            body = ResumedSource::body(kept, body);
+        }
+        let mut algos = Vec::new();
+        if matches!(self.verify, Verify::Hash | Verify::ReadBack) {
+            let shown = self.destination.capabilities().hashes;
+            algos.extend(strongest(|algo| shown.contains(&algo)));
+            // ketch's own digest costs next to nothing, and is what reports, manifests and reading back compare.
+            if !algos.contains(&HashAlgo::Blake3) {
+                algos.push(HashAlgo::Blake3);
+            }
+        }
+        let hashing = HashingSource::new(body, algos);
         let listed = entry.hashes.as_ref().and_then(|hashes| {
             let algo = strongest(|algo| hashes.get(algo).is_some())?;
             hashes.get(algo).cloned()
@@ -116,12 +162,43 @@ impl Transfers {
         }
     }
 
+    /// In what is stored differs from what was listed and sent, by the policy that was asked for.
+    async fn disagreement(
+        &self,
+        entry: &Entry,
+        stored: &Entry,
+        sent: Option<&Hashes>,
+    ) -> Result<Option<String>> {
+        match self.verify {
+            Verify::None => Ok(None),
+            Verify::Size => Ok(size_disagreement(entry, stored)),
+            Verify::Hash => Ok(disagreement(entry, stored, sent)),
+            Verify::ReadBack => {
+                if let Some(wrong) = disagreement(entry, stored, sent) {
+                    return Ok(Some(wrong));
+                }
+                let algo = HashAlgo::Blake3;
+                let expected = match sent.and_then(|sent| sent.get(algo)) {
+                    Some(digest) => digest.clone(),
+                    None => content_digest(&self.source, entry, algo).await?,
+                };
+                let found = content_digest(&self.destination, stored, algo).await?;
+                let wrong =
+                    format!("read back, it has the {algo} digest {found}, sent was {expected}");
+                Ok((found != expected).then_some(wrong))
+            }
+        }
+    }
+
     /// Compares what is stored with what was listed and sent. `Ok(false)`: nothing disagrees, and a digest that the
     /// remotes usually show was not there to compare.
-    async fn verify(&self, entry: &Entry, stored: &Entry, sent: Option<Hashes>) -> Result<bool> {
-        let wrong = match disagreement(entry, stored, sent.as_ref()) {
+    async fn verify(&self, entry: &Entry, stored: &Entry, sent: Option<&Hashes>) -> Result<bool> {
+        let wrong = match self.disagreement(entry, stored, sent).await? {
             Some(wrong) => wrong,
             None => {
+                if self.verify != Verify::Hash {
+                    return Ok(true);
+                }
                 let kept = !self.destination.capabilities().hashes.is_empty();
                 let listed = !self.source.capabilities().hashes.is_empty();
                 let is_missing =
@@ -142,12 +219,10 @@ impl Transfers {
     }
 }
 
-/// In what the stored entry differs from what was listed and sent; `None` when nothing says that it does.
+/// In what size and digests of the stored entry differ from what was listed and sent; `None` when nothing says that they do.
 fn disagreement(entry: &Entry, stored: &Entry, sent: Option<&Hashes>) -> Option<String> {
-    if let (Some(listed), Some(kept)) = (entry.size, stored.size)
-        && listed != kept
-    {
-        return Some(format!("{kept} of {listed} bytes were stored"));
+    if let Some(wrong) = size_disagreement(entry, stored) {
+        return Some(wrong);
     }
     let kept = stored.hashes.as_ref()?;
     let known = [sent, entry.hashes.as_deref()].into_iter().flatten().flat_map(Hashes::iter);
@@ -157,6 +232,11 @@ fn disagreement(entry: &Entry, stored: &Entry, sent: Option<&Hashes>) -> Option<
         .map(|(digest, kept)| {
             format!("the remote shows the {} digest {kept}, sent was {digest}", digest.algo())
         })
+}
+
+fn size_disagreement(entry: &Entry, stored: &Entry) -> Option<String> {
+    let (listed, kept) = entry.size.zip(stored.size)?;
+    (listed != kept).then(|| format!("{kept} of {listed} bytes were stored"))
 }
 
 fn strongest(has: impl Fn(HashAlgo) -> bool) -> Option<HashAlgo> {
@@ -182,9 +262,8 @@ impl Source for Metered {
     }
 
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
-        if range.start == 0 {
-            self.counter.store(0, Ordering::Relaxed);
-        }
+        // What is opened is opened from where the transfer is: from the start, or behind what was kept.
+        self.counter.store(range.start, Ordering::Relaxed);
         let counter = Arc::clone(&self.counter);
         let bandwidth = self.bandwidth.clone();
         let stream = self.inner.open(range).await?.then(move |piece| {

@@ -12,7 +12,7 @@ use ketch_core::{
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::filter::{Filter, FilterSpec};
 use ketch_engine::report::Verdict;
-use ketch_engine::{Event, JobKind, Outcome, Report, Settings, Stop, start};
+use ketch_engine::{Event, JobKind, Outcome, Report, Request, Settings, Stop, start};
 use ketch_testkit::{Faulty, MemoryBackend, Recorder, seed_time};
 
 fn memory(name: &str, files: &[(&str, &str)]) -> Arc<MemoryBackend> {
@@ -33,7 +33,7 @@ async fn run(
     destination: Arc<dyn Backend>,
     settings: Settings,
 ) -> (Report, Vec<Event>) {
-    let mut job = start(kind, source.clone(), destination, settings, Stop::new());
+    let mut job = start(Request { settings, ..Request::new(kind, source.clone(), destination) });
     let mut events = Vec::new();
     while let Some(event) = job.events.recv().await {
         events.push(event);
@@ -192,10 +192,10 @@ async fn promise_5_an_item_that_waits_for_its_second_try_has_an_outcome_when_the
     let from = Arc::new(Faulty::new(source.clone()).fail_list("z", dead));
     let destination = memory("destination", &[]);
     let to = Arc::new(Faulty::new(destination).fail_path("put", "a", passing));
-    let mut job = start(JobKind::Copy, from, to, Settings::default(), Stop::new());
+    let mut job = start(Request::new(JobKind::Copy, from, to));
     let mut failed = Vec::new();
     while let Some(event) = job.events.recv().await {
-        if let Event::ItemFailed(failure) = event {
+        if let Event::ItemFailed { failure, .. } = event {
             failed.push(failure.path.to_string());
         }
     }
@@ -210,7 +210,7 @@ async fn promise_5_what_is_dropped_by_a_stop_at_once_has_an_outcome() {
     let destination = memory("destination", &[]);
     let to = Arc::new(Faulty::new(destination).stall("put", "a").stall("put", "b"));
     let stop = Stop::new();
-    let mut job = start(JobKind::Copy, source, to, Settings::default(), stop.clone());
+    let mut job = start(Request { stop: stop.clone(), ..Request::new(JobKind::Copy, source, to) });
     let (mut begun, mut failed) = (0, 0);
     while let Some(event) = job.events.recv().await {
         match event {
@@ -221,7 +221,7 @@ async fn promise_5_what_is_dropped_by_a_stop_at_once_has_an_outcome() {
                     stop.now.cancel();
                 }
             }
-            Event::ItemFailed(failure) => {
+            Event::ItemFailed { failure, .. } => {
                 assert_eq!(failure.kind, ErrorKind::Cancelled);
                 failed += 1;
             }
@@ -264,7 +264,7 @@ async fn one_folder_that_neither_side_can_list_is_one_failure() {
     let broken = || Error::new(ErrorKind::Denied, "no").with_retry(Retry::Never);
     let from = Arc::new(Faulty::new(source).fail_list("d", broken()));
     let to = Arc::new(Faulty::new(destination).fail_list("d", broken()));
-    let mut job = start(JobKind::Copy, from, to, Settings::default(), Stop::new());
+    let mut job = start(Request::new(JobKind::Copy, from, to));
     while job.events.recv().await.is_some() {}
     assert_eq!(job.report().await.failed, 1);
 }

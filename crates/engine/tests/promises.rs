@@ -7,8 +7,8 @@ use std::sync::Arc;
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, RelPath, Retry};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::{
-    Compare, DeleteLimit, Event, JobKind, Outcome, Report, Settings, Stop, report::Evidence,
-    report::Verdict, start,
+    Compare, DeleteLimit, Event, JobKind, Outcome, Report, Request, Settings, Stop,
+    report::Evidence, report::Verdict, start,
 };
 use ketch_testkit::{Faulty, MemoryBackend, Recorder};
 
@@ -19,7 +19,7 @@ async fn run(
     destination: Arc<dyn Backend>,
     settings: Settings,
 ) -> (Report, Vec<Event>) {
-    let mut job = start(kind, source, destination, settings, Stop::new());
+    let mut job = start(Request { settings, ..Request::new(kind, source, destination) });
     let mut events = Vec::new();
     while let Some(event) = job.events.recv().await {
         events.push(event);
@@ -236,7 +236,7 @@ async fn promise_5_every_item_has_exactly_one_outcome() {
     for event in events {
         match event {
             Event::ItemDone { path, .. } => *outcomes.entry(path.to_string()).or_insert(0) += 1,
-            Event::ItemFailed(failure) => {
+            Event::ItemFailed { failure, .. } => {
                 *outcomes.entry(failure.path.to_string()).or_insert(0) += 1;
             }
             Event::Planned { items, .. } => planned = Some(items),

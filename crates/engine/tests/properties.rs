@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ketch_core::{Backend, Error, ErrorKind, Retry};
-use ketch_engine::{Compare, DeleteLimit, JobKind, Report, Settings, Stop, start};
+use ketch_engine::{Compare, DeleteLimit, JobKind, Report, Request, Settings, start};
 use ketch_testkit::tree::{Shape, random_tree, seed_all};
 use ketch_testkit::{Faulty, MemoryBackend};
 
@@ -18,7 +18,8 @@ fn settings() -> Settings {
 }
 
 async fn sync(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Report {
-    let mut job = start(JobKind::Sync, source, destination, settings(), Stop::new());
+    let mut job =
+        start(Request { settings: settings(), ..Request::new(JobKind::Sync, source, destination) });
     while job.events.recv().await.is_some() {}
     job.report().await
 }

@@ -29,20 +29,29 @@ pub(crate) async fn serve(
         let status = if request.is_chunked() { 411 } else { 413 };
         return Ok(ko(&Refusal::new(status, "Bad request body #26"), false));
     };
-    if let Some(response) = preempt(&strikes).await {
+    if let Some(response) = preempt(world, &strikes).await {
         world.note_status(response.status);
         return Ok(response);
     }
     let response = answer(world, request, call, &body, &strikes);
     world.note_status(response.status);
-    Ok(if strikes.has(&Effect::LoseAnswer) { Response::silence(Finish::Reset) } else { response })
+    Ok(if is_lost(world, &strikes).await { Response::silence(Finish::Reset) } else { response })
+}
+
+/// Whether the answer to what was carried out never leaves. It may have to wait before that is known.
+pub(crate) async fn is_lost(world: &World, strikes: &Strikes) -> bool {
+    let waits = strikes.has(&Effect::HoldAnswer);
+    waits && !world.holds.wait().await || strikes.has(&Effect::LoseAnswer)
 }
 
 /// The effects that come instead of, or before, carrying a request out.
-pub(crate) async fn preempt(strikes: &Strikes) -> Option<Response> {
+pub(crate) async fn preempt(world: &World, strikes: &Strikes) -> Option<Response> {
     for effect in strikes.iter() {
         match effect {
             Effect::Delay(pause) => tokio::time::sleep(*pause).await,
+            Effect::Hold if !world.holds.wait().await => {
+                return Some(Response::silence(Finish::Reset));
+            }
             Effect::Reset => return Some(Response::silence(Finish::Reset)),
             Effect::Stall => return Some(Response::silence(Finish::Stall)),
             Effect::Answer(canned) => {

@@ -5,6 +5,8 @@
 //! | `GET /__sim/stats` | [`crate::Stats`] as JSON; with `?log=1` including the request log |
 //! | `POST /__sim/reset` | forgets the counters and the log |
 //! | `POST /__sim/fault` | one [`crate::Fault`] a line; the line `clear` withdraws all |
+//! | `GET /__sim/held` | answers when a request is held |
+//! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
 use std::io;
@@ -38,6 +40,17 @@ pub(crate) async fn serve(
             world.reset_stats();
             Response::text(200, "OK\n")
         }
+        ("GET", "/__sim/held") => {
+            world.holds.arrived().await;
+            Response::text(200, "held\n")
+        }
+        ("POST", "/__sim/release") => match body.trim() {
+            goes_on @ ("go" | "drop") => {
+                world.holds.release(goes_on == "go");
+                Response::text(200, "OK\n")
+            }
+            _ => Response::text(400, "neither go nor drop\n"),
+        },
         ("POST", "/__sim/fault") => inject(world, &body),
         ("POST", "/__sim/limits") => match body.parse() {
             Ok(limits) => {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::call::preempt;
+use crate::call::{is_lost, preempt};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
 use crate::http::{Body, Connection, Finish, Request, Response, Transfer};
@@ -32,7 +32,7 @@ pub(crate) async fn serve(
     if strikes.has(&Effect::Expire) {
         world.tokens.expire(token);
     }
-    if let Some(response) = preempt(&strikes).await {
+    if let Some(response) = preempt(world, &strikes).await {
         return Ok(response);
     }
     let is_get = request.method == "GET";
@@ -89,9 +89,17 @@ pub(crate) async fn serve(
         announce_length: true,
         drip: None,
         flip_at: None,
+        hold: strikes.find(|effect| match effect {
+            Effect::HoldAfter(bytes) => Some((*bytes, Arc::clone(&world.holds))),
+            _ => None,
+        }),
         watcher: lease.map(|lease| Box::new(lease) as Box<_>),
     };
     response.finish = mistreat(&mut transfer, &strikes);
+    if is_lost(world, &strikes).await {
+        transfer.send = 0;
+        response.finish = Finish::Reset;
+    }
     response.body = Body::Transfer(Box::new(transfer));
     Ok(response)
 }
@@ -116,10 +124,6 @@ fn mistreat(transfer: &mut Transfer, strikes: &Strikes) -> Finish {
                 transfer.send = transfer.length.min(*bytes);
                 transfer.announce_length = false;
                 finish = Finish::Close;
-            }
-            Effect::LoseAnswer => {
-                transfer.send = 0;
-                finish = Finish::Reset;
             }
             Effect::Drip(pause) => transfer.drip = Some(*pause),
             Effect::Flip(at) => transfer.flip_at = Some(*at),

@@ -5,6 +5,8 @@ use std::time::Duration;
 /// Which requests a [`Fault`] is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Site {
+    /// Every request but those of tests.
+    Anything,
     /// Every call of the API host.
     AnyCall,
     /// One call, named like its path without `/v1/` and `.cgi`: `file/ls`.
@@ -41,6 +43,12 @@ pub enum Effect {
     LoseAnswer,
     /// Anywhere: carried out after this pause.
     Delay(Duration),
+    /// Anywhere: waits for [`crate::Holds::release`], and is carried out then, or never.
+    Hold,
+    /// Anywhere: carried out, but the answer waits for [`crate::Holds::release`], and may never come.
+    HoldAnswer,
+    /// `upload`: waits after so many bytes of the request body. `download`: after so many of the answer.
+    HoldAfter(u64),
 
     /// `upload/get_upload_server`: this node instead of the own address.
     Node(String),
@@ -213,7 +221,7 @@ impl Site {
     /// Whether a request that was given this site is meant.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::AnyCall, Self::Call(_)) => true,
+            (Self::Anything, _) | (Self::AnyCall, Self::Call(_)) => true,
             (own, other) => own == other,
         }
     }

@@ -3,7 +3,7 @@
 //! A fault is `WHERE WHEN WHAT [ARGUMENT]`, separated by spaces; the argument runs to the end of
 //! the line.
 //!
-//! WHERE is `*` (every API call), a call such as `file/ls`, or `upload`, `end.pl`, `download`.
+//! WHERE is `anything` (every request), `*` (every API call), a call such as `file/ls`, or `upload`, `end.pl`, `download`.
 //!
 //! WHEN is `every`, `next=N` (the next N matching requests) or `nth=K` (only the K-th).
 //!
@@ -20,10 +20,10 @@
 //! | `status` | an HTTP status, with an HTML body |
 //! | `html` | text of an HTML page with status 200 |
 //! | `redirect` | the `Location` |
-//! | `reset`, `stall`, `lose-answer` | |
+//! | `reset`, `stall`, `lose-answer`, `hold`, `hold-answer` | |
 //! | `delay`, `drip` | a duration such as `700ms` |
 //! | `node` | a host |
-//! | `reset-after`, `stall-after`, `short`, `close-delimited`, `flip` | bytes |
+//! | `reset-after`, `stall-after`, `hold-after`, `short`, `close-delimited`, `flip` | bytes |
 //! | `hide`, `linger` | listings |
 //! | `no-location`, `wrong-folder`, `damage`, `cannot-open` | |
 //! | `please-wait`, `no-links`, `two-links`, `dead-report`, `wrong-size`, `wrong-whirlpool`, `upper-case-whirlpool`, `no-whirlpool` | |
@@ -65,6 +65,7 @@ impl FromStr for Site {
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
         match text {
+            "anything" => Ok(Self::Anything),
             "*" => Ok(Self::AnyCall),
             "upload" => Ok(Self::Upload),
             "end.pl" => Ok(Self::Report),
@@ -109,6 +110,9 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "reset" => Effect::Reset,
         "stall" => Effect::Stall,
         "lose-answer" => Effect::LoseAnswer,
+        "hold" => Effect::Hold,
+        "hold-answer" => Effect::HoldAnswer,
+        "hold-after" => Effect::HoldAfter(number(argument)?),
         "delay" => Effect::Delay(duration(argument)?),
         "node" => Effect::Node(argument.to_owned()),
         "reset-after" => Effect::ResetAfter(number(argument)?),
@@ -229,6 +233,8 @@ mod tests {
             "* next=1 answer 503 text/plain go away",
             Fault::next(1, Site::AnyCall, Effect::Answer(Canned::of(503, "text/plain", "go away"))),
         );
+        check("anything nth=7 hold", Fault::nth(7, Site::Anything, Effect::Hold));
+        check("upload next=1 hold-after 9", Fault::next(1, Site::Upload, Effect::HoldAfter(9)));
         for bad in [
             "",
             "upload",

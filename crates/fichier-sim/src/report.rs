@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::call::preempt;
+use crate::call::{is_lost, preempt};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
 use crate::http::{Connection, Finish, Request, Response};
@@ -24,7 +24,7 @@ pub(crate) async fn serve(
     if connection.body(64 * 1024).await?.is_none() {
         return Ok(Response::html(413, page::notice("Trop gros")));
     }
-    if let Some(response) = preempt(&strikes).await {
+    if let Some(response) = preempt(world, &strikes).await {
         return Ok(response);
     }
     let xid = request.query_value("xid").unwrap_or_default();
@@ -33,7 +33,7 @@ pub(crate) async fn serve(
         tracing::error!(%error, "emulator state");
         return Ok(Response::html(500, page::notice("Erreur")));
     }
-    if strikes.has(&Effect::LoseAnswer) {
+    if is_lost(world, &strikes).await {
         return Ok(Response::silence(Finish::Reset));
     }
     if strikes.has(&Effect::PleaseWait) {

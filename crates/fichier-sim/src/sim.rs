@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::faults::Faults;
 use crate::store::Store;
 use crate::world::World;
-use crate::{Limits, Rules, SimError, SimOptions, Stats, server};
+use crate::{Holds, Limits, Rules, SimError, SimOptions, Stats, StoredFile, server};
 
 /// A running emulator. Dropping it stops the server and frees the state folder.
 #[derive(Debug)]
@@ -58,9 +58,28 @@ impl Sim {
         self.world.reset_stats();
     }
 
+    /// Waits until so many requests in all have been left without an answer ([`crate::Effect::Stall`],
+    /// [`crate::Effect::HoldAnswer`] and their like), each after it was carried out, if it is.
+    pub async fn held(&self, count: u64) {
+        let mut held = self.world.traffic.held.subscribe();
+        // The sender lives as long as the world.
+        let _ = held.wait_for(|held| *held >= count).await;
+    }
+
     /// The register of misbehaviour to inject.
     pub fn faults(&self) -> &Faults {
         &self.world.faults
+    }
+
+    /// The requests that wait because of a fault that holds them.
+    pub fn holds(&self) -> &Holds {
+        &self.world.holds
+    }
+
+    /// Every file of the account, in no order, with those uploads whose report nobody has fetched: they show sooner or
+    /// later.
+    pub fn stored(&self) -> Vec<StoredFile> {
+        self.world.stored()
     }
 
     /// Replaces the limits; what they remembered is forgotten.

@@ -1,6 +1,7 @@
 //! What passed the emulator, for tests that count requests.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -56,6 +57,15 @@ pub struct LoggedRequest {
     pub has_authorization: bool,
     /// Whether that header carried one of the configured keys. The key itself is never kept.
     pub has_known_key: bool,
+}
+
+/// One file that is stored, of which there may be several with one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Where it is in the account: `a/b.txt`.
+    pub path: String,
+    /// Where its bytes are on this machine.
+    pub content: PathBuf,
 }
 
 /// The counters behind [`Stats`].

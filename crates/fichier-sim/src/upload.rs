@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::call::preempt;
+use crate::call::{is_lost, preempt};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
 use crate::http::{Connection, Finish, Request, Response};
@@ -26,7 +26,7 @@ pub(crate) async fn serve(
     let strikes = world.faults.strike(&Site::Upload);
     let rules = world.rules();
     if strikes.has(&Effect::Reset) || strikes.has(&Effect::Stall) {
-        return Ok(preempt(&strikes).await.unwrap_or(Response::silence(Finish::Reset)));
+        return Ok(preempt(world, &strikes).await.unwrap_or(Response::silence(Finish::Reset)));
     }
     match request.content_length() {
         _ if request.is_chunked() => return Ok(page_with(411, "Length Required")),
@@ -35,7 +35,7 @@ pub(crate) async fn serve(
         Some(length) if length > rules.upload_bytes => return Ok(page_with(413, "Trop gros")),
         Some(_) => {}
     }
-    if let Some(response) = preempt(&strikes).await {
+    if let Some(response) = preempt(world, &strikes).await {
         drain(connection).await?;
         return Ok(response);
     }
@@ -75,7 +75,7 @@ pub(crate) async fn serve(
     if form.store(xid, key == Key::Known).is_err() {
         return Ok(page_with(200, CANNOT_OPEN));
     }
-    if strikes.has(&Effect::LoseAnswer) {
+    if is_lost(world, &strikes).await {
         return Ok(Response::silence(Finish::Reset));
     }
     let moved = Response::html(302, page::notice("Moved ! Temporary Redirect"));
@@ -149,6 +149,10 @@ impl<'a> Form<'a> {
             Effect::StallAfter(bytes) => Some((*bytes, Finish::Stall)),
             _ => None,
         });
+        let mut hold = self.strikes.find(|effect| match effect {
+            Effect::HoldAfter(bytes) => Some(*bytes),
+            _ => None,
+        });
         let (mut seen, mut ended) = (0, false);
         while let Some(chunk) = connection.body_chunk().await? {
             seen += chunk.len() as u64;
@@ -156,6 +160,9 @@ impl<'a> Form<'a> {
                 && seen >= bytes
             {
                 return Ok(Outcome::Broken(finish));
+            }
+            if hold.take_if(|bytes| seen >= *bytes).is_some() && !self.world.holds.wait().await {
+                return Ok(Outcome::Broken(Finish::Reset));
             }
             parser.push(&chunk);
             loop {

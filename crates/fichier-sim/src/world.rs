@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::holds::Holds;
 use crate::http::{Request, Traffic};
 use crate::lag::Lag;
 use crate::limiter::Limiter;
-use crate::stats::{Counters, LoggedRequest, Stats};
+use crate::stats::{Counters, LoggedRequest, Stats, StoredFile};
 use crate::store::{Store, StoreError};
 use crate::token::Tokens;
 use crate::{Limits, Rules, SimOptions};
@@ -21,6 +22,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
+    pub(crate) holds: Arc<Holds>,
     pub(crate) tokens: Tokens,
     pub(crate) lag: Lag,
     pub(crate) traffic: Arc<Traffic>,
@@ -57,6 +59,7 @@ impl World {
             store,
             clock: Clock::new(),
             faults: Faults::default(),
+            holds: Arc::default(),
             tokens: Tokens::default(),
             lag: Lag::default(),
             traffic: Arc::default(),
@@ -150,6 +153,21 @@ impl World {
             folders,
             ..lock(&self.counters).stats()
         }
+    }
+
+    /// All files of the account, and with them what the next sweeps will make visible.
+    pub(crate) fn stored(&self) -> Vec<StoredFile> {
+        self.store.read(|tables| {
+            let files = tables.account_files().chain(tables.waiting_files());
+            files
+                .map(|file| {
+                    let folder = tables.path(file.folder.unwrap_or(0));
+                    let path = format!("{folder}/{}", file.name);
+                    let path = path.trim_start_matches('/').to_owned();
+                    StoredFile { path, content: self.store.blob_path(&file.id) }
+                })
+                .collect()
+        })
     }
 
     /// Makes uploads visible whose report nobody fetched, and forgets old reports.

@@ -9,12 +9,20 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use ketch_core::Result;
 use ketch_core::factory::BuildRequest;
+use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::gather::Changes;
 use crate::lost::Lost;
+use crate::placement::Placement;
+use crate::report::Reports;
+use crate::send::Uploads;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
+
+/// The operator named 30 connections as the most for downloads (section 4.3 of the API reference), and nothing for uploads.
+const CONNECTIONS: usize = 30;
 
 /// What makes two requests be about the same account, dealt with in the same way.
 type Key = (String, Option<PathBuf>, String);
@@ -26,6 +34,14 @@ pub(crate) struct Account {
     pub(crate) tree: Tree,
     pub(crate) tokens: Tokens,
     pub(crate) lost: Lost,
+    pub(crate) reports: Reports,
+    pub(crate) placement: Placement,
+    pub(crate) uploads: Uploads,
+    pub(crate) changes: Changes,
+    /// Places for uploads on their way.
+    pub(crate) places: Semaphore,
+    /// Places for downloads on their way: not the same ones, for an upload may wait for what it is read from.
+    pub(crate) reads: Arc<Semaphore>,
 }
 
 impl Account {
@@ -33,8 +49,18 @@ impl Account {
     pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
         let api = Api::new(settings, request.state_folder.as_deref())?;
-        let (tree, tokens, lost) = (Tree::default(), Tokens::default(), Lost::default());
-        Ok(Arc::new(Account { api, tree, tokens, lost }))
+        Ok(Arc::new(Account {
+            api,
+            tree: Tree::default(),
+            tokens: Tokens::default(),
+            lost: Lost::default(),
+            reports: Reports::default(),
+            placement: Placement::default(),
+            uploads: Uploads::default(),
+            changes: Changes::default(),
+            places: Semaphore::new(CONNECTIONS),
+            reads: Arc::new(Semaphore::new(CONNECTIONS)),
+        }))
     }
 
     /// The account of this process for these options.
@@ -42,7 +68,10 @@ impl Account {
         static ACCOUNTS: LazyLock<Mutex<HashMap<Key, Weak<Account>>>> =
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
-        let manner = format!("{}/{}/{:?}", settings.paced, settings.scale, settings.end_wait);
+        let manner = format!(
+            "{}/{}/{:?}/{:?}",
+            settings.paced, settings.scale, settings.end_wait, settings.gather
+        );
         let key = (settings.state_name(), request.state_folder.clone(), manner);
         let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {

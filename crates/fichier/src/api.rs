@@ -12,7 +12,10 @@ use crate::hosts::Place;
 use crate::http::Http;
 use crate::pace::{Listing, Pacer, Want};
 use crate::settings::Settings;
-use crate::types::{Copied, Done, FileLs, FolderLs, Made, Moved, Token, UploadServer, UserInfo};
+use crate::types::{
+    Changed, Copied, CopiedUrl, Done, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer,
+    UserInfo,
+};
 use call::{Effect, shape, unknown};
 
 /// The calls.
@@ -90,31 +93,103 @@ impl Api {
         self.change("folder/mv.cgi", json!({"folder_id": id, "rename": name})).await
     }
 
-    /// Removes a file. One that is gone is success.
-    pub(crate) async fn file_rm(&self, url: &str) -> Result<(), Refusal> {
-        match self.change("file/rm.cgi", json!({"files": [{"url": url}]})).await {
+    /// Removes files. Success when all of them are gone.
+    pub(crate) async fn files_rm(&self, urls: &[&str]) -> Result<(), Refusal> {
+        match self.change_files(FilesChange::remove(urls.iter().copied())).await {
             Err(refusal) if refusal.said == Said::NotFound => Ok(()),
-            other => other,
+            other => other.map(drop),
         }
     }
 
-    /// Renames a file where it is.
-    pub(crate) async fn file_rename(&self, url: &str, name: &str) -> Result<(), Refusal> {
-        let body = json!({"urls": [{"url": url, "filename": name}]});
-        self.change("file/rename.cgi", body).await
+    /// A change of several files; the addresses that the answer says it was made for, if it says that.
+    pub(crate) async fn change_files(
+        &self,
+        change: FilesChange,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        self.change_late(change.verb, || Some(change)).await
     }
 
-    /// Moves a file to another folder, with a new name only if it changes. Returns its address there.
+    /// The same, with the files that there are when its turn has come.
+    pub(crate) async fn change_late(
+        &self,
+        verb: &'static str,
+        change: impl FnOnce() -> Option<FilesChange> + Send,
+    ) -> Result<Option<Vec<String>>, Refusal> {
+        let mut count = 0;
+        let body = || {
+            change().map(|change| {
+                count = change.count;
+                change.body
+            })
+        };
+        let (done, is_ok): (Changed, bool) =
+            self.call_late(verb, body, Want::Call, Effect::Repeatable).await?;
+        if !is_ok {
+            return Err(shape(verb, "`status` is missing").into());
+        }
+        Ok(done.urls(count))
+    }
+
+    /// Moves files to another folder and returns their addresses there, as far as they are told.
+    pub(crate) async fn files_mv(
+        &self,
+        urls: &[&str],
+        destination: u64,
+    ) -> Result<Vec<String>, Refusal> {
+        self.files_mv_late(destination, || urls.iter().map(|url| (*url).to_owned()).collect()).await
+    }
+
+    /// The same, with the files that there are when its turn has come.
+    pub(crate) async fn files_mv_late(
+        &self,
+        destination: u64,
+        urls: impl FnOnce() -> Vec<String> + Send,
+    ) -> Result<Vec<String>, Refusal> {
+        let body = || {
+            let urls = urls();
+            (!urls.is_empty()).then(|| json!({"urls": urls, "destination_folder_id": destination}))
+        };
+        let moved = self.call_late("file/mv.cgi", body, Want::Call, Effect::Repeatable).await;
+        match moved {
+            Ok((Moved { urls }, _)) => Ok(urls.unwrap_or_default()),
+            Err(refusal) if refusal.said == Said::NoChange => Ok(Vec::new()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Copies the files that there are when its turn has come.
+    pub(crate) async fn files_cp_late(
+        &self,
+        destination: u64,
+        urls: impl FnOnce() -> Vec<String> + Send,
+    ) -> Result<Vec<CopiedUrl>, Refusal> {
+        let body = || {
+            let urls = urls();
+            (!urls.is_empty()).then(|| json!({"urls": urls, "folder_id": destination}))
+        };
+        let (copied, _): (Copied, bool) =
+            self.call_late("file/cp.cgi", body, Want::Call, Effect::Once).await?;
+        Ok(copied.urls)
+    }
+
+    /// What is known of one file. Not for many: that gets an address locked out (section 4.2 of the API reference).
+    pub(crate) async fn file_info(&self, url: &str) -> Result<Info, Refusal> {
+        let verb = "file/info.cgi";
+        let info: Info = self.call(verb, json!({"url": url}), Effect::Repeatable).await?;
+        if info.filename.is_none() {
+            return Err(shape(verb, "`filename` is missing").into());
+        }
+        Ok(info)
+    }
+
+    /// Moves a file to another folder under a new name. Returns its address there.
     pub(crate) async fn file_mv(
         &self,
         url: &str,
         destination: u64,
-        rename: Option<&str>,
+        name: &str,
     ) -> Result<String, Refusal> {
-        let mut body = json!({"urls": [url], "destination_folder_id": destination});
-        if let Some(name) = rename {
-            body["rename"] = name.into();
-        }
+        let body = json!({"urls": [url], "destination_folder_id": destination, "rename": name});
         match self.call::<Moved>("file/mv.cgi", body, Effect::Repeatable).await {
             Ok(moved) => Ok(moved
                 .urls
@@ -192,6 +267,29 @@ impl Api {
             Err(refusal) if refusal.said == Said::NoChange => Ok(()),
             Err(refusal) => Err(refusal),
         }
+    }
+}
+
+/// A change of several files in one call.
+#[derive(Debug)]
+pub(crate) struct FilesChange {
+    verb: &'static str,
+    body: Value,
+    count: usize,
+}
+
+impl FilesChange {
+    /// Their removal.
+    pub(crate) fn remove<'a>(urls: impl Iterator<Item = &'a str>) -> Self {
+        let files: Vec<Value> = urls.map(|url| json!({"url": url})).collect();
+        FilesChange { verb: "file/rm.cgi", count: files.len(), body: json!({"files": files}) }
+    }
+
+    /// New names, each file staying where it is.
+    pub(crate) fn rename<'a>(names: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let urls: Vec<Value> =
+            names.map(|(url, name)| json!({"url": url, "filename": name})).collect();
+        FilesChange { verb: "file/rename.cgi", count: urls.len(), body: json!({"urls": urls}) }
     }
 }
 

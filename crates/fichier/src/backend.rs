@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
+use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
 use ketch_core::source::{Body, ByteStream};
@@ -18,7 +19,7 @@ use crate::account::Account;
 use crate::entries::{self, Handle};
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
-use crate::{change, download, lost, settings, upload};
+use crate::{change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -30,8 +31,6 @@ pub const FACTORY: Factory = Factory {
 
 /// For how long a call may wait for its turn and for the end of floods: five in a row last 13 minutes.
 const TURN_WAIT: Duration = Duration::from_secs(30 * 60);
-/// The operator named 30 connections as the most (section 4.3 of the API reference).
-const CONNECTIONS: usize = 30;
 
 /// Opens a remote with all its layers.
 fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
@@ -44,7 +43,8 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
         finish: account.api.settings.end_wait + TURN_WAIT,
         slowest: None,
     };
-    let limits = LimitSettings { concurrent: Some(CONNECTIONS), per_second: None };
+    // How many connections there are is counted below, where files that travel together are one.
+    let limits = LimitSettings::default();
     let observer = request.observer.clone();
     let mut stack = Stack::new(raw(request)?).timeout(timeouts).limit(limits);
     if let Some(observer) = observer {
@@ -111,7 +111,7 @@ impl Fichier {
             // The limit is one of characters.
             name_max_bytes: None,
             put_resume: false,
-            gather: None,
+            gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
         };
         let scope = account.scope();
         Ok(Fichier { name: request.name.clone(), root, account, capabilities, scope })
@@ -152,7 +152,16 @@ impl Fichier {
             return Err(Error::new(ErrorKind::Protocol, message));
         };
         let range = options.range.unwrap_or(0..size);
-        download::open(&self.account.api, &self.account.tokens, &url, size, range).await
+        // CANCEL: the place is given back with the stream.
+        let place = Arc::clone(&self.account.reads).acquire_owned().await;
+        let place = place.map_err(|_| Error::new(ErrorKind::Cancelled, "the remote is closed"))?;
+        let stream =
+            download::open(&self.account.api, &self.account.tokens, &url, size, range).await?;
+        let held = move |piece| {
+            let _held = &place;
+            piece
+        };
+        Ok(stream.map(held).boxed())
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<()> {
@@ -257,7 +266,7 @@ impl Backend for Fichier {
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         let full = self.root.join_path(path);
         let result = match replaced(&options) {
-            Ok(old) => upload::put(&self.account, &full, body, old).await,
+            Ok(old) => upload::put(&self.account, &full, body, old, options.checkpoint).await,
             Err(error) => Err(error),
         };
         let (folder, file) = result.map_err(|error| self.told(error, "put", path))?;
@@ -278,11 +287,17 @@ impl Backend for Fichier {
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let full = self.root.join_path(to);
         let result = match replaced(&options) {
-            Ok(old) => change::copy(&self.account, from, &full, old).await,
+            Ok(old) => change::copy(&self.account, from, &full, old, options.checkpoint).await,
             Err(error) => Err(error),
         };
         let (folder, file) = result.map_err(|error| self.told(error, "copy", to))?;
         Ok(entries::file(to.clone(), folder, &file))
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        let full = self.root.join_path(path);
+        let result = resume::abandon(&self.account, &full, checkpoint).await;
+        result.map_err(|error| self.told(error, "abandon", path))
     }
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {

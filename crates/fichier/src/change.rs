@@ -1,24 +1,30 @@
 //! Changes within the account that move no bytes: delete, copy, rename.
 
+use std::sync::Arc;
+
+use ketch_core::checkpoint::Checkpoint;
 use ketch_core::{Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
+use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
-use crate::names;
+use crate::gather::Copied;
+use crate::note::Trail;
 use crate::target::{Old, Target};
 use crate::tree::TOP;
+use crate::{gather, names, resume};
 
 /// Removes a file by its address.
-pub(crate) async fn delete_file(account: &Account, folder: u64, url: &str) -> Result<()> {
-    account.api.file_rm(url).await?;
+pub(crate) async fn delete_file(account: &Arc<Account>, folder: u64, url: &str) -> Result<()> {
+    gather::remove(account, url).await?;
     account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
     Ok(())
 }
 
 /// Removes an empty folder.
-pub(crate) async fn delete_folder(account: &Account, parent: u64, id: u64) -> Result<()> {
+pub(crate) async fn delete_folder(account: &Arc<Account>, parent: u64, id: u64) -> Result<()> {
     if id == TOP {
         let message = "the top folder of an account cannot be removed";
         return Err(Error::new(ErrorKind::InvalidInput, message));
@@ -34,7 +40,7 @@ pub(crate) async fn delete_folder(account: &Account, parent: u64, id: u64) -> Re
 }
 
 /// Why a folder was not removed. The texts are not documented, so the folder is looked into. `Ok`: it is gone.
-async fn explain_refusal(account: &Account, id: u64, refusal: Refusal) -> Result<()> {
+async fn explain_refusal(account: &Arc<Account>, id: u64, refusal: Refusal) -> Result<()> {
     let is_unclear = refusal.error.kind() == ErrorKind::Denied && refusal.said == Said::Other;
     if refusal.said == Said::NotFound {
         return Ok(());
@@ -58,38 +64,78 @@ async fn explain_refusal(account: &Account, id: u64, refusal: Refusal) -> Result
 
 /// Copies a file to `path`, both of this account.
 pub(crate) async fn copy(
-    account: &Account,
+    account: &Arc<Account>,
     from: &Entry,
     path: &RelPath,
     old: Old,
+    checkpoint: Option<Checkpoint>,
 ) -> Result<(u64, FileItem)> {
     let (_, url) = file_of(from)?;
-    let target = Target::new(account, path, old).await?;
+    let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
+    let trail = Trail::new(checkpoint);
+    let mut target = Target::new(account, path, old).await?;
     if target.known.contains(&url) {
         // The file itself is what would be replaced.
         return Ok((target.folder, item(from, &target.name, url)));
     }
-    let rename = (from.path.name() != Some(&target.name)).then_some(target.remote_name.as_str());
-    let copied = match account.api.file_cp(&url, target.folder, rename).await {
+    let digest = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
+    if let (Some(source), Some(note)) = (&source, trail.earlier().await?) {
+        let found = resume::copy(account, &note, source, &mut target, digest, &url).await?;
+        trail.adopt(note).await;
+        if let Some(file) = found {
+            target.replace_old(account, &file, &trail).await?;
+            return Ok((target.folder, file));
+        }
+    }
+    trail.begin(&target, from.size.unwrap_or_default(), None).await?;
+    let asked = Instant::now();
+    let keeps_name = from.path.name() == Some(&target.name);
+    let mut copied = match keeps_name {
+        true => gather::copy(account, &url, target.folder).await?,
+        false => Copied::Unclear,
+    };
+    let size = from.size.unwrap_or_default();
+    let mut found = None;
+    if let Copied::Unclear = copied {
+        // Others were in the call as well: this one may have been copied.
+        if keeps_name {
+            found = target.find_new(account, size, digest, Some(&url), asked).await?;
+        }
+        if found.is_none() {
+            let rename = (!keeps_name).then_some(target.remote_name.as_str());
+            copied = match account.api.file_cp(&url, target.folder, rename).await {
+                Ok(copy) => Copied::To(copy),
+                Err(refusal) => Copied::Refused(refusal),
+            };
+        }
+    }
+    let copied = match (found, copied) {
+        (Some(file), _) => file,
         // The size is part of an entry; the digest is left to a listing, for nobody has seen it of this file yet.
-        Ok(copy) => FileItem { hash: None, ..item(from, &target.name, copy) },
-        Err(refusal) if refusal.error.kind() == ErrorKind::CommitUnknown => {
-            let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
-            match target.find_new(account, from.size.unwrap_or_default(), hash, Some(&url)).await? {
+        (None, Copied::To(copy)) => FileItem { hash: None, ..item(from, &target.name, copy) },
+        (None, Copied::Refused(refusal)) if refusal.error.kind() == ErrorKind::CommitUnknown => {
+            let lost = Instant::now();
+            match target.find_new(account, size, digest, Some(&url), lost).await? {
                 Some(file) => file,
                 None => return Err(refusal.into()),
             }
         }
-        Err(refusal) => return Err(refusal.into()),
+        (None, Copied::Refused(refusal)) => {
+            trail.undone().await?;
+            return Err(refusal.into());
+        }
+        (None, Copied::Unclear) => {
+            return Err(Error::new(ErrorKind::Protocol, "nobody says what became of the copy"));
+        }
     };
     let copied = FileItem { date: None, ..copied };
-    target.replace_old(account, &copied).await?;
+    target.replace_old(account, &copied, &trail).await?;
     Ok((target.folder, copied))
 }
 
 /// Moves a file to `path` and removes what was there.
 pub(crate) async fn rename_file(
-    account: &Account,
+    account: &Arc<Account>,
     from: &Entry,
     path: &RelPath,
 ) -> Result<(u64, FileItem)> {
@@ -97,24 +143,27 @@ pub(crate) async fn rename_file(
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);
     let keeps_name = from.path.name() == Some(&target.name);
-    let there = if folder == target.folder {
-        if !keeps_name {
-            account.api.file_rename(&url, &target.remote_name).await?;
+    let there = match (folder == target.folder, keeps_name) {
+        (true, true) => url.clone(),
+        (true, false) => {
+            gather::rename(account, &url, &target.remote_name).await?;
+            url.clone()
         }
-        url.clone()
-    } else {
-        let rename = (!keeps_name).then_some(target.remote_name.as_str());
-        account.api.file_mv(&url, target.folder, rename).await?
+        (false, true) => {
+            let there = gather::move_to(account, &url, target.folder).await?;
+            there.unwrap_or_else(|| url.clone())
+        }
+        (false, false) => account.api.file_mv(&url, target.folder, &target.remote_name).await?,
     };
     account.tree.cache.change(folder, Change::RemoveFile(url));
     let moved = item(from, &target.name, there);
-    target.replace_old(account, &moved).await?;
+    target.replace_old(account, &moved, &Trail::new(None)).await?;
     Ok((target.folder, moved))
 }
 
 /// Moves the folder `from`, known by its numbers and its name, to `path`, where nothing may be.
 pub(crate) async fn rename_folder(
-    account: &Account,
+    account: &Arc<Account>,
     (parent, id): (u64, u64),
     from: &str,
     path: &RelPath,

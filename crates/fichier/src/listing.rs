@@ -7,36 +7,41 @@ use ketch_core::{Digest, Error, ErrorKind, HashAlgo, Result, Retry};
 use crate::api::Api;
 use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::error::Refusal;
-use crate::types::{Item, SubFolder};
+use crate::types::{FolderLs, Item, SubFolder};
 use crate::{dates, names};
 
 /// 1fichier lists no more files of a folder than this, without saying so.
 const FILES_MAX: usize = 5_000;
 
-/// Does the server answer `folder/ls.cgi` with files when asked to? It is documented and nobody is known to use it.
+/// What is not documented of how the server answers `folder/ls.cgi`, found out once.
 #[derive(Debug, Default)]
-pub(crate) struct FilesInFolders(AtomicU8);
+pub(crate) struct Habits {
+    /// Does it list files when asked to? That is documented, and nobody is known to use it.
+    files: AtomicU8,
+    /// Does it leave `sub_folders` out when there are none?
+    folders: AtomicU8,
+}
 
 const HONOURED: u8 = 1;
 const IGNORED: u8 = 2;
+/// An empty `sub_folders` was seen, so one that is missing is a mistake.
+const SENT: u8 = 1;
+/// It was missing twice in a row.
+const OMITTED: u8 = 2;
 
 /// Lists a folder with one call if the server can do that, else with two.
-pub(crate) async fn fetch(
-    api: &Api,
-    id: u64,
-    mode: &FilesInFolders,
-) -> Result<FolderListing, Refusal> {
-    let known = mode.0.load(Ordering::Relaxed);
-    let answer = api.folder_ls(id, known != IGNORED).await?;
+pub(crate) async fn fetch(api: &Api, id: u64, habits: &Habits) -> Result<FolderListing, Refusal> {
+    let known = habits.files.load(Ordering::Relaxed);
+    let answer = folder_ls(api, id, known != IGNORED, habits).await?;
     let items = match answer.items {
         Some(items) => {
-            mode.0.store(HONOURED, Ordering::Relaxed);
+            habits.files.store(HONOURED, Ordering::Relaxed);
             items
         }
         None if known == HONOURED && answer.files == Some(0) => Vec::new(),
         None => {
             if answer.files.is_some_and(|files| files > 0) {
-                mode.0.store(IGNORED, Ordering::Relaxed);
+                habits.files.store(IGNORED, Ordering::Relaxed);
             }
             api.file_ls(id).await?.items.unwrap_or_default()
         }
@@ -45,6 +50,30 @@ pub(crate) async fn fetch(
     let files = items.into_iter().map(file).collect::<Result<_>>()?;
     let folders = answer.sub_folders.unwrap_or_default().into_iter().map(folder).collect();
     Ok(FolderListing { folders, files })
+}
+
+/// Lists sub-folders. A field that is missing may mean none, or be a mistake after which a sync would delete what is in
+/// them elsewhere. So the first time it is asked for again, and where the server is known to send it, it is an error.
+async fn folder_ls(api: &Api, id: u64, files: bool, habits: &Habits) -> Result<FolderLs, Refusal> {
+    let mut answer = api.folder_ls(id, files).await?;
+    if answer.sub_folders.is_none() && habits.folders.load(Ordering::Relaxed) == 0 {
+        answer = api.folder_ls(id, files).await?;
+        if answer.sub_folders.is_none() {
+            habits.folders.store(OMITTED, Ordering::Relaxed);
+        }
+    }
+    match &answer.sub_folders {
+        Some(folders) if folders.is_empty() => habits.folders.store(SENT, Ordering::Relaxed),
+        Some(_) => {}
+        None if habits.folders.load(Ordering::Relaxed) == OMITTED => {}
+        None => {
+            let message =
+                "the listing has no `sub_folders`, which the server sends also when there are none";
+            let error = Error::new(ErrorKind::Protocol, message).with_retry(Retry::Backoff);
+            return Err(error.into());
+        }
+    }
+    Ok(answer)
 }
 
 /// `told` is how many files the folder says it has.

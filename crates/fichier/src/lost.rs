@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
+use crate::note::Trail;
 use crate::target::Target;
 
 /// The most uploads, and the longest time, that are remembered.
@@ -46,10 +47,17 @@ impl Pending {
     }
 
     /// The upload in a fresh listing, asked for `looks` times.
-    pub(crate) async fn find(&self, account: &Account, looks: usize) -> Result<Option<FileItem>> {
+    pub(crate) async fn find(
+        &self,
+        account: &Arc<Account>,
+        looks: usize,
+    ) -> Result<Option<FileItem>> {
         let mut waits = crate::api::polls(&account.api.settings).take(looks.saturating_sub(1));
+        // Files that were lost together share the looks.
+        let mut asked = self.since;
         loop {
-            match self.target.find_new(account, self.size, Some(&self.digest), None).await {
+            let digest = Some(&self.digest);
+            match self.target.find_new(account, self.size, digest, None, asked).await {
                 Ok(None) => {}
                 // The folder is gone, and what was in it.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => {
@@ -58,6 +66,7 @@ impl Pending {
                 other => return other,
             }
             let Some(wait) = waits.next() else { return Ok(None) };
+            asked = Instant::now();
             tokio::time::sleep(wait).await;
         }
     }
@@ -124,10 +133,13 @@ impl Lost {
 /// Looks for an upload to `path` whose outcome is unknown, and finishes it. `None`: there is none, or it is not to be seen.
 ///
 /// CANCEL: dropped between the removals of old versions, the upload stays remembered and the next look goes on.
-pub(crate) async fn finish(account: &Account, path: &RelPath) -> Result<Option<(u64, FileItem)>> {
+pub(crate) async fn finish(
+    account: &Arc<Account>,
+    path: &RelPath,
+) -> Result<Option<(u64, FileItem)>> {
     let Some(pending) = account.lost.of(path) else { return Ok(None) };
     let Some(file) = pending.find(account, LOOKS).await? else { return Ok(None) };
-    pending.target.replace_old(account, &file).await?;
+    pending.target.replace_old(account, &file, &Trail::new(None)).await?;
     account.lost.remove(&pending);
     Ok(Some((pending.target.folder, file)))
 }

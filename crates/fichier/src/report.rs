@@ -2,22 +2,34 @@
 //!
 //! While the node stores the file, or looks for viruses in it, the report is a page that asks to wait, or has no links.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ketch_core::Result;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::api::{Api, polls};
 use crate::hosts::Place;
+use crate::note::Upload;
 use crate::types::{Envelope, Link, Report as Links};
 
 /// How often a node may say that it knows of no such upload, after it has said that it took it.
 const MISSING_MAX: usize = 3;
 
+/// How often a report may come with too few links before it is taken.
+const PARTIAL_MAX: usize = 5;
+/// For how long to ask about an upload of an earlier process.
+const EARLIER_WAIT: Duration = Duration::from_secs(60);
+/// How many of those are remembered.
+const REPORTS_MAX: usize = 1_024;
+
 /// What the node says in the end.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The file, as it is stored.
-    Link(Link),
+    /// The files, as they are stored.
+    Links(Vec<Link>),
     /// It knows of no such upload.
     Nothing,
     /// It has not said anything useful in time.
@@ -32,24 +44,28 @@ enum Look {
 }
 
 /// Asks until there is an answer, for at most `limit`. With `doubt` the first word that there is no such upload counts.
+/// An answer with fewer links than `files` is taken when it stays so.
 pub(crate) async fn wait(
     api: &Api,
     node: &Place,
     xid: &str,
+    files: usize,
     limit: Duration,
     doubt: bool,
 ) -> Report {
     let place = node.with_path(&format!("/end.pl?xid={xid}"));
     let start = Instant::now();
-    let mut missing = 0;
+    let (mut missing, mut partial) = (0, (Vec::new(), 0));
     for pause in polls(&api.settings) {
         if let Ok(answer) = api.http.report(&place).await {
             let (look, links) = look(answer.status, &answer.body);
             tracing::debug!(http = answer.status, ?look, "end.pl");
             match look {
+                Look::Link(count) if count >= files => return Report::Links(links),
                 Look::Link(_) => {
-                    if let Some(link) = links.into_iter().next() {
-                        return Report::Link(link);
+                    partial = (links, partial.1 + 1);
+                    if partial.1 == PARTIAL_MAX {
+                        break;
                     }
                 }
                 Look::Missing => missing += 1,
@@ -64,7 +80,46 @@ pub(crate) async fn wait(
         }
         tokio::time::sleep(pause).await;
     }
-    Report::Unclear
+    if partial.0.is_empty() { Report::Unclear } else { Report::Links(partial.0) }
+}
+
+/// What the node says about an upload of an earlier process.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// When it was said.
+    pub(crate) at: Instant,
+    pub(crate) links: Vec<Link>,
+    /// Is it certain that there are no other links?
+    pub(crate) is_clear: bool,
+}
+
+/// Reports on uploads of earlier processes, each asked for once: many files may have travelled in one.
+#[derive(Debug, Default)]
+pub(crate) struct Reports(Mutex<HashMap<String, Arc<OnceCell<Told>>>>);
+
+impl Reports {
+    /// The report on `upload`. Fails with `Protocol` when its node is none of 1fichier.
+    pub(crate) async fn of(&self, api: &Api, upload: &Upload) -> Result<Told> {
+        let node = api.settings.origin.node(&upload.node)?;
+        let cell = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= REPORTS_MAX && !known.contains_key(&upload.xid) {
+                known.clear();
+            }
+            Arc::clone(known.entry(upload.xid.clone()).or_default())
+        };
+        let limit = api.settings.scaled(EARLIER_WAIT);
+        let told = cell.get_or_init(|| async {
+            let report = wait(api, &node, &upload.xid, 1, limit, true).await;
+            let (links, is_clear) = match report {
+                Report::Links(links) => (links, true),
+                Report::Nothing => (Vec::new(), true),
+                Report::Unclear => (Vec::new(), false),
+            };
+            Told { at: Instant::now(), links, is_clear }
+        });
+        Ok(told.await.clone())
+    }
 }
 
 fn look(status: u16, body: &[u8]) -> (Look, Vec<Link>) {

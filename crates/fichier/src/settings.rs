@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ketch_core::capabilities::Gather;
 use ketch_core::factory::OptionInfo;
 use ketch_core::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
@@ -50,7 +51,30 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         secret: false,
         required: false,
     },
+    OptionInfo {
+        name: "gather_files",
+        help: "How many small files of a folder travel in one upload at most, 1 to 500; 1 sends each by itself.",
+        default: Some("500"),
+        secret: false,
+        required: false,
+    },
+    OptionInfo {
+        name: "gather_file_size",
+        help: "Files up to this size are small; K, M and G are 1024 of the one before.",
+        default: Some("8M"),
+        secret: false,
+        required: false,
+    },
+    OptionInfo {
+        name: "gather_size",
+        help: "How much content travels in one upload of small files at most.",
+        default: Some("256M"),
+        secret: false,
+        required: false,
+    },
 ];
+
+const GATHER: Gather = Gather { items: 500, item_bytes: 8 << 20, bytes: 256 << 20 };
 
 /// The options of one remote.
 pub(crate) struct Settings {
@@ -60,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) paced: bool,
     pub(crate) scale: u32,
     pub(crate) end_wait: Duration,
+    /// Which files travel together.
+    pub(crate) gather: Gather,
     /// Tells accounts apart without telling the key: 16 hexadecimal digits.
     pub(crate) account: String,
 }
@@ -94,6 +120,17 @@ impl Settings {
         if scale == 0 {
             return Err(refuse("pace_scale", "must be at least 1"));
         }
+        let gather = Gather {
+            items: match get("gather_files") {
+                Some(text) => number("gather_files", text)?,
+                None => GATHER.items,
+            },
+            item_bytes: bytes("gather_file_size", get("gather_file_size"), GATHER.item_bytes)?,
+            bytes: bytes("gather_size", get("gather_size"), GATHER.bytes)?,
+        };
+        if !(1..=500).contains(&gather.items) {
+            return Err(refuse("gather_files", "must be from 1 to 500"));
+        }
         let account = blake3::hash(key.as_bytes()).to_hex()[..16].to_owned();
         Ok(Settings {
             key: SecretString::from(key),
@@ -101,6 +138,7 @@ impl Settings {
             paced,
             scale,
             end_wait: Duration::from_secs(60) * minutes.clamp(1, 24 * 60),
+            gather,
             account,
         })
     }
@@ -122,6 +160,20 @@ impl Settings {
 
 fn number<T: FromStr>(name: &str, text: &str) -> Result<T> {
     text.parse().map_err(|_| refuse(name, "must be a whole number"))
+}
+
+/// A size such as `8M`; the default when there is none.
+fn bytes(name: &str, text: Option<&str>, default: u64) -> Result<u64> {
+    let Some(text) = text else { return Ok(default) };
+    let (digits, shift) = match text.as_bytes().last().map(u8::to_ascii_uppercase) {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: Option<u64> = digits.trim().parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| refuse(name, "must be a size such as 8M"))
 }
 
 // The value is left out: a key pasted into the wrong option must not reach a log.
@@ -157,6 +209,11 @@ mod tests {
             ("pace_scale", "0"),
             ("pace_scale", "SECRET"),
             ("end_wait", "-1"),
+            ("gather_files", "0"),
+            ("gather_files", "501"),
+            ("gather_file_size", "SECRET"),
+            ("gather_file_size", "99999999999999G"),
+            ("gather_size", ""),
             ("api_url", "http://SECRET.example/v1"),
         ] {
             let error = Settings::new(&options(&[(name, value)])).expect_err(name);

@@ -1,12 +1,15 @@
 //! The place a file goes to, what is there before, and how that is replaced.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use ketch_core::{Digest, Error, ErrorKind, RelPath, Result, Retry};
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
-use crate::names;
+use tokio::time::Instant;
+
+use crate::cache::{Change, FileItem, FolderListing};
+use crate::note::Trail;
+use crate::{gather, names};
 
 /// How often the removal of an old version is tried.
 const REMOVE_ATTEMPTS: usize = 4;
@@ -33,7 +36,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// Makes the folders above `path` and finds out what is there.
-    pub(crate) async fn new(account: &Account, path: &RelPath, old: Old) -> Result<Target> {
+    pub(crate) async fn new(account: &Arc<Account>, path: &RelPath, old: Old) -> Result<Target> {
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
             let message = "the top of the account is a folder, not a file";
             return Err(Error::new(ErrorKind::InvalidInput, message));
@@ -55,8 +58,22 @@ impl Target {
         Ok(Target { folder, name: name.to_owned(), remote_name, old, known })
     }
 
-    /// Enters the new file and removes what it replaces.
-    pub(crate) async fn replace_old(&self, account: &Account, file: &FileItem) -> Result<()> {
+    /// Adds addresses that are there before.
+    pub(crate) fn learn(&mut self, urls: impl IntoIterator<Item = String>) {
+        for url in urls {
+            if !self.known.contains(&url) {
+                self.known.push(url);
+            }
+        }
+    }
+
+    /// Enters the new file, which has been verified, and removes what it replaces.
+    pub(crate) async fn replace_old(
+        &self,
+        account: &Arc<Account>,
+        file: &FileItem,
+        trail: &Trail,
+    ) -> Result<()> {
         let mut old = self.known.clone();
         match self.old {
             Old::Unknown => {
@@ -70,21 +87,40 @@ impl Target {
         }
         old.sort();
         old.dedup();
-        for url in old.iter().filter(|url| **url != file.url) {
+        old.retain(|url| *url != file.url);
+        if old.is_empty() {
+            return Ok(());
+        }
+        // ORDER: from here on an old version may be gone, so the new one must be known to be good.
+        trail.stored(&file.url, &old).await?;
+        for url in &old {
             remove_old(account, self.folder, url).await?;
         }
         Ok(())
     }
 
-    /// Looks for a file of this name and content that was not there before and is `not` that one.
+    /// Looks in a listing that is younger than `asked` for a file of this name and content that was not there before and is
+    /// `not` that one.
     pub(crate) async fn find_new(
         &self,
-        account: &Account,
+        account: &Arc<Account>,
         size: u64,
         digest: Option<&Digest>,
         not: Option<&str>,
+        asked: Instant,
     ) -> Result<Option<FileItem>> {
-        let listing = account.tree.listing(&account.api, self.folder, Duration::ZERO).await?;
+        let listing = account.tree.listing(&account.api, self.folder, asked.elapsed()).await?;
+        Ok(self.new_in(&listing, size, digest, not))
+    }
+
+    /// The same in a listing that is there already.
+    pub(crate) fn new_in(
+        &self,
+        listing: &FolderListing,
+        size: u64,
+        digest: Option<&Digest>,
+        not: Option<&str>,
+    ) -> Option<FileItem> {
         let is_it = |file: &&FileItem| {
             file.size == Some(size)
                 && file.hash.as_ref() == digest
@@ -92,26 +128,26 @@ impl Target {
                 && not != Some(file.url.as_str())
                 && !self.known.contains(&file.url)
         };
-        Ok(listing.files(&self.name).into_iter().find(is_it).cloned())
+        listing.files(&self.name).into_iter().find(is_it).cloned()
     }
 }
 
 /// Removes a version that has been replaced. Sending the new one again would not help, so the error says not to.
-async fn remove_old(account: &Account, folder: u64, url: &str) -> Result<()> {
+async fn remove_old(account: &Arc<Account>, folder: u64, url: &str) -> Result<()> {
     let mut waits = crate::api::polls(&account.api.settings).take(REMOVE_ATTEMPTS - 1);
     loop {
-        match account.api.file_rm(url).await {
+        match gather::remove(account, url).await {
             Ok(()) => {
                 account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
                 return Ok(());
             }
-            Err(refusal) => match waits.next() {
-                Some(wait) if refusal.error.retry() == Retry::Backoff => {
+            Err(error) => match waits.next() {
+                Some(wait) if error.retry() == Retry::Backoff => {
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
                     account.tree.cache.forget(folder);
-                    let cause = refusal.error.message();
+                    let cause = error.message();
                     let message = format!(
                         "the new version is stored, the old one is still there under the same name: {cause}"
                     );

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::api::Api;
 use crate::cache::{Cache, Change, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
-use crate::listing::{self, FilesInFolders};
+use crate::listing::{self, Habits};
 use crate::names;
 
 /// The number of the folder that holds all others.
@@ -28,7 +28,7 @@ pub(crate) struct Tree {
     paths: Mutex<Paths>,
     listing_locks: Locks<u64>,
     making_locks: Locks<u64>,
-    mode: FilesInFolders,
+    habits: Habits,
 }
 
 impl Tree {
@@ -48,7 +48,7 @@ impl Tree {
             return Ok(listing);
         }
         let asked = Instant::now();
-        let listing = listing::fetch(api, id, &self.mode).await?;
+        let listing = listing::fetch(api, id, &self.habits).await?;
         Ok(self.cache.store(id, listing, asked))
     }
 
@@ -164,6 +164,13 @@ impl Tree {
     /// Forgets a folder and all below it.
     pub(crate) fn forget(&self, path: &RelPath) {
         self.paths().remove(path);
+    }
+
+    /// Forgets what was listed of the folder at `path`, so that the next look is a new one.
+    pub(crate) fn distrust(&self, path: &RelPath) {
+        if let Some(id) = self.known(path) {
+            self.cache.forget(id);
+        }
     }
 
     /// Forgets the folder of that number, wherever it was seen, and all below it.

@@ -74,6 +74,22 @@ pub(crate) struct Item {
     pub(crate) checksum: Option<String>,
 }
 
+/// `file/info.cgi`
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Info {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) filename: Option<String>,
+    #[serde(default, deserialize_with = "integer")]
+    pub(crate) size: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) date: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) checksum: Option<String>,
+    /// Absent for files of others.
+    #[serde(default, deserialize_with = "integer")]
+    pub(crate) folder_id: Option<u64>,
+}
+
 /// A folder in a listing.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct SubFolder {
@@ -90,6 +106,32 @@ pub(crate) struct SubFolder {
 pub(crate) struct Made {
     #[serde(deserialize_with = "required_integer")]
     pub(crate) folder_id: u64,
+}
+
+/// `file/rm.cgi` and `file/rename.cgi`
+#[derive(Debug, Deserialize)]
+pub(crate) struct Changed {
+    #[serde(default)]
+    urls: Option<Vec<Value>>,
+    #[serde(default, alias = "renamed", deserialize_with = "integer")]
+    removed: Option<u64>,
+}
+
+impl Changed {
+    /// The addresses it was made for; `None` when it was made for all of `count`, or does not say.
+    pub(crate) fn urls(self, count: usize) -> Option<Vec<String>> {
+        match (self.removed, &self.urls) {
+            (Some(removed), _) if removed >= count as u64 => return None,
+            (None, None) => return None,
+            _ => {}
+        }
+        let url = |value: Value| match value {
+            Value::String(url) => Some(url),
+            Value::Object(map) => Some(map.get("url")?.as_str()?.to_owned()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+        };
+        Some(self.urls.into_iter().flatten().filter_map(url).collect())
+    }
 }
 
 /// `file/mv.cgi`
@@ -109,6 +151,8 @@ pub(crate) struct Copied {
 /// One file of [`Copied`].
 #[derive(Debug, Deserialize)]
 pub(crate) struct CopiedUrl {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) from_url: Option<String>,
     pub(crate) to_url: String,
 }
 

@@ -50,6 +50,7 @@ async fn fixture(open: fn(BuildRequest) -> ketch_core::Result<Arc<dyn Backend>>)
         reopen: Box::new(move |folder| open_at(&reopen_url, folder)),
         afresh: Some(Box::new(move |folder| alone(&afresh_url, folder))),
         duplicate: Some(Box::new(duplicate)),
+        interrupting: None,
         keep: Box::new((sim, scratch)),
     }
 }

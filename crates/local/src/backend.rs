@@ -9,17 +9,18 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::names::core_from_bytes;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Disk, Entry, EntryStream, Error, ListOptions, Order,
-    PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
+    ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 use rustix::fs;
+use tokio_util::sync::CancellationToken;
 
 use crate::disk::LocalDisk;
 use crate::entry::{Folder, entry, kind_of};
 use crate::names::NAME_MAX;
 use crate::options::LocalOptions;
 use crate::root::{Root, blocking};
-use crate::{copy, delete, list, read, rename, write};
+use crate::{copy, delete, list, part, read, rename, write};
 
 static CAPABILITIES: Capabilities = Capabilities {
     list_order: Order::Key,
@@ -36,7 +37,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     set_mtime: true,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
-    put_resume: false,
+    put_resume: true,
     gather: None,
 };
 
@@ -146,6 +147,23 @@ impl Backend for LocalBackend {
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         let (known, wanted) = (from.clone(), to.clone());
         self.run("rename", to, move |root| rename::rename(root, &known, &wanted)).await
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        let (root, wanted, checkpoint) = (Arc::clone(&self.root), path.clone(), checkpoint.clone());
+        let cancel = CancellationToken::new();
+        let _stops_when_dropped = cancel.clone().drop_guard();
+        blocking(move || part::kept(&root, &wanted, &checkpoint, &cancel))
+            .await
+            .map_err(|error| self.explain(error, "look for a part", path))
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        let (wanted, checkpoint) = (path.clone(), checkpoint.clone());
+        let cancel = CancellationToken::new();
+        let _stops_when_dropped = cancel.clone().drop_guard();
+        let abandon = move |root: &Root| part::abandon(root, &wanted, &checkpoint, &cancel);
+        self.run("abandon", path, abandon).await
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

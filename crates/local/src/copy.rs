@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ketch_core::{Entry, Error, PutOptions, RelPath, Result};
+use ketch_core::{Entry, Error, ErrorKind, PutOptions, RelPath, Result};
 use rustix::buffer::spare_capacity;
 use rustix::fs;
 use rustix::io::{self, Errno, pread, retry_on_intr};
@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::entry::size;
 use crate::error::changed;
+use crate::ledger::Maker;
+use crate::part::{COMPARE_BYTES, GoOn, Recorder, abandon_failed, read_piece};
 use crate::read::open_file;
 use crate::root::{Root, blocking};
 use crate::temp::{Finish, Temp, check_name};
@@ -25,9 +27,10 @@ const STEP_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes that pass through this process at a time, where they must.
 const BUFFER_BYTES: u64 = 1024 * 1024;
 
-/// Copies `from` to `to` with its permissions, and with its time unless the options have one.
+/// Copies `from` to `to` with its permissions, and with its time unless the options have one. With a checkpoint it goes on
+/// with what an earlier process left, as far as that is equal to the source, and leaves the same behind.
 ///
-/// CANCEL: dropped before the renaming has begun, nothing is stored and the part is removed.
+/// CANCEL: dropped before the renaming has begun, nothing is stored; the part is removed, or kept as the checkpoint says.
 pub(crate) async fn copy(
     root: Arc<Root>,
     from: Entry,
@@ -36,24 +39,54 @@ pub(crate) async fn copy(
 ) -> Result<Entry> {
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
-    blocking(move || {
-        check_name(&to)?;
-        let source = open_file(&root, &from)?;
-        let temp = Temp::create(Arc::clone(&root), to.clone(), &options.expect)?;
-        let all = size(&source.stat);
-        match copy_bytes(&source.descriptor, &temp.file, all, &cancel) {
-            Ok(Copied::All) => {}
-            Ok(Copied::Short) => {
-                return Err(changed("it ended while it was copied").with_path(&from.path));
-            }
-            Ok(Copied::Cancelled) => return Err(Error::cancelled()),
-            Err(errno) => return Err(root.error(errno, &to)),
+    let (place, path, checkpoint) = (Arc::clone(&root), to.clone(), options.checkpoint.clone());
+    let copied = blocking(move || copy_file(&root, &from, to, options, cancel)).await;
+    if copied.is_err() {
+        abandon_failed(place, path, checkpoint).await;
+    }
+    copied
+}
+
+fn copy_file(
+    root: &Arc<Root>,
+    from: &Entry,
+    to: RelPath,
+    options: PutOptions,
+    cancel: CancellationToken,
+) -> Result<Entry> {
+    check_name(&to)?;
+    let source = open_file(root, from)?;
+    let all = size(&source.stat);
+    let going_on = options.checkpoint.as_ref().map(|checkpoint| GoOn {
+        checkpoint,
+        maker: Maker::Copy,
+        size: Some(all),
+        cancel: &cancel,
+    });
+    let temp = Temp::create(Arc::clone(root), to.clone(), &options.expect, going_on)?;
+    let recorder = temp.progress.as_ref().map(|progress| Recorder {
+        root: Arc::clone(root),
+        path: to.clone(),
+        file: Arc::clone(&temp.file),
+        progress: Arc::clone(progress),
+        under_way: None,
+    });
+    let copying =
+        Copying { from: &source.descriptor, to: &temp.file, all, cancel: &cancel, recorder };
+    let copied = copying.run(|errno| root.error(errno, &to)).and_then(|copied| match copied {
+        Copied::All => source.check_unchanged(root, from),
+        Copied::Short => Err(changed("it ended while it was copied").with_path(&from.path)),
+        Copied::Cancelled => Err(Error::cancelled()),
+    });
+    if let Err(error) = copied {
+        // What was copied is not the version that was listed, so nobody goes on with it.
+        if let (ErrorKind::Changed, Some(progress)) = (error.kind(), &temp.progress) {
+            progress.close();
         }
-        source.check_unchanged(&root, &from)?;
-        let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
-        temp.commit(&Finish { size: all, mtime, mode, expect: options.expect, cancel })
-    })
-    .await
+        return Err(error);
+    }
+    let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
+    temp.commit(&Finish { size: all, mtime, mode, expect: options.expect, cancel })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,36 +96,81 @@ enum Copied {
     Cancelled,
 }
 
-fn copy_bytes(
-    from: &OwnedFd,
-    to: &OwnedFd,
+/// The bytes of one file on their way.
+struct Copying<'a> {
+    from: &'a OwnedFd,
+    to: &'a OwnedFd,
     all: u64,
-    cancel: &CancellationToken,
-) -> io::Result<Copied> {
-    // Why it cannot be cloned does not matter: what is wrong with either file shows below.
-    if all > 0 && fs::ioctl_ficlone(to, from).is_ok() {
-        return Ok(Copied::All);
-    }
-    preallocate(to, Some(all))?;
-    let mut at = 0;
-    let mut by_system = true;
-    while at < all {
-        if cancel.is_cancelled() {
-            return Ok(Copied::Cancelled);
+    cancel: &'a CancellationToken,
+    recorder: Option<Recorder>,
+}
+
+impl Copying<'_> {
+    fn run(mut self, fail: impl Fn(Errno) -> Error) -> Result<Copied> {
+        let left = self.recorder.as_ref().map_or(0, |recorder| recorder.progress.bytes());
+        // Why it cannot be cloned does not matter: what is wrong with either file shows below.
+        if left == 0 && self.all > 0 && fs::ioctl_ficlone(self.to, self.from).is_ok() {
+            return Ok(Copied::All);
         }
-        let got = if by_system {
-            copy_range(from, to, at, STEP_BYTES.min(all - at))?
-        } else {
-            Some(copy_through(from, to, at, BUFFER_BYTES.min(all - at))?)
-        };
-        match got {
-            Some(0) if !by_system => return Ok(Copied::Short),
-            // Some file systems say 0 for what they cannot copy, so the end is believed only of a read.
-            None | Some(0) => by_system = false,
-            Some(got) => at += got,
+        let Some(mut at) = self.compare(left).map_err(&fail)? else { return Ok(Copied::Cancelled) };
+        preallocate(self.to, Some(self.all)).map_err(&fail)?;
+        let range_bytes = Maker::Copy.range_bytes();
+        let mut by_system = true;
+        while at < self.all {
+            if self.cancel.is_cancelled() {
+                return Ok(Copied::Cancelled);
+            }
+            let wanted = (self.all - at).min(range_bytes - at % range_bytes);
+            let got = if by_system {
+                copy_range(self.from, self.to, at, STEP_BYTES.min(wanted)).map_err(&fail)?
+            } else {
+                let wanted = BUFFER_BYTES.min(wanted);
+                Some(copy_through(self.from, self.to, at, wanted).map_err(&fail)?)
+            };
+            match got {
+                Some(0) if !by_system => return Ok(Copied::Short),
+                // Some file systems say 0 for what they cannot copy, so the end is believed only of a read.
+                None | Some(0) => by_system = false,
+                Some(got) => at += got,
+            }
+            if let Some(recorder) = &mut self.recorder
+                && at.is_multiple_of(range_bytes)
+                && at < self.all
+                && got.is_some_and(|got| got > 0)
+            {
+                let number = usize::try_from(at / range_bytes - 1).unwrap_or(usize::MAX);
+                futures::executor::block_on(recorder.range_done(number, [0; 32]))?;
+            }
         }
+        if let Some(recorder) = &mut self.recorder {
+            futures::executor::block_on(recorder.settle())?;
+        }
+        Ok(Copied::All)
     }
-    Ok(Copied::All)
+
+    /// How many of the first `left` bytes are equal; what follows them is cut off. `None` when it was cancelled.
+    fn compare(&self, left: u64) -> io::Result<Option<u64>> {
+        let mut source = Vec::with_capacity(COMPARE_BYTES);
+        let mut part = Vec::with_capacity(COMPARE_BYTES);
+        let mut at = 0;
+        while at < left {
+            if self.cancel.is_cancelled() {
+                return Ok(None);
+            }
+            let wanted = COMPARE_BYTES.min(usize::try_from(left - at).unwrap_or(COMPARE_BYTES));
+            let got = read_piece(self.to, &mut part, at, wanted)?;
+            read_piece(self.from, &mut source, at, got)?;
+            if got == 0 || source != part {
+                break;
+            }
+            at += got as u64;
+        }
+        if let (true, Some(recorder)) = (at < left, &self.recorder) {
+            recorder.progress.forget_from(at)?;
+            fs::ftruncate(self.to, at)?;
+        }
+        Ok(Some(at))
+    }
 }
 
 /// `None` when it cannot be done this way.

@@ -5,7 +5,8 @@
 //! the root. The root path itself may lead through links.
 //!
 //! A name of the form `.*.ketch-????????.part` (eight hexadecimal digits) that is a regular file is a part of ketch's own
-//! that is being written, or was left by a crash. It is never content: it is not listed and nothing can be stored there.
+//! that is being written, or was left by a crash; one that ends in `.ledger` says how far such a part is. They are never
+//! content: they are not listed and nothing can be stored there.
 //!
 //! Linux only: the crate is written to `openat2`, `renameat2` and `getdents64`.
 
@@ -16,10 +17,12 @@ mod disk;
 mod entry;
 mod error;
 mod fence;
+mod ledger;
 mod list;
 mod names;
 mod open;
 mod options;
+mod part;
 mod read;
 mod rename;
 mod root;

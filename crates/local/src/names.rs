@@ -1,15 +1,43 @@
-//! Names of ketch's own parts.
+//! Names of ketch's own files: parts of files that are being written, and the ledgers that say how far a part is proven.
 
 /// The longest name of one file or folder, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
 
 const MARK: &[u8] = b".ketch-";
-const END: &[u8] = b".part";
+const PART: &[u8] = b".part";
+const LEDGER: &[u8] = b".ledger";
 const ID_DIGITS: usize = 8;
+/// Digits of the digest that stands for the end of a long name.
+const DIGEST_DIGITS: usize = 32;
 
 /// The name under which a part of `name` is written: `.{name}.ketch-{id}.part`, with `name` cut so that it fits.
 pub(crate) fn temporary(name: &[u8], id: u32) -> Vec<u8> {
-    let room = NAME_MAX - 1 - MARK.len() - ID_DIGITS - END.len();
+    let room = NAME_MAX - 1 - MARK.len() - ID_DIGITS - PART.len();
+    own(cut(name, room), id, PART)
+}
+
+/// The names of the part of `name` and of its ledger that any process of `job` finds again. Two files of one folder never
+/// share them: the end of a name that does not fit is replaced by a digest of all of it, and a short name is never as long as
+/// one of those.
+pub(crate) fn of_job(name: &[u8], job: u32) -> (Vec<u8>, Vec<u8>) {
+    let room = NAME_MAX - 1 - MARK.len() - ID_DIGITS - LEDGER.len();
+    let short = room - 1 - DIGEST_DIGITS;
+    let stem = if name.len() <= short {
+        name.to_vec()
+    } else {
+        let digest = blake3::hash(name).to_hex();
+        [cut(name, short), b"~", &digest.as_bytes()[..DIGEST_DIGITS]].concat()
+    };
+    (own(&stem, job, PART), own(&stem, job, LEDGER))
+}
+
+fn own(stem: &[u8], id: u32, end: &[u8]) -> Vec<u8> {
+    let id = format!("{id:0ID_DIGITS$x}");
+    [b".", stem, MARK, id.as_bytes(), end].concat()
+}
+
+/// The beginning of `name`, of `room` bytes at most.
+fn cut(name: &[u8], room: usize) -> &[u8] {
     let mut cut = name.len().min(room);
     // Some file systems take nothing but UTF-8, so no character is cut in two; at most three bytes follow a first one.
     if std::str::from_utf8(name).is_ok() {
@@ -17,15 +45,15 @@ pub(crate) fn temporary(name: &[u8], id: u32) -> Vec<u8> {
             cut -= 1;
         }
     }
-    let id = format!("{id:0ID_DIGITS$x}");
-    [b".", &name[..cut], MARK, id.as_bytes(), END].concat()
+    &name[..cut]
 }
 
-/// Is it a name that [`temporary`] makes?
+/// Is it a name that [`temporary`] or [`of_job`] makes?
 pub(crate) fn is_temporary(name: &[u8]) -> bool {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    name.strip_prefix(b".")
-        .and_then(|rest| rest.strip_suffix(END))
+    let Some(rest) = name.strip_prefix(b".") else { return false };
+    rest.strip_suffix(PART)
+        .or_else(|| rest.strip_suffix(LEDGER))
         .and_then(|rest| rest.split_last_chunk::<ID_DIGITS>())
         .is_some_and(|(before, id)| before.ends_with(MARK) && id.iter().all(is_digit))
 }
@@ -49,10 +77,35 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_a_job_fit_and_are_those_of_one_file_only() {
+        let (part, ledger) = of_job(b"a.txt", 0xbeef);
+        assert_eq!(part, b".a.txt.ketch-0000beef.part");
+        assert_eq!(ledger, b".a.txt.ketch-0000beef.ledger");
+        let mut names = std::collections::BTreeSet::new();
+        for length in 190..=255 {
+            for last in ["a", "b"] {
+                let name = "n".repeat(length - 1) + last;
+                let (part, _) = of_job(name.as_bytes(), 7);
+                // A file may also have the very name that a long one is cut to.
+                let stem = part[1..].split(|byte| *byte == b'.').next().expect("a stem");
+                names.extend([name.into_bytes(), stem.to_vec()]);
+            }
+        }
+        let parts: std::collections::BTreeSet<_> =
+            names.iter().map(|name| of_job(name, 7)).collect();
+        assert_eq!(parts.len(), names.len(), "each has names of its own");
+        for (part, ledger) in &parts {
+            assert!(part.len() <= NAME_MAX && ledger.len() <= NAME_MAX);
+            assert!(is_temporary(part) && is_temporary(ledger));
+        }
+        assert!(std::str::from_utf8(&of_job("é".repeat(127).as_bytes(), 7).0).is_ok());
+    }
+
+    #[test]
     fn names_of_other_programs_are_content() {
         let names =
             ["a.part", ".a.ketch-0000beef.part2", "a.ketch-0000beef.part", ".a.ketch-beef.part"];
-        for name in names.into_iter().chain([".a.ketch-0000BEEF.part", ".part", ".", "", ".ketch"])
+        for name in names.into_iter().chain([".a.ketch-0000BEEF.part", ".part", ".", "", ".ledger"])
         {
             assert!(!is_temporary(name.as_bytes()), "{name}");
         }

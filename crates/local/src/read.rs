@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use ketch_core::{ByteStream, Entry, EntryKind, Error, ErrorKind, Result};
+use ketch_core::{Body, ByteStream, Entry, EntryKind, Error, ErrorKind, RelPath, Result, Source};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, OFlags, Stat};
 use rustix::io::{Errno, pread, retry_on_intr};
@@ -132,19 +133,72 @@ impl Reading {
     }
 
     fn read_exactly(&self, wanted: usize) -> Result<Bytes> {
-        let mut buffer = Vec::with_capacity(wanted);
-        while buffer.len() < wanted {
-            let at = self.left.start + buffer.len() as u64;
-            let got =
-                retry_on_intr(|| pread(&self.file.descriptor, spare_capacity(&mut buffer), at))
-                    .map_err(|errno| self.root.error(errno, &self.entry.path))?;
-            if got == 0 {
-                let message = format!("it ended at byte {at} while it was read");
-                return Err(changed(message).with_path(&self.entry.path));
-            }
+        let file = &self.file.descriptor;
+        read_exactly(&self.root, &self.entry.path, file, self.left.start, wanted)
+    }
+}
+
+fn read_exactly(
+    root: &Root,
+    path: &RelPath,
+    file: &OwnedFd,
+    start: u64,
+    wanted: usize,
+) -> Result<Bytes> {
+    let mut buffer = Vec::with_capacity(wanted);
+    while buffer.len() < wanted {
+        let at = start + buffer.len() as u64;
+        let got = retry_on_intr(|| pread(file, spare_capacity(&mut buffer), at))
+            .map_err(|errno| root.error(errno, path))?;
+        if got == 0 {
+            let message = format!("it ended at byte {at} while it was read");
+            return Err(changed(message).with_path(path));
         }
-        // The allocation, and with it what was read, may be larger than was asked for.
-        buffer.truncate(wanted);
-        Ok(buffer.into())
+    }
+    // The allocation, and with it what was read, may be larger than was asked for.
+    buffer.truncate(wanted);
+    Ok(buffer.into())
+}
+
+/// The first bytes of a file that is being made.
+#[derive(Debug)]
+pub(crate) struct PartSource {
+    root: Arc<Root>,
+    path: RelPath,
+    file: Arc<OwnedFd>,
+    size: u64,
+}
+
+impl PartSource {
+    /// The first `size` bytes of `file`, which is made for `path`.
+    pub(crate) fn body(root: Arc<Root>, path: RelPath, file: OwnedFd, size: u64) -> Body {
+        Arc::new(PartSource { root, path, file: Arc::new(file), size })
+    }
+}
+
+#[async_trait]
+impl Source for PartSource {
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
+
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        let (root, path) = (Arc::clone(&self.root), self.path.clone());
+        let state = (root, path, Arc::clone(&self.file), range.start..range.end.min(self.size));
+        let pieces = stream::try_unfold(state, |(root, path, file, mut left)| async move {
+            if left.is_empty() {
+                return Ok(None);
+            }
+            let piece = blocking({
+                let (root, path, file, start) =
+                    (Arc::clone(&root), path.clone(), Arc::clone(&file), left.start);
+                let wanted = PIECE_BYTES.min(left.end - left.start) as usize;
+                move || read_exactly(&root, &path, &file, start, wanted)
+            })
+            .await?;
+            left.start += piece.len() as u64;
+            Ok(Some((piece, (root, path, file, left))))
+        });
+        Ok(pieces.boxed())
     }
 }

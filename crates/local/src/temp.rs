@@ -1,7 +1,7 @@
 //! A file that is being made under a name of ketch's own, and gets its real name in one step when it is whole.
 //!
-//! Dropped before that, it is removed. A write that is still under way then has only a descriptor, and cannot bring the
-//! name back.
+//! Dropped before that, it is removed, unless a later process of the same job is to go on with it (see `part`). A write that
+//! is still under way then has only a descriptor, and cannot bring the name back.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +18,7 @@ use crate::error::changed;
 use crate::names::{NAME_MAX, is_temporary, temporary};
 use crate::open::{Way, sync_folder, system_name};
 use crate::options::Fsync;
+use crate::part::{self, GoOn, Opened, Progress};
 use crate::root::Root;
 
 /// How many names are tried.
@@ -30,9 +31,11 @@ pub(crate) struct Temp {
     pub(crate) file: Arc<OwnedFd>,
     root: Arc<Root>,
     path: RelPath,
-    folder: OwnedFd,
+    folder: Arc<OwnedFd>,
     name: CString,
     own_name: CString,
+    /// How far it is, if it can be gone on with.
+    pub(crate) progress: Option<Arc<Progress>>,
     is_named: bool,
 }
 
@@ -66,16 +69,32 @@ pub(crate) fn check_name(path: &RelPath) -> Result<()> {
 }
 
 impl Temp {
-    /// Makes the folders above `path` and an empty file beside it, unless `expect` is already seen to fail.
-    pub(crate) fn create(root: Arc<Root>, path: RelPath, expect: &Expect) -> Result<Temp> {
+    /// Makes the folders above `path` and an empty file beside it, unless `expect` is already seen to fail. With `going_on`
+    /// it is the part that is there already, if there is one.
+    pub(crate) fn create(
+        root: Arc<Root>,
+        path: RelPath,
+        expect: &Expect,
+        going_on: Option<GoOn<'_>>,
+    ) -> Result<Temp> {
         check_name(&path)?;
-        let folder = root.make_folder(&path.parent().unwrap_or_else(RelPath::root))?;
+        let folder = Arc::new(root.make_folder(&path.parent().unwrap_or_else(RelPath::root))?);
         let fail = |errno| root.error(errno, &path);
         let name = system_name(path.name().unwrap_or_default()).map_err(fail)?;
         check_target(&root, &folder, &name, &path, expect)?;
-        let (file, own_name) = create_unique(&folder, &name).map_err(fail)?;
+        let opened = match going_on {
+            Some(going_on) => part::open(&folder, &name, going_on).map_err(fail)?,
+            None => None,
+        };
+        let (file, own_name, progress) = match opened {
+            Some(Opened { file, name, progress }) => (file, name, Some(Arc::new(progress))),
+            None => {
+                let (file, own_name) = create_unique(&folder, &name).map_err(fail)?;
+                (file, own_name, None)
+            }
+        };
         let file = Arc::new(file);
-        Ok(Temp { file, root, path, folder, name, own_name, is_named: false })
+        Ok(Temp { file, root, path, folder, name, own_name, progress, is_named: false })
     }
 
     /// Gives the file its name: whole, with its time, on the disk as far as the options say, and only if what it replaces
@@ -95,7 +114,11 @@ impl Temp {
             // A second fsync after one that failed would succeed and mean nothing, so there is none.
             retry_on_intr(|| fs::fsync(&*self.file)).map_err(fail)?;
         }
-        let written = size(&fs::fstat(&*self.file).map_err(fail)?);
+        let stat = fs::fstat(&*self.file).map_err(fail)?;
+        if stat.st_nlink == 0 {
+            return Err(changed("its part was removed meanwhile").with_path(&self.path));
+        }
+        let written = size(&stat);
         if written != finish.size {
             let message = format!("the disk holds {written} of {} bytes", finish.size);
             return Err(Error::new(ErrorKind::Corrupt, message).with_path(&self.path));
@@ -110,6 +133,9 @@ impl Temp {
             Errno::EXIST if absent => appeared(&self.path),
             errno => fail(errno),
         })?;
+        if let Some(progress) = self.progress.take() {
+            progress.close();
+        }
         if self.root.options.fsync == Fsync::All {
             sync_folder(self.folder.as_fd()).map_err(|errno| {
                 let message = "stored, but the folder could not be forced to the disk";
@@ -126,7 +152,7 @@ impl Temp {
 
     /// Renames, and tells whether the own name is gone with that.
     fn publish(&self, absent: bool) -> io::Result<bool> {
-        let (folder, own, name) = (&self.folder, self.own_name.as_c_str(), self.name.as_c_str());
+        let (folder, own, name) = (&*self.folder, self.own_name.as_c_str(), self.name.as_c_str());
         if !absent {
             return fs::renameat(folder, own, folder, name).map(|()| true);
         }
@@ -146,7 +172,7 @@ impl Temp {
         let parent = self.path.parent().unwrap_or_else(RelPath::root);
         let fail = |errno| self.root.error(errno, &self.path);
         let now = self.root.open_folder(&parent, Way::Beneath).map_err(fail)?;
-        let (now, then) = (fs::fstat(&now).map_err(fail)?, fs::fstat(&self.folder).map_err(fail)?);
+        let (now, then) = (fs::fstat(&now).map_err(fail)?, fs::fstat(&*self.folder).map_err(fail)?);
         if identity(&now) == identity(&then) {
             return Ok(());
         }
@@ -169,7 +195,13 @@ impl Drop for Temp {
         if self.is_named {
             return;
         }
-        match fs::unlinkat(&self.folder, self.own_name.as_c_str(), AtFlags::empty()) {
+        if let Some(progress) = &self.progress {
+            if progress.is_to_be_kept() {
+                return;
+            }
+            progress.close();
+        }
+        match fs::unlinkat(&*self.folder, self.own_name.as_c_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
                 tracing::warn!(path = ?self.path, name = ?self.own_name, %errno, "a part could not be removed");

@@ -23,11 +23,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use ketch_core::source::{exact_length, open_all};
-use ketch_core::{Body, ByteStream, Entry, PutOptions, RelPath, Result};
+use ketch_core::{Body, ByteStream, Entry, Error, ErrorKind, PutOptions, RelPath, Result};
 use rustix::fs::{self, FallocateFlags};
 use rustix::io::{self, Errno, pwritev, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
+use crate::ledger::Maker;
+use crate::part::{COMPARE_BYTES, GoOn, Progress, Recorder, abandon_failed, read_piece};
 use crate::root::{Hop, Root, blocking, finish, start};
 use crate::temp::{Finish, Temp, check_name};
 
@@ -41,9 +43,10 @@ const PREALLOCATE_BYTES: u64 = 64 * 1024;
 /// Permissions of a new file, before the umask.
 const MODE: u32 = 0o666;
 
-/// Stores `body` at `path`.
+/// Stores `body` at `path`. With a checkpoint it goes on with what an earlier process left, as far as that is equal to what
+/// comes, and leaves the same behind.
 ///
-/// CANCEL: dropped before the renaming has begun, nothing is stored and the part is removed.
+/// CANCEL: dropped before the renaming has begun, nothing is stored; the part is removed, or kept as the checkpoint says.
 pub(crate) async fn put(
     root: Arc<Root>,
     path: RelPath,
@@ -51,9 +54,18 @@ pub(crate) async fn put(
     options: PutOptions,
 ) -> Result<Entry> {
     check_name(&path)?;
+    let checkpoint = options.checkpoint.clone();
+    let stored = receive(Arc::clone(&root), path.clone(), body, options).await;
+    if stored.is_err() {
+        abandon_failed(root, path, checkpoint).await;
+    }
+    stored
+}
+
+async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions) -> Result<Entry> {
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
-    let PutOptions { mtime, expect, .. } = options;
+    let PutOptions { mtime, expect, checkpoint } = options;
     let mut finish_with = Finish { size: 0, mtime, mode: MODE, expect, cancel };
     let size = body.size();
     let stream = open_all(&*body).await?;
@@ -61,52 +73,193 @@ pub(crate) async fn put(
         Some(size) => exact_length(stream, size),
         None => stream,
     });
-    let first = batches.next().await?;
-    finish_with.size = byte_count(&first);
-    let whole = if batches.has_ended { Some(finish_with.size) } else { size };
-    if batches.has_ended {
-        return blocking(move || {
-            begin(&root, &path, &finish_with, whole, &first)?.commit(&finish_with)
-        })
-        .await;
-    }
-    let (temp, mut finish_with) = {
-        let (root, path) = (Arc::clone(&root), path.clone());
-        blocking(move || Ok((begin(&root, &path, &finish_with, whole, &first)?, finish_with)))
-            .await?
+    let first = batches.next(BATCH_BYTES as u64).await?;
+    let has_ended = batches.has_ended;
+    let whole = if has_ended { Some(byte_count(&first)) } else { size };
+    let begin = move || {
+        let going_on = checkpoint.as_ref().map(|checkpoint| GoOn {
+            checkpoint,
+            maker: Maker::Put,
+            size: whole,
+            cancel: &finish_with.cancel,
+        });
+        let temp = Temp::create(Arc::clone(&root), path.clone(), &finish_with.expect, going_on)?;
+        let mut writer = Box::new(Writer::new(root, path, &temp, whole));
+        writer.begin(&first)?;
+        if has_ended {
+            finish_with.size = writer.end()?;
+            return temp.commit(&finish_with).map(Begun::Done);
+        }
+        Ok(Begun::Part(temp, writer, finish_with))
     };
-    let mut writing: Option<Hop<()>> = None;
-    loop {
-        // The next batch is gathered while the last one is being written.
-        let batch = batches.next().await?;
-        if let Some(hop) = writing.take() {
-            finish(hop).await?;
+    let (temp, writer, mut finish_with) = match blocking(begin).await? {
+        Begun::Done(entry) => return Ok(entry),
+        Begun::Part(temp, writer, finish_with) => (temp, writer, finish_with),
+    };
+    match write_batches(&mut batches, writer, temp.progress.as_ref()).await {
+        Ok(mut writer) => {
+            blocking(move || {
+                finish_with.size = writer.end()?;
+                temp.commit(&finish_with)
+            })
+            .await
         }
-        if batch.is_empty() {
-            return blocking(move || temp.commit(&finish_with)).await;
+        Err(error) => {
+            // What came is not what was to come, so nobody goes on with it.
+            if let (ErrorKind::Corrupt | ErrorKind::Changed, Some(progress)) =
+                (error.kind(), &temp.progress)
+            {
+                progress.close();
+            }
+            Err(error)
         }
-        let at = finish_with.size;
-        finish_with.size += byte_count(&batch);
-        let (root, path, file) = (Arc::clone(&root), path.clone(), Arc::clone(&temp.file));
-        writing = Some(start(move || {
-            write_all(&file, &batch, at).map_err(|errno| root.error(errno, &path))
-        }));
     }
 }
 
-/// Makes the part, takes room for `whole` bytes and writes the `first`.
-fn begin(
-    root: &Arc<Root>,
-    path: &RelPath,
-    finish_with: &Finish,
-    whole: Option<u64>,
-    first: &[Bytes],
-) -> Result<Temp> {
-    let temp = Temp::create(Arc::clone(root), path.clone(), &finish_with.expect)?;
-    preallocate(&temp.file, whole)
-        .and_then(|()| write_all(&temp.file, first, 0))
-        .map_err(|errno| root.error(errno, path))?;
-    Ok(temp)
+enum Begun {
+    Done(Entry),
+    Part(Temp, Box<Writer>, Finish),
+}
+
+/// Writes all batches, each while the next one is gathered. Nothing is being written any more when this returns.
+async fn write_batches(
+    batches: &mut Batches,
+    writer: Box<Writer>,
+    progress: Option<&Arc<Progress>>,
+) -> Result<Box<Writer>> {
+    let mut recorder = progress.map(|progress| Recorder {
+        root: Arc::clone(&writer.root),
+        path: writer.path.clone(),
+        file: Arc::clone(&writer.file),
+        progress: Arc::clone(progress),
+        under_way: None,
+    });
+    let mut at = writer.at;
+    let mut idle = Some(writer);
+    let mut writing: Option<Hop<(Box<Writer>, Option<RangeDone>)>> = None;
+    loop {
+        let range_bytes = Maker::Put.range_bytes();
+        let batch = batches.next(range_bytes - at % range_bytes).await;
+        if let Some(hop) = writing.take() {
+            let (writer, done) = finish(hop).await?;
+            idle = Some(writer);
+            if let (Some(recorder), Some(done)) = (&mut recorder, done) {
+                recorder.range_done(done.number, done.digest).await?;
+            }
+        }
+        let batch = match batch {
+            Ok(batch) if !batch.is_empty() => batch,
+            ended => {
+                if let Some(recorder) = &mut recorder {
+                    recorder.settle().await?;
+                }
+                ended?;
+                return idle.ok_or_else(Error::cancelled); // Always there: nothing is being written.
+            }
+        };
+        at += byte_count(&batch);
+        writing = idle.take().map(|mut writer| {
+            start(move || {
+                let done = writer.write(&batch)?;
+                Ok((writer, done))
+            })
+        });
+    }
+}
+
+/// A range of the part that has become whole.
+struct RangeDone {
+    number: usize,
+    digest: [u8; 32],
+}
+
+/// Where the bytes go. It travels with each hop.
+struct Writer {
+    root: Arc<Root>,
+    path: RelPath,
+    file: Arc<OwnedFd>,
+    size: Option<u64>,
+    at: u64,
+    /// Bytes that an earlier process left, and that are written again only from the first one on that differs.
+    left: u64,
+    /// The digest of the range that is being written, where ranges are recorded.
+    ranges: Option<(Arc<Progress>, blake3::Hasher)>,
+}
+
+impl Writer {
+    fn new(root: Arc<Root>, path: RelPath, temp: &Temp, size: Option<u64>) -> Self {
+        let ranges =
+            temp.progress.as_ref().map(|progress| (Arc::clone(progress), blake3::Hasher::new()));
+        let left = ranges.as_ref().map_or(0, |(progress, _)| progress.bytes());
+        Writer { root, path, file: Arc::clone(&temp.file), size, at: 0, left, ranges }
+    }
+
+    /// Takes room, and writes the first batch, which is shorter than a range.
+    fn begin(&mut self, batch: &[Bytes]) -> Result<()> {
+        preallocate(&self.file, self.size).map_err(|errno| self.root.error(errno, &self.path))?;
+        self.write(batch).map(drop)
+    }
+
+    /// Writes a batch that lies within one range.
+    fn write(&mut self, batch: &[Bytes]) -> Result<Option<RangeDone>> {
+        self.try_write(batch).map_err(|errno| self.root.error(errno, &self.path))
+    }
+
+    fn try_write(&mut self, batch: &[Bytes]) -> io::Result<Option<RangeDone>> {
+        let from = self.at;
+        if from < self.left && !holds(&self.file, batch, from)? {
+            self.left = from;
+            if let Some((progress, _)) = &self.ranges {
+                progress.forget_from(from)?;
+            }
+            fs::ftruncate(&*self.file, from)?;
+        }
+        if from >= self.left {
+            write_all(&self.file, batch, from)?;
+        }
+        self.at += byte_count(batch);
+        let Some((_, hasher)) = &mut self.ranges else { return Ok(None) };
+        for piece in batch {
+            hasher.update(piece);
+        }
+        let range_bytes = Maker::Put.range_bytes();
+        if !self.at.is_multiple_of(range_bytes) || batch.is_empty() {
+            return Ok(None);
+        }
+        let digest = *hasher.finalize().as_bytes();
+        hasher.reset();
+        let number = usize::try_from(self.at / range_bytes - 1).unwrap_or(usize::MAX);
+        // The last range needs no record: the file gets its name next.
+        let is_new = self.at > self.left && self.size != Some(self.at);
+        Ok(is_new.then_some(RangeDone { number, digest }))
+    }
+
+    /// Cuts off what an earlier process left beyond the end, and tells how many bytes there are.
+    fn end(&mut self) -> Result<u64> {
+        if self.at < self.left {
+            fs::ftruncate(&*self.file, self.at)
+                .map_err(|errno| self.root.error(errno, &self.path))?;
+        }
+        Ok(self.at)
+    }
+}
+
+/// Are these the bytes from `at` on?
+fn holds(file: &OwnedFd, batch: &[Bytes], at: u64) -> io::Result<bool> {
+    let mut buffer = Vec::with_capacity(COMPARE_BYTES);
+    let mut reached = at;
+    for piece in batch {
+        let mut rest = &piece[..];
+        while !rest.is_empty() {
+            let got = read_piece(file, &mut buffer, reached, rest.len().min(COMPARE_BYTES))?;
+            if got == 0 || buffer[..] != rest[..got] {
+                return Ok(false);
+            }
+            reached += got as u64;
+            rest = &rest[got..];
+        }
+    }
+    Ok(true)
 }
 
 fn byte_count(batch: &[Bytes]) -> u64 {
@@ -125,10 +278,10 @@ impl Batches {
         Batches { stream, left_over: Bytes::new(), has_ended: false }
     }
 
-    /// Pieces, none of them empty. No piece at all: the stream has ended.
-    async fn next(&mut self) -> Result<Vec<Bytes>> {
+    /// Pieces, none of them empty, of `most` bytes together at most. No piece at all: the stream has ended.
+    async fn next(&mut self, most: u64) -> Result<Vec<Bytes>> {
         let mut batch = Vec::new();
-        let mut room = BATCH_BYTES;
+        let mut room = usize::try_from(most).unwrap_or(BATCH_BYTES).min(BATCH_BYTES);
         while room > 0 && batch.len() < BATCH_PIECES {
             if self.left_over.is_empty() {
                 if self.has_ended {

@@ -8,12 +8,20 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, Retry};
-use ketch_testkit::suite::{Exception, Fixture, SuiteConfig, run_all};
-use ketch_testkit::{Faulty, MemoryBackend};
+use ketch_testkit::suite::{Exception, Fixture, Harm, Interrupting, SuiteConfig, run_all};
+use ketch_testkit::{Faulty, KEPT_BYTES, MemoryBackend};
 
 fn fixture(backend: MemoryBackend) -> BoxFuture<'static, Fixture> {
     let backend = Arc::new(backend);
     let (reopened, duplicated) = (Arc::clone(&backend), Arc::clone(&backend));
+    let damaged = Arc::clone(&backend);
+    let damage = move |path: &str, harm| {
+        match harm {
+            Harm::Content => damaged.damage_part(path),
+            Harm::Record => damaged.damage_part_record(path),
+        }
+        std::future::ready(()).boxed()
+    };
     let duplicate = move |path: &str, content: &[u8]| {
         duplicated.insert_duplicate(path, content);
         std::future::ready(()).boxed()
@@ -23,6 +31,7 @@ fn fixture(backend: MemoryBackend) -> BoxFuture<'static, Fixture> {
         reopen: Box::new(move |folder| Arc::new(reopened.reopen(folder)) as Arc<dyn Backend>),
         afresh: None,
         duplicate: Some(Box::new(duplicate)),
+        interrupting: Some(Interrupting { bytes: 3 * KEPT_BYTES, damage: Box::new(damage) }),
         keep: Box::new(()),
     };
     std::future::ready(fixture).boxed()

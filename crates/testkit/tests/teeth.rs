@@ -2,6 +2,7 @@
 //! without a fault nothing fails.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -9,11 +10,11 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use ketch_core::source::{BytesSource, open_all};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, ListOptions, PutOptions,
-    ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, ListOptions,
+    PutOptions, ReadOptions, RelPath, Result, Usage,
 };
-use ketch_testkit::MemoryBackend;
-use ketch_testkit::suite::{Fixture, SuiteConfig, failures};
+use ketch_testkit::suite::{Fixture, Harm, Interrupting, SuiteConfig, failures};
+use ketch_testkit::{KEPT_BYTES, MemoryBackend};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -33,6 +34,12 @@ enum Fault {
     FoldsCase,
     LosesDuplicates,
     RenameCopies,
+    KeepsNothing,
+    BelievesAnySource,
+    BelievesAnyJob,
+    TrustsParts,
+    AbandonsNothing,
+    KeepsAlways,
 }
 
 /// The backend in memory with one fault.
@@ -52,6 +59,17 @@ impl Broken {
             _ => {}
         }
         Arc::new(Broken { inner, fault, capabilities })
+    }
+
+    fn checkpoint(&self, given: &Checkpoint) -> Checkpoint {
+        let mut checkpoint = given.clone();
+        match self.fault {
+            Fault::BelievesAnySource => checkpoint.source = "any".into(),
+            Fault::BelievesAnyJob => checkpoint.job = 0,
+            Fault::KeepsAlways => checkpoint.keep = Arc::new(AtomicBool::new(true)),
+            _ => {}
+        }
+        checkpoint
     }
 
     fn name_of(&self, path: &RelPath) -> RelPath {
@@ -127,6 +145,8 @@ impl Backend for Broken {
 
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         let path = &self.name_of(path);
+        let checkpoint = options.checkpoint.as_ref().map(|checkpoint| self.checkpoint(checkpoint));
+        let options = PutOptions { checkpoint, ..options };
         match self.fault {
             Fault::StoresWhatCame => {
                 let mut content = Vec::new();
@@ -204,6 +224,20 @@ impl Backend for Broken {
         }
     }
 
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        match self.fault {
+            Fault::KeepsNothing => Ok(None),
+            _ => self.inner.kept(path, &self.checkpoint(checkpoint)).await,
+        }
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        match self.fault {
+            Fault::AbandonsNothing => Ok(()),
+            _ => self.inner.abandon(path, &self.checkpoint(checkpoint)).await,
+        }
+    }
+
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.inner.set_mtime(entry, mtime).await
     }
@@ -215,7 +249,18 @@ impl Backend for Broken {
 
 fn fixture(memory: MemoryBackend, fault: Fault) -> BoxFuture<'static, Fixture> {
     let memory = Arc::new(memory);
+    if fault == Fault::TrustsParts {
+        memory.trust_parts();
+    }
     let (reopened, duplicated) = (Arc::clone(&memory), Arc::clone(&memory));
+    let damaged = Arc::clone(&memory);
+    let damage = move |path: &str, harm| {
+        match harm {
+            Harm::Content => damaged.damage_part(path),
+            Harm::Record => damaged.damage_part_record(path),
+        }
+        std::future::ready(()).boxed()
+    };
     let duplicate = move |path: &str, content: &[u8]| {
         duplicated.insert_duplicate(path, content);
         std::future::ready(()).boxed()
@@ -225,6 +270,7 @@ fn fixture(memory: MemoryBackend, fault: Fault) -> BoxFuture<'static, Fixture> {
         reopen: Box::new(move |folder| Broken::wrap(Arc::new(reopened.reopen(folder)), fault)),
         afresh: None,
         duplicate: Some(Box::new(duplicate)),
+        interrupting: Some(Interrupting { bytes: 3 * KEPT_BYTES, damage: Box::new(damage) }),
         keep: Box::new(()),
     };
     std::future::ready(fixture).boxed()
@@ -352,4 +398,43 @@ bites!(
     RenameCopies,
     MemoryBackend::everything(),
     ["rename::a_file_moves_to_another_name_and_another_folder"]
+);
+bites!(
+    an_interrupted_put_that_keeps_nothing_is_found,
+    KeepsNothing,
+    MemoryBackend::everything(),
+    [
+        "resume::an_interrupted_put_is_gone_on_with_and_not_asked_for_again",
+        "resume::a_dropped_put_keeps_what_it_had",
+    ]
+);
+bites!(
+    going_on_with_another_version_is_found,
+    BelievesAnySource,
+    MemoryBackend::everything(),
+    ["resume::another_version_of_the_source_is_not_gone_on_with"]
+);
+bites!(
+    going_on_with_another_job_is_found,
+    BelievesAnyJob,
+    MemoryBackend::everything(),
+    ["resume::another_job_is_not_gone_on_with"]
+);
+bites!(
+    parts_that_are_trusted_are_found,
+    TrustsParts,
+    MemoryBackend::everything(),
+    ["resume::content_that_was_changed_is_not_believed", "resume::a_torn_record_is_not_believed"]
+);
+bites!(
+    what_is_abandoned_and_stays_is_found,
+    AbandonsNothing,
+    MemoryBackend::everything(),
+    ["resume::an_abandoned_put_leaves_nothing"]
+);
+bites!(
+    what_nobody_will_go_on_with_and_stays_is_found,
+    KeepsAlways,
+    MemoryBackend::everything(),
+    ["resume::a_put_that_nobody_will_go_on_with_leaves_nothing"]
 );

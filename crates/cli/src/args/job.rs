@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use ketch_core::HashAlgo;
 
@@ -21,15 +21,24 @@ pub(crate) struct CopyArgs {
     /// Print the plan and change nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) dry_run: bool,
-    /// Change nothing at all when the plan deletes more than this: a number, or a share such as 10%.
-    #[arg(long, env = "KETCH_MAX_DELETE", hide_env_values = true, value_name = "N|N%")]
-    pub(crate) max_delete: Option<String>,
+    /// Do only what failed before: the file of a --report, or the name of a job.
+    #[arg(long, env = "KETCH_RETRY_FAILED", hide_env_values = true, value_name = "FILE|JOB")]
+    pub(crate) retry_failed: Option<PathBuf>,
+    /// What may be done at most.
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// What is kept of the job.
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
     /// Make folders that hold no files, too.
     #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) create_empty_src_dirs: bool,
     /// How files are compared.
     #[command(flatten)]
     pub(crate) compare: CompareArgs,
+    /// How content is verified.
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
     /// What takes part.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -42,6 +51,162 @@ pub(crate) struct CopyArgs {
     /// The local disk.
     #[command(flatten)]
     pub(crate) local: LocalArgs,
+}
+
+/// `move`.
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// As of `copy`.
+    #[command(flatten)]
+    pub(crate) copy: CopyArgs,
+    /// Remove folders of the source in which nothing is left.
+    #[arg(long, env = "KETCH_DELETE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) delete_empty_src_dirs: bool,
+}
+
+/// `plan …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Plan a copy.
+    #[command(after_help = "Example: ketch plan copy -o plan.jsonl ~/photos work:photos")]
+    Copy(PlanArgs<CopyArgs>),
+    /// Plan a sync.
+    #[command(after_help = "Example: ketch plan sync -o plan.jsonl ~/photos work:photos")]
+    Sync(PlanArgs<CopyArgs>),
+    /// Plan a move.
+    #[command(after_help = "Example: ketch plan move -o plan.jsonl ~/done work:archive")]
+    Move(PlanArgs<MoveArgs>),
+    /// Print a plan for people.
+    #[command(after_help = "Example: ketch plan show plan.jsonl")]
+    Show {
+        /// The plan.
+        #[arg(value_name = "PLAN")]
+        file: PathBuf,
+    },
+}
+
+/// `plan copy`, `plan sync`, `plan move`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs<A: Args> {
+    /// What is planned.
+    #[command(flatten)]
+    pub(crate) job: A,
+    /// Write the plan to this file; without it, or with -, it goes to standard output.
+    #[arg(short = 'o', long, env = "KETCH_OUTPUT", hide_env_values = true, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// The plan, as `ketch plan -o` wrote it.
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+    /// The source, where the plan hides what it needs to be reached.
+    #[arg(long, env = "KETCH_SOURCE", hide_env_values = true, value_name = "PLACE", value_parser = place())]
+    pub(crate) source: Option<RawPlace>,
+    /// The destination, where the plan hides what it needs to be reached.
+    #[arg(long, env = "KETCH_DESTINATION", hide_env_values = true, value_name = "PLACE", value_parser = place())]
+    pub(crate) destination: Option<RawPlace>,
+    /// What may be done at most.
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// What is kept of the job.
+    #[command(flatten)]
+    pub(crate) records: RecordArgs,
+    /// How content is verified.
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
+    /// The digest cache.
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    /// How fast.
+    #[command(flatten)]
+    pub(crate) speed: SpeedArgs,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// What a job may do at most; above it nothing at all is changed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Change nothing at all when the plan deletes more than this: a number, or a share such as 10%.
+    #[arg(long, env = "KETCH_MAX_DELETE", hide_env_values = true, value_name = "N|N%")]
+    pub(crate) max_delete: Option<String>,
+    /// Change nothing at all when the plan transfers more than this; a bare number is KiB.
+    #[arg(long, env = "KETCH_MAX_TRANSFER", hide_env_values = true, value_name = "SIZE")]
+    pub(crate) max_transfer: Option<String>,
+    /// Let a sync from a source without any file delete everything.
+    #[arg(long, env = "KETCH_ALLOW_EMPTY_SOURCE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) allow_empty_source: bool,
+}
+
+/// What is kept of a job.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Records")]
+pub(crate) struct RecordArgs {
+    /// Begin anew instead of going on with an interrupted job.
+    #[arg(long, env = "KETCH_FRESH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) fresh: bool,
+    /// Keep no records: an interruption starts from the beginning.
+    #[arg(long, env = "KETCH_NO_JOURNAL", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_journal: bool,
+    /// Write what became of each item to this file, as JSON lines.
+    #[arg(long, env = "KETCH_REPORT", hide_env_values = true, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write every path with its mark (= - + * !) to this file.
+    #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
+    pub(crate) combined: Option<PathBuf>,
+}
+
+/// How content is verified, and what is done about a living source.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Verification")]
+pub(crate) struct VerifyArgs {
+    /// Verify what was transferred not at all, by size, by the digest the destination shows, or by reading it back.
+    #[arg(
+        long,
+        env = "KETCH_VERIFY",
+        hide_env_values = true,
+        value_name = "HOW",
+        default_value = "hash"
+    )]
+    pub(crate) verify: VerifyHow,
+    /// Retry, skip or fail on source files that change while they are read or go away before.
+    #[arg(
+        long,
+        env = "KETCH_ON_CHANGED",
+        hide_env_values = true,
+        value_name = "WHAT",
+        default_value = "retry"
+    )]
+    pub(crate) on_changed: OnChangedWhat,
+}
+
+/// How content is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyHow {
+    /// Not at all.
+    None,
+    /// By size.
+    Size,
+    /// By the strongest digest the destination shows.
+    Hash,
+    /// By reading back what was stored.
+    ReadBack,
+}
+
+/// What is done about a living source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnChangedWhat {
+    /// One that changes is tried once more at the end; one that went away is told of.
+    Retry,
+    /// Both are told of and are no failure.
+    Skip,
+    /// Both are failures.
+    Fail,
 }
 
 /// `check`.

@@ -1,149 +1,108 @@
-//! `ketch copy` and `ketch sync`.
+//! `ketch copy`, `ketch sync` and `ketch move`: from the command line to open places.
 
-use ketch_core::{Error, ErrorKind};
-use ketch_engine::decide::Reason;
-use ketch_engine::event::Event;
-use ketch_engine::filter::units::format_size;
-use ketch_engine::{JobKind, Outcome, Report};
-use serde_json::json;
+use std::path::Path;
 
+use ketch_engine::filter::FilterSpec;
+use ketch_engine::{JobKind, Settings};
+
+use super::job::{self, OpenJob};
 use crate::args::CopyArgs;
 use crate::context::{Context, Done};
-use crate::notices::Notices;
-use crate::output::{Console, Level};
-use crate::problem::Result;
-use crate::{exit, jsonl, settings, summary, watch};
+use crate::output::Level;
+use crate::problem::{Problem, Result};
+use crate::remotes::Remotes;
+use crate::signals::Signals;
+use crate::{reports, settings};
 
-/// Runs the job and tells of it.
-pub(crate) async fn run(context: &Context, kind: JobKind, args: &CopyArgs) -> Result<Done> {
-    let console = &*context.console;
-    let (source_place, destination_place) =
-        (settings::place(&args.source)?, settings::place(&args.destination)?);
-    let (mut settings, spec) = settings::for_copy(args, console.tells(Level::Detail))?;
+/// Runs the job.
+pub(crate) async fn run(
+    context: &Context,
+    kind: JobKind,
+    args: &CopyArgs,
+    delete_empty_source_dirs: bool,
+) -> Result<Done> {
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
+    let job = open(context, &mut remotes, &signals, kind, args).await?;
+    let settings = Settings { delete_empty_source_dirs, ..job.settings };
+    let done = job::run(context, &signals, OpenJob { settings, ..job }).await;
+    remotes.close().await;
+    done
+}
+
+/// Understands the command line and opens both places.
+pub(crate) async fn open<'a>(
+    context: &Context,
+    remotes: &mut Remotes,
+    signals: &Signals,
+    kind: JobKind,
+    args: &'a CopyArgs,
+) -> Result<OpenJob<'a>> {
+    let (source_place, destination_place) =
+        (settings::place(&args.source)?, settings::place(&args.destination)?);
+    let report_unchanged = context.console.tells(Level::Detail);
+    let (settings, mut spec) = settings::for_copy(args, report_unchanged)?;
+    if let Some(failed) = &args.retry_failed {
+        spec.files_from_raw = Some(failed_paths(context, failed)?);
+    }
     let both = remotes.open_both(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
-    settings.filter = settings::compile(spec, source.only.as_deref())?;
-    settings.digests = context.digests(&args.cache);
-    let digests = settings.digests.clone();
-    context.warn_of_keys(&mut remotes);
-    let start = json!({
-        "command": kind.as_str(), "source": source_place.redacted(),
-        "destination": destination_place.redacted(), "dry_run": args.dry_run,
-    });
-    console.event("start", start)?;
-
-    let stop = signals.stop.clone();
-    let mut job = ketch_engine::start(kind, source.backend, destination, settings, stop);
-    let progress = job.progress.clone();
-    let mut teller = Teller { console, dry_run: args.dry_run, notices: Notices::default() };
-    let followed =
-        watch::follow(&mut job.events, &progress, console, &signals, |event| teller.tell(&event));
-    let followed = followed.await;
-    let report = watch::end(job.report(), &signals).await.unwrap_or_else(|| Report {
-        stopped: true,
-        fatal: Some(Error::new(ErrorKind::Cancelled, "the job did not end in time and was left")),
-        ..Report::default()
-    });
-    teller.notices.finish(console);
-    context.finish_digests(&digests).await;
-    // What happened is told also when nobody reads the answers any more.
-    summary::tell_report(console, &report, args.dry_run);
-    remotes.close().await;
-    followed?;
-    let error = report.fatal.as_ref().map(ToString::to_string);
-    let mut counts = jsonl::counts(&report);
-    jsonl::add_digest_counts(&mut counts, digests.counts());
-    Ok(Done::with(
-        exit::of_report(&report, signals.code()),
-        json!({
-            "dry_run": args.dry_run, "counts": counts, "error": error,
-            "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
-        }),
-    ))
+    context.warn_of_keys(remotes);
+    let options = options(args, &settings, &spec, source.only.as_deref());
+    let filter = settings::compile(spec, source.only.as_deref())?;
+    Ok(OpenJob {
+        kind,
+        shown: (source_place.redacted(), destination_place.redacted()),
+        locations: (
+            remotes.lasting_location(&source_place, &*source.backend),
+            remotes.lasting_location(&destination_place, &*destination),
+        ),
+        source: source.backend,
+        destination,
+        options,
+        settings: Settings { filter, digests: context.digests(&args.cache), ..settings },
+        records: &args.records,
+        plan: None,
+    })
 }
 
-struct Teller<'a> {
-    console: &'a Console,
-    dry_run: bool,
-    notices: Notices,
+/// Everything that decides what is planned, as a text: two runs of equal text are one job. Ages count as they were typed,
+/// because the time they stand for is another one each time.
+fn options(args: &CopyArgs, settings: &Settings, spec: &FilterSpec, only: Option<&str>) -> String {
+    let ageless = FilterSpec { modified_after: None, modified_before: None, ..spec.clone() };
+    format!(
+        "{only:?} {ageless:?} {:?} {:?} {:?} {} {} {:?} {}",
+        args.filter.min_age,
+        args.filter.max_age,
+        settings.compare,
+        settings.update,
+        settings.ignore_existing,
+        settings.modify_window,
+        settings.create_empty_dirs,
+    )
 }
 
-impl Teller<'_> {
-    fn tell(&mut self, event: &Event) -> Result<()> {
-        if let Some((kind, body)) = jsonl::event(event, self.dry_run) {
-            self.console.event(kind, body)?;
-        }
-        match event {
-            Event::Notice { path, text } => {
-                let path = path.as_ref().map(|path| path.as_str());
-                self.notices.tell(self.console, path, text);
+/// The paths that failed before: of a report, or of a job on record.
+fn failed_paths(context: &Context, report_or_job: &Path) -> Result<Vec<String>> {
+    let paths = if report_or_job.exists() {
+        reports::failed_paths(report_or_job)?
+    } else {
+        let jobs = context.need_jobs()?;
+        let name = report_or_job.display().to_string();
+        let job = jobs.find(&name).map_err(|error| {
+            Problem::usage(format!("--retry-failed {name}: no such file, and {}", error.message()))
+        })?;
+        let mut paths = Vec::new();
+        jobs.outcomes(&job, |outcome| {
+            if reports::was_not_done(&outcome) {
+                paths.push(outcome.path.as_str().to_owned());
             }
-            Event::Planned { items, bytes, deletions } => {
-                let bytes = format_size(*bytes);
-                let text =
-                    format!("plan: {items} items, {bytes} to transfer, {deletions} deletions");
-                self.console.tell(Level::Item, &text);
-            }
-            Event::ItemStarted { path, .. } => {
-                self.console.tell(Level::Detail, &format!("begin  {path}"));
-            }
-            Event::ItemDone { path, outcome: Outcome::NotStorable, reason, .. } => {
-                self.notices.tell(
-                    self.console,
-                    Some(path.as_str()),
-                    &format!("not stored: {reason}"),
-                );
-            }
-            Event::ItemDone { path, outcome, reason, size } => {
-                let detail = detail(*reason, *size);
-                if self.dry_run && !self.console.is_json() {
-                    return self.console.named_line(plan_word(*outcome), path.as_str(), &detail);
-                }
-                self.console.tell(Level::Item, &format!("{}{path}{detail}", done_word(*outcome)));
-            }
-            Event::ItemFailed(failure) => {
-                self.console
-                    .tell(Level::Item, &format!("failed   {}: {}", failure.path, failure.message));
-            }
-            Event::Unchanged { path, reason } => {
-                self.console.tell(Level::Detail, &format!("same     {path}  ({reason})"));
-            }
-            Event::Checked { .. } => {}
-        }
-        Ok(())
+        })?;
+        paths
+    };
+    if paths.is_empty() {
+        let text = format!("--retry-failed {}: nothing failed there", report_or_job.display());
+        return Err(Problem::usage(text));
     }
-}
-
-fn detail(reason: Reason, size: Option<u64>) -> String {
-    match size {
-        Some(size) => format!("  ({reason}, {})", format_size(size)),
-        None => format!("  ({reason})"),
-    }
-}
-
-fn plan_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Copied | Outcome::CopiedByRemote => "copy    ",
-        Outcome::TimeSet => "settime ",
-        Outcome::DirMade => "mkdir   ",
-        Outcome::Deleted => "delete  ",
-        Outcome::Kept => "keep    ",
-        Outcome::Held => "hold    ",
-        Outcome::NotStorable => "skip    ",
-    }
-}
-
-fn done_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Copied => "copied   ",
-        Outcome::CopiedByRemote => "copied*  ",
-        Outcome::TimeSet => "time set ",
-        Outcome::DirMade => "made     ",
-        Outcome::Deleted => "deleted  ",
-        Outcome::Kept => "kept     ",
-        Outcome::Held => "held     ",
-        Outcome::NotStorable => "skipped  ",
-    }
+    Ok(paths)
 }

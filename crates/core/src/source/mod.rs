@@ -7,6 +7,7 @@
 mod exact;
 mod hashing;
 mod parallel;
+mod resumed;
 
 use std::fmt;
 use std::ops::Range;
@@ -24,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub use exact::{ExactSource, exact_length};
 pub use hashing::HashingSource;
 pub use parallel::ParallelSource;
+pub use resumed::ResumedSource;
 
 /// Pieces of content, in order. After an `Err` the stream has ended.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;

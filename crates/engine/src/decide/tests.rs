@@ -79,6 +79,8 @@ fn show(decision: Decision) -> String {
             Action::SetTime { .. } => "set time".to_owned(),
             Action::MakeDir { .. } => "make dir".to_owned(),
             Action::Delete { .. } => "delete".to_owned(),
+            Action::RemoveSource { .. } => "remove source".to_owned(),
+            Action::RemoveSourceDir { .. } => "remove source dir".to_owned(),
             Action::Skip { reason, .. } => format!("skip {}", reason.as_str()),
             Action::NotStorable { reason, .. } => format!("not storable {}", reason.as_str()),
             Action::Refuse { reason, .. } => format!("refuse {}", reason.as_str()),
@@ -90,13 +92,15 @@ fn show(decision: Decision) -> String {
 struct Case {
     settings: Settings,
     delete_extra: bool,
+    remove_source: bool,
     source: Capabilities,
     destination: Capabilities,
 }
 
 impl Case {
     fn between(source: Capabilities, destination: Capabilities) -> Self {
-        Case { settings: Settings::default(), delete_extra: true, source, destination }
+        let (delete_extra, remove_source) = (true, false);
+        Case { settings: Settings::default(), delete_extra, remove_source, source, destination }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -109,10 +113,16 @@ impl Case {
         self
     }
 
+    fn moving(mut self) -> Self {
+        (self.delete_extra, self.remove_source) = (false, true);
+        self
+    }
+
     fn check(&self, pair: Pair, expected: &str) {
         let rules = Rules {
             settings: &self.settings,
             delete_extra: self.delete_extra,
+            remove_source: self.remove_source,
             source: &self.source,
             destination: &self.destination,
         };
@@ -207,7 +217,13 @@ fn what_the_caller_asked_for() {
 fn promise_3_checksum_without_a_common_digest_does_not_start() {
     let settings = Settings { compare: Compare::Checksum, ..Settings::default() };
     let start = |source: &Capabilities, destination: &Capabilities| {
-        let rules = Rules { settings: &settings, delete_extra: false, source, destination };
+        let rules = Rules {
+            settings: &settings,
+            delete_extra: false,
+            remove_source: false,
+            source,
+            destination,
+        };
         job_can_start(&rules).is_ok()
     };
     assert!(start(&disk(), &service()));
@@ -260,4 +276,28 @@ fn clashes_and_several_of_one_name_are_refused_and_nothing_is_guessed() {
     case.clone().copying().check(extra, "nothing");
     let twice = Pair { source_duplicates: true, ..pair(Some(file(1, 1)), None) };
     case.check(twice, "refuse ambiguous_source");
+}
+
+#[test]
+fn a_move_removes_at_the_source_only_what_a_digest_proves() {
+    let case = Case::between(disk(), disk()).moving();
+    case.check(pair(Some(file(1, 1)), None), "copy missing");
+    case.check(pair(None, Some(file(1, 1))), "nothing");
+    case.check(
+        pair(Some(file(1, 1)), Some(file(1, 1))),
+        "compare blake3: remove source | copy over hash_differs",
+    );
+    case.check(
+        pair(Some(file(1, 2)), Some(file(1, 1))),
+        "compare blake3: remove source | copy over time_differs",
+    );
+    case.check(pair(Some(file(2, 1)), Some(file(1, 1))), "copy over size_differs");
+    case.set(|settings| settings.ignore_existing = true)
+        .check(pair(Some(file(1, 1)), Some(file(1, 1))), "skip existing");
+    let blind = Capabilities { hashes: &[], ..service() };
+    Case::between(blind.clone(), blind)
+        .moving()
+        .check(pair(Some(file(1, 1)), Some(file(1, 1))), "skip unproven");
+    let known = || Some(with_digest(file(1, 1), "x"));
+    Case::between(service(), service()).moving().check(pair(known(), known()), "remove source");
 }

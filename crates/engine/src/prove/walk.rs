@@ -45,6 +45,7 @@ pub fn walk(
         filter: Arc::clone(&settings.filter),
         enter_extra: false,
         lookahead: settings.checkers.max(1),
+        after: None,
         progress: Progress::default(),
     };
     let steps = futures::stream::unfold(march.start(), |mut steps| async move {

@@ -1,31 +1,41 @@
-//! The second try: what failed in a way that may pass, once more at the end, each item looked at anew.
+//! A second look: at what failed in a way that may pass, and at what was planned before. Nothing is sent twice that arrived,
+//! and nothing is overwritten that nobody planned to.
 
+use super::act::Acted;
 use super::*;
+use crate::decide::Action;
+use crate::settings::OnChanged;
 
-/// What a second look at a failed item shows.
-enum Again {
-    /// It is to be done as planned.
+/// What a second look at an item shows.
+pub(super) enum Again {
+    /// It is to be done, as planned or as things are now.
     Act(Action),
-    /// It was done, only its answer was lost.
-    Stored,
+    /// It is done.
+    Done(Acted),
     /// Something else is at its place now.
     Stranger,
 }
 
-fn is_same_version(left: &Entry, right: &Entry) -> bool {
+pub(super) fn is_same_version(left: &Entry, right: &Entry) -> bool {
+    if left.size != right.size {
+        return false;
+    }
     match (&left.version, &right.version, &left.handle, &right.handle) {
         (Some(left), Some(right), _, _) | (_, _, Some(left), Some(right)) => left == right,
-        _ => (left.size, left.mtime) == (right.size, right.mtime),
+        _ => left.mtime == right.mtime,
     }
 }
 
 impl Runner {
     pub(super) fn is_worth_another_try(&self, action: &Action, error: &Error) -> bool {
-        let kind = matches!(error.kind(), ErrorKind::Changed | ErrorKind::CommitUnknown);
-        let retryable = kind || error.retry() != Retry::Never;
+        let may_pass = match error.kind() {
+            ErrorKind::Changed => self.context.settings.on_changed == OnChanged::Retry,
+            ErrorKind::CommitUnknown => true,
+            _ => error.retry() != Retry::Never,
+        };
         let is_copy = matches!(action, Action::Copy { .. });
         is_copy
-            && retryable
+            && may_pass
             && !error.is_fatal()
             && !self.is_stopping()
             && self.state().again.len() < AGAIN_LIMIT
@@ -34,43 +44,134 @@ impl Runner {
     /// The items that failed in a way that may pass, once more, each looked at anew.
     pub(super) async fn try_again(self: &Arc<Self>) {
         let again = std::mem::take(&mut self.state().again);
-        for (action, error) in again {
-            let Action::Copy { source, replaces, reason } = action else { continue };
+        for (mut task, error) in again {
             if self.is_stopping() {
-                self.failed(&source.path, "copy", error).await;
+                self.failed(&task, "copy", error).await;
                 continue;
             }
-            match self.look_again(&source.path, replaces, reason).await {
-                Ok(Again::Act(action)) => self.act(action, true).await,
-                Ok(Again::Stranger) => self.failed(&source.path, "copy", error).await,
-                Ok(Again::Stored) => {
-                    let (path, size) = (source.path.clone(), source.size);
-                    self.succeeded(path, Outcome::Copied, reason, size).await;
+            let Action::Copy { source, replaces, reason } = task.action.clone() else { continue };
+            // A plan that was made before allows what it says and nothing newer.
+            let wanted = self.is_strict.then_some(&*source);
+            let looked = self.look_again(&source.path, wanted, replaces, reason).await;
+            match looked {
+                Ok(Again::Act(action)) => {
+                    task.action = action;
+                    self.act(task, true).await;
+                }
+                Ok(Again::Stranger) => self.failed(&task, "copy", error).await,
+                Ok(Again::Done(acted)) => self.succeeded(&task, acted).await,
+                Err(look) if look.kind() == ErrorKind::NotFound => {
+                    // It went away meanwhile, which says more than how the first try failed.
+                    self.failed(&task, "copy", look).await;
                 }
                 Err(look) => {
                     tracing::debug!(error = %look, "looked at again");
-                    self.failed(&source.path, "copy", error).await;
+                    self.failed(&task, "copy", error).await;
                 }
             }
         }
     }
 
-    /// What is to be done about an item that failed, from what both sides show now. An upload whose end was lost may be
-    /// there all the same, and then nothing is sent twice. What appeared there meanwhile is nobody's to overwrite.
+    /// What is to be done about an item of an old plan, from what both sides show now.
+    pub(super) async fn look_at_stored(&self, seq: u64, action: Action) -> Result<Again> {
+        match action {
+            Action::Copy { source, replaces, reason } => {
+                let wanted = self.is_strict.then_some(&*source);
+                let again = self.look_again(&source.path, wanted, replaces, reason).await?;
+                if let Again::Act(Action::Copy { source: now, .. }) = &again {
+                    self.drop_other_version(seq, now).await?;
+                }
+                Ok(again)
+            }
+            Action::SetTime { source, destination } => {
+                let now = self.context.destination.stat(&destination.path).await?;
+                let is_set = now.size == source.size && now.mtime == source.mtime;
+                match (is_set, is_same_version(&destination, &now)) {
+                    (true, _) => Ok(Again::Done(Outcome::TimeSet.into())),
+                    (false, true) => {
+                        let destination = Box::new(now);
+                        Ok(Again::Act(Action::SetTime { source, destination }))
+                    }
+                    (false, false) => Ok(Again::Stranger),
+                }
+            }
+            // What the source has again is no longer extra.
+            Action::Delete { entry } => match self.context.source.stat(&entry.path).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Ok(Again::Act(Action::Delete { entry }))
+                }
+                Ok(_) => Ok(Again::Stranger),
+                Err(error) => Err(error),
+            },
+            Action::RemoveSource { source, destination } => {
+                let now = self.context.destination.stat(&destination.path).await?;
+                match is_same_version(&destination, &now) {
+                    true => Ok(Again::Act(Action::RemoveSource { source, destination })),
+                    false => Ok(Again::Stranger),
+                }
+            }
+            action @ (Action::MakeDir { .. }
+            | Action::RemoveSourceDir { .. }
+            | Action::Skip { .. }
+            | Action::NotStorable { .. }
+            | Action::Refuse { .. }) => Ok(Again::Act(action)),
+        }
+    }
+
+    /// What an earlier process began of another version of the source is of no use.
+    async fn drop_other_version(&self, seq: u64, now: &Entry) -> Result<()> {
+        let Some(note) = self.records.resumed().notes.get(&seq) else { return Ok(()) };
+        let Some(checkpoint) = self.records.checkpoint(seq, &self.source_location, now) else {
+            return Ok(());
+        };
+        if note.source == checkpoint.source {
+            return Ok(());
+        }
+        let earlier = self.records.noted_checkpoint(seq, checkpoint);
+        self.context.destination.abandon(&now.path, &earlier).await
+    }
+
+    /// What is to be done about a file, from what both sides show now. An upload whose end was lost may be there all the
+    /// same, and then nothing is sent twice. What appeared there meanwhile is nobody's to overwrite. With `wanted`, only
+    /// that version of the source is taken.
     async fn look_again(
         &self,
         path: &RelPath,
+        wanted: Option<&Entry>,
         planned: Option<Box<Entry>>,
         reason: Reason,
     ) -> Result<Again> {
         let (from, to) = (&self.context.source, &self.context.destination);
-        let source = from.stat(path).await?;
         let there = match to.stat(path).await {
             Ok(entry) => Some(entry),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if let Some(there) = &there
+        let is_planned = match (&planned, &there) {
+            (_, None) => true,
+            (Some(planned), Some(there)) => is_same_version(planned, there),
+            (None, Some(_)) => false,
+        };
+        let source = match from.stat(path).await {
+            // A move by the remote takes the file away at once: what arrived is what was to arrive.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    && self.context.kind == JobKind::Move
+                    && !is_planned
+                    && there.is_some() =>
+            {
+                return Ok(Again::Done(Outcome::Moved.into()));
+            }
+            result => result?,
+        };
+        if wanted.is_some_and(|wanted| !is_same_version(wanted, &source)) {
+            let text = "the source is not the version that the plan was made for";
+            return Err(Error::new(ErrorKind::Changed, text)
+                .with_operation("look")
+                .with_path(path)
+                .with_remote(from.name()));
+        }
+        if let Some(there) = there.as_ref().filter(|_| !is_planned)
             && there.size == source.size
             && let Some(algo) = self.rules().common_hash()
             && self
@@ -80,21 +181,32 @@ impl Runner {
                 .same_content((from, &source), (to, there), algo)
                 .await?
         {
-            let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
-            if let Some(old) = old.filter(|_| to.capabilities().duplicates) {
-                to.delete(&old).await?;
-            }
-            return Ok(Again::Stored);
+            return self.finish_stored(source, there, planned).await;
         }
-        let is_planned = match (&planned, &there) {
-            (_, None) => true,
-            (Some(planned), Some(there)) => is_same_version(planned, there),
-            (None, Some(_)) => false,
-        };
         if !is_planned {
             return Ok(Again::Stranger);
         }
         let replaces = there.and(planned);
         Ok(Again::Act(Action::Copy { source: Box::new(source), replaces, reason }))
+    }
+
+    /// A file that arrived, though nobody heard of it: what was to follow is done.
+    async fn finish_stored(
+        &self,
+        source: Entry,
+        there: &Entry,
+        planned: Option<Box<Entry>>,
+    ) -> Result<Again> {
+        let to = &self.context.destination;
+        let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
+        if let Some(old) = old.filter(|_| to.capabilities().duplicates) {
+            to.delete(&old).await?;
+        }
+        if self.context.kind == JobKind::Move {
+            let (source, destination) = (Box::new(source), Box::new(there.clone()));
+            return Ok(Again::Act(Action::RemoveSource { source, destination }));
+        }
+        let bytes = source.size;
+        Ok(Again::Done(Acted { bytes, ..Outcome::Copied.into() }))
     }
 }

@@ -4,23 +4,41 @@ use super::*;
 
 impl Runner {
     /// Deletes what the plan holds, from its back to its front. Files go several at a time; a folder waits for all before it.
-    pub(super) async fn delete_all(self: &Arc<Self>, mut deletions: SpoolBackward) -> Result<()> {
+    pub(super) async fn delete_all(
+        self: &Arc<Self>,
+        mut deletions: LogBackward<PlanItem>,
+    ) -> Result<()> {
         let at_a_time = self.context.settings.transfers.max(1);
         let mut running = tokio::task::JoinSet::new();
-        while let Some(planned) = deletions.next()? {
-            let action = planned.into_action();
-            let Action::Delete { entry } = &action else { continue };
+        while let Some(PlanItem { seq, action }) = deletions.next()? {
+            if self.records.resumed().settled.contains(seq) {
+                continue;
+            }
+            let Some(task) = self.task_of(seq, action).await else { continue };
+            let entry = match &task.action {
+                Action::Delete { entry } => entry,
+                // Of the source: what fails at the destination does not keep an empty folder there.
+                Action::RemoveSourceDir { .. } => {
+                    while !running.is_empty() {
+                        self.wait_for_one(&mut running).await;
+                    }
+                    if !self.is_stopping() {
+                        self.act(task, true).await;
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let limit = if entry.is_dir() { 1 } else { at_a_time };
             while running.len() >= limit {
                 self.wait_for_one(&mut running).await;
             }
             if let Some(outcome) = self.stays(entry) {
-                let path = entry.path.clone();
-                self.succeeded(path, outcome, Reason::Extra, None).await;
+                self.succeeded(&task, outcome.into()).await;
                 continue;
             }
             let runner = Arc::clone(self);
-            running.spawn(async move { runner.act(action, true).await });
+            running.spawn(async move { runner.act(task, true).await });
         }
         while !running.is_empty() {
             self.wait_for_one(&mut running).await;

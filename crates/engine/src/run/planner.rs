@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::decide::{Decision, decide};
+use crate::join::Pair;
+use crate::journal::Status;
 use crate::march::{March, Step};
 use crate::settings::Compare;
-use ketch_core::Entry;
+use ketch_core::compare_keys;
 
 /// What became of one step.
 pub(super) enum Found {
@@ -16,16 +18,22 @@ pub(super) enum Found {
     Failed(Failure),
 }
 
+/// Steps that are settled together, with one write of the plan.
+const CHUNK_STEPS: usize = 256;
+/// After so many steps without anything to do it is still written down how far the planning is.
+const MARK_STEPS: usize = 1024;
+
 impl Runner {
-    /// Marches over both trees and sends every action that changes something, in key order, until nobody receives any
-    /// more. Everything else is settled here.
-    pub(super) async fn plan(self: Arc<Self>, actions: mpsc::Sender<Action>) -> Result<()> {
+    /// Marches over both trees, from where earlier processes had come, and puts everything to be done on record, in key
+    /// order. Sends it too, if somebody receives it, once it is on record. Everything else is settled here.
+    pub(super) async fn plan(self: Arc<Self>, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         let context = &self.context;
         let march = March {
             source: Arc::clone(&context.source),
             destination: Arc::clone(&context.destination),
             filter: Arc::clone(&context.settings.filter),
             enter_extra: context.kind == JobKind::Sync,
+            after: self.records.resumed().mark.key.clone(),
             lookahead: context.settings.checkers.max(1),
             progress: context.progress.clone(),
         };
@@ -40,41 +48,83 @@ impl Runner {
                 if !unseen.is_empty() {
                     mark_seen(&step, &mut unseen);
                 }
+                let key = key_of(&step);
                 let runner = Arc::clone(&self);
-                async move { runner.consider(step).await }
+                async move { (key, runner.consider(step).await) }
             })
             // In order, because deletions are read backwards to have children before parents.
-            .buffered(context.settings.checkers.max(1));
+            .buffered(context.settings.checkers.max(1))
+            .ready_chunks(CHUNK_STEPS);
         let mut found = Box::pin(found);
-        let (mut deletions, mut items, mut bytes) = (0, 0, 0);
-        while let Some(found) = found.next().await {
-            let action = match self.settle(found?).await {
-                Some(action) => action,
-                None => continue,
-            };
-            let size = match &action {
-                Action::Copy { source, .. } => source.size.unwrap_or(0),
-                _ => 0,
-            };
-            deletions += u64::from(matches!(action, Action::Delete { .. }));
-            items += 1;
-            bytes = u64::saturating_add(bytes, size);
-            context.progress.planned(size);
-            if actions.send(action).await.is_err() {
-                return Ok(());
+        let mut place = Place { key: march_start(&self.records), steps: 0 };
+        while let Some(chunk) = found.next().await {
+            let mut ready = Vec::new();
+            for (key, found) in chunk {
+                let planned = self.settle(found?).await?;
+                ready.extend(planned);
+                place.key = key.or(place.key);
+                place.steps += 1;
+            }
+            if !ready.is_empty() || place.steps >= MARK_STEPS {
+                // ORDER: nothing is acted on that is not on record.
+                self.records.mark(self.mark(&mut place))?;
+            }
+            let Some(sender) = &tasks else { continue };
+            for task in ready {
+                if sender.send(task).await.is_err() {
+                    return Ok(());
+                }
             }
         }
         drop(found);
-        for name in unseen {
+        // A file that was listed and lies before the place where planning goes on was seen by an earlier process.
+        for name in unseen.into_iter().filter(|name| !self.is_behind(name)) {
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
             let text = format!("`{name}` was listed to be transferred and is not at the source");
             let error = Error::new(ErrorKind::NotFound, text);
             let failure = Failure { at_source: true, ..Failure::new(&path, "find", &error) };
-            self.add_failure(failure).await;
+            let seq = self.records.plan(Planned::refusal(&failure))?;
+            self.refused(seq, failure, Status::Failed).await;
         }
+        self.records.complete(self.mark(&mut place))?;
         context.progress.finish_listing();
+        let mark = &self.records.resumed().mark;
+        let (items, bytes, deletions) = {
+            let state = self.state();
+            (
+                self.records.planned(),
+                state.planned_bytes + mark.bytes,
+                state.deletions + mark.deletions,
+            )
+        };
         self.tell(Event::Planned { items, bytes, deletions }).await;
         Ok(())
+    }
+
+    /// How far the planning is, with what was not on record yet.
+    fn mark(&self, place: &mut Place) -> Mark {
+        place.steps = 0;
+        let before = &self.records.resumed().mark;
+        let mut state = self.state();
+        Mark {
+            key: place.key.clone(),
+            deletions: before.deletions + state.deletions,
+            bytes: before.bytes.saturating_add(state.planned_bytes),
+            source_files: state.source_files,
+            source_entries: state.report.source_entries,
+            destination_entries: state.report.destination_entries,
+            unchanged: state.report.unchanged,
+            held: std::mem::take(&mut state.new_failed_dirs),
+            occupied: std::mem::take(&mut state.new_occupied_dirs),
+            ..Mark::default()
+        }
+    }
+
+    fn is_behind(&self, name: &str) -> bool {
+        let after = self.records.resumed().mark.key.as_ref();
+        after.is_some_and(|(path, is_dir)| {
+            compare_keys((name, false), (path.as_str(), *is_dir)).is_le()
+        })
     }
 
     fn count(&self, step: &Step) {
@@ -97,7 +147,12 @@ impl Runner {
             }
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
+        let emptied = self.source_dir_to_remove(&pair);
         let comparison = match decide(pair, &self.rules()) {
+            Decision::Nothing if emptied.is_some() => {
+                let Some(entry) = emptied else { return Ok(Found::Nothing) };
+                return Ok(Found::Action(Action::RemoveSourceDir { entry }));
+            }
             Decision::Nothing => return Ok(Found::Nothing),
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
@@ -121,6 +176,16 @@ impl Runner {
         })
     }
 
+    /// The folder that a move removes at the source when nothing is left in it.
+    fn source_dir_to_remove(&self, pair: &Pair) -> Option<Box<Entry>> {
+        let wanted = self.context.kind == JobKind::Move
+            && self.context.settings.delete_empty_source_dirs
+            && !pair.clash
+            && !pair.source_duplicates;
+        let source = pair.source.as_ref().filter(|source| wanted && source.is_dir())?;
+        Some(Box::new(source.clone()))
+    }
+
     fn consider_failure(&self, dir: RelPath, error: Error) -> Result<Found> {
         // Without the root of a side there is no job.
         if dir.is_root() || error.is_fatal() {
@@ -132,34 +197,78 @@ impl Runner {
         Ok(Found::Failed(failure))
     }
 
-    /// Writes down what needs no action; gives back what does.
-    async fn settle(&self, found: Found) -> Option<Action> {
-        match found {
-            Found::Nothing => None,
+    /// Writes down what needs no action, and puts on record what does.
+    async fn settle(&self, found: Found) -> Result<Option<Task>> {
+        let action = match found {
+            Found::Nothing => return Ok(None),
             Found::Failed(failure) => {
-                self.add_failure(failure).await;
-                None
+                let seq = self.records.plan(Planned::refusal(&failure))?;
+                self.refused(seq, failure, Status::Failed).await;
+                return Ok(None);
             }
-            Found::Action(Action::Skip { path, reason }) => {
+            Found::Action(action) => action,
+        };
+        let size = act::size_of(&action).unwrap_or(0);
+        match action {
+            Action::Skip { path, reason } => {
                 self.state().report.unchanged += 1;
-                if self.context.settings.report_unchanged {
+                if reason == Reason::Unproven {
+                    let (path, text) = (Some(path), reason.to_string());
+                    self.tell(Event::Notice { path, text }).await;
+                } else if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
                 }
-                None
+                Ok(None)
             }
-            Found::Action(Action::NotStorable { path, reason }) => {
-                self.state().report.not_storable += 1;
-                let outcome = Outcome::NotStorable;
-                self.tell(Event::ItemDone { path, outcome, reason, size: None }).await;
-                None
+            Action::NotStorable { path, reason } => {
+                let (word, text) = (reason.as_str().into(), reason.to_string().into());
+                let planned = Planned::Leave { path: path.clone(), reason: word, text };
+                let seq = self.records.plan(planned)?;
+                let action = Action::NotStorable { path, reason };
+                let task = Task::new(seq, action, false);
+                self.succeeded(&task, Outcome::NotStorable.into()).await;
+                Ok(None)
             }
-            Found::Action(Action::Refuse { path, reason }) => {
+            Action::Refuse { path, reason } => {
                 let error = Error::new(refusal_kind(reason), reason.to_string());
-                self.add_failure(Failure::new(&path, "copy", &error)).await;
-                None
+                let failure = Failure::new(&path, "copy", &error);
+                let seq = self.records.plan(Planned::refusal(&failure))?;
+                self.refused(seq, failure, Status::Refused).await;
+                Ok(None)
             }
-            Found::Action(action) => Some(action),
+            action => {
+                let is_deletion = matches!(action, Action::Delete { .. });
+                let Ok(planned) = Planned::from_action(action.clone()) else { return Ok(None) };
+                let seq = self.records.plan(planned)?;
+                {
+                    let mut state = self.state();
+                    state.deletions += u64::from(is_deletion);
+                    state.planned_bytes = state.planned_bytes.saturating_add(size);
+                }
+                self.context.progress.planned(size);
+                let is_last = is_deletion || matches!(action, Action::RemoveSourceDir { .. });
+                Ok((!is_last).then(|| Task::new(seq, action, false)))
+            }
         }
+    }
+}
+
+/// How far the planning is.
+struct Place {
+    key: Option<(RelPath, bool)>,
+    /// Steps since it was written down.
+    steps: usize,
+}
+
+fn march_start(records: &Records) -> Option<(RelPath, bool)> {
+    records.resumed().mark.key.clone()
+}
+
+/// The key of what a step is about; `None` for a step that is about no single entry.
+fn key_of(step: &Step) -> Option<(RelPath, bool)> {
+    match step {
+        Step::Pair(pair) => Some((pair.path().clone(), pair.is_dir())),
+        Step::Occupied { .. } | Step::Failed { .. } => None,
     }
 }
 

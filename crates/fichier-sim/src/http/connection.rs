@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::request::Request;
 use super::response::{Body, Finish, Response, Transfer, reason};
@@ -24,6 +25,8 @@ const LINGER_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) struct Traffic {
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+    /// How many connections have been left without an answer.
+    pub(crate) held: watch::Sender<u64>,
 }
 
 /// One socket with its read buffer and the state of the request being served.
@@ -210,6 +213,11 @@ impl Connection {
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            if let Some((_, holds)) = transfer.hold.take_if(|(bytes, _)| sent >= *bytes)
+                && !holds.wait().await
+            {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             let start = transfer.offset + sent;
             if let Some(at) = transfer.flip_at
                 && (start..start + count as u64).contains(&at)
@@ -260,6 +268,7 @@ impl Connection {
             Finish::Stall => {
                 // Nothing more is read or written; the end comes when the client leaves, seen as
                 // readable end of stream, or when the emulator stops.
+                self.traffic.held.send_modify(|held| *held += 1);
                 self.wait_for_the_client_to_leave().await;
                 Ok(false)
             }

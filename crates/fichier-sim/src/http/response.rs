@@ -1,9 +1,12 @@
 //! An answer as a value, including the ways in which it may go wrong on purpose.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+use crate::holds::Holds;
 
 /// What the client is told.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub(crate) struct Transfer {
     pub(crate) drip: Option<Duration>,
     /// The byte of the file that is sent wrong.
     pub(crate) flip_at: Option<u64>,
+    /// After so many bytes of the body it waits there.
+    pub(crate) hold: Option<(u64, Arc<Holds>)>,
     /// Kept until the body is out.
     pub(crate) watcher: Option<Box<dyn Watcher>>,
 }

@@ -117,6 +117,12 @@ impl Tables {
         self.files.values().filter(|file| file.folder.is_some())
     }
 
+    /// The files of uploads whose report nobody fetched yet.
+    pub(crate) fn waiting_files(&self) -> impl Iterator<Item = &FileRecord> {
+        let reports = self.waiting.iter().filter_map(|(_, xid)| self.reports.get(xid));
+        reports.flat_map(|report| &report.files).filter(|file| file.folder.is_some())
+    }
+
     /// The folders directly inside one.
     pub(crate) fn folders_in(&self, folder: u64) -> impl Iterator<Item = &FolderRecord> {
         self.folders_in.get(&folder).into_iter().flatten().filter_map(|id| self.folders.get(id))

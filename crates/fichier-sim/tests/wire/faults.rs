@@ -51,6 +51,53 @@ async fn calls_can_lose_their_answer_or_never_happen() {
 }
 
 #[tokio::test]
+async fn a_request_is_held_until_it_is_told_to_go_on_or_to_be_dropped() {
+    let bench = Bench::start().await;
+    let mkdir = |name: &str| format!(r#"{{"name":"{name}"}}"#);
+    for (fault, told, is_answered, folders) in [
+        ("hold", "drop", false, 0),
+        ("hold", "go", true, 1),
+        ("hold-answer", "drop", false, 2),
+        ("hold-answer", "go", true, 3),
+    ] {
+        bench.fault(&format!("anything nth=1 {fault}"));
+        let body = mkdir(&folders.to_string());
+        let (reply, ()) = tokio::join!(bench.raw_call("folder/mkdir", &body), async {
+            let held = bench.get("/__sim/held", "").await.unwrap();
+            assert_eq!((held.status, bench.sim.holds().waiting()), (200, 1));
+            bench.request("POST /__sim/release", "", told.as_bytes()).await.unwrap();
+        });
+        assert_eq!(reply.is_some(), is_answered, "{fault} {told}");
+        assert_eq!(bench.sim.stats().folders, folders, "{fault} {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_and_a_download_are_held_in_the_middle() {
+    let bench = Bench::start().await;
+    let content = vec![b'x'; 700_000];
+    let body = form(0, "a", &content);
+    let xid = bench.xid().await;
+    bench.fault("upload nth=1 hold-after 300000");
+    let (reply, ()) = tokio::join!(bench.post_form(&xid, &body), async {
+        bench.sim.holds().arrived().await;
+        bench.sim.holds().release(false);
+    });
+    assert!(reply.is_none());
+    assert_eq!((bench.sim.stats().uploads_stored, bench.sim.stored().len()), (0, 0));
+    let link = bench.upload(0, "a", &content).await;
+    assert_eq!(bench.sim.stored()[0].path, "a");
+    let path = bench.token(&link, 0).await;
+    bench.fault("download nth=1 hold-after 300000");
+    let (reply, ()) = tokio::join!(bench.get(&path, ""), async {
+        bench.sim.holds().arrived().await;
+        bench.sim.holds().release(false);
+    });
+    let reply = reply.unwrap();
+    assert!(!reply.is_complete && reply.body.len() >= 300_000 && reply.body.len() < 700_000);
+}
+
+#[tokio::test]
 async fn the_upload_server_can_be_somewhere_else() {
     let bench = Bench::start().await;
     bench.fault("upload/get_upload_server next=1 node 169.254.169.254");

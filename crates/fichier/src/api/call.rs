@@ -44,11 +44,26 @@ impl Api {
         want: Want,
         effect: Effect,
     ) -> Result<(T, bool), Refusal> {
+        self.call_late(verb, || Some(body), want, effect).await
+    }
+
+    /// One call whose body is made when its turn has come. Without a body there is nothing to ask: `Cancelled`.
+    pub(super) async fn call_late<T: DeserializeOwned>(
+        &self,
+        verb: &'static str,
+        body: impl FnOnce() -> Option<Value> + Send,
+        want: Want,
+        effect: Effect,
+    ) -> Result<(T, bool), Refusal> {
         let place = self.settings.origin.call(verb);
         let mut attempt = 1;
+        self.pacer.admit(want).await?;
+        let Some(body) = body() else {
+            return Err(Error::new(ErrorKind::Cancelled, "nobody wants the answer").into());
+        };
+        let body = body.to_string();
         loop {
-            self.pacer.admit(want).await?;
-            let answer = self.http.call(&place, body.to_string()).await;
+            let answer = self.http.call(&place, body.clone()).await;
             match &answer {
                 Err(fault) if !fault.sent => self.pacer.unsent(want).await,
                 _ => self.pacer.answered(want).await,
@@ -70,6 +85,7 @@ impl Api {
             // The next turn comes after the cooldown. For user/info that is too far away, and no reason for others to wait.
             if refusal.said == Said::Flood && attempt < FLOOD_ATTEMPTS && want != Want::UserInfo {
                 attempt += 1;
+                self.pacer.admit(want).await?;
                 continue;
             }
             let refusal = unsettled(refusal, effect);

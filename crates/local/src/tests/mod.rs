@@ -4,6 +4,7 @@ mod change;
 mod link;
 mod list;
 mod read;
+mod resume;
 mod safety;
 mod system;
 mod write;

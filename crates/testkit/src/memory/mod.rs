@@ -4,26 +4,31 @@
 //! `expect` before the body is pulled and again when it is stored, and shows a listing in another order each time unless it
 //! claims one.
 
+mod parts;
 mod seed;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::StreamExt;
 use ketch_core::hash::hash_bytes;
-use ketch_core::source::{exact_length, open_all};
+use ketch_core::source::{BytesSource, exact_length, open_all};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error, ErrorKind,
-    Expect, HashAlgo, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream, Error,
+    ErrorKind, Expect, HashAlgo, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
+    Usage,
 };
 
+use self::parts::{Parts, Receiving};
 use self::tree::{File, Folder, Node};
+
+pub use self::parts::KEPT_BYTES;
 
 /// The modification time of everything that is seeded without one: 2023-11-14 22:13:20 UTC.
 pub fn seed_time() -> SystemTime {
@@ -59,6 +64,9 @@ struct Volume {
     account: Mutex<Arc<Mutex<Account>>>,
     scope: OnceLock<String>,
     location: OnceLock<String>,
+    /// What interrupted puts left.
+    parts: Arc<Parts>,
+    trusts_parts: AtomicBool,
 }
 
 /// Volumes that can copy among each other, under one lock.
@@ -96,6 +104,8 @@ impl MemoryBackend {
                 account: Mutex::new(account),
                 scope: OnceLock::new(),
                 location: OnceLock::new(),
+                parts: Arc::default(),
+                trusts_parts: AtomicBool::new(false),
             }),
             prefix: RelPath::root(),
             shows_versions: true,
@@ -120,7 +130,7 @@ impl MemoryBackend {
             set_mtime: true,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
-            put_resume: false,
+            put_resume: true,
             gather: None,
         }
     }
@@ -332,16 +342,37 @@ impl MemoryBackend {
         File { id: next_id(), content, mtime, hashes }
     }
 
-    async fn pull(&self, body: &Body) -> Result<Bytes> {
+    async fn pull(&self, body: &Body, mut receiving: Receiving) -> Result<Bytes> {
         let mut stream = open_all(&**body).await?;
         if let Some(size) = body.size() {
             stream = exact_length(stream, size);
         }
-        let mut content = BytesMut::new();
         while let Some(piece) = stream.next().await {
-            content.extend_from_slice(&piece?);
+            receiving.content.extend_from_slice(&piece?);
         }
-        Ok(content.freeze())
+        Ok(receiving.done())
+    }
+
+    /// Is what interrupted puts leave kept at all, and if so what is there of `path`?
+    fn proven(&self, path: &RelPath, checkpoint: &Checkpoint) -> Option<Bytes> {
+        let parts = self.capabilities.put_resume.then_some(&self.volume.parts)?;
+        let is_trusting = self.volume.trusts_parts.load(Ordering::Relaxed);
+        parts::proven(parts, &self.full(path), checkpoint, is_trusting)
+    }
+
+    /// From now on what interrupted puts left is believed unseen: a fault for tests to find.
+    pub fn trust_parts(&self) {
+        self.volume.trusts_parts.store(true, Ordering::Relaxed);
+    }
+
+    /// Changes a byte of what interrupted puts to `path` left.
+    pub fn damage_part(&self, path: &str) {
+        parts::damage_content(&self.volume.parts, &RelPath::new(path).expect("a legal path"));
+    }
+
+    /// Loses a part of what is known about what interrupted puts to `path` left.
+    pub fn damage_part_record(&self, path: &str) {
+        parts::damage_record(&self.volume.parts, &RelPath::new(path).expect("a legal path"));
     }
 
     async fn try_put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
@@ -349,7 +380,9 @@ impl MemoryBackend {
         self.check_names(&to)?;
         self.check_size(body.size())?;
         self.with_tree(|tree| self.check_expect(tree, &to, &options.expect))?;
-        let content = self.pull(&body).await?;
+        let checkpoint = options.checkpoint.as_ref().filter(|_| self.capabilities.put_resume);
+        let receiving = Receiving::new(&self.volume.parts, &to, checkpoint);
+        let content = self.pull(&body, receiving).await?;
         self.check_size(Some(content.len() as u64))?;
         let file = self.file(content, options.mtime);
         let entry = self.entry(path.clone(), &Node::File(file.clone()));
@@ -607,6 +640,17 @@ impl Backend for MemoryBackend {
             return Err(Error::unsupported("rename").with_remote(&self.name));
         }
         self.try_rename(from, to).map_err(self.say("rename", to))
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        tokio::task::yield_now().await;
+        Ok(self.proven(path, checkpoint).map(BytesSource::body))
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        tokio::task::yield_now().await;
+        lock(&self.volume.parts).remove(&(self.full(path), checkpoint.job));
+        Ok(())
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

@@ -105,6 +105,10 @@ pub(super) fn digests(claimed: &Capabilities) -> Option<&'static str> {
     unless(!claimed.hashes.is_empty(), "hashes")
 }
 
+pub(super) fn resumes(claimed: &Capabilities) -> Option<&'static str> {
+    unless(claimed.put_resume, "put_resume")
+}
+
 pub(super) fn longest_name(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.name_max_bytes.is_some(), "name_max_bytes")
 }

@@ -15,7 +15,7 @@ use ketch_core::{
     ReadOptions, RelPath, Result,
 };
 
-use super::Fixture;
+use super::{Fixture, Harm};
 use crate::tree::noise;
 
 /// The fixture of one trial.
@@ -68,6 +68,17 @@ impl Context {
     pub(super) async fn duplicate(&self, name: &str, content: &[u8]) {
         let duplicate = self.fixture.duplicate.as_ref().expect("checked when trials are made");
         duplicate(name, content).await;
+    }
+
+    /// Bytes after which an interrupted put keeps some. Only where resuming is claimed.
+    pub(super) fn interrupted_bytes(&self) -> usize {
+        self.fixture.interrupting.as_ref().expect("checked when trials are made").bytes
+    }
+
+    /// Damages what an interrupted put left. Only where resuming is claimed.
+    pub(super) async fn damage(&self, name: &str, harm: Harm) {
+        let interrupting = self.fixture.interrupting.as_ref().expect("checked when made");
+        (interrupting.damage)(name, harm).await;
     }
 
     pub(super) async fn put(&self, name: &str, content: impl Into<Bytes>) -> Entry {

@@ -24,6 +24,7 @@ mod names;
 mod put;
 mod read;
 mod rename;
+mod resume;
 mod stat;
 
 use std::any::Any;
@@ -70,6 +71,26 @@ pub type Reopen = Box<dyn Fn(&str) -> Arc<dyn Backend> + Send + Sync>;
 /// Stores a file beside one of the same name, by other means than the backend.
 pub type Duplicate = Box<dyn Fn(&str, &[u8]) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// Changes what an interrupted `put` to a path left behind, by other means than the backend.
+pub type Damage = Box<dyn Fn(&str, Harm) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What is done to what an interrupted `put` left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// The first byte of the content is changed.
+    Content,
+    /// What is written down about it ends early.
+    Record,
+}
+
+/// How interrupted puts are made on a backend that claims to keep something of them.
+pub struct Interrupting {
+    /// Bytes of a body after which an interruption keeps some of them.
+    pub bytes: usize,
+    /// What a disk can do to what is kept.
+    pub damage: Damage,
+}
+
 /// An empty place for one trial.
 pub struct Fixture {
     /// The backend, opened at a root that exists and is empty.
@@ -81,6 +102,8 @@ pub struct Fixture {
     pub afresh: Option<Reopen>,
     /// For backends that claim duplicates.
     pub duplicate: Option<Duplicate>,
+    /// For backends that claim to resume.
+    pub interrupting: Option<Interrupting>,
     /// What must live as long as the trial: scratch folders, servers.
     pub keep: Box<dyn Any + Send + Sync>,
 }
@@ -115,6 +138,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         dirs::CASES,
         copy::CASES,
         rename::CASES,
+        resume::CASES,
         mtime::CASES,
         hashes::CASES,
         names::CASES,
@@ -157,12 +181,15 @@ fn trials(config: SuiteConfig, seed: u64) -> Vec<Trial> {
         let is_known = cases().any(|case| case.full_name() == exception.case);
         assert!(is_known, "there is no case {:?} to be excepted from", exception.case);
     }
-    let (capabilities, has_duplicate) = runtime().block_on(async {
+    let (capabilities, has_duplicate, has_interrupting) = runtime().block_on(async {
         let fixture = (config.make)().await;
-        (fixture.backend.capabilities().clone(), fixture.duplicate.is_some())
+        let capabilities = fixture.backend.capabilities().clone();
+        (capabilities, fixture.duplicate.is_some(), fixture.interrupting.is_some())
     });
     let missing = capabilities.duplicates && !has_duplicate;
     assert!(!missing, "{} claims duplicates and its fixture cannot make one", config.backend);
+    let missing = capabilities.put_resume && !has_interrupting;
+    assert!(!missing, "{} claims to resume and its fixture cannot interrupt", config.backend);
     cases().map(|case| trial(config, case, &capabilities, seed)).collect()
 }
 

@@ -1,0 +1,185 @@
+//! A `copy`, `sync` or `move` from open places to its exit code: records, events, summary.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ketch_core::{Backend, Error, ErrorKind};
+use ketch_engine::event::Event;
+use ketch_engine::filter::units::format_size;
+use ketch_engine::journal::{Begin, JobIdentity, Journal};
+use ketch_engine::plan_file::PlanFile;
+use ketch_engine::{JobKind, Report, Request, Settings};
+use serde_json::json;
+
+use crate::args::RecordArgs;
+use crate::context::{Context, Done};
+use crate::notices::Notices;
+use crate::output::Level;
+use crate::problem::Result;
+use crate::redact::redact;
+use crate::reports::Reports;
+use crate::signals::Signals;
+use crate::teller::Teller;
+use crate::{exit, jsonl, summary, watch};
+
+/// A job whose places are open.
+pub(crate) struct OpenJob<'a> {
+    pub(crate) kind: JobKind,
+    pub(crate) source: Arc<dyn Backend>,
+    pub(crate) destination: Arc<dyn Backend>,
+    /// The places as a person reads them.
+    pub(crate) shown: (String, String),
+    /// Where they are, in a form that does not change between processes.
+    pub(crate) locations: (String, String),
+    /// Everything else that decides what is planned.
+    pub(crate) options: String,
+    pub(crate) settings: Settings,
+    pub(crate) records: &'a RecordArgs,
+    pub(crate) plan: Option<PlanFile>,
+}
+
+/// Runs the job and tells of it.
+pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) -> Result<Done> {
+    let console = &*context.console;
+    let OpenJob { kind, shown, records, plan, .. } = &job;
+    let dry_run = job.settings.dry_run;
+    let mut reports = Reports::open(records, console)?;
+    let settings = Settings {
+        report_unchanged: job.settings.report_unchanged || reports.want_unchanged(),
+        ..job.settings.clone()
+    };
+    let (word, (from, to)) = (kind.as_str(), shown);
+    let digests = job.settings.digests.clone();
+    let begun = json!({
+        "command": word, "source": from, "destination": to, "dry_run": dry_run,
+        "plan": plan.as_ref().map(|plan| plan.digest.clone()),
+    });
+    console.event("start", begun)?;
+    let journal = match dry_run || records.no_journal {
+        true => None,
+        false => begin(context, &job)?,
+    };
+    let job_id = journal.as_ref().map(|journal| journal.header.id());
+    let mut running = ketch_engine::start(Request {
+        kind: job.kind,
+        source: job.source,
+        destination: job.destination,
+        settings,
+        stop: signals.stop.clone(),
+        journal,
+        plan: job.plan,
+    });
+    let progress = running.progress.clone();
+    let mut teller = Teller { console, dry_run, notices: Notices::default() };
+    let followed = watch::follow(&mut running.events, &progress, console, signals, |event| {
+        reports.write(&event)?;
+        teller.tell(&event)
+    });
+    let followed = followed.await;
+    let report = watch::end(running.report(), signals).await.unwrap_or_else(not_in_time);
+    teller.notices.finish(console);
+    context.finish_digests(&digests).await;
+    // What happened is told also when nobody reads the answers any more.
+    summary::tell_report(console, &report, dry_run);
+    followed?;
+    reports.finish(&report)?;
+    let error = report.fatal.as_ref().map(ToString::to_string);
+    let mut counts = jsonl::counts(&report);
+    jsonl::add_digest_counts(&mut counts, digests.counts());
+    Ok(Done::with(
+        exit::of_report(&report, signals.code()),
+        json!({
+            "dry_run": dry_run, "counts": counts, "error": error,
+            "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
+            "job": job_id, "job_is_open": report.is_open,
+        }),
+    ))
+}
+
+fn not_in_time() -> Report {
+    Report {
+        stopped: true,
+        fatal: Some(Error::new(ErrorKind::Cancelled, "the job did not end in time and was left")),
+        ..Report::default()
+    }
+}
+
+/// Puts the job on record, or finds the interrupted one that it goes on with.
+fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
+    let console = &*context.console;
+    let Some(jobs) = context.jobs() else {
+        console.tell_notice(
+            "no records are kept of this job, because there is no place for them (set HOME or XDG_STATE_HOME)",
+        );
+        return Ok(None);
+    };
+    let begin = Begin {
+        identity: JobIdentity {
+            kind: job.kind,
+            source_location: job.locations.0.clone(),
+            destination_location: job.locations.1.clone(),
+            options: job.options.clone(),
+        },
+        source: job.shown.0.clone(),
+        destination: job.shown.1.clone(),
+        arguments: command_line().unwrap_or_default(),
+        folder: std::env::current_dir().ok(),
+    };
+    let journal = jobs.begin(begin, job.records.fresh)?;
+    if let Some(standing) = &journal.standing {
+        let planned = if standing.is_planned { "" } else { "at least " };
+        console.tell(
+            Level::Normal,
+            &format!(
+                "going on with the interrupted job {}: {} of {planned}{} items are done ({}); what changed in folders \
+                 that were planned before is for the next run (--fresh begins anew)",
+                journal.header.id(),
+                standing.done,
+                standing.planned,
+                format_size(standing.done_bytes),
+            ),
+        );
+    }
+    Ok(Some(journal))
+}
+
+/// The command line, if it can be kept: it has no secret in it and is text.
+fn command_line() -> Option<Vec<String>> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let texts: Option<Vec<String>> =
+        arguments.iter().map(|argument| argument.to_str().map(str::to_owned)).collect();
+    texts.filter(|texts| texts.iter().all(|text| redact(text, &arguments) == *text))
+}
+
+/// Plans the job and hands each action to `take`.
+pub(crate) async fn plan(
+    signals: &Signals,
+    context: &Context,
+    job: OpenJob<'_>,
+    mut take: impl FnMut(&Event) -> Result<()>,
+) -> Result<Report> {
+    let console = &*context.console;
+    let mut running = ketch_engine::start(Request {
+        settings: Settings { dry_run: true, ..job.settings },
+        stop: signals.stop.clone(),
+        ..Request::new(job.kind, job.source, job.destination)
+    });
+    let progress = running.progress.clone();
+    let mut notices = Notices::default();
+    let followed = watch::follow(&mut running.events, &progress, console, signals, |event| {
+        if let Event::Notice { path, text } = &event {
+            notices.tell(console, path.as_ref().map(|path| path.as_str()), text);
+        }
+        take(&event)
+    });
+    let followed = followed.await;
+    let report = watch::end(running.report(), signals).await.unwrap_or_else(not_in_time);
+    notices.finish(console);
+    followed?;
+    Ok(report)
+}
+
+/// Where a plan or a report goes.
+pub(crate) fn is_standard_output(path: Option<&PathBuf>) -> bool {
+    path.is_none_or(|path| crate::settings::is_dash(path))
+}

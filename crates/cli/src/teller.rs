@@ -1,0 +1,106 @@
+//! What a running `copy`, `sync` or `move` tells a person, item by item.
+
+use ketch_engine::Outcome;
+use ketch_engine::decide::Reason;
+use ketch_engine::event::Event;
+use ketch_engine::filter::units::format_size;
+
+use crate::jsonl;
+use crate::notices::Notices;
+use crate::output::{Console, Level};
+use crate::problem::Result;
+
+/// Tells of a running job.
+pub(crate) struct Teller<'a> {
+    pub(crate) console: &'a Console,
+    pub(crate) dry_run: bool,
+    pub(crate) notices: Notices,
+}
+
+impl Teller<'_> {
+    /// Tells of one event.
+    pub(crate) fn tell(&mut self, event: &Event) -> Result<()> {
+        if let Some((kind, body)) = jsonl::event(event, self.dry_run) {
+            self.console.event(kind, body)?;
+        }
+        match event {
+            Event::Notice { path, text } => {
+                let path = path.as_ref().map(|path| path.as_str());
+                self.notices.tell(self.console, path, text);
+            }
+            Event::Planned { items, bytes, deletions } => {
+                let bytes = format_size(*bytes);
+                let text =
+                    format!("plan: {items} items, {bytes} to transfer, {deletions} deletions");
+                self.console.tell(Level::Item, &text);
+            }
+            Event::ItemStarted { path, .. } => {
+                self.console.tell(Level::Detail, &format!("begin  {path}"));
+            }
+            Event::ItemDone { path, outcome: Outcome::NotStorable, reason, .. } => {
+                self.notices.tell(
+                    self.console,
+                    Some(path.as_str()),
+                    &format!("not stored: {reason}"),
+                );
+            }
+            Event::ItemDone { path, outcome, reason, size, .. } => {
+                let detail = detail(*reason, *size);
+                if self.dry_run && !self.console.is_json() {
+                    return self.console.named_line(plan_word(*outcome), path.as_str(), &detail);
+                }
+                self.console.tell(Level::Item, &format!("{}{path}{detail}", done_word(*outcome)));
+            }
+            Event::ItemFailed { failure, is_failure: false, record } => {
+                let text = format!("{}: {}", record.status.as_str(), failure.message);
+                self.notices.tell(self.console, Some(failure.path.as_str()), &text);
+            }
+            Event::ItemFailed { failure, record, .. } => {
+                let (word, path) = (record.status.as_str(), failure.path.as_str());
+                self.console.tell(Level::Item, &format!("{word:<8} {path}: {}", failure.message));
+            }
+            Event::Unchanged { path, reason } => {
+                self.console.tell(Level::Detail, &format!("same     {path}  ({reason})"));
+            }
+            Event::Action(_) | Event::Checked { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+fn detail(reason: Reason, size: Option<u64>) -> String {
+    match size {
+        Some(size) => format!("  ({reason}, {})", format_size(size)),
+        None => format!("  ({reason})"),
+    }
+}
+
+fn plan_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Copied | Outcome::CopiedByRemote => "copy    ",
+        Outcome::TimeSet => "settime ",
+        Outcome::DirMade => "mkdir   ",
+        Outcome::Deleted => "delete  ",
+        Outcome::Kept => "keep    ",
+        Outcome::Held => "hold    ",
+        Outcome::NotStorable => "skip    ",
+        Outcome::Moved | Outcome::MovedByRemote => "move    ",
+        Outcome::SourceRemoved => "remove  ",
+    }
+}
+
+fn done_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Copied => "copied   ",
+        Outcome::CopiedByRemote => "copied*  ",
+        Outcome::TimeSet => "time set ",
+        Outcome::DirMade => "made     ",
+        Outcome::Deleted => "deleted  ",
+        Outcome::Kept => "kept     ",
+        Outcome::Held => "held     ",
+        Outcome::NotStorable => "skipped  ",
+        Outcome::Moved => "moved    ",
+        Outcome::MovedByRemote => "moved*   ",
+        Outcome::SourceRemoved => "removed  ",
+    }
+}

@@ -1,0 +1,53 @@
+//! What a job is: what makes two runs the same job, and what is kept to show it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::JobKind;
+
+/// The version of all files of a job. Raised whenever a field gets another meaning; another version is never read.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What makes two runs the same job: an interrupted one is gone on with by a run of equal identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobIdentity {
+    /// The verb.
+    pub kind: JobKind,
+    /// Where the files come from: [`ketch_core::Backend::location`], or what stands for it across processes.
+    pub source_location: String,
+    /// Where they go.
+    pub destination_location: String,
+    /// Everything else that decides what is planned (filters, comparison), as a text to be compared.
+    pub options: String,
+}
+
+/// What is kept of a job to show it and to run it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The version of the job's files.
+    pub(crate) format: u32,
+    /// Its number among all jobs of this machine, by which backends find its parts again.
+    pub(crate) number: u32,
+    /// What it is.
+    pub identity: JobIdentity,
+    /// The source as a person reads it, without secrets.
+    pub source: String,
+    /// The destination as a person reads it, without secrets.
+    pub destination: String,
+    /// The command line that began it, without secrets; empty when it cannot be run again as it stands.
+    pub arguments: Vec<String>,
+    /// The working folder of that command line.
+    pub folder: Option<PathBuf>,
+    /// When it was begun, in seconds since 1970.
+    pub created: u64,
+    /// Which run of the machine the last process belongs to: after a restart less is believed.
+    pub(crate) boot: Option<String>,
+}
+
+impl Header {
+    /// The name by which a person calls the job.
+    pub fn id(&self) -> String {
+        format!("{:08x}", self.number)
+    }
+}

@@ -1,0 +1,131 @@
+//! One job at a time on one tree, across all processes of a machine.
+//!
+//! A lock is a file that is locked by the system for as long as its process lives, so the lock of a dead process is free. The
+//! file says who has it and where, so that a job inside or around a locked tree is refused as well.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ketch_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use super::log::failed;
+
+/// No lock file is longer.
+const NOTE_LIMIT: u64 = 64 * 1024;
+
+/// What a lock file says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    location: String,
+}
+
+/// A tree that nobody else works on. Free again when dropped.
+#[derive(Debug)]
+pub(crate) struct TreeLock {
+    _file: File,
+}
+
+impl TreeLock {
+    /// Locks the tree at `location` (see [`ketch_core::Backend::location`]), with the files of all locks in `folder`.
+    ///
+    /// Errors: `InvalidInput` that names the process which works on this tree, on one inside it or on one around it.
+    pub(crate) fn take(folder: &Path, location: &str) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(failed)?;
+        let own = folder.join(file_name(location));
+        let mut file = open(&own)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(read(&mut file), location)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let note = Holder { pid: std::process::id(), location: location.to_owned() };
+        let text = serde_json::to_vec(&note)
+            .map_err(|error| Error::new(ErrorKind::Io, "a lock").with_source(error))?;
+        file.set_len(0).and_then(|()| file.write_all(&text)).map_err(failed)?;
+        // ORDER: one's own lock is written first, so of two jobs that start at once at least one sees the other.
+        for other in fs::read_dir(folder).map_err(failed)? {
+            let path = other.map_err(failed)?.path();
+            if path != own {
+                refuse_overlap(&path, location)?;
+            }
+        }
+        Ok(TreeLock { _file: file })
+    }
+}
+
+fn refuse_overlap(path: &PathBuf, location: &str) -> Result<()> {
+    // A lock that cannot be looked at is nobody's who could be named.
+    let Ok(mut file) = File::open(path) else { return Ok(()) };
+    let Some(holder) = read(&mut file) else { return Ok(()) };
+    let overlaps = is_inside(location, &holder.location) || is_inside(&holder.location, location);
+    if overlaps && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return Err(in_use(Some(holder), location));
+    }
+    Ok(())
+}
+
+/// Is `inner` below `outer`?
+fn is_inside(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer.ends_with('/'))
+}
+
+fn file_name(location: &str) -> String {
+    format!("{}.lock", &blake3::hash(location.as_bytes()).to_hex()[..32])
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(failed)
+}
+
+fn read(file: &mut File) -> Option<Holder> {
+    let mut text = Vec::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.take(NOTE_LIMIT).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+fn in_use(holder: Option<Holder>, location: &str) -> Error {
+    let text = match holder {
+        Some(Holder { pid, location: other }) if other == location => {
+            format!(
+                "in use by process {pid}: another job works on this place (wait for it, or end it)"
+            )
+        }
+        Some(Holder { pid, location: other }) => {
+            format!("in use by process {pid}: its job works on {other} (wait for it, or end it)")
+        }
+        None => "in use by another process: its job works on this place".to_owned(),
+    };
+    Error::new(ErrorKind::InvalidInput, text).with_operation("lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_is_worked_on_is_refused_and_so_is_one_inside_or_around_it() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let take = |location: &str| TreeLock::take(scratch.path(), location);
+        let held = take("local:/a/b").expect("free");
+        for busy in ["local:/a/b", "local:/a/b/c", "local:/a", "local:"] {
+            let error = take(busy).expect_err("in use");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            let pid = format!("in use by process {}", std::process::id());
+            assert!(error.message().contains(&pid), "{error}");
+        }
+        for free in ["local:/a/bc", "local:/b", "other:/a/b"] {
+            take(free).expect("free");
+        }
+        drop(held);
+        take("local:/a").expect("free again");
+    }
+}

@@ -1,0 +1,37 @@
+//! A job on disk: what it is, what it planned, what became of each item, and how far open transfers are.
+//!
+//! One folder a job, with append-only lists in it ([`log`]):
+//!
+//! | file | what |
+//! |---|---|
+//! | `job.json` | the [`Header`]: identity, number, when |
+//! | `plan` | the actions in the order they are done, and marks: how far the planning is |
+//! | `deletions` | the deletions of a `sync`, read from the back |
+//! | `outcomes` | one record per item, after the act |
+//! | `notes` | what backends note about open transfers ([`ketch_core::Note`]) |
+//! | `report.json` | how the job ended; a job without it is open |
+//! | `lock` | locked while a process works on the job |
+//!
+//! **The journal is a hint, never a fact.** A record may be lost with the process or with the power, and what a record speaks of
+//! is looked at before it is believed: an item without an outcome is compared on both sides before anything is sent, and
+//! after a restart of the machine so is an item that is said to be done (its rename may not be on the disk). What must not
+//! happen is that something runs without being on record: a plan is handed to the system before any of it is acted on.
+//!
+//! Nothing in these files is secret: places are kept as [`crate::job`] gets them, with option values hidden.
+
+mod header;
+mod lock;
+mod log;
+mod outcome;
+mod records;
+mod resume;
+mod seen;
+mod store;
+
+pub use header::{Header, JobIdentity};
+pub use outcome::{ItemOutcome, Status};
+pub(crate) use records::{Mark, PlanItem, PlanRecord, Records};
+pub(crate) use store::now;
+pub use store::{Begin, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Standing};
+
+pub(crate) use log::{LogBackward, LogWriter, damaged};

@@ -1,0 +1,155 @@
+//! What became of one item, as it is written down after the act: in the journal and in the report file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use ketch_core::{Hashes, RelPath};
+use serde::{Deserialize, Serialize};
+
+/// The last state of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It was done, and verified as far as the policy asks.
+    Done,
+    /// Nothing was needed, or it cannot exist at the destination.
+    Skipped,
+    /// A side is no longer what the plan was decided on; nothing was changed.
+    Changed,
+    /// The source went away before it was read; nothing was changed.
+    Vanished,
+    /// It cannot be done as things are: told, and not tried.
+    Refused,
+    /// It was tried and failed.
+    Failed,
+}
+
+impl Status {
+    /// The stable word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Skipped => "skipped",
+            Status::Changed => "changed",
+            Status::Vanished => "vanished",
+            Status::Refused => "refused",
+            Status::Failed => "failed",
+        }
+    }
+
+    /// Does a job that is resumed leave the item as it is?
+    pub(crate) fn is_final(self) -> bool {
+        match self {
+            Status::Done | Status::Skipped | Status::Vanished | Status::Refused => true,
+            Status::Changed | Status::Failed => false,
+        }
+    }
+}
+
+/// One item and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemOutcome {
+    /// Its number in the plan; `None` for what needed no plan (a file that is equal).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Relative to both roots.
+    pub path: RelPath,
+    /// The last state.
+    pub status: Status,
+    /// What was done or tried: `copied`, `deleted`, `copy`, `list`, ….
+    pub action: Cow<'static, str>,
+    /// Why, in the words of [`crate::decide::Reason`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// Bytes that were transferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Digests of the content that were computed while it passed: name to hexadecimal digits.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
+    /// How long the act took, all attempts together.
+    #[serde(default)]
+    pub milliseconds: u64,
+    /// How often it was tried; 0 = it was settled without an act.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The kind of the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Cow<'static, str>>,
+    /// The error's line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl ItemOutcome {
+    /// An outcome of which only what is always known is known.
+    pub fn new(path: RelPath, status: Status, action: &'static str) -> Self {
+        ItemOutcome {
+            seq: None,
+            path,
+            status,
+            action: Cow::Borrowed(action),
+            reason: None,
+            bytes: None,
+            digests: BTreeMap::new(),
+            milliseconds: 0,
+            attempts: 0,
+            kind: None,
+            message: None,
+        }
+    }
+
+    /// With digests.
+    pub(crate) fn with_digests(mut self, hashes: Option<&Hashes>) -> Self {
+        let hashes = hashes.into_iter().flat_map(Hashes::iter);
+        self.digests =
+            hashes.map(|digest| (digest.algo().to_string(), digest.to_string())).collect();
+        self
+    }
+
+    /// The mark that rclone's `--combined` lists give it: `=` equal, `-` missing at the source, `+` missing at the destination,
+    /// `*` different, `!` an error. What a list says is how things were *found*, as rclone does it.
+    pub fn mark(&self) -> char {
+        match (self.status, self.reason.as_deref(), self.action.as_ref()) {
+            (Status::Failed | Status::Changed | Status::Refused | Status::Vanished, _, _) => '!',
+            (_, Some("extra"), _) => '-',
+            (_, Some("missing"), _) => '+',
+            (Status::Skipped, _, _) | (_, Some("only_time_differs"), _) => '=',
+            (Status::Done, _, _) => '*',
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written_and_unknown_fields_are_passed_over() {
+        let mut outcome =
+            ItemOutcome::new(RelPath::new("a/b").expect("legal"), Status::Done, "copied");
+        outcome.seq = Some(7);
+        outcome.bytes = Some(12);
+        outcome.digests.insert("blake3".into(), "00".into());
+        let text = serde_json::to_string(&outcome).expect("serialises");
+        assert_eq!(serde_json::from_str::<ItemOutcome>(&text).expect("parses"), outcome);
+        let newer = text.replacen('{', "{\"later\":1,", 1);
+        assert_eq!(serde_json::from_str::<ItemOutcome>(&newer).expect("parses"), outcome);
+    }
+
+    #[test]
+    fn marks_are_rclones() {
+        let check = |status, reason: &'static str, action, mark| {
+            let path = RelPath::new("a").expect("legal");
+            let outcome = ItemOutcome::new(path, status, action);
+            let outcome = ItemOutcome { reason: Some(reason.into()), ..outcome };
+            assert_eq!(outcome.mark(), mark, "{outcome:?}");
+        };
+        check(Status::Done, "missing", "copied", '+');
+        check(Status::Done, "size_differs", "copied", '*');
+        check(Status::Done, "extra", "deleted", '-');
+        check(Status::Skipped, "same_hash", "unchanged", '=');
+        check(Status::Done, "only_time_differs", "time_set", '=');
+        check(Status::Failed, "missing", "copy", '!');
+    }
+}

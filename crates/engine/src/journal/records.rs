@@ -1,0 +1,331 @@
+//! The lists of a running job: with a journal they are files of its folder, without one they have no name and end with the
+//! process. Nobody above asks which.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ketch_core::{Checkpoint, Entry, Error, ErrorKind, Note, RelPath, Result, source_identity};
+use serde::{Deserialize, Serialize};
+
+use super::log::{LogBackward, LogReader, LogWriter};
+use super::outcome::ItemOutcome;
+use super::resume::Resumed;
+use crate::plan::Planned;
+
+/// Outcomes that may wait in memory; those of large items never wait.
+const WAITING_OUTCOMES: u64 = 64;
+/// From this size on, an outcome is written at once.
+const LARGE_BYTES: u64 = 1024 * 1024;
+
+/// A record of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PlanRecord {
+    /// Something to do.
+    Item(PlanItem),
+    /// How far the planning is: everything up to here is planned.
+    Mark(Mark),
+    /// The plan is whole.
+    Complete,
+}
+
+/// Something to do, by its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PlanItem {
+    /// Numbers go up in the order of planning, deletions among them.
+    pub(crate) seq: u64,
+    /// What.
+    pub(crate) action: Planned,
+}
+
+/// How far the planning is, and what the end of the job must know of what was planned.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// The key up to which everything is planned: a path, and whether it is a folder's.
+    pub(crate) key: Option<(RelPath, bool)>,
+    /// The number of the next item.
+    pub(crate) next: u64,
+    /// Deletions so far.
+    pub(crate) deletions: u64,
+    /// Bytes of the list of deletions so far.
+    pub(crate) deletions_length: u64,
+    /// Bytes to transfer so far.
+    pub(crate) bytes: u64,
+    /// Files that the source's listings showed.
+    pub(crate) source_files: u64,
+    /// Entries that the source's listings showed.
+    pub(crate) source_entries: u64,
+    /// Entries that the destination's listings showed.
+    pub(crate) destination_entries: u64,
+    /// Files that need nothing.
+    pub(crate) unchanged: u64,
+    /// Folders, since the mark before, in which something failed: nothing is deleted in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) held: Vec<RelPath>,
+    /// Folders, since the mark before, that hold what takes no part: they are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) occupied: Vec<RelPath>,
+}
+
+/// A record of the outcomes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OutcomeRecord {
+    /// What became of an item; the last one of an item counts.
+    Item(Box<ItemOutcome>),
+    /// The plan was cut before this number and planned anew: outcomes so far of this and later numbers mean nothing.
+    Cut(u64),
+}
+
+/// What a backend noted about an open transfer; the last one of an item counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NoteRecord {
+    /// Of which item.
+    pub(crate) seq: u64,
+    /// Of which version of the source.
+    pub(crate) source: Box<str>,
+    /// The backend's own text.
+    pub(crate) note: String,
+}
+
+/// The files of a job, by what they are for.
+pub(crate) struct Files;
+
+impl Files {
+    pub(crate) const PLAN: &'static str = "plan";
+    pub(crate) const DELETIONS: &'static str = "deletions";
+    pub(crate) const OUTCOMES: &'static str = "outcomes";
+    pub(crate) const NOTES: &'static str = "notes";
+}
+
+/// The lists of a running job.
+#[derive(Debug)]
+pub(crate) struct Records {
+    lists: Mutex<Lists>,
+    /// The number of a job that is on disk.
+    job: Option<u32>,
+    /// What earlier processes of this job left.
+    resumed: Resumed,
+    /// Set while what is dropped leaves what could be gone on with.
+    keep: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Lists {
+    plan: LogWriter,
+    deletions: LogWriter,
+    /// Of a job that is on disk.
+    kept: Option<Kept>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    outcomes: LogWriter,
+    notes: LogWriter,
+    waiting: u64,
+}
+
+impl Records {
+    /// Lists without a name, in `folder` or in the system's folder for temporary files.
+    pub(crate) fn unnamed(folder: Option<&Path>) -> Result<Self> {
+        let (plan, deletions) = (LogWriter::unnamed(folder)?, LogWriter::unnamed(folder)?);
+        let lists = Lists { plan, deletions, kept: None, next: 0 };
+        Ok(Records {
+            lists: Mutex::new(lists),
+            job: None,
+            resumed: Resumed::default(),
+            keep: Arc::default(),
+        })
+    }
+
+    /// The lists in the folder of a job, gone on with where `resumed` says they are whole.
+    pub(crate) fn open(folder: &Path, job: u32, resumed: Resumed) -> Result<Self> {
+        let at = |name: &str| -> PathBuf { folder.join(name) };
+        let mut outcomes = LogWriter::open(&at(Files::OUTCOMES), resumed.outcomes_length)?;
+        if resumed.is_cut {
+            outcomes.push(&OutcomeRecord::Cut(resumed.mark.next))?;
+        }
+        let kept = Kept {
+            outcomes,
+            notes: LogWriter::open(&at(Files::NOTES), resumed.notes_length)?,
+            waiting: 0,
+        };
+        let lists = Lists {
+            plan: LogWriter::open(&at(Files::PLAN), resumed.plan_length)?,
+            deletions: LogWriter::open(&at(Files::DELETIONS), resumed.mark.deletions_length)?,
+            kept: Some(kept),
+            next: resumed.mark.next,
+        };
+        Ok(Records { lists: Mutex::new(lists), job: Some(job), resumed, keep: Arc::default() })
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is the job on disk, and can it be gone on with?
+    pub(crate) fn is_kept(&self) -> bool {
+        self.job.is_some()
+    }
+
+    /// What earlier processes of this job left.
+    pub(crate) fn resumed(&self) -> &Resumed {
+        &self.resumed
+    }
+
+    /// From now on, what is dropped leaves what could be gone on with.
+    pub(crate) fn keep_parts(&self) {
+        self.keep.store(self.is_kept(), std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Adds an action to the plan and gives its number.
+    pub(crate) fn plan(&self, action: Planned) -> Result<u64> {
+        let lists = &mut *self.lists();
+        let seq = lists.next;
+        let is_last = matches!(action, Planned::Delete { .. } | Planned::RemoveSourceDir { .. });
+        let item = PlanItem { seq, action };
+        match is_last {
+            true => lists.deletions.push(&item)?,
+            false => lists.plan.push(&PlanRecord::Item(item))?,
+        }
+        lists.next += 1;
+        Ok(seq)
+    }
+
+    /// Items of the plan so far, those of earlier processes among them.
+    pub(crate) fn planned(&self) -> u64 {
+        self.lists().next
+    }
+
+    /// Writes down how far the planning is, and hands the plan to the system. `mark` has everything but the numbers of the
+    /// lists.
+    pub(crate) fn mark(&self, mut mark: Mark) -> Result<()> {
+        let lists = &mut *self.lists();
+        mark.next = lists.next;
+        mark.deletions_length = lists.deletions.length();
+        lists.deletions.flush()?;
+        lists.plan.push(&PlanRecord::Mark(mark))?;
+        lists.plan.flush()
+    }
+
+    /// Writes down that the plan is whole, and forces it to the disk where it is kept.
+    pub(crate) fn complete(&self, mark: Mark) -> Result<()> {
+        self.mark(mark)?;
+        let lists = &mut *self.lists();
+        lists.plan.push(&PlanRecord::Complete)?;
+        if self.job.is_none() {
+            return lists.plan.flush();
+        }
+        lists.deletions.sync()?;
+        lists.plan.sync()
+    }
+
+    /// The plan so far, from its beginning.
+    pub(crate) fn changes(&self) -> Result<LogReader<PlanRecord>> {
+        self.lists().plan.reader()
+    }
+
+    /// The deletions so far, from the last.
+    pub(crate) fn deletions(&self) -> Result<LogBackward<PlanItem>> {
+        self.lists().deletions.backward()
+    }
+
+    /// Writes down what became of an item.
+    pub(crate) fn outcome(&self, outcome: &ItemOutcome) -> Result<()> {
+        let lists = &mut *self.lists();
+        let Some(kept) = &mut lists.kept else { return Ok(()) };
+        kept.outcomes.push(&OutcomeRecord::Item(Box::new(outcome.clone())))?;
+        kept.waiting += 1;
+        let is_large = outcome.bytes.is_some_and(|bytes| bytes >= LARGE_BYTES);
+        if is_large || kept.waiting >= WAITING_OUTCOMES {
+            kept.waiting = 0;
+            kept.outcomes.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything that waits to the system.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let lists = &mut *self.lists();
+        if let Some(kept) = &mut lists.kept {
+            kept.waiting = 0;
+            kept.outcomes.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Forces everything to the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let lists = &mut *self.lists();
+        let Some(kept) = &mut lists.kept else { return Ok(()) };
+        lists.plan.sync()?;
+        lists.deletions.sync()?;
+        kept.outcomes.sync()?;
+        kept.notes.sync()
+    }
+
+    /// `checkpoint` as an earlier process had it for item `seq`, whatever version of the source that was.
+    pub(crate) fn noted_checkpoint(
+        self: &Arc<Self>,
+        seq: u64,
+        checkpoint: Checkpoint,
+    ) -> Checkpoint {
+        let Some(noted) = self.resumed.notes.get(&seq) else { return checkpoint };
+        let source = noted.source.clone();
+        let note = Arc::new(ItemNote { records: Arc::clone(self), seq, source: source.clone() });
+        Checkpoint { source, note, ..checkpoint }
+    }
+
+    /// How the transfer of `entry`, which is item `seq`, is gone on with by a later process. `None` without a journal.
+    pub(crate) fn checkpoint(
+        self: &Arc<Self>,
+        seq: u64,
+        location: &str,
+        entry: &Entry,
+    ) -> Option<Checkpoint> {
+        let job = self.job?;
+        let source = source_identity(location, entry);
+        let note = Arc::new(ItemNote { records: Arc::clone(self), seq, source: source.clone() });
+        Some(Checkpoint { job, source, note, keep: Arc::clone(&self.keep) })
+    }
+}
+
+/// The note of one item.
+#[derive(Debug)]
+struct ItemNote {
+    records: Arc<Records>,
+    seq: u64,
+    source: Box<str>,
+}
+
+#[async_trait]
+impl Note for ItemNote {
+    async fn load(&self) -> Result<Option<Bytes>> {
+        let found = self.records.resumed.notes.get(&self.seq);
+        let of_this_version = found.filter(|note| note.source == self.source);
+        Ok(of_this_version.map(|note| Bytes::from(note.note.clone())))
+    }
+
+    async fn save(&self, note: Bytes) -> Result<()> {
+        let note = String::from_utf8(note.to_vec()).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, "a note must be text").with_source(error)
+        })?;
+        let record = NoteRecord { seq: self.seq, source: self.source.clone(), note };
+        let records = Arc::clone(&self.records);
+        // Forced to the disk: what the note speaks of is at a remote, which does not forget with this machine's power.
+        let save = move || {
+            let lists = &mut *records.lists();
+            let Some(kept) = &mut lists.kept else { return Ok(()) };
+            lists.plan.sync()?;
+            kept.notes.push(&record)?;
+            kept.notes.sync()
+        };
+        tokio::task::spawn_blocking(save)
+            .await
+            .map_err(|_| Error::new(ErrorKind::Io, "a note was not written"))?
+    }
+}

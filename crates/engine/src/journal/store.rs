@@ -1,0 +1,513 @@
+//! The folder of all jobs: beginning one, finding the one to be gone on with, listing, forgetting.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ketch_core::{Backend, Checkpoint, Error, ErrorKind, Note, Result};
+use serde::{Deserialize, Serialize};
+
+use super::header::{FORMAT, Header, JobIdentity};
+use super::lock::TreeLock;
+use super::log::{LogReader, failed};
+use super::outcome::ItemOutcome;
+use super::records::{Files, OutcomeRecord, PlanItem, PlanRecord, Records};
+use super::resume::Resumed;
+use crate::job::JobKind;
+use crate::plan::Planned;
+
+/// Ended jobs that are kept to be looked at; the oldest go first.
+const ENDED_JOBS: usize = 50;
+/// Bytes of ended jobs that are kept.
+const ENDED_BYTES: u64 = 512 * 1024 * 1024;
+/// Items behind the last one with an outcome that may have been begun: more than any number of workers, and what waits to be
+/// written.
+const BEGUN_AHEAD: u64 = 4_096;
+
+const HEADER: &str = "job.json";
+const REPORT: &str = "report.json";
+const LOCK: &str = "lock";
+
+/// The jobs of one person on one machine.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    folder: PathBuf,
+    boot: Option<String>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// `done`, `partial`, `failed`, or `replaced` by a later job on the same destination.
+    pub state: String,
+    /// Items that were done.
+    pub done: u64,
+    /// Items that failed.
+    pub failed: u64,
+    /// One line: what was done.
+    pub text: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// A process works on it.
+    Running,
+    /// It was interrupted and can be gone on with.
+    Open,
+    /// It ended.
+    Ended(Ended),
+}
+
+/// A job as a list shows it.
+#[derive(Debug, Clone)]
+pub struct JobSummary {
+    /// What it is.
+    pub header: Header,
+    /// Where it is in its life.
+    pub state: JobState,
+}
+
+/// What an open job has on record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Items planned so far.
+    pub planned: u64,
+    /// Is the plan whole?
+    pub is_planned: bool,
+    /// Items that were done.
+    pub done: u64,
+    /// Bytes that were transferred.
+    pub done_bytes: u64,
+}
+
+/// A job that this process works on: its records, and the locks on its trees.
+#[derive(Debug)]
+pub struct Journal {
+    /// What it is.
+    pub header: Header,
+    /// What earlier processes of this job did; `None` for a new one.
+    pub standing: Option<Standing>,
+    /// Earlier jobs on the same destination that nobody will go on with: what they left there is removed first.
+    pub(crate) replaced: Vec<OldJob>,
+    pub(crate) records: Arc<Records>,
+    folder: PathBuf,
+    _locks: Vec<TreeLock>,
+    _running: File,
+}
+
+/// An open job that is not gone on with.
+#[derive(Debug)]
+pub struct OldJob {
+    header: Header,
+    folder: PathBuf,
+    _running: File,
+}
+
+impl Jobs {
+    /// The jobs in `folder`, which is made when the first one begins. `boot` tells runs of the machine apart; without it no
+    /// restart is noticed.
+    pub fn new(folder: PathBuf, boot: Option<String>) -> Self {
+        Jobs { folder, boot }
+    }
+
+    fn jobs_folder(&self) -> PathBuf {
+        self.folder.join("jobs")
+    }
+
+    /// Begins a job, or goes on with the open one of equal identity unless `fresh`. Locks the destination, and of a `move`
+    /// the source too. `header` has everything but what is decided here.
+    ///
+    /// Errors: `InvalidInput` when another process works on the place; `Io` and `Quota` when nothing can be written.
+    pub fn begin(&self, begin: Begin, fresh: bool) -> Result<Journal> {
+        let mut locks = Vec::new();
+        let lock_folder = self.folder.join("locks");
+        locks.push(TreeLock::take(&lock_folder, &begin.identity.destination_location)?);
+        if begin.identity.kind == JobKind::Move {
+            locks.push(TreeLock::take(&lock_folder, &begin.identity.source_location)?);
+        }
+        let mut replaced = Vec::new();
+        let mut found = None;
+        for (header, folder) in self.open_jobs()? {
+            let is_same_place =
+                header.identity.destination_location == begin.identity.destination_location;
+            if !is_same_place {
+                continue;
+            }
+            refuse_later_format(&header)?;
+            // Who holds it can only be somebody who looks at it: whoever works on the job has the lock of the place.
+            let running = job_lock_file(&folder)?;
+            running.lock().map_err(failed)?;
+            if header.identity == begin.identity && !fresh && found.is_none() {
+                found = Some((header, folder, running));
+            } else {
+                replaced.push(OldJob { header, folder, _running: running });
+            }
+        }
+        if let Some((header, folder, running)) = found {
+            return self.go_on(header, folder, running, locks, replaced);
+        }
+        self.prune()?;
+        let (folder, number) = self.new_folder()?;
+        let running = lock_job(&folder)?.ok_or_else(busy)?;
+        let header = Header {
+            format: FORMAT,
+            number,
+            identity: begin.identity,
+            source: begin.source,
+            destination: begin.destination,
+            arguments: begin.arguments,
+            folder: begin.folder,
+            created: now(),
+            boot: self.boot.clone(),
+        };
+        write_whole(&folder, HEADER, &header)?;
+        let records = Records::open(&folder, number, Resumed::default())?;
+        let records = Arc::new(records);
+        Ok(Journal {
+            header,
+            standing: None,
+            replaced,
+            records,
+            folder,
+            _locks: locks,
+            _running: running,
+        })
+    }
+
+    fn go_on(
+        &self,
+        mut header: Header,
+        folder: PathBuf,
+        running: File,
+        locks: Vec<TreeLock>,
+        replaced: Vec<OldJob>,
+    ) -> Result<Journal> {
+        let same_boot = header.boot == self.boot;
+        let resumed = Resumed::read(&folder, same_boot)?;
+        let standing = standing_of(&resumed);
+        if !same_boot {
+            header.boot.clone_from(&self.boot);
+            write_whole(&folder, HEADER, &header)?;
+        }
+        let records = Arc::new(Records::open(&folder, header.number, resumed)?);
+        Ok(Journal {
+            header,
+            standing: Some(standing),
+            replaced,
+            records,
+            folder,
+            _locks: locks,
+            _running: running,
+        })
+    }
+
+    /// All jobs, the newest first. What cannot be read as a job is passed over.
+    pub fn list(&self) -> Result<Vec<JobSummary>> {
+        let mut jobs = Vec::new();
+        for folder in self.folders()? {
+            let Some(header) = read_json::<Header>(&folder.join(HEADER)) else { continue };
+            let state = match read_json::<Ended>(&folder.join(REPORT)) {
+                Some(ended) => JobState::Ended(ended),
+                None if lock_job(&folder)?.is_none() => JobState::Running,
+                None => JobState::Open,
+            };
+            jobs.push(JobSummary { header, state });
+        }
+        jobs.sort_by_key(|job| (std::cmp::Reverse(job.header.created), job.header.number));
+        Ok(jobs)
+    }
+
+    /// The job of that name, or of the only one that begins with it.
+    ///
+    /// Errors: `NotFound`; `InvalidInput` when several begin with it.
+    pub fn find(&self, id: &str) -> Result<JobSummary> {
+        let mut found = self.list()?;
+        found.retain(|job| job.header.id().starts_with(id));
+        match (found.pop(), found.is_empty()) {
+            (Some(job), true) if !id.is_empty() => Ok(job),
+            (None, _) => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no job {id} (`ketch jobs list` shows all)"),
+            )),
+            _ => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("several jobs begin with `{id}`: give more of its name"),
+            )),
+        }
+    }
+
+    /// What the job has on record.
+    pub fn standing(&self, job: &JobSummary) -> Result<Standing> {
+        let folder = self.jobs_folder().join(job.header.id());
+        Resumed::read(&folder, job.header.boot == self.boot).map(|resumed| standing_of(&resumed))
+    }
+
+    /// Hands every outcome that counts to `tell`: the last of each item.
+    pub fn outcomes(&self, job: &JobSummary, mut tell: impl FnMut(ItemOutcome)) -> Result<()> {
+        let path = self.jobs_folder().join(job.header.id()).join(Files::OUTCOMES);
+        // Read twice, so that only positions are kept and not the records.
+        let mut last = std::collections::HashMap::new();
+        let mut reader = LogReader::<OutcomeRecord>::open(&path)?;
+        let mut place = 0_u64;
+        while let Some(record) = reader.next()? {
+            match record {
+                OutcomeRecord::Item(outcome) => {
+                    if let Some(seq) = outcome.seq.filter(|_| !outcome.status.is_final()) {
+                        last.insert(seq, place);
+                    } else if let Some(seq) = outcome.seq {
+                        last.remove(&seq);
+                    }
+                }
+                OutcomeRecord::Cut(first) => last.retain(|seq, _| *seq < first),
+            }
+            place += 1;
+        }
+        let mut reader = LogReader::<OutcomeRecord>::open(&path)?;
+        let mut place = 0_u64;
+        while let Some(record) = reader.next()? {
+            if let OutcomeRecord::Item(outcome) = record {
+                let is_last = match outcome.seq {
+                    Some(seq) if !outcome.status.is_final() => last.get(&seq) == Some(&place),
+                    _ => true,
+                };
+                if is_last {
+                    tell(*outcome);
+                }
+            }
+            place += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes an open job, to end it without going on.
+    ///
+    /// Errors: `InvalidInput` when a process works on it.
+    pub fn take(&self, job: &JobSummary) -> Result<OldJob> {
+        let folder = self.jobs_folder().join(job.header.id());
+        let running = lock_job(&folder)?.ok_or_else(busy)?;
+        Ok(OldJob { header: job.header.clone(), folder, _running: running })
+    }
+
+    /// Open jobs that nobody works on, or that somebody does.
+    fn open_jobs(&self) -> Result<Vec<(Header, PathBuf)>> {
+        let mut open = Vec::new();
+        for folder in self.folders()? {
+            if folder.join(REPORT).exists() {
+                continue;
+            }
+            let Some(header) = read_json::<Header>(&folder.join(HEADER)) else { continue };
+            open.push((header, folder));
+        }
+        open.sort_by_key(|(header, _)| std::cmp::Reverse(header.created));
+        Ok(open)
+    }
+
+    fn folders(&self) -> Result<Vec<PathBuf>> {
+        let entries = match fs::read_dir(self.jobs_folder()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let folders: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.path())).collect();
+        folders.map_err(failed)
+    }
+
+    fn new_folder(&self) -> Result<(PathBuf, u32)> {
+        let all = self.jobs_folder();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&all).map_err(failed)?;
+        loop {
+            let number = fastrand::u32(1..);
+            let folder = all.join(format!("{number:08x}"));
+            match fs::DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => return Ok((folder, number)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Removes the oldest ended jobs, so that the records of all stay bounded.
+    fn prune(&self) -> Result<()> {
+        let mut ended = Vec::new();
+        for folder in self.folders()? {
+            if let Some(end) = read_json::<Ended>(&folder.join(REPORT)) {
+                let size = fs::read_dir(&folder).map_err(failed)?;
+                let size = size.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+                ended.push((end.at, size.sum::<u64>(), folder));
+            }
+        }
+        ended.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
+        let mut bytes = 0_u64;
+        for (index, (_, size, folder)) in ended.into_iter().enumerate() {
+            bytes = bytes.saturating_add(size);
+            if index >= ENDED_JOBS || bytes > ENDED_BYTES {
+                // Another process may be pruning, too; what stays is pruned the next time.
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a job is begun with.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    /// What makes two runs the same job.
+    pub identity: JobIdentity,
+    /// See [`Header::source`].
+    pub source: String,
+    /// See [`Header::destination`].
+    pub destination: String,
+    /// See [`Header::arguments`].
+    pub arguments: Vec<String>,
+    /// See [`Header::folder`].
+    pub folder: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Writes down how the job ended; it is not gone on with any more.
+    pub fn close(&self, ended: &Ended) -> Result<()> {
+        self.records.sync()?;
+        write_whole(&self.folder, REPORT, ended)
+    }
+}
+
+impl OldJob {
+    /// Removes what the job left at `destination`, and ends it: nobody goes on with it. What cannot be removed is the first
+    /// error, after everything else was tried, and then the job stays open.
+    pub async fn abandon(&self, destination: &dyn Backend) -> Result<()> {
+        let resumed = Resumed::read(&self.folder, true)?;
+        let begun = resumed.highest.map_or(BEGUN_AHEAD, |seq| seq.saturating_add(BEGUN_AHEAD));
+        let mut plan = LogReader::<PlanRecord>::open(&self.folder.join(Files::PLAN))?;
+        let mut first_error = None;
+        while let Some(record) = plan.next()? {
+            let PlanRecord::Item(PlanItem { seq, action: Planned::Copy { source, .. } }) = record
+            else {
+                continue;
+            };
+            if seq > begun || resumed.settled.contains(seq) {
+                continue;
+            }
+            let noted = resumed.notes.get(&seq);
+            let checkpoint = Checkpoint {
+                job: self.header.number,
+                source: noted.map_or_else(|| "".into(), |note| note.source.clone()),
+                note: Arc::new(OldNote(noted.map(|note| note.note.clone()))),
+                keep: Arc::default(),
+            };
+            if let Err(error) = destination.abandon(source.path(), &checkpoint).await {
+                first_error.get_or_insert(error);
+            }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None => self.end(),
+        }
+    }
+
+    /// Ends the job without looking at what it left.
+    pub fn end(&self) -> Result<()> {
+        let resumed = Resumed::read(&self.folder, true)?;
+        let ended = Ended {
+            state: "replaced".to_owned(),
+            done: resumed.done,
+            failed: 0,
+            text: "not gone on with".to_owned(),
+            at: now(),
+        };
+        write_whole(&self.folder, REPORT, &ended)
+    }
+
+    /// Removes every record of the job.
+    pub fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).map_err(failed)
+    }
+}
+
+/// A note of a process that is gone.
+#[derive(Debug)]
+struct OldNote(Option<String>);
+
+#[async_trait::async_trait]
+impl Note for OldNote {
+    async fn load(&self) -> Result<Option<bytes::Bytes>> {
+        Ok(self.0.clone().map(bytes::Bytes::from))
+    }
+
+    async fn save(&self, _note: bytes::Bytes) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn standing_of(resumed: &Resumed) -> Standing {
+    Standing {
+        planned: resumed.mark.next,
+        is_planned: resumed.is_planned,
+        done: resumed.done,
+        done_bytes: resumed.done_bytes,
+    }
+}
+
+fn refuse_later_format(header: &Header) -> Result<()> {
+    if header.format <= FORMAT {
+        return Ok(());
+    }
+    let id = header.id();
+    let text = format!(
+        "the open job {id} on this place was begun by a later version of ketch: go on with that one, or \
+         `ketch jobs forget {id}`"
+    );
+    Err(Error::new(ErrorKind::InvalidInput, text).with_operation("resume"))
+}
+
+fn job_lock_file(folder: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(folder.join(LOCK)).map_err(failed)
+}
+
+/// The lock of a job's folder; `None` when another process has it.
+fn lock_job(folder: &Path) -> Result<Option<File>> {
+    let file = job_lock_file(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn busy() -> Error {
+    Error::new(ErrorKind::InvalidInput, "another process works on this job")
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Writes a file that is there whole or not at all.
+fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::new(ErrorKind::Io, "a record of a job").with_source(error))?;
+    let temporary = folder.join(format!("{name}.new"));
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&temporary, folder.join(name))?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(failed)
+}

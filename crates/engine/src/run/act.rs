@@ -1,0 +1,250 @@
+//! One item: what it takes to do it, and what its error means for the job.
+
+use std::sync::atomic::Ordering;
+
+use super::again::Again;
+use super::*;
+use crate::journal::Status;
+use crate::settings::OnChanged;
+use crate::transfer::Transfer;
+use ketch_core::Hashes;
+
+/// What an act gave.
+pub(super) struct Acted {
+    pub(super) outcome: Outcome,
+    pub(super) hashes: Option<Hashes>,
+    /// Bytes that were transferred.
+    pub(super) bytes: Option<u64>,
+}
+
+impl From<Outcome> for Acted {
+    fn from(outcome: Outcome) -> Self {
+        Acted { outcome, hashes: None, bytes: None }
+    }
+}
+
+impl Runner {
+    /// Does one item and writes down its one outcome.
+    pub(super) async fn act(self: &Arc<Self>, mut task: Task, last_try: bool) {
+        let operation = operation_of(&task.action);
+        let path = path_of(&task.action).clone();
+        self.state().begun.insert(task.seq, (path.clone(), operation));
+        let started = Instant::now();
+        task.attempts += 1;
+        let result = self.try_task(&mut task).await;
+        task.milliseconds += started.elapsed().as_millis() as u64;
+        self.state().begun.remove(&task.seq);
+        match result {
+            Ok(acted) => self.succeeded(&task, acted).await,
+            Err(error) if !last_try && self.is_worth_another_try(&task.action, &error) => {
+                tracing::debug!(%error, "tried again at the end");
+                self.state().again.push((task, error));
+            }
+            Err(error) => self.failed(&task, operation, error).await,
+        }
+    }
+
+    /// Does one item; one from an old plan only after a look at both sides.
+    async fn try_task(self: &Arc<Self>, task: &mut Task) -> Result<Acted> {
+        if task.is_stored && !self.context.settings.dry_run {
+            let action = task.action.clone();
+            match self.look_at_stored(task.seq, action).await? {
+                Again::Act(action) => task.action = action,
+                Again::Done(acted) => return Ok(acted),
+                Again::Stranger => {
+                    let text = "it is not as it was when the plan was made";
+                    return Err(Error::new(ErrorKind::Changed, text)
+                        .with_operation("look")
+                        .with_path(path_of(&task.action)));
+                }
+            }
+            // Looked at now: a second try looks by itself.
+            task.is_stored = false;
+        }
+        self.do_action(task).await
+    }
+
+    async fn do_action(self: &Arc<Self>, task: &Task) -> Result<Acted> {
+        let destination = &self.context.destination;
+        if self.context.settings.dry_run {
+            return Ok(Acted { bytes: size_of(&task.action), ..would_be(&task.action).into() });
+        }
+        match &task.action {
+            Action::Copy { source, replaces, .. } if self.context.kind == JobKind::Move => {
+                self.move_file(task, source, replaces.as_deref()).await
+            }
+            Action::Copy { source, replaces, .. } => {
+                self.copy_file(task, source, replaces.as_deref()).await
+            }
+            Action::SetTime { source, destination: entry } => {
+                if let Some(mtime) = source.mtime {
+                    destination.set_mtime(entry, mtime).await?;
+                }
+                Ok(Outcome::TimeSet.into())
+            }
+            Action::MakeDir { path } => {
+                destination.make_dir(path).await?;
+                Ok(Outcome::DirMade.into())
+            }
+            Action::Delete { entry } => match destination.delete(entry).await {
+                Err(error) if entry.is_dir() && error.kind() == ErrorKind::InvalidInput => {
+                    Ok(Outcome::Kept.into())
+                }
+                result => result.map(|()| Outcome::Deleted.into()),
+            },
+            Action::RemoveSource { source, destination: entry } => {
+                self.keep_time(source, entry).await?;
+                self.remove_source(source).await?;
+                Ok(Outcome::SourceRemoved.into())
+            }
+            Action::RemoveSourceDir { entry } => match self.context.source.delete(entry).await {
+                Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Outcome::Kept.into()),
+                result => result.map(|()| Outcome::SourceRemoved.into()),
+            },
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => {
+                Err(Error::unsupported("act"))
+            }
+        }
+    }
+
+    async fn copy_file(
+        self: &Arc<Self>,
+        task: &Task,
+        source: &Entry,
+        replaces: Option<&Entry>,
+    ) -> Result<Acted> {
+        let guard = self.context.progress.start(&source.path, source.size);
+        let (path, size) = (source.path.clone(), source.size);
+        self.tell(Event::ItemStarted { path, size }).await;
+        let checkpoint = self.records.checkpoint(task.seq, &self.source_location, source);
+        let counter = guard.counter();
+        let transfer =
+            Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
+        let done = self.transfers.transfer(transfer).await?;
+        self.state().report.unverified += u64::from(!done.verified);
+        if !done.verified && self.context.kind == JobKind::Move {
+            let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
+            return Err(Error::new(ErrorKind::Unsupported, text).with_operation("move"));
+        }
+        let passed = counter.load(Ordering::Relaxed);
+        let bytes = size.or((passed > 0).then_some(passed));
+        Ok(Acted { outcome: done.outcome, hashes: done.hashes, bytes })
+    }
+
+    /// By the remote itself where nothing is replaced and both sides are one account; else copied, proven, looked at once
+    /// more, and only then removed.
+    async fn move_file(
+        self: &Arc<Self>,
+        task: &Task,
+        source: &Entry,
+        replaces: Option<&Entry>,
+    ) -> Result<Acted> {
+        let (from, to) = (&self.context.source, &self.context.destination);
+        let shared = from.scope().zip(to.scope()).is_some_and(|(left, right)| left == right);
+        if replaces.is_none() && shared && to.capabilities().rename {
+            to.rename(source, &source.path).await?;
+            return Ok(Outcome::MovedByRemote.into());
+        }
+        let acted = self.copy_file(task, source, replaces).await?;
+        self.remove_source(source).await?;
+        Ok(Acted { outcome: Outcome::Moved, ..acted })
+    }
+
+    /// Removes a file at the source of a move if it still is what was copied.
+    async fn remove_source(&self, source: &Entry) -> Result<()> {
+        let now = match self.context.source.stat(&source.path).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result?,
+        };
+        if !again::is_same_version(source, &now) {
+            let text = "it changed after it was copied, so it stays at the source";
+            return Err(Error::new(ErrorKind::Changed, text)
+                .with_operation("move")
+                .with_path(&source.path)
+                .with_remote(self.context.source.name()));
+        }
+        self.context.source.delete(&now).await
+    }
+
+    async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
+        let to = &self.context.destination;
+        match source.mtime {
+            Some(mtime) if to.capabilities().set_mtime && entry.mtime != Some(mtime) => {
+                to.set_mtime(entry, mtime).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The state that an error leaves an item in, and whether it is a failure of the job.
+    pub(super) fn judge(&self, action: &Action, failure: &Failure) -> (Status, bool) {
+        let moves_bytes = matches!(action, Action::Copy { .. } | Action::RemoveSource { .. });
+        let policy = self.context.settings.on_changed;
+        match failure.kind {
+            ErrorKind::NotFound if moves_bytes && failure.at_source => {
+                (Status::Vanished, policy == OnChanged::Fail)
+            }
+            ErrorKind::Changed if failure.at_source => (Status::Changed, policy != OnChanged::Skip),
+            ErrorKind::Changed => (Status::Changed, true),
+            _ => (Status::Failed, true),
+        }
+    }
+}
+
+pub(super) fn path_of(action: &Action) -> &RelPath {
+    match action {
+        Action::Copy { source, .. }
+        | Action::SetTime { source, .. }
+        | Action::RemoveSource { source, .. } => &source.path,
+        Action::Delete { entry } | Action::RemoveSourceDir { entry } => &entry.path,
+        Action::MakeDir { path }
+        | Action::Skip { path, .. }
+        | Action::NotStorable { path, .. }
+        | Action::Refuse { path, .. } => path,
+    }
+}
+
+fn operation_of(action: &Action) -> &'static str {
+    match action {
+        Action::Copy { .. } | Action::Refuse { .. } => "copy",
+        Action::SetTime { .. } => "set time",
+        Action::MakeDir { .. } => "make folder",
+        Action::Delete { .. } => "delete",
+        Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => "remove at the source",
+        Action::Skip { .. } | Action::NotStorable { .. } => "leave",
+    }
+}
+
+/// Bytes that an action would transfer.
+pub(super) fn size_of(action: &Action) -> Option<u64> {
+    match action {
+        Action::Copy { source, .. } => source.size,
+        _ => None,
+    }
+}
+
+fn would_be(action: &Action) -> Outcome {
+    match action {
+        Action::Copy { .. } => Outcome::Copied,
+        Action::SetTime { .. } => Outcome::TimeSet,
+        Action::MakeDir { .. } => Outcome::DirMade,
+        Action::Delete { .. } => Outcome::Deleted,
+        Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => Outcome::SourceRemoved,
+        Action::Skip { .. } | Action::Refuse { .. } => Outcome::Kept,
+        Action::NotStorable { .. } => Outcome::NotStorable,
+    }
+}
+
+/// Why an action is done.
+pub(super) fn reason_of(action: &Action) -> Reason {
+    match action {
+        Action::Copy { reason, .. }
+        | Action::Skip { reason, .. }
+        | Action::NotStorable { reason, .. }
+        | Action::Refuse { reason, .. } => *reason,
+        Action::SetTime { .. } => Reason::OnlyTimeDiffers,
+        Action::Delete { .. } => Reason::Extra,
+        Action::MakeDir { .. } => Reason::Missing,
+        Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => Reason::SameHash,
+    }
+}

@@ -1,0 +1,150 @@
+//! The one outcome of an item: counted, told, and put on record.
+
+use std::borrow::Cow;
+
+use super::act::{Acted, reason_of};
+use super::*;
+use crate::journal::{ItemOutcome, Status};
+
+impl Runner {
+    /// Writes down what was done.
+    pub(super) async fn succeeded(&self, task: &Task, acted: Acted) {
+        let Acted { outcome, hashes, bytes } = acted;
+        {
+            let report = &mut self.state().report;
+            report.done += u64::from(outcome.status() == Status::Done);
+            match outcome {
+                Outcome::Copied => report.copied += 1,
+                Outcome::CopiedByRemote => {
+                    report.copied += 1;
+                    report.copied_by_remote += 1;
+                }
+                Outcome::Moved => {
+                    report.copied += 1;
+                    report.sources_removed += 1;
+                }
+                Outcome::MovedByRemote => {
+                    report.copied += 1;
+                    report.copied_by_remote += 1;
+                    report.sources_removed += 1;
+                }
+                Outcome::SourceRemoved => {
+                    report.sources_removed += u64::from(!is_dir_removal(&task.action));
+                }
+                Outcome::TimeSet => report.times_set += 1,
+                Outcome::DirMade => report.dirs_made += 1,
+                Outcome::Deleted => report.deleted += 1,
+                // A folder of the source in which something is left is nothing to be told of.
+                Outcome::Kept => report.kept += u64::from(!is_dir_removal(&task.action)),
+                Outcome::Held => report.deletions_held += 1,
+                Outcome::NotStorable => report.not_storable += 1,
+            }
+            report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
+        }
+        self.context.progress.done(bytes.unwrap_or(0));
+        let (path, reason) = (act::path_of(&task.action).clone(), reason_of(&task.action));
+        let record = ItemOutcome {
+            seq: Some(task.seq),
+            reason: Some(Cow::Borrowed(reason.as_str())),
+            bytes,
+            milliseconds: task.milliseconds,
+            attempts: task.attempts,
+            ..ItemOutcome::new(path.clone(), outcome.status(), outcome.as_str())
+        };
+        let record = Box::new(record.with_digests(hashes.as_ref()));
+        // What is held back because the job is stopped is done by the one that goes on.
+        if outcome != Outcome::Held {
+            self.put_on_record(&record);
+        }
+        if self.context.settings.dry_run
+            && let Ok(planned) = Planned::from_action(task.action.clone())
+        {
+            self.tell(Event::Action(Box::new(planned))).await;
+        }
+        let size = act::size_of(&task.action);
+        self.tell(Event::ItemDone { path, outcome, reason, size, record }).await;
+    }
+
+    /// Writes down what was not done.
+    pub(super) async fn failed(&self, task: &Task, operation: &'static str, error: Error) {
+        let failure = self.failure(act::path_of(&task.action), operation, &error);
+        if error.is_fatal() {
+            self.fatal(error);
+        }
+        self.write_failure(task, failure).await;
+    }
+
+    /// Writes down a failure that is worded already.
+    pub(super) async fn write_failure(&self, task: &Task, failure: Failure) {
+        let (status, is_failure) = self.judge(&task.action, &failure);
+        self.count_failure(&failure, status, is_failure);
+        let record = self.record_of(&failure, status, task);
+        self.put_on_record(&record);
+        self.tell(Event::ItemFailed { failure, is_failure, record: Box::new(record) }).await;
+    }
+
+    /// Writes down a failure that planning found: an item of the plan that is settled by being planned.
+    pub(super) async fn refused(&self, seq: u64, failure: Failure, status: Status) {
+        self.count_failure(&failure, status, true);
+        let action = Action::MakeDir { path: failure.path.clone() };
+        let record = self.record_of(&failure, status, &Task::new(seq, action, false));
+        self.put_on_record(&record);
+        if self.context.settings.dry_run {
+            self.tell(Event::Action(Box::new(Planned::refusal(&failure)))).await;
+        }
+        let record = Box::new(record);
+        self.tell(Event::ItemFailed { failure, is_failure: true, record }).await;
+    }
+
+    fn count_failure(&self, failure: &Failure, status: Status, is_failure: bool) {
+        let mut state = self.state();
+        match (is_failure, status) {
+            (false, Status::Vanished) => state.report.vanished += 1,
+            (false, _) => state.report.changed += 1,
+            (true, _) => {
+                let dir = failure.path.parent().unwrap_or_else(RelPath::root);
+                state.hold_deletions_in(dir);
+                state.report.add_failure(failure.clone(), &self.context.progress);
+                return;
+            }
+        }
+        self.context.progress.done(0);
+    }
+
+    fn record_of(&self, failure: &Failure, status: Status, task: &Task) -> ItemOutcome {
+        ItemOutcome {
+            seq: Some(task.seq),
+            milliseconds: task.milliseconds,
+            attempts: task.attempts,
+            kind: Some(Cow::Borrowed(failure.kind.as_str())),
+            message: Some(failure.message.clone()),
+            action: failure.operation.clone(),
+            ..ItemOutcome::new(failure.path.clone(), status, "")
+        }
+    }
+
+    /// Losing track ends the job.
+    pub(super) fn put_on_record(&self, record: &ItemOutcome) {
+        if self.context.settings.dry_run {
+            return;
+        }
+        if let Err(error) = self.records.outcome(record) {
+            self.fatal(error);
+        }
+    }
+
+    pub(super) fn failure(
+        &self,
+        path: &RelPath,
+        operation: &'static str,
+        error: &Error,
+    ) -> Failure {
+        let failure = Failure::new(path, operation, error);
+        let at_source = failure.at_source || error.remote() == Some(self.context.source.name());
+        Failure { at_source, ..failure }
+    }
+}
+
+fn is_dir_removal(action: &Action) -> bool {
+    matches!(action, Action::RemoveSourceDir { .. })
+}

@@ -1,0 +1,85 @@
+//! Requests that wait until a test says so, so that a client can be killed at a known moment without any sleeping.
+
+use tokio::sync::watch;
+
+/// The waiting requests, and the gate they wait at.
+#[derive(Debug)]
+pub struct Holds {
+    waiting: watch::Sender<usize>,
+    gate: watch::Sender<Gate>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Gate {
+    opened: u64,
+    goes_on: bool,
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self { waiting: watch::Sender::new(0), gate: watch::Sender::new(Gate::default()) }
+    }
+}
+
+impl Holds {
+    /// How many requests wait at this moment.
+    pub fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
+    /// Returns when at least one request waits. May be dropped and called again at any time.
+    pub async fn arrived(&self) {
+        // The sender is in `self`, so waiting cannot fail.
+        drop(self.waiting.subscribe().wait_for(|count| *count > 0).await);
+    }
+
+    /// Lets everything that waits go: on with its work, or (`false`) with a reset, as if it had got no further.
+    pub fn release(&self, goes_on: bool) {
+        self.gate.send_modify(|gate| *gate = Gate { opened: gate.opened + 1, goes_on });
+    }
+
+    /// Waits at the gate; `true` = go on.
+    pub(crate) async fn wait(&self) -> bool {
+        let mut gate = self.gate.subscribe();
+        let before = gate.borrow_and_update().opened;
+        let _one_more = Counted::new(&self.waiting);
+        match gate.wait_for(|gate| gate.opened > before).await {
+            Ok(gate) => gate.goes_on,
+            Err(_) => false,
+        }
+    }
+}
+
+/// One waiting request; it counts until it is dropped.
+struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_is_seen_and_goes_when_told() {
+        let holds = Holds::default();
+        for goes_on in [true, false] {
+            let told = tokio::join!(holds.wait(), async {
+                holds.arrived().await;
+                assert_eq!(holds.waiting(), 1);
+                holds.release(goes_on);
+            });
+            assert_eq!((told.0, holds.waiting()), (goes_on, 0));
+        }
+    }
+}

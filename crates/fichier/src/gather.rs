@@ -1,0 +1,326 @@
+//! Changes of one kind that are asked for at the same time, in one call.
+//!
+//! Nothing is documented of a call that can be carried out for some of its files only. So an answer counts for the files it
+//! names, a refusal of many is taken apart until it is clear whom it is about, and a copy, which must not be made twice, is
+//! looked for before it is asked for again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ketch_core::{Error, ErrorKind, Result};
+
+use crate::account::Account;
+use crate::api::FilesChange;
+use crate::batch::{Batches, Member, Turn, twin};
+use crate::error::{Refusal, Said};
+use crate::listing::without_tail;
+
+/// The most files of one call; documented for uploads only.
+const FILES_MAX: usize = 500;
+
+/// The changes that wait for their turn.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    removals: Batches<(), String, Result<()>>,
+    renames: Batches<(), (String, String), Result<()>>,
+    moves: Batches<u64, String, Result<Option<String>>>,
+    copies: Batches<u64, String, Copied>,
+}
+
+/// What became of a copy.
+#[derive(Debug)]
+pub(crate) enum Copied {
+    /// The address of the copy.
+    To(String),
+    /// The call was for this file alone, or is no good for any.
+    Refused(Refusal),
+    /// Others were in the call as well, and it is not known whom the refusal is about.
+    Unclear,
+}
+
+/// Removes a file. One that is gone is success.
+pub(crate) async fn remove(account: &Arc<Account>, url: &str) -> Result<()> {
+    let all = &account.changes.removals;
+    let owner = Arc::clone(account);
+    all.join((), url.to_owned(), fits, |turn| changes(owner, turn)).await?
+}
+
+/// Renames a file where it is. A name that it has already is success.
+pub(crate) async fn rename(account: &Arc<Account>, url: &str, name: &str) -> Result<()> {
+    let all = &account.changes.renames;
+    let owner = Arc::clone(account);
+    let fits = |item: &(String, String), others: &mut dyn Iterator<Item = &(String, String)>| {
+        fits(&item.0, &mut others.map(|other| &other.0))
+    };
+    let item = (url.to_owned(), name.to_owned());
+    all.join((), item, fits, |turn| changes(owner, turn)).await?
+}
+
+/// Moves a file to another folder under its name, and returns its address there if that is another one.
+pub(crate) async fn move_to(
+    account: &Arc<Account>,
+    url: &str,
+    folder: u64,
+) -> Result<Option<String>> {
+    let all = &account.changes.moves;
+    let owner = Arc::clone(account);
+    all.join(folder, url.to_owned(), fits, |turn| moves(owner, turn, folder)).await?
+}
+
+/// Copies a file to a folder under its name.
+pub(crate) async fn copy(account: &Arc<Account>, url: &str, folder: u64) -> Result<Copied> {
+    let all = &account.changes.copies;
+    let owner = Arc::clone(account);
+    all.join(folder, url.to_owned(), fits, |turn| copies(owner, turn, folder)).await
+}
+
+fn fits(url: &String, mut others: &mut dyn Iterator<Item = &String>) -> bool {
+    let mut count = 0;
+    let is_new = (&mut others).all(|other| {
+        count += 1;
+        other != url
+    });
+    is_new && count < FILES_MAX
+}
+
+/// A file that is to be changed.
+trait Item: Clone + Send + Sync + 'static {
+    const VERB: &'static str;
+    /// Is a file that is not there as good as one that was changed?
+    const MAY_BE_GONE: bool;
+
+    fn url(&self) -> &str;
+
+    /// The change of these files.
+    fn change(items: &[Self]) -> FilesChange;
+}
+
+impl Item for String {
+    const VERB: &'static str = "file/rm.cgi";
+    const MAY_BE_GONE: bool = true;
+
+    fn url(&self) -> &str {
+        self
+    }
+
+    fn change(items: &[Self]) -> FilesChange {
+        FilesChange::remove(items.iter().map(String::as_str))
+    }
+}
+
+impl Item for (String, String) {
+    const VERB: &'static str = "file/rename.cgi";
+    const MAY_BE_GONE: bool = false;
+
+    fn url(&self) -> &str {
+        &self.0
+    }
+
+    fn change(items: &[Self]) -> FilesChange {
+        FilesChange::rename(items.iter().map(|(url, name)| (url.as_str(), name.as_str())))
+    }
+}
+
+async fn changes<I: Item>(account: Arc<Account>, turn: Turn<(), I, Result<()>>) {
+    let mut members = Vec::new();
+    let result = account
+        .api
+        .change_late(I::VERB, || {
+            members = turn.take();
+            let items: Vec<I> = members.iter().map(|member| member.item.clone()).collect();
+            (!items.is_empty()).then(|| I::change(&items))
+        })
+        .await;
+    if members.is_empty() {
+        members = turn.take();
+    }
+    let items: Vec<I> = members.iter().map(|member| member.item.clone()).collect();
+    let results = settle(&account, &items, result).await;
+    answer(members, results);
+}
+
+/// What a call for all of `items` means for each.
+fn settle<'a, I: Item>(
+    account: &'a Account,
+    items: &'a [I],
+    result: Result<Option<Vec<String>>, Refusal>,
+) -> BoxFuture<'a, Vec<Result<()>>> {
+    async move {
+        let refusal = match result {
+            Ok(None) => return items.iter().map(|_| Ok(())).collect(),
+            Ok(Some(done)) => {
+                let done: Vec<String> = done.into_iter().map(without_tail).collect();
+                let mut results = Vec::with_capacity(items.len());
+                for item in items {
+                    // An answer about one file is about this one.
+                    let is_done = items.len() == 1 || done.iter().any(|url| url == item.url());
+                    let result = if is_done {
+                        Ok(())
+                    } else {
+                        let change = I::change(std::slice::from_ref(item));
+                        is_fine::<I>(account.api.change_files(change).await.map(drop))
+                    };
+                    results.push(result);
+                }
+                return results;
+            }
+            Err(refusal) => refusal,
+        };
+        if items.len() < 2 {
+            return items
+                .iter()
+                .zip([refusal])
+                .map(|(_, refusal)| is_fine::<I>(Err(refusal)))
+                .collect();
+        }
+        if !is_about_files(&refusal) {
+            return spread(refusal.into(), items.len());
+        }
+        let (left, right) = items.split_at(items.len() / 2);
+        let mut results = Vec::with_capacity(items.len());
+        for half in [left, right] {
+            let result = account.api.change_files(I::change(half)).await;
+            results.extend(settle(account, half, result).await);
+        }
+        results
+    }
+    .boxed()
+}
+
+/// A refusal because everything is as it should be is none.
+fn is_fine<I: Item>(result: Result<(), Refusal>) -> Result<()> {
+    match result {
+        Err(refusal) if refusal.said == Said::NoChange => Ok(()),
+        Err(refusal) if refusal.said == Said::NotFound && I::MAY_BE_GONE => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// May a refusal be about one file of several?
+fn is_about_files(refusal: &Refusal) -> bool {
+    let is_clear = matches!(
+        refusal.error.kind(),
+        ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::InvalidInput
+    );
+    is_clear && !matches!(refusal.said, Said::OwnerLocked | Said::Customer | Said::Network)
+}
+
+fn spread<T>(error: Error, count: usize) -> Vec<Result<T>> {
+    let mut results: Vec<Result<T>> = (1..count).map(|_| Err(twin(&error))).collect();
+    results.push(Err(error));
+    results
+}
+
+fn answer<T, R>(members: Vec<Member<T, R>>, results: Vec<R>) {
+    for (member, result) in members.into_iter().zip(results) {
+        // Whoever does not wait any more has nothing to do about it either.
+        drop(member.answer(result));
+    }
+}
+
+async fn moves(
+    account: Arc<Account>,
+    turn: Turn<u64, String, Result<Option<String>>>,
+    folder: u64,
+) {
+    let mut members = Vec::new();
+    let result = account
+        .api
+        .files_mv_late(folder, || {
+            members = turn.take();
+            members.iter().map(|member| member.item.clone()).collect()
+        })
+        .await;
+    if members.is_empty() {
+        members = turn.take();
+    }
+    let urls: Vec<String> = members.iter().map(|member| member.item.clone()).collect();
+    let results = settle_moves(&account, folder, &urls, result).await;
+    answer(members, results);
+}
+
+fn settle_moves<'a>(
+    account: &'a Account,
+    folder: u64,
+    urls: &'a [String],
+    result: Result<Vec<String>, Refusal>,
+) -> BoxFuture<'a, Vec<Result<Option<String>>>> {
+    async move {
+        match result {
+            Ok(told) => {
+                let told: Vec<String> = told.into_iter().map(without_tail).collect();
+                let same_order = told.len() == urls.len();
+                let mut results = Vec::with_capacity(urls.len());
+                for (index, url) in urls.iter().enumerate() {
+                    let result = if told.contains(url) || (told.is_empty() && urls.len() == 1) {
+                        Ok(None)
+                    } else if same_order {
+                        Ok(told.get(index).cloned())
+                    } else {
+                        let alone = [url.as_str()];
+                        let told = account.api.files_mv(&alone, folder).await;
+                        told.map(|told| told.into_iter().next()).map_err(Error::from)
+                    };
+                    results.push(result);
+                }
+                results
+            }
+            Err(refusal) if urls.len() > 1 && is_about_files(&refusal) => {
+                let (left, right) = urls.split_at(urls.len() / 2);
+                let mut results = Vec::with_capacity(urls.len());
+                for half in [left, right] {
+                    let texts: Vec<&str> = half.iter().map(String::as_str).collect();
+                    let result = account.api.files_mv(&texts, folder).await;
+                    results.extend(settle_moves(account, folder, half, result).await);
+                }
+                results
+            }
+            Err(refusal) => spread(refusal.into(), urls.len()),
+        }
+    }
+    .boxed()
+}
+
+async fn copies(account: Arc<Account>, turn: Turn<u64, String, Copied>, folder: u64) {
+    let mut members = Vec::new();
+    let result = account
+        .api
+        .files_cp_late(folder, || {
+            members = turn.take();
+            members.iter().map(|member| member.item.clone()).collect()
+        })
+        .await;
+    if members.is_empty() {
+        members = turn.take();
+    }
+    let count = members.len();
+    let results: Vec<Copied> = match result {
+        Ok(copies) => {
+            let mut by_source: HashMap<String, String> = HashMap::new();
+            for copy in &copies {
+                if let Some(from) = &copy.from_url {
+                    by_source.insert(without_tail(from.clone()), copy.to_url.clone());
+                }
+            }
+            // Without the sources the order must be that of the request.
+            let in_order = by_source.is_empty() && copies.len() == count;
+            let to = |(index, member): (usize, &Member<String, Copied>)| {
+                let by_order = copies.get(index).filter(|_| in_order);
+                let told = by_source.get(&member.item).or(by_order.map(|copy| &copy.to_url));
+                told.cloned().map_or(Copied::Unclear, Copied::To)
+            };
+            members.iter().enumerate().map(to).collect()
+        }
+        Err(refusal) if count > 1 && is_about_files(&refusal) => {
+            members.iter().map(|_| Copied::Unclear).collect()
+        }
+        Err(refusal) => {
+            let said = refusal.said;
+            let errors = spread::<()>(refusal.error, count).into_iter().filter_map(Result::err);
+            errors.map(|error| Copied::Refused(Refusal { said, error })).collect()
+        }
+    };
+    answer(members, results);
+}

@@ -1,0 +1,117 @@
+//! The proof that an upload is in the folder it was sent to.
+//!
+//! A node that is given the number of a folder that is gone puts the file into the account's top folder and says nothing.
+//! One call tells where a file is, and holds for all that travelled with it. So it is asked for the first upload into a
+//! folder and then once a minute: asking for every file would be the bulk that gets an address locked out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::cache::{Change, FileItem};
+use crate::listing::without_tail;
+use crate::tree::TOP;
+
+/// For how long a folder that has received a file is taken to be there.
+const TRUSTED_FOR: Duration = Duration::from_secs(60);
+/// How many folders are remembered.
+const FOLDERS_MAX: usize = 4_096;
+
+/// When a file was last seen to have arrived in which folder.
+#[derive(Debug, Default)]
+pub(crate) struct Placement(Mutex<HashMap<u64, Instant>>);
+
+impl Placement {
+    fn is_trusted(&self, folder: u64) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        folder == TOP || known.get(&folder).is_some_and(|seen| seen.elapsed() < TRUSTED_FOR)
+    }
+
+    fn trust(&self, folder: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= FOLDERS_MAX {
+            known.retain(|_, seen| seen.elapsed() < TRUSTED_FOR);
+        }
+        if known.len() < FOLDERS_MAX {
+            known.insert(folder, Instant::now());
+        }
+    }
+}
+
+/// Makes sure that files that travelled together are in `folder`, which is that of `parent`, and moves them there if they
+/// are not. Returns the folder they are in, which is another when the old one is gone.
+///
+/// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible.
+pub(crate) async fn confirm(
+    account: &Arc<Account>,
+    parent: &RelPath,
+    folder: u64,
+    files: &mut [&mut FileItem],
+) -> Result<u64> {
+    let Some(first) = files.first() else { return Ok(folder) };
+    if account.placement.is_trusted(folder) {
+        return Ok(folder);
+    }
+    let found = match account.api.file_info(&first.url).await {
+        Ok(info) => info.folder_id,
+        // What is stored and verified is not given up because nobody says where it is: a file may be unknown for a while.
+        Err(refusal) => {
+            tracing::debug!(error = %refusal.error, "nobody says which folder the upload is in");
+            return Ok(folder);
+        }
+    };
+    match found {
+        None => return Ok(folder),
+        Some(found) if found == folder => {
+            account.placement.trust(folder);
+            return Ok(folder);
+        }
+        Some(found) => tracing::info!(found, folder, "an upload arrived in another folder"),
+    }
+    account.tree.forget_folder(folder);
+    account.tree.cache.forget(folder);
+    if let Some(above) = parent.parent() {
+        account.tree.distrust(&above);
+    }
+    match move_all(account, parent, files).await {
+        Ok(folder) => Ok(folder),
+        Err(error) => {
+            let urls: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
+            let removed = account.api.files_rm(&urls).await;
+            let left = removed.err().map(|refusal| refusal.error.message().to_owned());
+            let mut message = format!(
+                "the folder was removed while the file was sent, and it could not be put back: {}",
+                error.message()
+            );
+            if let Some(left) = left {
+                message = format!("{message}; what was sent is in the top folder: {left}");
+            }
+            Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
+        }
+    }
+}
+
+async fn move_all(
+    account: &Arc<Account>,
+    parent: &RelPath,
+    files: &mut [&mut FileItem],
+) -> Result<u64> {
+    let folder = account.tree.ensure(&account.api, parent).await?;
+    let urls: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
+    let moved = account.api.files_mv(&urls, folder).await?;
+    // Addresses have stayed the same in every capture; when they do not, the order is that of the request.
+    if moved.len() == files.len() {
+        let kept = moved.iter().any(|url| files.iter().any(|file| file.url == *url));
+        for (file, url) in files.iter_mut().zip(moved).filter(|_| !kept) {
+            file.url = without_tail(url);
+        }
+    }
+    for file in files.iter() {
+        account.tree.cache.change(TOP, Change::RemoveFile(file.url.clone()));
+    }
+    Ok(folder)
+}

@@ -1,0 +1,244 @@
+//! What became of a transfer whose process died: looked for before anything is sent again.
+//!
+//! Three witnesses are asked. The node's report says which addresses the upload got, for two hours. A listing that is
+//! younger than that report says what is there now. An address that the listing does not show yet is asked for by itself.
+//! A file of an unknown address that only the listing shows is ours when it has the digest of what is to be sent.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use ketch_core::checkpoint::Checkpoint;
+use ketch_core::source::{Body, HashingSource, open_all};
+use ketch_core::{Digest, ErrorKind, HashAlgo, RelPath, Result};
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::cache::{Change, FileItem, FolderListing};
+use crate::error::{Refusal, Said};
+use crate::note::{self, Note};
+use crate::target::Target;
+use crate::{gather, listing, names};
+
+/// How many listings are asked for when the node gives no clear answer.
+const LOOKS: usize = 3;
+
+/// What is there of an earlier transfer.
+#[derive(Debug, Default)]
+struct Traces {
+    /// The new version, which the earlier process had verified.
+    stored: Option<FileItem>,
+    /// Addresses that the upload got, and that are alive.
+    ours: Vec<FileItem>,
+    /// Files of that name and size at addresses that were not there before.
+    alike: Vec<FileItem>,
+    /// What was to be replaced and is still there under that name.
+    old: Vec<String>,
+}
+
+/// Goes on with an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
+/// learnt what else must be replaced.
+pub(crate) async fn upload(
+    account: &Arc<Account>,
+    note: &Note,
+    source: &str,
+    target: &mut Target,
+    body: &Body,
+) -> Result<Option<FileItem>> {
+    let traces = find(account, note).await?;
+    if note.folder != target.folder || note.name != target.name {
+        return Ok(None);
+    }
+    target.learn(traces.old);
+    if let Some(file) = traces.stored {
+        if note.source == source && body.size() == Some(note.size) && file.size == body.size() {
+            return Ok(Some(file));
+        }
+        target.learn([file.url]);
+    }
+    let is_possible = body.size() == Some(note.size) && body.replayable();
+    if is_possible && traces.ours.iter().chain(&traces.alike).any(|file| file.hash.is_some()) {
+        let digest = digest_of(body).await?;
+        let mut all = traces.ours.iter().chain(&traces.alike);
+        let found = all.find(|file| digest.is_some() && file.hash == digest).cloned();
+        if let Some(file) = found {
+            target.learn(traces.ours.into_iter().map(|other| other.url));
+            return Ok(Some(file));
+        }
+    }
+    target.learn(traces.ours.into_iter().map(|file| file.url));
+    Ok(None)
+}
+
+/// Goes on with an earlier copy to `target` of a file with this digest.
+pub(crate) async fn copy(
+    account: &Arc<Account>,
+    note: &Note,
+    source: &str,
+    target: &mut Target,
+    digest: Option<&Digest>,
+    not: &str,
+) -> Result<Option<FileItem>> {
+    let traces = find(account, note).await?;
+    if note.folder != target.folder || note.name != target.name {
+        return Ok(None);
+    }
+    target.learn(traces.old);
+    if let Some(file) = traces.stored.filter(|_| note.source == source) {
+        return Ok(Some(file));
+    }
+    let is_it = |file: &FileItem| digest.is_some() && file.hash.as_ref() == digest;
+    Ok(traces.alike.into_iter().find(|file| file.url != not && is_it(file)))
+}
+
+/// Ends an earlier transfer that nobody goes on with, so that one file of the name is left. A new version that was
+/// verified stays and the old ones go; one that was not goes where an old one is there. The only file of its name stays.
+pub(crate) async fn abandon(
+    account: &Arc<Account>,
+    path: &RelPath,
+    checkpoint: &Checkpoint,
+) -> Result<()> {
+    let Some(note) = note::load(checkpoint).await? else { return Ok(()) };
+    let traces = find(account, &note).await?;
+    let unwanted: Vec<String> = match traces.stored {
+        Some(file) => traces.old.into_iter().filter(|url| *url != file.url).collect(),
+        None if traces.old.is_empty() => Vec::new(),
+        None => traces.ours.into_iter().map(|file| file.url).collect(),
+    };
+    for url in unwanted {
+        gather::remove(account, &url).await?;
+        account.tree.cache.change(note.folder, Change::RemoveFile(url));
+    }
+    if let Some(pending) = account.lost.of(path) {
+        account.lost.remove(&pending);
+    }
+    checkpoint.note.save(bytes::Bytes::new()).await
+}
+
+async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
+    let told = match &note.upload {
+        Some(upload) => Some(account.reports.of(&account.api, upload).await?),
+        None => None,
+    };
+    let links = told.iter().flat_map(|told| &told.links);
+    let links = links.filter(|link| is_named(link.filename.as_deref(), &note.name));
+    let links: Vec<(String, Option<Digest>)> = links
+        .map(|link| {
+            let digest = link.whirlpool.as_deref().and_then(listing::digest);
+            (listing::without_tail(link.download.clone()), digest)
+        })
+        .collect();
+    let asked = told.as_ref().map_or_else(Instant::now, |told| told.at);
+    // Every listing of this process is younger than the death of the earlier one. One that shows the new file is enough.
+    let life = account.api.pacer.listing_life();
+    let seen = account.tree.cache.get(note.folder, life).filter(|listing| {
+        let mut new = links.iter().map(|(url, _)| url).chain(&note.stored);
+        new.any(|url| listing.files.iter().any(|file| file.url == *url))
+    });
+    let listing = match seen {
+        Some(listing) => listing,
+        None => match look(account, note.folder, asked).await? {
+            Some(listing) => listing,
+            None => return Ok(Traces::default()),
+        },
+    };
+    let mut traces = Traces { old: old(note, &listing), ..Traces::default() };
+    if let Some(url) = &note.stored {
+        traces.stored = alive(account, note, &listing, url, None).await?;
+    }
+    for (url, digest) in links {
+        if note.stored.as_ref() != Some(&url) {
+            traces.ours.extend(alive(account, note, &listing, &url, digest).await?);
+        }
+    }
+    traces.alike = alike(note, &listing, &traces.ours);
+    let is_clear = told.is_some_and(|told| told.is_clear);
+    let is_empty = traces.stored.is_none() && traces.ours.is_empty() && traces.alike.is_empty();
+    if is_empty && !is_clear {
+        let mut waits = crate::api::polls(&account.api.settings).take(LOOKS - 1);
+        while let Some(wait) = waits.next().filter(|_| traces.alike.is_empty()) {
+            let asked = Instant::now();
+            tokio::time::sleep(wait).await;
+            let Some(listing) = look(account, note.folder, asked).await? else { break };
+            traces.alike = alike(note, &listing, &[]);
+        }
+    }
+    Ok(traces)
+}
+
+/// A listing of the folder asked for after `asked`; `None` when the folder is gone. Those who look for the files of one
+/// upload share it.
+async fn look(
+    account: &Arc<Account>,
+    folder: u64,
+    asked: Instant,
+) -> Result<Option<Arc<FolderListing>>> {
+    match account.tree.listing(&account.api, folder, asked.elapsed()).await {
+        Ok(listing) => Ok(Some(listing)),
+        Err(Refusal { said: Said::NotFound, .. }) => Ok(None),
+        Err(refusal)
+            if matches!(refusal.error.kind(), ErrorKind::NotFound | ErrorKind::Denied)
+                && refusal.said == Said::Other =>
+        {
+            Ok(None)
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn old(note: &Note, listing: &FolderListing) -> Vec<String> {
+    let files = listing.files(&note.name).into_iter().map(|file| &file.url);
+    files.filter(|url| note.known.contains(url)).cloned().collect()
+}
+
+fn alike(note: &Note, listing: &FolderListing, ours: &[FileItem]) -> Vec<FileItem> {
+    let is_new = |file: &&FileItem| {
+        file.size == Some(note.size)
+            && !note.known.contains(&file.url)
+            && note.stored.as_ref() != Some(&file.url)
+            && !ours.iter().any(|known| known.url == file.url)
+    };
+    listing.files(&note.name).into_iter().filter(is_new).cloned().collect()
+}
+
+fn is_named(remote: Option<&str>, name: &str) -> bool {
+    remote.is_some_and(|remote| names::to_core(remote) == name)
+}
+
+/// The file at `url`, if it is there: a report outlives the file it is about.
+async fn alive(
+    account: &Arc<Account>,
+    note: &Note,
+    listing: &FolderListing,
+    url: &str,
+    reported: Option<Digest>,
+) -> Result<Option<FileItem>> {
+    if let Some(file) = listing.files(&note.name).into_iter().find(|file| file.url == url) {
+        let hash = file.hash.clone().or(reported);
+        return Ok(Some(FileItem { hash, ..file.clone() }));
+    }
+    let info = match account.api.file_info(url).await {
+        Ok(info) => info,
+        Err(refusal) if refusal.said == Said::NotFound => return Ok(None),
+        Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let is_there = info.folder_id.is_none_or(|folder| folder == note.folder)
+        && is_named(info.filename.as_deref(), &note.name);
+    let hash = info.checksum.as_deref().and_then(listing::digest).or(reported);
+    let file = FileItem {
+        name: note.name.clone(),
+        url: url.to_owned(),
+        size: info.size,
+        date: info.date.as_deref().and_then(crate::dates::parse),
+        hash,
+    };
+    Ok(is_there.then_some(file))
+}
+
+/// Reads the body, which costs less than to send it.
+async fn digest_of(body: &Body) -> Result<Option<Digest>> {
+    let source = HashingSource::new(Arc::clone(body), vec![HashAlgo::Whirlpool]);
+    let mut stream = open_all(&source).await?;
+    while stream.try_next().await?.is_some() {}
+    Ok(source.hashes().and_then(|hashes| hashes.get(HashAlgo::Whirlpool).cloned()))
+}

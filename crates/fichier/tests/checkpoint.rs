@@ -1,0 +1,259 @@
+//! Processes that die in the middle of an upload or a copy: at every moment a reader finds the old version or the new one,
+//! and the next process of the job ends with exactly one, sending nothing that has arrived.
+
+mod common;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common::{list, path, put, read};
+use ketch_core::source::BytesSource;
+use ketch_core::{Backend, Checkpoint, Entry, Expect, Note, PutOptions, Result};
+use ketch_fichier::Fichier;
+use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
+
+/// A note that outlives the process it is written by, which is only the future of a `put` here.
+#[derive(Debug, Default)]
+struct Kept(Mutex<Option<Bytes>>);
+
+#[async_trait]
+impl Note for Kept {
+    async fn load(&self) -> Result<Option<Bytes>> {
+        Ok(self.0.lock().expect("sane").clone())
+    }
+
+    async fn save(&self, note: Bytes) -> Result<()> {
+        *self.0.lock().expect("sane") = Some(note);
+        Ok(())
+    }
+}
+
+struct World {
+    sim: Sim,
+    note: Arc<Kept>,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("scratch");
+        let sim = Sim::start(SimOptions::new(folder.path().join("sim"))).await.expect("starts");
+        World { sim, note: Arc::default(), _folder: folder }
+    }
+
+    /// A process of its own.
+    fn process(&self) -> Arc<dyn Backend> {
+        let url = self.sim.api_url();
+        let options = [("api_url", url.as_str()), ("api_key", SANDBOX_KEY), ("end_wait", "1")];
+        Arc::new(Fichier::alone(&common::request("", &options, None)).expect("opens"))
+    }
+
+    fn fault(&self, text: &str) {
+        self.sim.faults().inject(text.parse().expect("a fault"));
+    }
+
+    fn options(&self, source: &str, old: Option<&Entry>) -> PutOptions {
+        let checkpoint = Checkpoint {
+            job: 1,
+            source: source.into(),
+            note: Arc::clone(&self.note) as Arc<dyn Note>,
+            keep: Arc::new(AtomicBool::new(true)),
+        };
+        let expect = old.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
+        PutOptions { mtime: None, expect, checkpoint: Some(checkpoint) }
+    }
+
+    fn checkpoint(&self, source: &str) -> Checkpoint {
+        self.options(source, None).checkpoint.expect("given")
+    }
+
+    async fn put(&self, content: &str, old: Option<&Entry>) -> Result<Entry> {
+        let body = BytesSource::body(content.to_owned());
+        self.process().put(&path("d/f"), body, self.options(content, old)).await
+    }
+
+    /// A process that puts, and dies when the request that `fault` strikes is held.
+    async fn die(&self, fault: &str, content: &str, old: Option<&Entry>) {
+        self.fault(fault);
+        tokio::select! {
+            result = self.put(content, old) => panic!("{fault}: ended with {result:?}"),
+            () = self.sim.held(1) => {}
+        }
+        self.sim.faults().clear();
+    }
+
+    async fn contents(&self) -> Vec<String> {
+        let backend = self.process();
+        let mut contents = Vec::new();
+        for entry in list(&*backend, "d").await.expect("lists") {
+            let content = read(&*backend, &entry, None).await.expect("read");
+            contents.push(String::from_utf8(content).expect("text"));
+        }
+        contents
+    }
+
+    fn uploads(&self) -> u64 {
+        self.sim.stats().uploads_stored
+    }
+}
+
+/// Every request of an overwrite, before it is carried out and after.
+const MOMENTS: [&str; 9] = [
+    "folder/ls nth=1 hold-answer",
+    "upload/get_upload_server nth=1 stall",
+    "upload/get_upload_server nth=1 hold-answer",
+    "upload nth=1 stall",
+    "upload nth=1 hold-answer",
+    "end.pl nth=1 stall",
+    "end.pl nth=1 hold-answer",
+    "file/rm nth=1 stall",
+    "file/rm nth=1 hold-answer",
+];
+
+#[tokio::test]
+async fn a_death_at_any_request_of_an_overwrite_leaves_one_file_after_the_next_run() {
+    for moment in MOMENTS {
+        let world = World::start().await;
+        let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+        world.die(moment, "new content", Some(&old)).await;
+        let between = world.contents().await;
+        let has_whole = between.iter().all(|content| ["old", "new content"].contains(&&**content));
+        assert!(!between.is_empty() && has_whole, "{moment}: {between:?}");
+        let stored = world.put("new content", Some(&old)).await.expect("goes on");
+        assert_eq!(stored.size, Some(11), "{moment}");
+        assert_eq!(world.contents().await, ["new content"], "{moment}");
+        assert_eq!(world.uploads(), 2, "{moment}: nothing that arrived is sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_death_at_any_request_of_a_new_file_leaves_one_file_after_the_next_run() {
+    for moment in &MOMENTS[..7] {
+        let world = World::start().await;
+        put(&*world.process(), "d/other", b"other").await.expect("stored");
+        world.die(moment, "content", None).await;
+        world.put("content", None).await.expect("goes on");
+        assert_eq!(world.contents().await, ["content", "other"], "{moment}");
+        assert_eq!(world.uploads(), 2, "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_of_a_source_that_changed_is_replaced_with_the_old_version() {
+    for moment in MOMENTS {
+        let world = World::start().await;
+        let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+        world.die(moment, "new content", Some(&old)).await;
+        world.put("newer", Some(&old)).await.expect("stored");
+        assert_eq!(world.contents().await, ["newer"], "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_goes_on_with_ends_as_one_whole_file() {
+    for moment in MOMENTS {
+        let world = World::start().await;
+        let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+        world.die(moment, "new content", Some(&old)).await;
+        let checkpoint = world.checkpoint("new content");
+        world.process().abandon(&path("d/f"), &checkpoint).await.expect("abandoned");
+        let verified = moment.starts_with("file/rm");
+        let expected = if verified { "new content" } else { "old" };
+        assert_eq!(world.contents().await, [expected], "{moment}");
+        let requests = world.sim.stats().api_requests();
+        world.process().abandon(&path("d/f"), &checkpoint).await.expect("nothing is left");
+        assert_eq!(world.sim.stats().api_requests(), requests, "{moment}");
+    }
+    let world = World::start().await;
+    put(&*world.process(), "d/other", b"other").await.expect("stored");
+    world.die("end.pl nth=1 hold-answer", "content", None).await;
+    let checkpoint = world.checkpoint("content");
+    world.process().abandon(&path("d/f"), &checkpoint).await.expect("abandoned");
+    assert_eq!(world.contents().await, ["content", "other"], "the only one of its name stays");
+}
+
+#[tokio::test]
+async fn a_report_on_a_file_that_is_gone_again_is_no_file() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
+    // Somebody removes the new version; the report on it goes on being given.
+    let backend = world.process();
+    let seen = list(&*backend, "d").await.expect("lists");
+    let new = seen.iter().find(|entry| entry.size == Some(11)).expect("arrived");
+    backend.delete(new).await.expect("deleted");
+    world.put("new content", Some(&old)).await.expect("stored");
+    assert_eq!(world.contents().await, ["new content"]);
+    assert_eq!(world.uploads(), 3, "it is sent again");
+}
+
+#[tokio::test]
+async fn an_old_version_that_was_moved_away_meanwhile_is_not_removed() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die("file/rm nth=1 stall", "new content", Some(&old)).await;
+    world.process().rename(&old, &path("d/safe")).await.expect("moved by somebody else");
+    world.put("new content", None).await.expect("goes on");
+    assert_eq!(world.contents().await, ["new content", "old"]);
+}
+
+#[tokio::test]
+async fn a_report_that_is_gone_leaves_the_listing_and_the_digest_to_tell() {
+    for (content, uploads) in [("new content", 2), ("NEW CONTENT", 3)] {
+        let world = World::start().await;
+        let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+        world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
+        world.fault("end.pl nth=1 dead-report");
+        world.put(content, Some(&old)).await.expect("goes on");
+        let contents = world.contents().await;
+        // What cannot be proven to be ours is not removed.
+        let expected: &[&str] =
+            if uploads == 2 { &["new content"] } else { &["NEW CONTENT", "new content"] };
+        let mut contents: Vec<_> = contents.iter().map(String::as_str).collect();
+        contents.sort_unstable();
+        assert_eq!((contents.as_slice(), world.uploads()), (expected, uploads));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_whose_process_died_is_not_made_twice() {
+    for moment in [
+        "file/cp nth=1 stall",
+        "file/cp nth=1 hold-answer",
+        "file/rm nth=1 stall",
+        "file/rm nth=1 hold-answer",
+    ] {
+        let world = World::start().await;
+        let first = world.process();
+        put(&*first, "from", b"content").await.expect("stored");
+        let old = put(&*first, "d/f", b"old").await.expect("stored");
+        let from = first.stat(&path("from")).await.expect("there");
+        let copy = |backend: Arc<dyn Backend>| {
+            let options = world.options("from", Some(&old));
+            let from = from.clone();
+            async move { backend.copy(&from, &path("d/f"), options).await }
+        };
+        world.fault(moment);
+        tokio::select! {
+            result = copy(world.process()) => panic!("{moment}: {result:?}"),
+            () = world.sim.held(1) => {}
+        }
+        world.sim.faults().clear();
+        copy(world.process()).await.expect("goes on");
+        assert_eq!(world.contents().await, ["content"], "{moment}");
+        let copies = if moment == "file/cp nth=1 stall" { 2 } else { 1 };
+        assert_eq!(world.sim.stats().of("file/cp"), copies, "{moment}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_stored_nothing_leaves_no_note() {
+    let world = World::start().await;
+    world.fault("upload next=1 cannot-open");
+    world.put("content", None).await.expect_err("refused");
+    assert_eq!(world.note.load().await.expect("kept"), Some(Bytes::new()));
+    world.put("content", None).await.expect("stored");
+    assert_eq!(world.sim.stats().of("folder/ls"), 2, "there is nothing to look for");
+}
