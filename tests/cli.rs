@@ -15,3 +15,5 @@ mod manifests;
 mod places;
 #[path = "cli/process.rs"]
 mod process;
+#[path = "cli/records.rs"]
+mod records;

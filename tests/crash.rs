@@ -7,8 +7,10 @@
 //! * `crash/cases.rs` has the jobs, `crash/world.rs` their places, `crash/checks.rs` the rules, and the table of rules that
 //!   are known not to hold yet.
 //!
-//! A small job is struck at *every* call, larger ones at random calls. `KETCH_CRASH_RUNS` is how many of those there are
-//! (24 unless set); `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
+//! A small job between local folders is killed at *every* call, and at every request to the emulator. Of its calls with
+//! 1fichier on one side, and for power cuts and bad disks, a part is struck, another part each time; `KETCH_CRASH_ALL=1`
+//! strikes every single one. Larger jobs are struck at random calls; `KETCH_CRASH_RUNS` is how many of them there are (24
+//! unless set). `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
 //! `KETCH_CRASH_ONLY='that name'` runs it alone. `crash/honest.rs` shows that the harness sees what it is there to see.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -53,13 +55,16 @@ const MOST_REQUESTS: u64 = 200;
 /// Fewer calls than any job that stores something locally makes: below, the tracer does not see.
 const FEWEST_CALLS: usize = 10;
 
-/// With this step through the calls, where not every one is struck.
-const SOME_CALLS: usize = 3;
 const FULL_DISK: &str = "disk full from";
 const RANDOM_JOB: &str = "random job ";
 
-/// Each call in turn.
-const EVERY: (usize, usize) = (1, 1);
+/// The first call that is struck and the step to the next: of every `local` calls one between local folders, and of every
+/// `remote` calls one with 1fichier, where most are about two small files that are hints. Another one each time.
+fn calls(case: Case, seed: u64, local: usize, remote: usize) -> (usize, usize) {
+    let is_local = (case.from, case.to) == (Side::Local, Side::Local);
+    let step = if is_local { local } else { remote };
+    (1 + seed as usize % step, step)
+}
 
 /// The one run that is asked for.
 fn only() -> Option<String> {
@@ -74,7 +79,7 @@ fn number(name: &str) -> Option<u64> {
 /// Where chance begins: `KETCH_CRASH_SEED`, or the time.
 fn seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    number("KETCH_CRASH_SEED").unwrap_or(now.as_secs() * 1_000)
+    number("KETCH_CRASH_SEED").unwrap_or(now.as_secs() * 1_000 + u64::from(now.subsec_millis()))
 }
 
 /// The small job of one case under one kind of strike.
@@ -97,7 +102,8 @@ impl EachCall<'_> {
     ) {
         let (case, files) = (self.case, Files::small());
         let mut template = World::new(case, &files);
-        let (from, step) = if only().is_some() { EVERY } else { self.calls };
+        let is_all = only().is_some() || std::env::var_os("KETCH_CRASH_ALL").is_some();
+        let (from, step) = if is_all { (1, 1) } else { self.calls };
         for number in (from..MOST_CALLS).step_by(step) {
             let label = format!("{case}, {} call {number}", self.how);
             if only().is_some_and(|only| only != label) {
@@ -140,8 +146,10 @@ fn rerun_afresh(world: &World, files: &Files, label: &str) -> Vec<Violation> {
 #[test]
 fn killed_at_any_call_every_path_is_old_or_new_and_the_same_command_finishes_the_job() {
     let mut findings = Findings::default();
+    let seed = seed();
+    eprintln!("seed {seed}");
     for case in CASES.iter().copied() {
-        let (way, how, calls) = (Way::Call, "killed before", EVERY);
+        let (way, how, calls) = (Way::Call, "killed before", calls(case, seed, 1, 4));
         let strike = Strike::KillBefore as fn(_) -> _;
         EachCall { case, way, how, calls, strike }.run(
             &mut findings,
@@ -165,10 +173,7 @@ fn a_power_cut_at_any_call_leaves_no_file_without_its_content() {
             (Names::Kept, "power cut with names kept before"),
             (Names::Lost(None), "power cut with names lost before"),
         ] {
-            let is_local = (case.from, case.to) == (Side::Local, Side::Local);
-            // With 1fichier most calls are about one small file that is only a hint, so some of them do.
-            let some = (1 + seed as usize % SOME_CALLS, SOME_CALLS);
-            let calls = if is_local { EVERY } else { some };
+            let calls = calls(case, seed, 2, 8);
             let (way, strike) = (Way::PowerCut, Strike::KillBefore as fn(_) -> _);
             let each = EachCall { case, way, how, calls, strike };
             each.run(&mut findings, |world, files, label, first| {
@@ -221,12 +226,14 @@ fn killed_at_any_request_nothing_is_stored_twice_and_the_same_command_finishes_t
 #[test]
 fn a_disk_that_is_full_or_broken_at_any_call_keeps_old_or_new_and_the_same_command_goes_on_later() {
     let mut findings = Findings::default();
+    let seed = seed();
+    eprintln!("seed {seed}");
     for case in CASES.iter().copied().filter(|case| case.to == Side::Local) {
         for (how, strike) in [
             (FULL_DISK, Strike::FullFrom as fn(_) -> _),
             ("disk broken at", Strike::BrokenAt as fn(_) -> _),
         ] {
-            let (way, calls) = (Way::BadDisk, EVERY);
+            let (way, calls) = (Way::BadDisk, calls(case, seed, 2, 6));
             EachCall { case, way, how, calls, strike }.run(
                 &mut findings,
                 |world, files, label, first| {

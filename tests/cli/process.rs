@@ -95,7 +95,7 @@ fn a_signal_ends_a_job_with_its_summary() {
             home.write(&format!("a/{name}"), &"0123456789abcdef".repeat(8 * 1024));
         }
         let mut command = home.command();
-        command.args(["--json", "copy", "--bwlimit", "100K", "--transfers", "1", "a", "sandbox:s"]);
+        command.args(["--json", "copy", "--bwlimit", "100K", "--transfers", "1", "a", "b"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
@@ -138,7 +138,7 @@ fn the_first_signal_lets_what_is_running_finish() {
         home.write(&format!("a/{number:02}"), &"0123456789abcdef".repeat(2 * 1024));
     }
     let mut command = home.command();
-    command.args(["--json", "copy", "--bwlimit", "50K", "--transfers", "1", "a", "sandbox:s"]);
+    command.args(["--json", "copy", "--bwlimit", "50K", "--transfers", "1", "a", "b"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut stdout = BufReader::new(child.stdout.take().expect("piped"));

@@ -75,6 +75,46 @@ impl Home {
         json_lines(&outcome.stdout)
     }
 
+    /// Starts a command with JSON lines and waits until it has printed one of this type.
+    pub(crate) fn wait_for(&self, command: &mut Command, kind: &str) -> Child {
+        self.wait_for_many(command, kind, 1).0
+    }
+
+    fn wait_for_many(&self, command: &mut Command, kind: &str, count: usize) -> (Child, String) {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (mut text, mut found) = (String::new(), 0);
+        while found < count {
+            let before = text.len();
+            assert!(stdout.read_line(&mut text).expect("a line") > 0, "it ended: {text}");
+            found += usize::from(text[before..].contains(&format!("\"type\":\"{kind}\"")));
+        }
+        let rest = stdout.into_inner();
+        child.stdout = Some(rest);
+        (child, text)
+    }
+
+    /// Stops a command by two SIGINT once it has printed so many lines of a type. Lines that were buffered then are lost.
+    pub(crate) fn stop_after(&self, command: &mut Command, kind: &str, count: usize) -> Outcome {
+        let (child, mut text) = self.wait_for_many(command, kind, count);
+        let id = i32::try_from(child.id()).expect("a process");
+        let id = rustix::process::Pid::from_raw(id).expect("a process");
+        for _ in 0..2 {
+            // The second is lost if it comes before the first was taken, and then the first has to do.
+            rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+        }
+        let output = child.wait_with_output().expect("it ends");
+        text.push_str(&String::from_utf8(output.stdout).expect("UTF-8"));
+        let whole: String =
+            text.split_inclusive('\n').filter(|line| line.starts_with('{')).collect();
+        Outcome {
+            code: output.status.code().expect("no signal"),
+            stdout: whole,
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
     /// Serves a sandbox until the result is dropped.
     pub(crate) fn serve(&self) -> Server {
         let mut command = self.command();

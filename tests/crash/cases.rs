@@ -18,6 +18,7 @@ pub enum Side {
 pub enum Verb {
     Copy,
     Sync,
+    Move,
 }
 
 impl Verb {
@@ -26,6 +27,7 @@ impl Verb {
         match self {
             Verb::Copy => "copy",
             Verb::Sync => "sync",
+            Verb::Move => "move",
         }
     }
 }
@@ -52,10 +54,13 @@ impl fmt::Display for Case {
 pub const CASES: &[Case] = &[
     Case { verb: Verb::Copy, from: Side::Local, to: Side::Local },
     Case { verb: Verb::Sync, from: Side::Local, to: Side::Local },
+    Case { verb: Verb::Move, from: Side::Local, to: Side::Local },
     Case { verb: Verb::Copy, from: Side::Local, to: Side::Fichier },
     Case { verb: Verb::Sync, from: Side::Local, to: Side::Fichier },
+    Case { verb: Verb::Move, from: Side::Local, to: Side::Fichier },
     Case { verb: Verb::Copy, from: Side::Fichier, to: Side::Local },
     Case { verb: Verb::Sync, from: Side::Fichier, to: Side::Local },
+    Case { verb: Verb::Move, from: Side::Fichier, to: Side::Local },
 ];
 
 /// What is where before the job.
@@ -134,14 +139,18 @@ impl Files {
     /// What `verb` makes of them.
     pub fn wanted(&self, verb: Verb) -> Wanted {
         let mut destination = match verb {
-            Verb::Copy => self.destination.clone(),
+            Verb::Copy | Verb::Move => self.destination.clone(),
             Verb::Sync => Tree::new(),
+        };
+        let source = match verb {
+            Verb::Copy | Verb::Sync => self.source.clone(),
+            Verb::Move => Tree::new(),
         };
         destination.extend(self.source.clone());
         let missing =
             |(path, content): &(&String, &Vec<u8>)| self.destination.get(*path) != Some(*content);
         let sizes = self.source.iter().filter(missing).map(|(_, content)| content.len() as u64);
         let (moved, largest) = (sizes.clone().sum(), sizes.max().unwrap_or(0));
-        Wanted { source: self.source.clone(), destination, moved, largest }
+        Wanted { source, destination, moved, largest }
     }
 }

@@ -92,7 +92,7 @@ pub(crate) fn of_kind(kind: ErrorKind) -> u8 {
 }
 
 /// The code of an error that ended a whole job: here a refusal is one of the job.
-fn of_fatal(kind: ErrorKind) -> u8 {
+pub(crate) fn of_fatal(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::InvalidInput | ErrorKind::Unsupported => FATAL,
         kind => of_kind(kind),

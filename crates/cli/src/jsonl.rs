@@ -1,7 +1,7 @@
 //! JSON lines: the envelope of each, and the words for what is in them. The schema is docs/EVENTS.md; fields are only ever
 //! added.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use ketch_core::{Entry, EntryKind};
@@ -88,7 +88,7 @@ fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Opti
 }
 
 /// The body of a `progress` line.
-pub(crate) fn progress(snapshot: &Snapshot, speed: u64) -> Value {
+pub(crate) fn progress(snapshot: &Snapshot, speed: u64, left: Option<Duration>) -> Value {
     let active = snapshot.active.iter();
     let active: Vec<_> = active
         .map(|(path, size, bytes)| json!({ "path": path, "size": size, "bytes": bytes }))
@@ -102,6 +102,7 @@ pub(crate) fn progress(snapshot: &Snapshot, speed: u64) -> Value {
         "failed": snapshot.failed_items,
         "totals_final": snapshot.listing_done,
         "bytes_per_second": speed,
+        "seconds_left": left.map(|left| left.as_secs()),
         "active": active,
     })
 }
@@ -229,21 +230,21 @@ mod tests {
             "remote",
             "sandbox",
             "config",
+            "item",
+            "report",
+            "job",
             "cache",
             "sum",
             "sum_check",
             "verify",
             "difference",
             "repair",
-            "item",
-            "report",
-            "job",
         ];
         for word in words {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");
         }
         let reports = [counts(&Report::default()), check_counts(&CheckReport::default())];
-        let more = [progress(&Snapshot::default(), 0)];
+        let more = [progress(&Snapshot::default(), 0, None)];
         for field in reports.iter().chain(&more).filter_map(Value::as_object).flatten() {
             assert!(schema.contains(&format!("`{}`", field.0)), "{} is not in it", field.0);
         }

@@ -109,7 +109,7 @@ async fn watch(
     stop.gently.cancel();
     console.tell(
         Level::Normal,
-        "stopping: what is running is finished and nothing new is begun (Ctrl-C stops at once)",
+        "stopping: what is running is finished if that takes no longer than 30 seconds, and nothing new is begun (Ctrl-C stops at once)",
     );
     if first == exit::INTERRUPT {
         sources.next().await;

@@ -92,9 +92,13 @@ impl Speed {
 }
 
 /// One line about the whole job.
-pub(crate) fn total_line(snapshot: &Snapshot, speed: u64, elapsed: Duration) -> String {
+pub(crate) fn total_line(
+    snapshot: &Snapshot,
+    speed: u64,
+    elapsed: Duration,
+    left: Option<Duration>,
+) -> String {
     let bound = if snapshot.listing_done { "" } else { "≥ " };
-    let rest = snapshot.planned_bytes.saturating_sub(snapshot.done_bytes);
     let mut line = format!(
         "{} of {bound}{}, {} of {bound}{} items, {}/s",
         format_size(snapshot.done_bytes),
@@ -106,8 +110,8 @@ pub(crate) fn total_line(snapshot: &Snapshot, speed: u64, elapsed: Duration) -> 
     if snapshot.failed_items > 0 {
         let _ = write!(line, ", {} failed", snapshot.failed_items);
     }
-    if snapshot.listing_done && speed > 0 && rest > 0 {
-        let _ = write!(line, ", {} left", format_duration(Duration::from_secs(rest / speed)));
+    if let Some(left) = left {
+        let _ = write!(line, ", {} left", format_duration(Duration::from_secs(left.as_secs())));
     }
     let _ = write!(line, " ({} listed, {})", snapshot.listed, format_duration(elapsed));
     line
@@ -140,7 +144,13 @@ impl Bars {
     }
 
     /// Shows this moment.
-    pub(crate) fn show(&mut self, snapshot: &Snapshot, speed: u64, elapsed: Duration) {
+    pub(crate) fn show(
+        &mut self,
+        snapshot: &Snapshot,
+        speed: u64,
+        elapsed: Duration,
+        left: Option<Duration>,
+    ) {
         let height = rustix::termios::tcgetwinsize(io::stderr())
             .map_or(USUAL_HEIGHT, |size| usize::from(size.ws_row));
         let wanted = snapshot.active.len().min(height.saturating_sub(2));
@@ -153,7 +163,7 @@ impl Bars {
         for (line, (path, size, bytes)) in self.active.iter().zip(&snapshot.active) {
             line.set_message(active_line(path.as_str(), *size, *bytes));
         }
-        self.total.set_message(total_line(snapshot, speed, elapsed));
+        self.total.set_message(total_line(snapshot, speed, elapsed, left));
     }
 }
 
@@ -215,10 +225,11 @@ mod tests {
             listed: 30,
             ..Snapshot::default()
         };
-        let line = total_line(&snapshot, 1024, Duration::from_secs(2));
+        let line = total_line(&snapshot, 1024, Duration::from_secs(2), None);
         assert_eq!(line, "1.00 KiB of ≥ 4.00 KiB, 2 of ≥ 10 items, 1.00 KiB/s (30 listed, 2s)");
         let snapshot = Snapshot { listing_done: true, failed_items: 1, ..snapshot };
-        let line = total_line(&snapshot, 1024, Duration::from_secs(2));
+        let line =
+            total_line(&snapshot, 1024, Duration::from_secs(2), Some(Duration::from_millis(3_400)));
         assert_eq!(
             line,
             "1.00 KiB of 4.00 KiB, 2 of 10 items, 1.00 KiB/s, 1 failed, 3s left (30 listed, 2s)"
@@ -232,10 +243,10 @@ mod tests {
         let path = RelPath::new("a\nb").unwrap();
         let active = vec![(path, Some(200), 50); 3];
         let snapshot = Snapshot { active, ..Snapshot::default() };
-        bars.show(&snapshot, 0, Duration::ZERO);
+        bars.show(&snapshot, 0, Duration::ZERO, None);
         assert_eq!(bars.active.len(), 3);
         assert_eq!(bars.active[0].message(), "  25% of     200 B  a\\nb");
-        bars.show(&Snapshot::default(), 0, Duration::ZERO);
+        bars.show(&Snapshot::default(), 0, Duration::ZERO, None);
         assert!(bars.active.is_empty());
     }
 

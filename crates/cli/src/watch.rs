@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ketch_engine::event::{Event, Progress};
+use ketch_engine::estimate::Estimate;
+use ketch_engine::event::{Event, Progress, Snapshot};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
@@ -58,6 +59,7 @@ struct Display<'a> {
     console: &'a Console,
     started: Instant,
     speed: Speed,
+    estimate: Estimate,
     bars: Option<Bars>,
     next_json: Instant,
     next_line: Instant,
@@ -68,7 +70,8 @@ impl<'a> Display<'a> {
         let started = Instant::now();
         let bars = console.bars().map(Bars::new);
         let (next_json, next_line) = (started + JSON_EVERY, started + LINE_EVERY);
-        Display { console, started, speed: Speed::default(), bars, next_json, next_line }
+        let (speed, estimate) = (Speed::default(), Estimate::default());
+        Display { console, started, speed, estimate, bars, next_json, next_line }
     }
 
     fn show(&mut self, progress: &Progress) -> Result<()> {
@@ -76,17 +79,29 @@ impl<'a> Display<'a> {
         let snapshot = progress.snapshot();
         let speed = self.speed.sample(now, snapshot.done_bytes);
         let elapsed = now - self.started;
+        self.estimate.sample(elapsed, snapshot.done_items, snapshot.done_bytes);
+        let left = left(&self.estimate, &snapshot);
         if let Some(bars) = &mut self.bars {
-            bars.show(&snapshot, speed, elapsed);
+            bars.show(&snapshot, speed, elapsed, left);
         } else if now >= self.next_line {
             self.next_line = now + LINE_EVERY;
-            self.console.tell(Level::Normal, &total_line(&snapshot, speed, elapsed));
+            self.console.tell(Level::Normal, &total_line(&snapshot, speed, elapsed, left));
         }
         if self.console.is_json() && now >= self.next_json {
             self.next_json = now + JSON_EVERY;
-            self.console.event("progress", jsonl::progress(&snapshot, speed))?;
+            self.console.event("progress", jsonl::progress(&snapshot, speed, left))?;
         }
         // A reader sees at most a tick later what was written.
         self.console.flush()
     }
+}
+
+/// How long the rest takes. Until the listings are done nobody knows what the rest is.
+fn left(estimate: &Estimate, snapshot: &Snapshot) -> Option<Duration> {
+    let items = snapshot.planned_items.saturating_sub(snapshot.done_items);
+    let bytes = snapshot.planned_bytes.saturating_sub(snapshot.done_bytes);
+    if !snapshot.listing_done || (items == 0 && bytes == 0) {
+        return None;
+    }
+    estimate.left(items, bytes)
 }

@@ -25,6 +25,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// The entries of one folder. `None` comes only after the complete listing; after an `Err` the stream has ended.
@@ -120,6 +121,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
+    /// What this remote can do beside holding files; `None` = nothing. No layer stands around it: a call waits for its turn
+    /// and is not repeated.
+    fn services(&self) -> Option<Arc<dyn Services>> {
         None
     }
 

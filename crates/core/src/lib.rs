@@ -17,6 +17,7 @@ pub mod hash;
 pub mod layer;
 pub mod names;
 pub mod path;
+pub mod services;
 pub mod source;
 
 pub use backend::{Backend, EntryStream, Expect, ListOptions, PutOptions, ReadOptions, Usage};

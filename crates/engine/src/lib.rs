@@ -14,6 +14,7 @@ pub mod check;
 pub mod content;
 pub mod decide;
 pub mod digest;
+pub mod estimate;
 pub mod event;
 pub mod filter;
 pub mod job;

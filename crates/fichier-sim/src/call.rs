@@ -40,8 +40,13 @@ pub(crate) async fn serve(
 
 /// Whether the answer to what was carried out never leaves. It may have to wait before that is known.
 pub(crate) async fn is_lost(world: &World, strikes: &Strikes) -> bool {
-    let waits = strikes.has(&Effect::HoldAnswer);
-    waits && !world.holds.wait().await || strikes.has(&Effect::LoseAnswer)
+    if strikes.has(&Effect::HoldAnswer) {
+        world.traffic.held.send_modify(|held| *held += 1);
+        if !world.holds.wait().await {
+            return true;
+        }
+    }
+    strikes.has(&Effect::LoseAnswer)
 }
 
 /// The effects that come instead of, or before, carrying a request out.

@@ -45,7 +45,8 @@ pub enum Effect {
     Delay(Duration),
     /// Anywhere: waits for [`crate::Holds::release`], and is carried out then, or never.
     Hold,
-    /// Anywhere: carried out, but the answer waits for [`crate::Holds::release`], and may never come.
+    /// Anywhere: carried out, but the answer waits for [`crate::Holds::release`], and may never come;
+    /// [`crate::Sim::held`] tells when.
     HoldAnswer,
     /// `upload`: waits after so many bytes of the request body. `download`: after so many of the answer.
     HoldAfter(u64),

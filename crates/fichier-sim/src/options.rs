@@ -83,6 +83,8 @@ pub struct Rules {
     pub default_domain: u8,
     /// The e-mail address `user/info` shows.
     pub email: String,
+    /// How often `remote/info` says that a download of the service has not been made yet.
+    pub fetch_polls: u32,
     /// How long an upload whose report is never fetched stays out of the listings.
     pub store_after: Duration,
     /// How long a report is kept.
@@ -105,6 +107,7 @@ impl Default for Rules {
             upload_files: 500,
             default_domain: 0,
             email: "sandbox@example.com".to_owned(),
+            fetch_polls: 1,
             store_after: Duration::from_secs(10),
             report_life: Duration::from_secs(2 * 3600),
             token_start: Duration::from_secs(5 * 60),

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::gather::Changes;
+use crate::index::Index;
 use crate::lost::Lost;
 use crate::placement::Placement;
 use crate::report::Reports;
@@ -44,14 +45,22 @@ pub(crate) struct Account {
     pub(crate) reads: Arc<Semaphore>,
 }
 
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.tree.remember();
+    }
+}
+
 impl Account {
     /// An account that shares nothing in memory.
     pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
+        let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
+        let tree = Tree::new(Index::new(file));
         let api = Api::new(settings, request.state_folder.as_deref())?;
         Ok(Arc::new(Account {
             api,
-            tree: Tree::default(),
+            tree,
             tokens: Tokens::default(),
             lost: Lost::default(),
             reports: Reports::default(),

@@ -1,6 +1,7 @@
 //! The calls of the API, typed: one method each.
 
 mod call;
+mod extra;
 
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ use crate::http::Http;
 use crate::pace::{Listing, Pacer, Want};
 use crate::settings::Settings;
 use crate::types::{
-    Changed, Copied, CopiedUrl, Done, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer,
-    UserInfo,
+    Changed, Copied, CopiedUrl, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer, UserInfo,
 };
 use call::{Effect, shape, unknown};
 
@@ -257,16 +257,6 @@ impl Api {
         };
         self.pacer.keep_usage(usage).await;
         Ok(usage)
-    }
-
-    /// A change that does no harm when it is asked for again.
-    async fn change(&self, verb: &'static str, body: Value) -> Result<(), Refusal> {
-        match self.call_as::<Done>(verb, body, Want::Call, Effect::Repeatable).await {
-            Ok((Done {}, true)) => Ok(()),
-            Ok((Done {}, false)) => Err(shape(verb, "`status` is missing").into()),
-            Err(refusal) if refusal.said == Said::NoChange => Ok(()),
-            Err(refusal) => Err(refusal),
-        }
     }
 }
 

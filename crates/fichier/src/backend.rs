@@ -9,6 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
+use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
     Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo, ListOptions,
@@ -17,6 +18,7 @@ use ketch_core::{
 
 use crate::account::Account;
 use crate::entries::{self, Handle};
+use crate::services::FichierServices;
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
 use crate::{change, download, lost, resume, settings, upload};
@@ -303,6 +305,16 @@ impl Backend for Fichier {
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         let result = self.rename_entry(from, to).await;
         result.map_err(|error| self.told(error, "rename", to))
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        let (account, root) = (Arc::clone(&self.account), self.root.clone());
+        Some(Arc::new(FichierServices { account, root, name: self.name.clone() }))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.account.tree.remember();
+        Ok(())
     }
 
     async fn usage(&self) -> Result<Usage> {

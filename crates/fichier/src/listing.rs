@@ -14,12 +14,25 @@ use crate::{dates, names};
 const FILES_MAX: usize = 5_000;
 
 /// What is not documented of how the server answers `folder/ls.cgi`, found out once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Habits {
     /// Does it list files when asked to? That is documented, and nobody is known to use it.
     files: AtomicU8,
     /// Does it leave `sub_folders` out when there are none?
     folders: AtomicU8,
+}
+
+impl Habits {
+    /// What an earlier process found out.
+    pub(crate) fn new(files: u8) -> Self {
+        let files = if files == HONOURED || files == IGNORED { files } else { 0 };
+        Habits { files: files.into(), folders: AtomicU8::default() }
+    }
+
+    /// What is known of the files, for the next process.
+    pub(crate) fn files(&self) -> u8 {
+        self.files.load(Ordering::Relaxed)
+    }
 }
 
 const HONOURED: u8 = 1;

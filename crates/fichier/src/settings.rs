@@ -150,11 +150,21 @@ impl Settings {
 
     /// The name of the file that keeps the times of calls: one for each account on each host.
     pub(crate) fn state_name(&self) -> String {
+        format!("fichier-{}.json", self.identity())
+    }
+
+    /// The name of the file that keeps the folder tree.
+    pub(crate) fn tree_name(&self) -> String {
+        format!("fichier-{}.tree.json", self.identity())
+    }
+
+    /// Tells accounts and hosts apart without telling the key.
+    fn identity(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         hasher.update(self.origin.authority().as_bytes());
         hasher.update(b"\0");
         hasher.update(self.key.expose_secret().as_bytes());
-        format!("fichier-{}.json", &hasher.finalize().to_hex()[..16])
+        hasher.finalize().to_hex()[..16].to_owned()
     }
 }
 

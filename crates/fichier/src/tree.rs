@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::api::Api;
 use crate::cache::{Cache, Change, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
+use crate::index::Index;
 use crate::listing::{self, Habits};
 use crate::names;
 
@@ -22,16 +23,33 @@ pub(crate) const TOP: u64 = 0;
 const PATHS_MAX: usize = 100_000;
 
 /// What is known about the folders of an account.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) cache: Cache,
+    /// What was seen in this run.
     paths: Mutex<Paths>,
+    /// What was seen in earlier ones.
+    index: Index,
     listing_locks: Locks<u64>,
     making_locks: Locks<u64>,
     habits: Habits,
 }
 
 impl Tree {
+    /// A tree of which only `index` is known.
+    pub(crate) fn new(index: Index) -> Self {
+        let habits = Habits::new(index.habit());
+        let (cache, paths) = (Cache::default(), Mutex::default());
+        let (listing_locks, making_locks) = (Locks::default(), Locks::default());
+        Tree { cache, paths, index, listing_locks, making_locks, habits }
+    }
+
+    /// Writes down what the next run may want to know.
+    pub(crate) fn remember(&self) {
+        self.index.learn_habit(self.habits.files());
+        self.index.write(true);
+    }
+
     /// The listing of a folder, not older than `life`. Tasks that want the same one wait for one call.
     pub(crate) async fn listing(
         &self,
@@ -82,6 +100,7 @@ impl Tree {
 
     /// The number of the folder at `path`; `None` when there is no such folder.
     pub(crate) async fn resolve(&self, api: &Api, path: &RelPath) -> Result<Option<u64>> {
+        self.recall(api, path).await?;
         let (mut at, mut id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(None) };
         for name in rest.parts() {
@@ -92,6 +111,59 @@ impl Tree {
             self.learn(&at, id);
         }
         Ok(Some(id))
+    }
+
+    /// Makes what an earlier run knew of the folder at `path` known in this one, if it is proven: the folder has its name, and
+    /// one of its files says that it is at that path. That saves the listings of all folders above. A number that is out of
+    /// date is forgotten, and its folder is looked for from above.
+    async fn recall(&self, api: &Api, path: &RelPath) -> Result<()> {
+        let above = path.parent().filter(|above| !above.is_root());
+        let Some(above) =
+            above.filter(|above| self.known(path).is_none() && self.known(above).is_none())
+        else {
+            return Ok(());
+        };
+        // With the folder above known, one listing of it would tell as much.
+        let Some(id) = self.index.get(path) else { return Ok(()) };
+        tracing::trace!(%above, id, "an earlier run knew the folder");
+        let listing = match self.listing(api, id, api.pacer.listing_life()).await {
+            Ok(listing) => listing,
+            Err(refusal) if is_clear(&refusal) && refusal.said != Said::Forbidden => {
+                self.index.forget(path);
+                return Ok(());
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
+        if self.is_proven(api, path, id, &listing).await? {
+            self.learn(path, id);
+        } else {
+            self.index.forget(path);
+        }
+        Ok(())
+    }
+
+    /// Does one of the files of the folder, or of its first sub-folder, say that it is at that path?
+    async fn is_proven(
+        &self,
+        api: &Api,
+        path: &RelPath,
+        id: u64,
+        listing: &FolderListing,
+    ) -> Result<bool> {
+        let (path, id, file) = match (listing.files.first(), listing.folders.first()) {
+            (Some(file), _) => (path.clone(), id, Some(file.clone())),
+            (None, Some(below)) => {
+                let life = api.pacer.listing_life();
+                let Ok(path) = path.join(&below.name) else { return Ok(false) };
+                let listing = self.listing(api, below.id, life).await?;
+                (path, below.id, listing.files.first().cloned())
+            }
+            (None, None) => return Ok(false),
+        };
+        let Some(file) = file else { return Ok(false) };
+        // Whoever does not answer has proven nothing, and the folders above are listed.
+        let Ok(info) = api.file_info(&file.url).await else { return Ok(false) };
+        Ok(info.folder_id == Some(id) && info.is_at(&path))
     }
 
     /// The number of the folder at `path`, made with all above it if need be. However many tasks ask for it at the same
@@ -108,6 +180,7 @@ impl Tree {
     }
 
     async fn ensure_from_known(&self, api: &Api, path: &RelPath) -> Result<u64> {
+        self.recall(api, path).await?;
         let (mut at, mut id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
         for name in rest.parts() {
@@ -159,11 +232,13 @@ impl Tree {
     /// Remembers where a folder is.
     pub(crate) fn learn(&self, path: &RelPath, id: u64) {
         self.paths().insert(path, id);
+        self.index.learn(path, id);
     }
 
     /// Forgets a folder and all below it.
     pub(crate) fn forget(&self, path: &RelPath) {
         self.paths().remove(path);
+        self.index.forget(path);
     }
 
     /// Forgets what was listed of the folder at `path`, so that the next look is a new one.
@@ -178,6 +253,7 @@ impl Tree {
         let mut paths = self.paths();
         for path in paths.of(id) {
             paths.remove(&path);
+            self.index.forget(&path);
         }
     }
 
@@ -287,7 +363,7 @@ mod tests {
 
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
-        let tree = Tree::default();
+        let tree = Tree::new(Index::new(None));
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

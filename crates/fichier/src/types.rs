@@ -2,9 +2,12 @@
 //!
 //! Lenient is not careless: a size or an id that is there and makes no sense is an error that names it, never a zero.
 
+use ketch_core::RelPath;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::names;
 
 /// What nearly every answer has; no answer needs to have it.
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +59,17 @@ pub(crate) struct FolderLs {
     pub(crate) files: Option<u64>,
     #[serde(default)]
     pub(crate) sub_folders: Option<Vec<SubFolder>>,
+    #[serde(default, deserialize_with = "integer")]
+    pub(crate) size: Option<u64>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) create_date: Option<String>,
+    /// The public address.
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) shared: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) pass: Option<u64>,
+    #[serde(default)]
+    pub(crate) shares: Option<Vec<Value>>,
     #[serde(default)]
     pub(crate) items: Option<Vec<Item>>,
 }
@@ -88,6 +102,32 @@ pub(crate) struct Info {
     /// Absent for files of others.
     #[serde(default, deserialize_with = "integer")]
     pub(crate) folder_id: Option<u64>,
+    /// The names of the folders above, from the top.
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) path: Option<String>,
+    #[serde(default, rename = "content-type", alias = "content_type", deserialize_with = "text")]
+    pub(crate) content_type: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) description: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) pass: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) inline: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) cdn: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) no_ssl: Option<u64>,
+    #[serde(default)]
+    pub(crate) acl: Option<Value>,
+}
+
+impl Info {
+    /// Is the file in the folder at `folder`? Not when the answer does not say.
+    pub(crate) fn is_at(&self, folder: &RelPath) -> bool {
+        let Some(path) = &self.path else { return false };
+        let told = path.split('/').filter(|name| !name.is_empty()).map(names::to_core);
+        told.eq(folder.parts().map(str::to_owned))
+    }
 }
 
 /// A folder in a listing.
@@ -154,6 +194,55 @@ pub(crate) struct CopiedUrl {
     #[serde(default, deserialize_with = "text")]
     pub(crate) from_url: Option<String>,
     pub(crate) to_url: String,
+}
+
+/// `folder/share.cgi`
+#[derive(Debug, Deserialize)]
+pub(crate) struct Shared {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) url: Option<String>,
+}
+
+/// `file/scan.cgi`
+#[derive(Debug, Deserialize)]
+pub(crate) struct Scanned {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) message: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) date: Option<String>,
+}
+
+/// `remote/ls.cgi`
+#[derive(Debug, Deserialize)]
+pub(crate) struct RemoteJobs {
+    #[serde(default)]
+    pub(crate) data: Option<Vec<RemoteJob>>,
+}
+
+/// `remote/info.cgi`, `remote/request.cgi`, and one of [`RemoteJobs`].
+#[derive(Debug, Deserialize)]
+pub(crate) struct RemoteJob {
+    #[serde(deserialize_with = "required_integer")]
+    pub(crate) id: u64,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) request_date: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) execution_date: Option<String>,
+    #[serde(default)]
+    pub(crate) result: Option<Vec<RemoteResult>>,
+}
+
+/// What became of one address.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RemoteResult {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) status: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) url: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) download_link: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) message: Option<String>,
 }
 
 /// `download/get_token.cgi`
@@ -225,6 +314,16 @@ fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
         },
         None => Ok(None),
     }
+}
+
+/// A flag that only is shown: what is none counts as not given.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Bool(flag) => Some(u64::from(flag)),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    })
 }
 
 fn required_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

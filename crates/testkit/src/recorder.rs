@@ -120,6 +120,10 @@ impl Backend for Recorder {
         self.inner.scope()
     }
 
+    fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
+        self.inner.services()
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.note("stat", path, None);
         self.inner.stat(path).await

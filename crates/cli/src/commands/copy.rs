@@ -6,7 +6,7 @@ use ketch_engine::filter::FilterSpec;
 use ketch_engine::{JobKind, Settings};
 
 use super::job::{self, OpenJob};
-use crate::args::CopyArgs;
+use crate::args::{CopyArgs, Fsync, LocalArgs};
 use crate::context::{Context, Done};
 use crate::output::Level;
 use crate::problem::{Problem, Result};
@@ -21,7 +21,12 @@ pub(crate) async fn run(
     args: &CopyArgs,
     delete_empty_source_dirs: bool,
 ) -> Result<Done> {
-    let mut remotes = context.remotes(&args.local);
+    let local = LocalArgs {
+        // What is removed at the source must be where it went even if the power goes: its name too.
+        fsync: args.local.fsync.or((kind == JobKind::Move).then_some(Fsync::All)),
+        ..args.local.clone()
+    };
+    let mut remotes = context.remotes(&local);
     let signals = context.signals()?;
     let job = open(context, &mut remotes, &signals, kind, args).await?;
     let settings = Settings { delete_empty_source_dirs, ..job.settings };

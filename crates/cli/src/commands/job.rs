@@ -15,7 +15,7 @@ use crate::args::RecordArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::output::Level;
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 use crate::redact::redact;
 use crate::reports::Reports;
 use crate::signals::Signals;
@@ -125,7 +125,11 @@ fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
         arguments: command_line().unwrap_or_default(),
         folder: std::env::current_dir().ok(),
     };
-    let journal = jobs.begin(begin, job.records.fresh)?;
+    let refused = |error: Error| Problem {
+        code: exit::of_fatal(error.kind()),
+        text: Some(error.to_string()),
+    };
+    let journal = jobs.begin(begin, job.records.fresh).map_err(refused)?;
     if let Some(standing) = &journal.standing {
         let planned = if standing.is_planned { "" } else { "at least " };
         console.tell(

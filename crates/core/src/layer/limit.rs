@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// How hard one remote may be pressed. The default sets no limit, and still keeps the pauses a remote asks for: after
@@ -104,6 +105,10 @@ impl Backend for Limit {
 
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

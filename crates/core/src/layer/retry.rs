@@ -25,6 +25,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry as Worth};
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream, HashingSource, open_all};
 
 #[derive(Debug)]
@@ -132,6 +133,10 @@ impl Backend for Retry {
 
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

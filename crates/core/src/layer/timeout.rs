@@ -21,6 +21,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::path::RelPath;
+use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// A body is handed on in slices of this size, or a slow but steady remote that is handed megabytes at once would look
@@ -183,6 +184,10 @@ impl Backend for Timeout {
 
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        self.inner.services()
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

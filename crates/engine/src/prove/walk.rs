@@ -44,8 +44,8 @@ pub fn walk(
         destination: Arc::new(Nothing),
         filter: Arc::clone(&settings.filter),
         enter_extra: false,
-        lookahead: settings.checkers.max(1),
         after: None,
+        lookahead: settings.checkers.max(1),
         progress: Progress::default(),
     };
     let steps = futures::stream::unfold(march.start(), |mut steps| async move {

@@ -168,8 +168,11 @@ impl Runner {
 
     async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
         let to = &self.context.destination;
+        // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
+        let keeps =
+            to.capabilities().set_mtime && self.context.source.capabilities().mtime.is_some();
         match source.mtime {
-            Some(mtime) if to.capabilities().set_mtime && entry.mtime != Some(mtime) => {
+            Some(mtime) if keeps && entry.mtime != Some(mtime) => {
                 to.set_mtime(entry, mtime).await.map(drop)
             }
             _ => Ok(()),

@@ -26,6 +26,14 @@ pub(super) fn is_same_version(left: &Entry, right: &Entry) -> bool {
     }
 }
 
+/// Is `now` what was planned on? A place that keeps modification times says so by size and time, too: a version may differ
+/// because of another mode or another name of the same file.
+fn is_unchanged(planned: &Entry, now: &Entry, place: &Arc<dyn Backend>) -> bool {
+    let same_time = planned.mtime.is_some() && planned.mtime == now.mtime;
+    let by_time = place.capabilities().mtime.is_some() && same_time && planned.size == now.size;
+    is_same_version(planned, now) || (by_time && planned.kind == now.kind)
+}
+
 impl Runner {
     pub(super) fn is_worth_another_try(&self, action: &Action, error: &Error) -> bool {
         let may_pass = match error.kind() {
@@ -86,7 +94,8 @@ impl Runner {
             Action::SetTime { source, destination } => {
                 let now = self.context.destination.stat(&destination.path).await?;
                 let is_set = now.size == source.size && now.mtime == source.mtime;
-                match (is_set, is_same_version(&destination, &now)) {
+                let to = &self.context.destination;
+                match (is_set, is_unchanged(&destination, &now, to)) {
                     (true, _) => Ok(Again::Done(Outcome::TimeSet.into())),
                     (false, true) => {
                         let destination = Box::new(now);
@@ -98,15 +107,28 @@ impl Runner {
             // What the source has again is no longer extra.
             Action::Delete { entry } => match self.context.source.stat(&entry.path).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Ok(Again::Act(Action::Delete { entry }))
+                    self.look_at_extra(entry).await
                 }
                 Ok(_) => Ok(Again::Stranger),
                 Err(error) => Err(error),
             },
             Action::RemoveSource { source, destination } => {
-                let now = self.context.destination.stat(&destination.path).await?;
-                match is_same_version(&destination, &now) {
-                    true => Ok(Again::Act(Action::RemoveSource { source, destination })),
+                let (from, to) = (&self.context.source, &self.context.destination);
+                let now = to.stat(&destination.path).await?;
+                let digests = &self.context.settings.digests;
+                // Its time may have been set by the process before, so another version is no other content yet.
+                let is_equal = is_unchanged(&destination, &now, to)
+                    || match self.rules().common_hash() {
+                        Some(algo) => {
+                            digests.same_content((from, &source), (to, &now), algo).await?
+                        }
+                        None => false,
+                    };
+                match is_equal {
+                    true => {
+                        let destination = Box::new(now);
+                        Ok(Again::Act(Action::RemoveSource { source, destination }))
+                    }
                     false => Ok(Again::Stranger),
                 }
             }
@@ -115,6 +137,24 @@ impl Runner {
             | Action::Skip { .. }
             | Action::NotStorable { .. }
             | Action::Refuse { .. }) => Ok(Again::Act(action)),
+        }
+    }
+
+    /// What is to be done about something extra that an old plan deletes.
+    async fn look_at_extra(&self, entry: Box<Entry>) -> Result<Again> {
+        if entry.is_dir() {
+            return Ok(Again::Act(Action::Delete { entry }));
+        }
+        let to = &self.context.destination;
+        match to.stat(&entry.path).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(Again::Done(Outcome::Deleted.into()))
+            }
+            Ok(now) if is_unchanged(&entry, &now, to) => {
+                Ok(Again::Act(Action::Delete { entry: Box::new(now) }))
+            }
+            Ok(_) => Ok(Again::Stranger),
+            Err(error) => Err(error),
         }
     }
 
@@ -149,7 +189,7 @@ impl Runner {
         };
         let is_planned = match (&planned, &there) {
             (_, None) => true,
-            (Some(planned), Some(there)) => is_same_version(planned, there),
+            (Some(planned), Some(there)) => is_unchanged(planned, there, to),
             (None, Some(_)) => false,
         };
         let source = match from.stat(path).await {
@@ -164,7 +204,7 @@ impl Runner {
             }
             result => result?,
         };
-        if wanted.is_some_and(|wanted| !is_same_version(wanted, &source)) {
+        if wanted.is_some_and(|wanted| !is_unchanged(wanted, &source, from)) {
             let text = "the source is not the version that the plan was made for";
             return Err(Error::new(ErrorKind::Changed, text)
                 .with_operation("look")
@@ -186,7 +226,7 @@ impl Runner {
         if !is_planned {
             return Ok(Again::Stranger);
         }
-        let replaces = there.and(planned);
+        let replaces = there.filter(|_| planned.is_some()).map(Box::new);
         Ok(Again::Act(Action::Copy { source: Box::new(source), replaces, reason }))
     }
 

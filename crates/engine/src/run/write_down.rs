@@ -101,9 +101,12 @@ impl Runner {
         match (is_failure, status) {
             (false, Status::Vanished) => state.report.vanished += 1,
             (false, _) => state.report.changed += 1,
-            (true, _) => {
-                let dir = failure.path.parent().unwrap_or_else(RelPath::root);
-                state.hold_deletions_in(dir);
+            (true, status) => {
+                // What changed or went away says nothing about other names.
+                if matches!(status, Status::Failed | Status::Refused) {
+                    let dir = failure.path.parent().unwrap_or_else(RelPath::root);
+                    state.hold_deletions_in(dir);
+                }
                 state.report.add_failure(failure.clone(), &self.context.progress);
                 return;
             }

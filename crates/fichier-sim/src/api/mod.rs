@@ -4,6 +4,7 @@ mod files;
 mod folders;
 mod listing;
 mod node;
+pub(crate) mod remote;
 mod user;
 
 use std::sync::Arc;
@@ -101,12 +102,15 @@ pub(crate) fn dispatch(call: &str, context: &Context<'_>) -> Option<Answer> {
         "folder/share" => folders::share(context),
         "folder/rm" => folders::remove(context),
         "user/info" => user::info(context),
+        "remote/request" => remote::request(context),
+        "remote/ls" => remote::list(context),
+        "remote/info" => remote::info(context),
         _ => return None,
     })
 }
 
 /// The calls there are; for telling a wrong path from a wrong request.
-pub(crate) const CALLS: [&str; 16] = [
+pub(crate) const CALLS: [&str; 19] = [
     "upload/get_upload_server",
     "download/get_token",
     "file/ls",
@@ -123,6 +127,9 @@ pub(crate) const CALLS: [&str; 16] = [
     "folder/share",
     "folder/rm",
     "user/info",
+    "remote/request",
+    "remote/ls",
+    "remote/info",
 ];
 
 impl Context<'_> {

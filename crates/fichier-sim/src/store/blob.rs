@@ -100,6 +100,11 @@ impl BlobWriter {
     }
 }
 
+/// The digest of a content as the service writes it.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    hexadecimal(&Whirlpool::digest(bytes))
+}
+
 impl Drop for BlobWriter {
     fn drop(&mut self) {
         if !self.kept && self.file.is_some() {

@@ -75,6 +75,12 @@ impl Store {
         self.root.join("blobs").join(id)
     }
 
+    /// Writes a small content that does not come from a client, and returns its digest.
+    pub(crate) fn write_blob(&self, id: &str, bytes: &[u8]) -> Result<String, StoreError> {
+        std::fs::write(self.blob_path(id), bytes)?;
+        Ok(blob::digest(bytes))
+    }
+
     /// A new temporary blob.
     pub(crate) fn blob_writer(&self) -> BlobWriter {
         BlobWriter::create(&self.root.join("blobs"))

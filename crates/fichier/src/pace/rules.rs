@@ -89,7 +89,8 @@ impl Rules {
     /// The documented rules. Not paced: no distances, but a lock-out is still waited for.
     pub(crate) fn new(paced: bool, scale: u32) -> Self {
         let scaled = |wait: u64| wait.div_ceil(u64::from(scale.max(1)));
-        let distance = |wait: u64| if paced { scaled(wait) } else { 0 };
+        // One more than asked for: times are whole milliseconds, cut off.
+        let distance = |wait: u64| if paced { scaled(wait) + 1 } else { 0 };
         Rules {
             any: distance(ANY),
             listings: distance(LISTINGS),
@@ -244,7 +245,7 @@ mod tests {
         let rules = Rules::new(true, 1);
         let mut state = State { any: NOW + 400, ..State::default() };
         let verdict = rules.grant(&mut state, NOW, Want::Call);
-        assert_eq!(verdict, Verdict::WaitAny(Duration::from_millis(ANY)));
+        assert_eq!(verdict, Verdict::WaitAny(Duration::from_millis(ANY + 1)));
     }
 
     #[test]
@@ -252,7 +253,7 @@ mod tests {
         let rules = Rules::new(true, 1);
         let mut state = State::default();
         for folder in 0..1_000 {
-            let now = NOW + folder * LISTINGS;
+            let now = NOW + folder * (LISTINGS + 1);
             let verdict = rules.grant(&mut state, now, Want::Listing(Listing::Folders, folder));
             assert_eq!(verdict, Verdict::Go);
         }

@@ -301,6 +301,10 @@ impl Backend for Faulty {
         self.inner.scope()
     }
 
+    fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
+        self.inner.services()
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.pass("stat", &[path], self.inner.stat(path)).await
     }

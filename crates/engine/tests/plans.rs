@@ -1,0 +1,158 @@
+//! Plans: what a dry run shows is what is done, and a plan that is applied later overwrites nothing that it does not know.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use ketch_core::Backend;
+use ketch_engine::journal::{ItemOutcome, Status};
+use ketch_engine::plan::Planned;
+use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
+use ketch_engine::{DeleteLimit, Event, JobKind, Report, Request, Settings, start};
+use ketch_testkit::MemoryBackend;
+use ketch_testkit::tree::{Shape, random_tree, seed_all};
+
+type Sides = (Arc<MemoryBackend>, Arc<MemoryBackend>);
+
+fn settings() -> Settings {
+    Settings { delete_limit: DeleteLimit::Percent(100), ..Settings::default() }
+}
+
+async fn run(
+    kind: JobKind,
+    sides: &Sides,
+    settings: Settings,
+    plan: Option<PlanFile>,
+) -> (Report, Vec<Event>) {
+    let (source, destination) =
+        (sides.0.clone() as Arc<dyn Backend>, sides.1.clone() as Arc<dyn Backend>);
+    let mut job = start(Request { settings, plan, ..Request::new(kind, source, destination) });
+    let mut events = Vec::new();
+    while let Some(event) = job.events.recv().await {
+        events.push(event);
+    }
+    (job.report().await, events)
+}
+
+/// The plan, and its file.
+async fn plan(kind: JobKind, sides: &Sides) -> (Vec<Planned>, PlanFile) {
+    let dry = Settings { dry_run: true, ..settings() };
+    let (report, events) = run(kind, sides, dry, None).await;
+    let text = |text: &str| text.to_owned();
+    let header =
+        PlanHeader::new(kind, (text("a"), text("b")), (sides.0.location(), sides.1.location()), 0);
+    let scratch = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = PlanWriter::new(scratch.reopen().unwrap(), &header).unwrap();
+    let mut planned = Vec::new();
+    for event in events {
+        if let Event::Action(action) = event {
+            writer.push(&action).unwrap();
+            planned.push(*action);
+        }
+    }
+    let seen = PlanTotals {
+        source_files: report.source_entries,
+        destination_entries: report.destination_entries,
+        ..PlanTotals::default()
+    };
+    writer.finish(seen).unwrap();
+    (planned, PlanFile::open(scratch.path()).unwrap())
+}
+
+fn records(events: &[Event]) -> impl Iterator<Item = &ItemOutcome> {
+    events.iter().filter_map(|event| match event {
+        Event::ItemDone { record, .. } | Event::ItemFailed { record, .. } => Some(&**record),
+        _ => None,
+    })
+}
+
+fn random(seed: u64) -> Sides {
+    let (source, destination) = (MemoryBackend::new("source"), MemoryBackend::new("destination"));
+    let shape = Shape { empty_files: true, ..Shape::default() };
+    seed_all(&source, &random_tree(seed, shape));
+    seed_all(&destination, &random_tree(seed + 500, shape));
+    (Arc::new(source), Arc::new(destination))
+}
+
+#[tokio::test]
+async fn what_a_dry_run_shows_is_what_is_done_and_what_a_plan_applied_does() {
+    for seed in 0..80 {
+        for kind in [JobKind::Copy, JobKind::Sync, JobKind::Move] {
+            let sides = random(seed);
+            let (before, kept) = (sides.0.tree(), sides.1.tree());
+            let (planned, file) = plan(kind, &sides).await;
+            assert_eq!((sides.0.tree(), sides.1.tree()), (before, kept), "a plan changes nothing");
+            let mut names: Vec<_> = planned.iter().map(|item| item.path().to_string()).collect();
+            names.sort();
+
+            let same = random(seed);
+            let (_, events) = run(kind, &same, settings(), None).await;
+            let mut done: Vec<_> = records(&events).map(|record| record.path.to_string()).collect();
+            done.sort();
+            assert_eq!(names, done, "seed {seed} {kind:?}");
+
+            let (_, events) = run(kind, &sides, settings(), Some(file)).await;
+            let mut applied: Vec<_> = records(&events)
+                .filter(|record| record.reason.as_deref() != Some("special"))
+                .map(|record| record.path.to_string())
+                .collect();
+            applied.sort();
+            assert_eq!(names, applied, "seed {seed} {kind:?}");
+            assert_eq!(sides.1.tree(), same.1.tree(), "seed {seed} {kind:?}");
+            assert_eq!(sides.0.tree(), same.0.tree(), "seed {seed} {kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_changed_since_the_plan_is_an_outcome_and_never_overwritten() {
+    let sides: Sides =
+        (Arc::new(MemoryBackend::new("source")), Arc::new(MemoryBackend::new("destination")));
+    for (path, content) in
+        [("edited", "1"), ("fine", "2"), ("new", "3"), ("over", "44"), ("gone", "5")]
+    {
+        sides.0.seed(path, content);
+    }
+    sides.1.seed("over", "old");
+    sides.1.seed("extra", "x");
+    sides.1.seed("back", "y");
+    let (_, file) = plan(JobKind::Sync, &sides).await;
+    // Everything that can happen between plan and apply.
+    sides.0.seed("edited", "another content");
+    sides.0.remove("gone");
+    sides.0.seed("back", "the source has it again");
+    sides.1.seed("new", "a stranger");
+    sides.1.seed("over", "edited there");
+    let (report, events) = run(JobKind::Sync, &sides, settings(), Some(file)).await;
+    let status = |path: &str| {
+        records(&events).find(|record| record.path.as_str() == path).map(|record| record.status)
+    };
+    assert_eq!(status("fine"), Some(Status::Done));
+    assert_eq!(status("edited"), Some(Status::Changed));
+    assert_eq!(status("new"), Some(Status::Changed));
+    assert_eq!(status("over"), Some(Status::Changed));
+    assert_eq!(status("gone"), Some(Status::Vanished));
+    assert_eq!(report.vanished, 1);
+    let tree = sides.1.tree();
+    assert_eq!(&tree["new"][..], b"a stranger");
+    assert_eq!(&tree["over"][..], b"edited there");
+    assert!(!tree.contains_key("edited"));
+    // What changed elsewhere keeps nothing that is extra, and what the source has again is extra no more.
+    assert!(tree.contains_key("back") && !tree.contains_key("extra"));
+    assert_eq!(status("back"), Some(Status::Changed));
+}
+
+#[tokio::test]
+async fn what_the_source_has_again_is_not_deleted_by_an_old_plan() {
+    let sides: Sides =
+        (Arc::new(MemoryBackend::new("source")), Arc::new(MemoryBackend::new("destination")));
+    sides.0.seed("keep", "1");
+    sides.1.seed("keep", "1");
+    sides.1.seed("d/back", "y");
+    sides.1.seed("e/extra", "x");
+    let (_, file) = plan(JobKind::Sync, &sides).await;
+    sides.0.seed("d/back", "the source has it again");
+    run(JobKind::Sync, &sides, settings(), Some(file)).await;
+    let names: Vec<_> = sides.1.tree().into_keys().collect();
+    assert_eq!(names, ["d/back", "keep"]);
+}

@@ -1,0 +1,429 @@
+//! Promise 4 and its neighbours: what is on record of a job, and how a later process goes on.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use ketch_core::{Backend, Error, ErrorKind};
+use ketch_engine::journal::{Begin, ItemOutcome, JobIdentity, JobState, Jobs, Journal, Status};
+use ketch_engine::{
+    Compare, DeleteLimit, Event, JobKind, OnChanged, Report, Request, Settings, Stop, start,
+};
+use ketch_testkit::tree::{Shape, random_tree, seed_all};
+use ketch_testkit::{Faulty, MemoryBackend, Recorder};
+
+struct Store {
+    folder: tempfile::TempDir,
+    boot: Option<String>,
+}
+
+impl Store {
+    fn new() -> Self {
+        Store { folder: tempfile::tempdir().unwrap(), boot: Some("one".to_owned()) }
+    }
+
+    fn jobs(&self) -> Jobs {
+        Jobs::new(self.folder.path().to_owned(), self.boot.clone())
+    }
+
+    fn begin(&self, kind: JobKind, fresh: bool) -> Journal {
+        self.try_begin(kind, "memory:destination", fresh).unwrap()
+    }
+
+    fn try_begin(&self, kind: JobKind, to: &str, fresh: bool) -> Result<Journal, Error> {
+        let begin = Begin {
+            identity: JobIdentity {
+                kind,
+                source_location: "memory:source".to_owned(),
+                destination_location: to.to_owned(),
+                options: String::new(),
+            },
+            source: "source".to_owned(),
+            destination: "destination".to_owned(),
+            arguments: vec!["sync".to_owned()],
+            folder: None,
+        };
+        self.jobs().begin(begin, fresh)
+    }
+}
+
+fn settings() -> Settings {
+    Settings { delete_limit: DeleteLimit::Percent(100), transfers: 2, ..Settings::default() }
+}
+
+/// Runs a job; stops it at once after so many items have an outcome.
+async fn run_until(
+    kind: JobKind,
+    sides: (Arc<dyn Backend>, Arc<dyn Backend>),
+    settings: Settings,
+    journal: Option<Journal>,
+    items: usize,
+) -> (Report, Vec<Event>) {
+    let stop = Stop::new();
+    let request =
+        Request { settings, stop: stop.clone(), journal, ..Request::new(kind, sides.0, sides.1) };
+    let mut job = start(request);
+    let (mut events, mut done) = (Vec::new(), 0);
+    while let Some(event) = job.events.recv().await {
+        done += usize::from(matches!(event, Event::ItemDone { .. } | Event::ItemFailed { .. }));
+        if items > 0 && done == items {
+            stop.gently.cancel();
+            stop.now.cancel();
+        }
+        events.push(event);
+    }
+    (job.report().await, events)
+}
+
+fn records(events: &[Event]) -> impl Iterator<Item = &ItemOutcome> {
+    events.iter().filter_map(|event| match event {
+        Event::ItemDone { record, .. } | Event::ItemFailed { record, .. } => Some(&**record),
+        _ => None,
+    })
+}
+
+fn many_folders() -> Arc<MemoryBackend> {
+    let source = MemoryBackend::new("source");
+    for folder in 0..40 {
+        for file in 0..5 {
+            source.seed(&format!("d{folder:02}/f{file}"), format!("{folder} {file}"));
+        }
+    }
+    Arc::new(source)
+}
+
+#[tokio::test]
+async fn promise_4_an_interrupted_copy_lists_no_finished_folder_again_and_sends_nothing_twice() {
+    let store = Store::new();
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    // A small look-ahead, so that planning is not done before the stop.
+    let slow = || Settings { checkers: 1, ..settings() };
+    let journal = store.begin(JobKind::Copy, false);
+    let (first, _) = run_until(JobKind::Copy, sides(), slow(), Some(journal), 60).await;
+    assert!(first.stopped && first.is_open && first.copied < 200, "{first:?}");
+
+    let from = Arc::new(Recorder::new(source.clone()));
+    let to = Arc::new(Recorder::new(destination.clone()));
+    let journal = store.begin(JobKind::Copy, false);
+    let standing = journal.standing.unwrap();
+    assert!(standing.done >= 50, "{standing:?}");
+    let (second, events) =
+        run_until(JobKind::Copy, (from.clone(), to.clone()), slow(), Some(journal), 0).await;
+    assert!(second.is_success() && !second.is_open, "{second:?}");
+    assert_eq!(destination.tree(), source.tree());
+    let dropped = 200 - standing.done;
+    assert!(second.copied <= dropped, "{} sent, {dropped} were missing", second.copied);
+    assert_eq!(records(&events).count() as u64, dropped, "one outcome each");
+    // The root is on the path to what is left; folders that were planned to their end are not listed.
+    let listed = from.count("list");
+    let unplanned = (200 - standing.planned as usize) / 5;
+    assert!(listed <= unplanned + 2, "{listed} listings for {unplanned} folders");
+    assert_eq!(to.count("put") as u64, second.copied);
+
+    // The job has ended: the next one is another.
+    let third = store.begin(JobKind::Copy, false);
+    assert!(third.standing.is_none());
+}
+
+#[tokio::test]
+async fn a_sync_that_was_interrupted_anywhere_ends_with_equal_trees_and_one_outcome_an_item() {
+    for seed in 0..60_u64 {
+        let store = Store::new();
+        let source = Arc::new(MemoryBackend::new("source"));
+        let destination = Arc::new(MemoryBackend::new("destination"));
+        let shape = Shape { empty_files: true, ..Shape::default() };
+        seed_all(&source, &random_tree(seed, shape));
+        seed_all(&destination, &random_tree(seed + 1_000, shape));
+        let kind = if seed % 2 == 0 { JobKind::Sync } else { JobKind::Copy };
+        let checksum = || Settings { compare: Compare::Checksum, ..settings() };
+        let sides =
+            || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+        let (mut all, mut stops) = (BTreeMap::new(), 0);
+        for turn in 0..50 {
+            let journal = store.begin(kind, false);
+            let items = if turn < 6 { 1 + (seed as usize + turn * 7) % 9 } else { 0 };
+            let (report, events) = run_until(kind, sides(), checksum(), Some(journal), items).await;
+            for record in records(&events) {
+                all.insert(record.seq.unwrap(), (record.path.clone(), record.status));
+            }
+            if !report.is_open {
+                break;
+            }
+            stops += 1;
+        }
+        let clashes = all.values().filter(|(_, status)| *status == Status::Refused).count();
+        if clashes == 0 && kind == JobKind::Sync {
+            assert_eq!(destination.tree(), source.tree(), "seed {seed}, {stops} stops");
+        }
+        let open =
+            all.values().find(|(_, status)| matches!(status, Status::Failed | Status::Changed));
+        assert!(open.is_none(), "seed {seed}: {open:?}");
+        assert_eq!(*all.keys().last().unwrap_or(&0) + 1, all.len().max(1) as u64, "seed {seed}");
+    }
+}
+
+/// A copy of a job's records in a store of its own.
+fn copied(from: &Path) -> Store {
+    let store = Store::new();
+    let mut waiting = vec![from.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        let below = folder.strip_prefix(from).unwrap();
+        fs::create_dir_all(store.folder.path().join(below)).unwrap();
+        for entry in fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => waiting.push(entry.path()),
+                false => {
+                    let to = store.folder.path().join(below).join(entry.file_name());
+                    fs::copy(entry.path(), to).unwrap();
+                }
+            }
+        }
+    }
+    store
+}
+
+fn seeded(name: &str, tree: &BTreeMap<String, bytes::Bytes>) -> Arc<MemoryBackend> {
+    let backend = MemoryBackend::new(name);
+    seed_all(&backend, tree);
+    Arc::new(backend)
+}
+
+/// Around every end of a line, and some in between: each cut costs a few forced writes.
+fn cuts(text: &[u8]) -> Vec<u64> {
+    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    let around = ends.flat_map(|at| [at, at + 1, at + 5]);
+    let mut cuts: Vec<_> = around.chain((0..text.len()).step_by(211)).chain([0]).collect();
+    cuts.retain(|cut| *cut <= text.len());
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts.into_iter().map(|cut| cut as u64).collect()
+}
+
+#[tokio::test]
+async fn a_journal_cut_anywhere_costs_time_and_no_file() {
+    for kind in [JobKind::Copy, JobKind::Sync] {
+        let store = Store::new();
+        let source = MemoryBackend::new("source");
+        for (path, content) in
+            [("a", "1"), ("d/b", "22"), ("d/c", "333"), ("e/f/g", "4444"), ("z", "5")]
+        {
+            source.seed(path, content);
+        }
+        let source = Arc::new(source);
+        let destination = MemoryBackend::new("destination");
+        destination.seed("d/b", "old content");
+        destination.seed("gone/x", "extra");
+        let destination = Arc::new(destination);
+        let wanted = |kind: JobKind| {
+            let mut tree = source.tree();
+            if kind == JobKind::Copy {
+                tree.insert("gone/x".to_owned(), "extra".into());
+            }
+            tree
+        };
+        let journal = store.begin(kind, false);
+        let sides = (source.clone() as Arc<dyn Backend>, destination.clone() as Arc<dyn Backend>);
+        let (report, _) = run_until(kind, sides, settings(), Some(journal), 3).await;
+        assert!(report.is_open, "{report:?}");
+        let left = destination.tree();
+        let id = store.jobs().list().unwrap()[0].header.id();
+        for name in ["plan", "deletions", "outcomes", "notes"] {
+            let path = store.folder.path().join("jobs").join(&id).join(name);
+            let text = fs::read(path).unwrap();
+            for cut in cuts(&text) {
+                let again = copied(store.folder.path());
+                let path = again.folder.path().join("jobs").join(&id).join(name);
+                fs::File::options().write(true).open(path).unwrap().set_len(cut).unwrap();
+                let original = &destination;
+                let destination = seeded("destination", &left);
+                destination.share_account(original);
+                let journal = again.begin(kind, false);
+                let sides =
+                    (source.clone() as Arc<dyn Backend>, destination.clone() as Arc<dyn Backend>);
+                let checksum = Settings { compare: Compare::Checksum, ..settings() };
+                let (report, _) = run_until(kind, sides, checksum, Some(journal), 0).await;
+                let what = format!("{kind:?}: {name} cut at {cut} of {}: {report:?}", text.len());
+                // What an overwrite left before the cut is recognised by its content, so nothing is torn or lost.
+                assert!(report.fatal.is_none(), "{what}");
+                if report.failed == 0 {
+                    assert_eq!(destination.tree(), wanted(kind), "{what}");
+                } else {
+                    // The versions of a destination that was copied for this test are others: what was to be replaced is
+                    // left alone, and the next run has it.
+                    assert!(
+                        report.failures.iter().all(|failure| failure.kind == ErrorKind::Changed),
+                        "{what}"
+                    );
+                }
+                let sides =
+                    (source.clone() as Arc<dyn Backend>, destination.clone() as Arc<dyn Backend>);
+                let checksum = Settings { compare: Compare::Checksum, ..settings() };
+                let (report, _) = run_until(kind, sides, checksum, None, 0).await;
+                assert!(report.is_success(), "{what}: {report:?}");
+                assert_eq!(destination.tree(), wanted(kind), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_of_the_machine_what_is_said_to_be_done_is_looked_at() {
+    let mut store = Store::new();
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    let journal = store.begin(JobKind::Sync, false);
+    let (first, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 100).await;
+    assert!(first.is_open);
+    // The rename of one file was not on the disk yet when the power went.
+    destination.remove("d00/f0");
+    store.boot = Some("two".to_owned());
+    let journal = store.begin(JobKind::Sync, false);
+    let (second, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
+    assert!(second.is_success(), "{second:?}");
+    assert_eq!(destination.tree(), source.tree());
+}
+
+#[tokio::test]
+async fn promise_8_one_permanently_failing_file_costs_its_own_attempts_and_no_listing() {
+    let source = MemoryBackend::new("source");
+    for number in 0..1_000 {
+        source.seed(&format!("d{}/f{number}", number % 10), "content");
+    }
+    let source: Arc<dyn Backend> = Arc::new(source);
+    let broken = Error::new(ErrorKind::Io, "bad sector").with_retry(ketch_core::Retry::Backoff);
+    let bad = Arc::new(Faulty::new(source).fail_path("read", "d3/f333", broken));
+    let from = Arc::new(Recorder::new(bad));
+    let to = Arc::new(Recorder::new(Arc::new(MemoryBackend::new("destination"))));
+    let (report, events) =
+        run_until(JobKind::Copy, (from.clone(), to.clone()), settings(), None, 0).await;
+    assert_eq!((report.copied, report.failed), (999, 1));
+    assert_eq!((from.count("list"), to.count("list")), (11, 1));
+    assert_eq!(from.paths("read").iter().filter(|path| *path == "d3/f333").count(), 2);
+    let failed: Vec<_> =
+        records(&events).filter(|record| record.status == Status::Failed).collect();
+    assert_eq!((failed.len(), failed[0].attempts, failed[0].kind.as_deref()), (1, 2, Some("io")));
+}
+
+#[tokio::test]
+async fn a_place_that_is_worked_on_is_refused_and_names_the_process() {
+    let store = Store::new();
+    let held = store.begin(JobKind::Copy, false);
+    for place in ["memory:destination", "memory:destination/inside"] {
+        let error = store.try_begin(JobKind::Sync, place, false).unwrap_err();
+        assert!(error.to_string().contains("in use by process"), "{error}");
+    }
+    assert_eq!(store.jobs().list().unwrap()[0].state, JobState::Running);
+    drop(held);
+    assert_eq!(store.jobs().list().unwrap()[0].state, JobState::Open);
+    store.begin(JobKind::Sync, false);
+}
+
+#[tokio::test]
+async fn another_job_on_the_place_ends_the_interrupted_one_and_so_does_fresh() {
+    let store = Store::new();
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    let journal = store.begin(JobKind::Copy, false);
+    run_until(JobKind::Copy, sides(), settings(), Some(journal), 10).await;
+    let journal = store.begin(JobKind::Copy, true);
+    assert!(journal.standing.is_none(), "--fresh begins anew");
+    run_until(JobKind::Copy, sides(), settings(), Some(journal), 20).await;
+    let journal = store.begin(JobKind::Sync, false);
+    let (report, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
+    assert!(report.is_success(), "{report:?}");
+    let states: Vec<_> = store.jobs().list().unwrap().into_iter().map(|job| job.state).collect();
+    assert!(!states.contains(&JobState::Open), "{states:?}");
+}
+
+#[tokio::test]
+async fn a_job_of_a_later_version_is_refused_politely() {
+    let store = Store::new();
+    let journal = store.begin(JobKind::Copy, false);
+    let path = store.folder.path().join("jobs").join(journal.header.id()).join("job.json");
+    drop(journal);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("\"format\": 1", "\"format\": 2", 1)).unwrap();
+    let error = store.try_begin(JobKind::Copy, "memory:destination", false).unwrap_err();
+    assert!(error.to_string().contains("later version"), "{error}");
+}
+
+#[tokio::test]
+async fn a_living_source_fails_nothing_unless_asked_to() {
+    for (policy, failed, vanished) in
+        [(OnChanged::Retry, 0, 1), (OnChanged::Skip, 0, 1), (OnChanged::Fail, 1, 0)]
+    {
+        let source = Arc::new(MemoryBackend::new("source"));
+        source.seed("stays", "1");
+        source.seed("goes", "2");
+        let destination = MemoryBackend::new("destination");
+        destination.seed("extra", "x");
+        let destination = Arc::new(destination);
+        // It is listed, and is gone when it is read.
+        let gone = Error::new(ErrorKind::NotFound, "nothing is there").with_operation("read");
+        let from = Arc::new(Faulty::new(source.clone()).fail_path("read", "goes", gone));
+        let settings = Settings { on_changed: policy, ..settings() };
+        let (report, events) =
+            run_until(JobKind::Sync, (from, destination.clone()), settings, None, 0).await;
+        assert_eq!((report.failed, report.vanished), (failed, vanished), "{policy:?}");
+        let status = records(&events).find(|record| record.path.as_str() == "goes").unwrap().status;
+        assert_eq!(status, Status::Vanished, "{policy:?}");
+        // One vanished file does not keep what is extra.
+        assert!(!destination.tree().contains_key("extra"), "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_above_max_transfer_changes_nothing() {
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let limited = |most| Settings { max_transfer: Some(most), ..settings() };
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    let bytes: u64 = source.tree().values().map(|content| content.len() as u64).sum();
+    let (report, _) = run_until(JobKind::Copy, sides(), limited(bytes - 1), None, 0).await;
+    assert_eq!(report.fatal.unwrap().kind(), ErrorKind::InvalidInput);
+    assert!(destination.tree().is_empty());
+    let (report, _) = run_until(JobKind::Copy, sides(), limited(bytes), None, 0).await;
+    assert!(report.is_success(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_move_removes_at_the_source_what_arrived_and_keeps_what_changed_meanwhile() {
+    let source = MemoryBackend::new("source");
+    for (path, content) in [("a", "1"), ("d/equal", "same"), ("d/moved", "2")] {
+        source.seed(path, content);
+    }
+    let source = Arc::new(source);
+    let destination = MemoryBackend::new("destination");
+    destination.seed("d/equal", "same");
+    destination.seed("other", "stays");
+    let destination = Arc::new(destination);
+    let tidy = || Settings { delete_empty_source_dirs: true, ..settings() };
+    let (report, _) =
+        run_until(JobKind::Move, (source.clone(), destination.clone()), tidy(), None, 0).await;
+    assert!(report.is_success(), "{report:?}");
+    assert!(source.tree().is_empty() && source.dirs().is_empty(), "{:?}", source.dirs());
+    let names: Vec<_> = destination.tree().into_keys().collect();
+    assert_eq!(names, ["a", "d/equal", "d/moved", "other"]);
+
+    // It cannot be removed because it is not what was copied any more.
+    let source = Arc::new(MemoryBackend::new("source"));
+    source.seed("a", "1");
+    let changed = Error::new(ErrorKind::Changed, "another version").with_operation("delete");
+    let from = Arc::new(Faulty::new(source.clone()).fail_path("delete", "a", changed));
+    let to = Arc::new(MemoryBackend::new("destination"));
+    let (report, _) = run_until(JobKind::Move, (from, to), settings(), None, 0).await;
+    assert_eq!(report.failed, 1, "{report:?}");
+    assert!(source.tree().contains_key("a"), "what was not removed stays");
+}

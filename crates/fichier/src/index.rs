@@ -1,0 +1,211 @@
+//! What is remembered of the folder tree from run to run: which path had which number.
+//!
+//! A small file is enough and a database would be no better: it is read once, written whole through a new name, and what
+//! two processes write over each other costs a listing. Nothing in it is believed without a look (`tree`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ketch_core::RelPath;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// The version of the format. Another one is not read.
+const VERSION: u32 = 1;
+/// The most folders that are remembered, and the longest file that is read.
+const FOLDERS_MAX: usize = 100_000;
+const FILE_MAX_BYTES: u64 = 64 << 20;
+/// The file is not written more often than this, except at the end.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct Index {
+    file: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    remembered: BTreeMap<String, u64>,
+    habit: u8,
+    is_read: bool,
+    is_changed: bool,
+    written: Option<Instant>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    v: u32,
+    /// Whether the server lists files with folders, see `listing`.
+    #[serde(default)]
+    files: u8,
+    folders: BTreeMap<String, u64>,
+}
+
+impl Index {
+    /// An index in `file`, or of this process only. Nothing is read yet.
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Index { file, state: Mutex::default() }
+    }
+
+    /// The number that the folder at `path` had when it was last seen.
+    pub(crate) fn get(&self, path: &RelPath) -> Option<u64> {
+        self.file.as_ref()?;
+        self.with(|state| state.remembered.get(path.as_str()).copied())
+    }
+
+    /// Remembers a folder that was seen.
+    pub(crate) fn learn(&self, path: &RelPath, id: u64) {
+        if self.file.is_none() {
+            return;
+        }
+        self.with(|state| {
+            let is_known = state.remembered.get(path.as_str()) == Some(&id);
+            if !is_known && state.remembered.len() < FOLDERS_MAX {
+                state.remembered.insert(path.as_str().to_owned(), id);
+                state.is_changed = true;
+            }
+        });
+        self.write(false);
+    }
+
+    /// Forgets a folder and all below it.
+    pub(crate) fn forget(&self, path: &RelPath) {
+        if self.file.is_none() {
+            return;
+        }
+        self.with(|state| {
+            let below = format!("{path}/");
+            let before = state.remembered.len();
+            state
+                .remembered
+                .retain(|known, _| known != path.as_str() && !known.starts_with(&below));
+            state.is_changed |= state.remembered.len() != before;
+        });
+    }
+
+    /// What was found out about the server's answers.
+    pub(crate) fn habit(&self) -> u8 {
+        if self.file.is_none() { 0 } else { self.with(|state| state.habit) }
+    }
+
+    /// Remembers what was found out about the server's answers.
+    pub(crate) fn learn_habit(&self, habit: u8) {
+        if self.file.is_some() {
+            self.with(|state| {
+                state.is_changed |= state.habit != habit;
+                state.habit = habit;
+            });
+        }
+    }
+
+    /// Writes what has changed; what cannot be written is looked up again by the next process.
+    pub(crate) fn write(&self, now: bool) {
+        let Some(file) = &self.file else { return };
+        let content = self.with(|state| {
+            let is_due = now || state.written.is_none_or(|at| at.elapsed() >= WRITE_EVERY);
+            if !state.is_changed || !is_due {
+                return None;
+            }
+            state.is_changed = false;
+            state.written = Some(Instant::now());
+            let folders = state.remembered.clone();
+            Some(Content { v: VERSION, files: state.habit, folders })
+        });
+        if let Some(content) = content
+            && let Err(error) = replace(file, &content)
+        {
+            tracing::debug!(%error, ?file, "the folder tree cannot be remembered");
+        }
+    }
+
+    fn with<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (false, Some(file)) = (state.is_read, &self.file) {
+            state.is_read = true;
+            if let Some(content) = read(file) {
+                state.habit = content.files;
+                state.remembered = content.folders;
+            }
+        }
+        step(&mut state)
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.write(true);
+    }
+}
+
+/// What is in the file; `None` for none, for another version and for what makes no sense.
+fn read(file: &Path) -> Option<Content> {
+    let length = std::fs::metadata(file).ok()?.len();
+    if length > FILE_MAX_BYTES {
+        return None;
+    }
+    let content: Content = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    (content.v == VERSION && content.folders.len() <= FOLDERS_MAX).then_some(content)
+}
+
+fn replace(file: &Path, content: &Content) -> std::io::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let new = file.with_extension(format!("{:08x}.new", fastrand::u32(..)));
+    let written = std::fs::write(&new, serde_json::to_vec(content)?)
+        .and_then(|()| std::fs::rename(&new, file));
+    if written.is_err() {
+        // Nobody else knows of it; if it cannot be removed either there is nothing more to do.
+        let _ = std::fs::remove_file(&new);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).expect("legal")
+    }
+
+    #[test]
+    fn what_is_learnt_is_there_in_the_next_run() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let file = folder.path().join("state/tree.json");
+        let index = Index::new(Some(file.clone()));
+        for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
+            index.learn(&path(text), number as u64 + 1);
+        }
+        index.forget(&path("a/b"));
+        index.learn_habit(2);
+        drop(index);
+        let index = Index::new(Some(file));
+        let found = ["a", "a/b", "a/b/c", "ab"].map(|text| index.get(&path(text)));
+        assert_eq!((found, index.habit()), ([Some(1), None, None, Some(4)], 2));
+        let left = std::fs::read_dir(folder.path().join("state")).expect("readable").count();
+        assert_eq!(left, 1, "no half-written file is left");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_nothing() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let file = folder.path().join("tree.json");
+        for text in ["", "{", "[]", r#"{"v":2,"folders":{"a":1}}"#, r#"{"v":1,"folders":{"a":-1}}"#]
+        {
+            std::fs::write(&file, text).expect("written");
+            assert_eq!(Index::new(Some(file.clone())).get(&path("a")), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_file_nothing_is_kept() {
+        let index = Index::new(None);
+        index.learn(&path("a"), 1);
+        assert_eq!(index.get(&path("a")), None);
+    }
+}
