@@ -2,7 +2,9 @@
 
 #![expect(clippy::print_stderr, reason = "a command for people")]
 
+mod bench;
 mod interop;
+mod interrupt;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -13,11 +15,20 @@ usage: cargo xtask COMMAND
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
            --slow: also the long variants of tests, and short runs of the fuzz targets
+  interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
   interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
+  bench    ketch beside other tools (`cargo xtask bench --help` says more)
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("interrupt", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest))
+    {
+        return ended(interrupt::interrupt(rest));
+    }
+    if let Some(("bench", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
+        return ended(bench::bench(rest));
+    }
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
         ["check"] => &[FORMAT, LINT, DOCUMENT, TEST],
@@ -60,7 +71,10 @@ fn interop() -> ExitCode {
 /// Everything, the long variants of tests, and the fuzz targets for a short time each.
 fn slow() -> ExitCode {
     let all = run_all(&[FORMAT, LINT, DOCUMENT]).and_then(|()| {
-        run(TEST, &[("KETCH_TEST_SLOW", "1")])?;
+        let more =
+            [("KETCH_TEST_SLOW", "1"), ("KETCH_FAULT_RUNS", "10000"), ("KETCH_CRASH_RUNS", "300")];
+        run(TEST, &more)?;
+        run(SCALING, &[("KETCH_SCALING", "10000000")])?;
         fuzz()
     });
     ended(all)
@@ -104,6 +118,19 @@ const LINT: &[&str] =
     &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"];
 const DOCUMENT: &[&str] = &["doc", "--workspace", "--no-deps", "--locked"];
 const TEST: &[&str] = &["test", "--workspace", "--locked"];
+
+/// Ten million files on each side.
+const SCALING: &[&str] = &[
+    "test",
+    "--release",
+    "--locked",
+    "--package",
+    "ketch-engine",
+    "--test",
+    "scaling",
+    "--",
+    "--nocapture",
+];
 
 /// Runs cargo. `Err` says what failed.
 fn run(step: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {

@@ -112,7 +112,13 @@ fn names_of_foreign_parts_stay_where_they_belong() {
     // Only the command line reads the environment and ends the process.
     check(
         "env::var",
-        &["crates/cli/", "crates/testkit/", "crates/local/src/tests/", "crates/fichier/tests/"],
+        &[
+            "crates/cli/",
+            "crates/testkit/",
+            "crates/engine/tests/",
+            "crates/local/src/tests/",
+            "crates/fichier/tests/",
+        ],
     );
     check("process::exit", &["crates/cli/"]);
 }

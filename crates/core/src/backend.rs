@@ -50,6 +50,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// `entry`, which this backend listed, in the form in which every other backend of this machine's disks takes it in
+    /// [`Backend::copy`]. `None`: nobody but this backend can use it.
+    fn lend(&self, _entry: &Entry) -> Option<Entry> {
+        None
+    }
+
     /// What is at `path`. The root is a folder if it exists, and a *file* entry if the backend was opened at a file: the
     /// caller then opens the parent.
     ///

@@ -92,10 +92,24 @@ impl RelPath {
     }
 
     fn join_checked(&self, rest: &str) -> RelPath {
+        // Listings make millions of paths, and nearly all are short: those cost one allocation.
+        const SHORT_BYTES: usize = 256;
+        let length = self.0.len() + 1 + rest.len();
         if self.is_root() {
-            RelPath(Arc::from(rest))
+            return RelPath(Arc::from(rest));
+        }
+        let mut short = [0; SHORT_BYTES];
+        if length <= SHORT_BYTES {
+            short[..self.0.len()].copy_from_slice(self.0.as_bytes());
+            short[self.0.len()] = b'/';
+            short[self.0.len() + 1..length].copy_from_slice(rest.as_bytes());
+        }
+        if let (true, Ok(text)) =
+            (length <= SHORT_BYTES, std::str::from_utf8(&short[..length.min(SHORT_BYTES)]))
+        {
+            RelPath(Arc::from(text))
         } else {
-            let mut text = String::with_capacity(self.0.len() + 1 + rest.len());
+            let mut text = String::with_capacity(length);
             text.push_str(&self.0);
             text.push('/');
             text.push_str(rest);

@@ -6,7 +6,9 @@
 
 use std::cmp::Ordering;
 
-use ketch_core::{Entry, RelPath, compare_keys};
+use ketch_core::{Entry, RelPath};
+
+use crate::listing::{Dirs, Entries, Listing};
 
 /// What the two sides have under one key.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,58 +46,72 @@ pub fn sort(entries: &mut [Entry]) {
         .sort_by(|left, right| left.compare_key(right).then_with(|| right.mtime.cmp(&left.mtime)));
 }
 
-/// Joins two sorted listings of one folder.
-pub fn join(source: Vec<Entry>, destination: Vec<Entry>) -> Vec<Pair> {
-    let source_names = Names::of(&source);
-    let destination_names = Names::of(&destination);
-    let mut left = Distinct::of(source);
-    let mut right = Distinct::of(destination);
-    let mut pairs = Vec::new();
-    loop {
-        let order = match (left.peek(), right.peek()) {
+/// Joins two sorted listings of one folder, pair by pair.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    left: Distinct,
+    right: Distinct,
+    left_dirs: Dirs,
+    right_dirs: Dirs,
+    /// Paths that are a folder on one side and something else on the other, as far as they were met. There is hardly ever
+    /// one. The something else has the smaller key and comes first.
+    clashes: Vec<RelPath>,
+}
+
+impl Joined {
+    pub(crate) fn new(mut source: Listing, mut destination: Listing) -> Self {
+        let (left_dirs, right_dirs) = (source.take_dirs(), destination.take_dirs());
+        let (left, right) = (Distinct::of(source), Distinct::of(destination));
+        Joined { left, right, left_dirs, right_dirs, clashes: Vec::new() }
+    }
+
+    /// Is the same path something else on the other side?
+    fn is_clash(&mut self, left: Option<&Entry>, right: Option<&Entry>) -> bool {
+        let Some(entry) = left.or(right) else { return false };
+        let path = &entry.path;
+        if entry.is_dir() {
+            return self.clashes.contains(path);
+        }
+        let is_clash = left.is_some() && self.right_dirs.has(path)
+            || right.is_some() && self.left_dirs.has(path);
+        if is_clash {
+            self.clashes.push(path.clone());
+        }
+        is_clash
+    }
+}
+
+impl Iterator for Joined {
+    type Item = Pair;
+
+    fn next(&mut self) -> Option<Pair> {
+        let order = match (self.left.peek(), self.right.peek()) {
             (Some(left), Some(right)) => left.compare_key(right),
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (None, None) => return pairs,
-        };
-        let from_left = if order.is_le() { left.next() } else { None };
-        let from_right = if order.is_ge() { right.next() } else { None };
-        let clash = match (&from_left, &from_right) {
-            (Some((entry, _)), None) => destination_names.has_other_kind(entry),
-            (None, Some((entry, _))) => source_names.has_other_kind(entry),
-            _ => false,
+            (None, None) => return None,
         };
         let split = |side: Option<(Entry, bool)>| match side {
             Some((entry, duplicates)) => (Some(entry), duplicates),
             None => (None, false),
         };
-        let (source, source_duplicates) = split(from_left);
-        let (destination, destination_duplicates) = split(from_right);
-        pairs.push(Pair { source, destination, source_duplicates, destination_duplicates, clash });
-    }
-}
-
-/// The keys of one side, to be searched: a few bytes an entry, and only for entries that the other side lacks.
-struct Names(Vec<(RelPath, bool)>);
-
-impl Names {
-    fn of(sorted: &[Entry]) -> Self {
-        Names(sorted.iter().map(|entry| (entry.path.clone(), entry.is_dir())).collect())
-    }
-
-    fn has_other_kind(&self, entry: &Entry) -> bool {
-        let wanted = (entry.path.as_str(), !entry.is_dir());
-        self.0
-            .binary_search_by(|(path, is_dir)| compare_keys((path.as_str(), *is_dir), wanted))
-            .is_ok()
+        let (source, source_duplicates) =
+            split(if order.is_le() { self.left.next() } else { None });
+        let (destination, destination_duplicates) =
+            split(if order.is_ge() { self.right.next() } else { None });
+        // What both have under one key is a pair; that a side has another kind besides is its twin's clash.
+        let is_alone = source.is_none() || destination.is_none();
+        let clash = self.is_clash(source.as_ref(), destination.as_ref()) && is_alone;
+        Some(Pair { source, destination, source_duplicates, destination_duplicates, clash })
     }
 }
 
 /// One side, equal keys collapsed to the first.
-struct Distinct(std::iter::Peekable<std::vec::IntoIter<Entry>>);
+#[derive(Debug)]
+struct Distinct(std::iter::Peekable<Entries>);
 
 impl Distinct {
-    fn of(sorted: Vec<Entry>) -> Self {
+    fn of(sorted: Listing) -> Self {
         Distinct(sorted.into_iter().peekable())
     }
 
@@ -118,6 +134,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
+
+    fn join(source: Vec<Entry>, destination: Vec<Entry>) -> Vec<Pair> {
+        let listing = |entries| Listing::of_sorted(&RelPath::root(), entries);
+        Joined::new(listing(source), listing(destination)).collect()
+    }
 
     fn entry(text: &str) -> Entry {
         match text.strip_suffix('/') {
@@ -163,6 +184,10 @@ mod tests {
     #[test]
     fn a_file_against_a_folder_is_a_clash_on_both_sides() {
         check(&["a"], &["a/", "a.b"], &["<a!", ">a.b", ">a/!"]);
+        check(&["a/"], &["a", "a.b"], &[">a!", ">a.b", "<a/!"]);
+        check(&["a", "a/"], &["a"], &["=a", "<a/!"]);
+        check(&["a", "a/"], &["a/"], &["<a!", "=a/"]);
+        check(&["a", "a/"], &[], &["<a", "<a/"]);
     }
 
     #[test]
@@ -195,6 +220,19 @@ mod tests {
             for name in left_keys.union(&right_keys) {
                 let expected = (left_keys.contains(name), right_keys.contains(name));
                 prop_assert_eq!(seen.get(name), Some(&expected));
+            }
+            for pair in &pairs {
+                let alone = match (&pair.source, &pair.destination) {
+                    (Some(entry), None) => Some((entry, &right_keys)),
+                    (None, Some(entry)) => Some((entry, &left_keys)),
+                    _ => None,
+                };
+                let other = |entry: &Entry| match entry.is_dir() {
+                    true => entry.path.to_string(),
+                    false => format!("{}/", entry.path),
+                };
+                let expected = alone.is_some_and(|(entry, keys)| keys.contains(&other(entry)));
+                prop_assert_eq!(pair.clash, expected, "{:?}", pair);
             }
             prop_assert_eq!(seen.len(), left_keys.union(&right_keys).count());
         }

@@ -20,6 +20,7 @@ pub mod filter;
 pub mod job;
 pub mod join;
 pub mod journal;
+mod listing;
 pub mod march;
 pub mod plan;
 pub mod plan_file;

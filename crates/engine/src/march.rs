@@ -2,8 +2,8 @@
 //!
 //! The unit is a *pair of folders*. That keeps promise 1 simple (what is missing in a folder is concluded only from the
 //! completed listing of that very folder), and keeps a `copy` from listing folders of the destination that the source does
-//! not have, which matters where a listing costs seconds. Held in memory: the entries of the folders on the current path
-//! and of the folders listed ahead.
+//! not have, which matters where a listing costs seconds. Held in memory: the listings of the folders on the current path
+//! and of the folders listed ahead (packed where they are large, see `listing`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,10 +17,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::Progress;
 use crate::filter::Filter;
-use crate::join::{self, Pair};
+use crate::join::{self, Joined, Pair};
+use crate::listing::Listing;
 
 /// Steps that travel together, so that the channel is crossed once for many.
 const BATCH_STEPS: usize = 256;
+/// Pairs of one folder that are looked through for sub-folders to list ahead.
+const WINDOW_PAIRS: usize = 1024;
 /// Batches that may wait for the planner.
 const QUEUE_BATCHES: usize = 4;
 
@@ -108,15 +111,18 @@ impl March {
 
     async fn list_pair(self: Arc<Self>, dir: RelPath, sides: Sides) -> Listed {
         let source = async {
-            if sides.source { self.list_side(&self.source, &dir).await } else { Ok(Vec::new()) }
+            match sides.source {
+                true => self.list_side(&self.source, &dir).await,
+                false => Ok(Listing::new(&dir)),
+            }
         };
         let destination = async {
             if !sides.destination {
-                return Ok(Vec::new());
+                return Ok(Listing::new(&dir));
             }
             match self.list_side(&self.destination, &dir).await {
                 // Nothing is there, so nothing is extra: this is complete knowledge.
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::new(&dir)),
                 result => result,
             }
         };
@@ -124,26 +130,36 @@ impl March {
         Listed { source, destination }
     }
 
-    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Vec<Entry>> {
-        let mut listing = backend.list(dir, ListOptions::default());
-        let mut entries = Vec::new();
-        while let Some(entry) = listing.next().await {
-            entries.push(entry?);
-        }
-        match backend.capabilities().list_order {
-            Order::Unspecified => join::sort(&mut entries),
-            // ORDER: the join relies on it, so a promise of order is checked.
-            Order::Key if entries.is_sorted_by(|left, right| left.compare_key(right).is_le()) => {}
-            Order::Key => {
-                let text = "the listing is not in the order this remote promises";
-                return Err(Error::new(ErrorKind::Protocol, text)
-                    .with_operation("list")
-                    .with_remote(backend.name())
-                    .with_path(dir));
+    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Listing> {
+        let mut stream = backend.list(dir, ListOptions::default());
+        let listing = match backend.capabilities().list_order {
+            Order::Unspecified => {
+                let mut entries = Vec::new();
+                while let Some(entry) = stream.next().await {
+                    entries.push(entry?);
+                }
+                join::sort(&mut entries);
+                Listing::of_sorted(dir, entries)
             }
-        }
-        self.progress.listed(entries.len() as u64);
-        Ok(entries)
+            Order::Key => {
+                let mut listing = Listing::new(dir);
+                let mut is_in_order = true;
+                while let Some(entry) = stream.next().await {
+                    is_in_order &= listing.push(entry?);
+                }
+                // ORDER: the join relies on it, so a promise of order is checked.
+                if !is_in_order {
+                    let text = "the listing is not in the order this remote promises";
+                    return Err(Error::new(ErrorKind::Protocol, text)
+                        .with_operation("list")
+                        .with_remote(backend.name())
+                        .with_path(dir));
+                }
+                listing
+            }
+        };
+        self.progress.listed(listing.len() as u64);
+        Ok(listing)
     }
 
     /// Does a pair take part? The source decides where it has something of that name, by its own size and age: what the
@@ -190,18 +206,48 @@ struct Sides {
 }
 
 struct Listed {
-    source: Result<Vec<Entry>>,
-    destination: Result<Vec<Entry>>,
+    source: Result<Listing>,
+    destination: Result<Listing>,
 }
 
 type ListingTask = AbortOnDropHandle<Listed>;
 
-/// One folder on the current path: its pairs, and the listings of its sub-folders that were started ahead.
+/// One folder on the current path: what is still to be joined, the pairs that come next, and the listings of its
+/// sub-folders that were started ahead.
 struct Frame {
-    pairs: Vec<Option<Pair>>,
+    dir: RelPath,
+    /// Only the destination has it, and nothing was found in it yet that takes no part.
+    may_be_occupied: bool,
+    joined: Joined,
+    window: VecDeque<Pair>,
+    /// The number of the first pair of the window.
     next: usize,
     next_ahead: usize,
     ahead: VecDeque<(usize, ListingTask)>,
+}
+
+impl Frame {
+    /// Fills the window, unless it is half full. Tells whether something was met that keeps the folder from being deleted.
+    fn fill(&mut self, march: &March) -> bool {
+        if self.window.len() > WINDOW_PAIRS / 2 {
+            return false;
+        }
+        let mut is_occupied = false;
+        while self.window.len() < WINDOW_PAIRS {
+            let Some(pair) = self.joined.next() else { break };
+            // ORDER: joined first and filtered then, so that a name the filter hides still counts as being there.
+            let is_admitted = march.admits(&pair);
+            let special = |entry: &Entry| matches!(entry.kind, EntryKind::Special(_));
+            is_occupied |= !is_admitted || pair.destination.as_ref().is_some_and(special);
+            if is_admitted && !march.is_passed(&pair) {
+                self.window.push_back(pair);
+            }
+        }
+        std::mem::take(&mut self.may_be_occupied) && {
+            self.may_be_occupied = !is_occupied;
+            is_occupied
+        }
+    }
 }
 
 struct Marcher {
@@ -220,13 +266,16 @@ impl Marcher {
         let mut stack = Vec::new();
         stack.extend(self.open(RelPath::root(), false, root).await?);
         while let Some(frame) = stack.last_mut() {
-            if frame.next == frame.pairs.len() {
+            if frame.fill(&self.march) {
+                let dir = frame.dir.clone();
+                self.push(Step::Occupied { dir }).await?;
+            }
+            let Some(pair) = frame.window.pop_front() else {
                 stack.pop();
                 continue;
-            }
+            };
             let index = frame.next;
             frame.next += 1;
-            let Some(pair) = frame.pairs[index].take() else { continue };
             let is_behind = self.march.is_behind(&pair);
             let Some(sides) = self.march.sides_to_enter(&pair) else {
                 if !is_behind {
@@ -251,7 +300,7 @@ impl Marcher {
             self.flush().await?;
             let listed = task.await.unwrap_or_else(|_| Listed {
                 source: Err(Error::new(ErrorKind::Io, "a listing task stopped")),
-                destination: Ok(Vec::new()),
+                destination: Ok(Listing::new(&dir)),
             });
             stack.extend(self.open(dir, !sides.source, listed).await?);
         }
@@ -267,18 +316,16 @@ impl Marcher {
     ) -> std::result::Result<Option<Frame>, Gone> {
         match (listed.source, listed.destination) {
             (Ok(source), Ok(destination)) => {
-                let mut pairs = join::join(source, destination);
-                let all = pairs.len();
-                // ORDER: joined first and filtered then, so that a name the filter hides still counts as being there.
-                pairs.retain(|pair| self.march.admits(pair));
-                let special = |entry: &Entry| matches!(entry.kind, EntryKind::Special(_));
-                let is_special = |pair: &Pair| pair.destination.as_ref().is_some_and(special);
-                if is_extra && (pairs.len() < all || pairs.iter().any(is_special)) {
-                    self.push(Step::Occupied { dir }).await?;
-                }
-                pairs.retain(|pair| !self.march.is_passed(pair));
-                let pairs = pairs.into_iter().map(Some).collect();
-                Ok(Some(Frame { pairs, next: 0, next_ahead: 0, ahead: VecDeque::new() }))
+                let joined = Joined::new(source, destination);
+                Ok(Some(Frame {
+                    dir,
+                    may_be_occupied: is_extra,
+                    joined,
+                    window: VecDeque::new(),
+                    next: 0,
+                    next_ahead: 0,
+                    ahead: VecDeque::new(),
+                }))
             }
             (source, destination) => {
                 // One folder is one failure: with both, the source's is told.
@@ -299,10 +346,10 @@ impl Marcher {
         let mut room = self.march.lookahead.saturating_sub(under_way);
         for frame in stack.iter_mut().rev() {
             frame.next_ahead = frame.next_ahead.max(frame.next);
-            while room > 0 && frame.next_ahead < frame.pairs.len() {
+            while room > 0 {
                 let index = frame.next_ahead;
+                let Some(pair) = frame.window.get(index - frame.next) else { break };
                 frame.next_ahead += 1;
-                let Some(pair) = &frame.pairs[index] else { continue };
                 if let Some(sides) = self.march.sides_to_enter(pair) {
                     let task = self.start_listing(pair.path(), sides);
                     frame.ahead.push_back((index, task));

@@ -92,6 +92,12 @@ impl Transfers {
             let verified = self.verify(entry, &stored, None).await?;
             return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified, hashes: None });
         }
+        if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
+            counter.fetch_add(stored.size.unwrap_or(0), Ordering::Relaxed);
+            let verified = self.verify(entry, &stored, None).await?;
+            let hashes = stored.hashes.map(|hashes| *hashes);
+            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes });
+        }
         let kept = self.kept(entry, options.checkpoint.as_ref()).await;
         let hashing = Arc::new(self.hashing(entry, counter, kept));
         let body = ExactSource::body(Arc::clone(&hashing) as Body);
@@ -126,6 +132,17 @@ impl Transfers {
             return Ok(None);
         }
         self.destination.copy(entry, &entry.path, options).await.map(Some)
+    }
+
+    /// The copy from one disk of this machine to another, which the system makes; `None` when it cannot, or when bytes are
+    /// to be slowed down.
+    async fn copy_by_system(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
+        let to = self.destination.capabilities();
+        if !to.copy || !to.read_local || self.bandwidth.is_some() || entry.hashes.is_some() {
+            return Ok(None);
+        }
+        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
+        self.destination.copy(&lent, &entry.path, options).await.map(Some)
     }
 
     /// The body as it is sent: read (in parts where that helps), slowed down and counted, hashed.

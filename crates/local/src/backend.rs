@@ -1,24 +1,27 @@
 //! The local disk as a [`Backend`]: each method is handed to the module that knows it, on a thread that may block.
 
+use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
-use ketch_core::names::core_from_bytes;
+use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{
     Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
-    ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    ErrorKind, Gather, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 use rustix::fs;
 use tokio_util::sync::CancellationToken;
 
+use crate::copy::{Lender, SMALL_BYTES};
 use crate::disk::LocalDisk;
 use crate::entry::{Folder, entry, kind_of};
 use crate::names::NAME_MAX;
-use crate::options::LocalOptions;
+use crate::options::{Links, LocalOptions};
 use crate::root::{Root, blocking};
 use crate::{copy, delete, list, part, read, rename, write};
 
@@ -38,7 +41,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,
-    gather: None,
+    gather: Some(Gather { items: 64, item_bytes: SMALL_BYTES, bytes: 64 * SMALL_BYTES }),
 };
 
 /// A folder of this machine.
@@ -50,7 +53,13 @@ pub struct LocalBackend {
     name: String,
     root: Arc<Root>,
     location: OnceLock<String>,
+    /// Whose entry was copied last.
+    lender: Mutex<Option<(Box<str>, Lender)>>,
 }
+
+/// The handle of an entry that is lent: this, how links are taken, the root of the lender, NUL, and what it is called.
+const LENT: &str = "disk:";
+const FOLLOWING: &str = "follow:";
 
 impl LocalBackend {
     /// The folder `root`, which need not exist: it is made by the first `put` or `make_dir`. A relative path is taken from
@@ -67,7 +76,7 @@ impl LocalBackend {
 
     pub(crate) fn named(name: String, root: PathBuf, options: LocalOptions) -> LocalBackend {
         let root = Arc::new(Root::new(&root, options));
-        LocalBackend { name, root, location: OnceLock::new() }
+        LocalBackend { name, root, location: OnceLock::new(), lender: Mutex::default() }
     }
 
     /// Runs `work` on another thread and says in its error what was done and where.
@@ -79,6 +88,29 @@ impl LocalBackend {
     ) -> Result<T> {
         let root = Arc::clone(&self.root);
         blocking(move || work(&root)).await.map_err(|error| self.explain(error, operation, path))
+    }
+
+    /// The place an entry was lent by; `None` = it is one of our own.
+    fn lender(&self, entry: &Entry) -> Result<Option<Lender>> {
+        let Some(handle) = &entry.handle else { return Ok(None) };
+        let foreign = || Error::new(ErrorKind::InvalidInput, "it is an entry of another remote");
+        let place = handle.strip_prefix(LENT).ok_or_else(foreign)?;
+        let (links, place) = match place.strip_prefix(FOLLOWING) {
+            Some(place) => (Links::Follow, place),
+            None => (Links::Skip, place),
+        };
+        let (path, name) = place.split_once('\0').ok_or_else(foreign)?;
+        let mut last = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, lender)) = &*last
+            && known == handle
+        {
+            return Ok(Some(lender.clone()));
+        }
+        let path = PathBuf::from(OsString::from_vec(bytes_from_core(path)));
+        let root = Arc::new(Root::new(&path, LocalOptions { links, ..LocalOptions::default() }));
+        let lender = Lender { root, name: name.into() };
+        *last = Some((handle.clone(), lender.clone()));
+        Ok(Some(lender))
     }
 
     fn explain(&self, error: Error, operation: &'static str, path: &RelPath) -> Error {
@@ -98,6 +130,17 @@ impl Backend for LocalBackend {
 
     fn location(&self) -> String {
         self.location.get_or_init(|| self.root.location()).clone()
+    }
+
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        let mut handle = LENT.to_owned();
+        if self.root.follows_links() {
+            handle.push_str(FOLLOWING);
+        }
+        handle.push_str(&core_from_bytes(self.root.path.as_os_str().as_encoded_bytes()));
+        handle.push('\0');
+        handle.push_str(&self.name);
+        Some(Entry { handle: Some(handle.into_boxed_str()), ..entry.clone() })
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -139,7 +182,12 @@ impl Backend for LocalBackend {
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        copy::copy(Arc::clone(&self.root), from.clone(), to.clone(), options)
+        let lender = self.lender(from).map_err(|error| self.explain(error, "copy", to))?;
+        let source = match lender {
+            Some(lender) => lender,
+            None => Lender { root: Arc::clone(&self.root), name: self.name.as_str().into() },
+        };
+        copy::copy(source, Arc::clone(&self.root), from.clone(), to.clone(), options)
             .await
             .map_err(|error| self.explain(error, "copy", to))
     }
@@ -174,6 +222,11 @@ impl Backend for LocalBackend {
 
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         Some(Arc::new(LocalDisk { name: self.name.clone(), root: Arc::clone(&self.root) }))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.root.forget_folders();
+        Ok(())
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -1,8 +1,9 @@
-//! Copying a file within the root, by the file system itself where it can.
+//! Copying a file within the root, or from another one of this machine, by the file system itself where it can.
 //!
 //! A clone shares the blocks of the original and is done at once (btrfs, xfs); `copy_file_range` lets the file system or
 //! the file server move the bytes; reading and writing always works. Each way takes over where the one before gave up.
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -10,18 +11,21 @@ use bytes::Bytes;
 use ketch_core::{Entry, Error, ErrorKind, PutOptions, RelPath, Result};
 use rustix::buffer::spare_capacity;
 use rustix::fs;
-use rustix::io::{self, Errno, pread, retry_on_intr};
+use rustix::io::{self, Errno, pread, pwrite, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
 use crate::entry::size;
 use crate::error::changed;
 use crate::ledger::Maker;
+use crate::options::Fsync;
 use crate::part::{COMPARE_BYTES, GoOn, Recorder, abandon_failed, read_piece};
 use crate::read::open_file;
 use crate::root::{Root, blocking};
 use crate::temp::{Finish, Temp, check_name};
 use crate::write::{preallocate, write_all};
 
+/// Files up to this size are copied in one piece by reading and writing.
+pub(crate) const SMALL_BYTES: u64 = 64 * 1024;
 /// Bytes that are copied before it is looked whether to go on.
 const STEP_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes that pass through this process at a time, where they must.
@@ -32,6 +36,7 @@ const BUFFER_BYTES: u64 = 1024 * 1024;
 ///
 /// CANCEL: dropped before the renaming has begun, nothing is stored; the part is removed, or kept as the checkpoint says.
 pub(crate) async fn copy(
+    lender: Lender,
     root: Arc<Root>,
     from: Entry,
     to: RelPath,
@@ -40,14 +45,28 @@ pub(crate) async fn copy(
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
     let (place, path, checkpoint) = (Arc::clone(&root), to.clone(), options.checkpoint.clone());
-    let copied = blocking(move || copy_file(&root, &from, to, options, cancel)).await;
+    let is_short = from.size.is_some_and(|size| size <= SMALL_BYTES);
+    let batcher = Arc::clone(&root.batcher);
+    let never_waits = root.options.fsync == Fsync::None;
+    let work = move || copy_file(&lender, &root, &from, to, options, cancel);
+    let copied =
+        if is_short && never_waits { batcher.run(work).await } else { blocking(work).await };
     if copied.is_err() {
         abandon_failed(place, path, checkpoint).await;
     }
     copied
 }
 
+/// Where a file is copied from.
+#[derive(Debug, Clone)]
+pub(crate) struct Lender {
+    pub(crate) root: Arc<Root>,
+    /// What a person calls it.
+    pub(crate) name: Box<str>,
+}
+
 fn copy_file(
+    lender: &Lender,
     root: &Arc<Root>,
     from: &Entry,
     to: RelPath,
@@ -55,7 +74,8 @@ fn copy_file(
     cancel: CancellationToken,
 ) -> Result<Entry> {
     check_name(&to)?;
-    let source = open_file(root, from)?;
+    let of_source = |error: Error| error.with_remote(&lender.name);
+    let source = open_file(&lender.root, from).map_err(of_source)?;
     let all = size(&source.stat);
     let going_on = options.checkpoint.as_ref().map(|checkpoint| GoOn {
         checkpoint,
@@ -63,7 +83,17 @@ fn copy_file(
         size: Some(all),
         cancel: &cancel,
     });
-    let temp = Temp::create(Arc::clone(root), to.clone(), &options.expect, going_on)?;
+    let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
+    let at_once = all <= SMALL_BYTES;
+    let finish_with =
+        Finish { size: all, mtime, mode, expect: options.expect, cancel: cancel.clone(), at_once };
+    let temp = Temp::create(Arc::clone(root), to.clone(), &finish_with, going_on)?;
+    if at_once {
+        // A part that is there already is empty: it is shorter than a range.
+        copy_small(&source.descriptor, &temp.file, all).map_err(|errno| root.error(errno, &to))?;
+        source.check_unchanged(&lender.root, from).map_err(of_source)?;
+        return temp.commit(&finish_with);
+    }
     let recorder = temp.progress.as_ref().map(|progress| Recorder {
         root: Arc::clone(root),
         path: to.clone(),
@@ -74,8 +104,10 @@ fn copy_file(
     let copying =
         Copying { from: &source.descriptor, to: &temp.file, all, cancel: &cancel, recorder };
     let copied = copying.run(|errno| root.error(errno, &to)).and_then(|copied| match copied {
-        Copied::All => source.check_unchanged(root, from),
-        Copied::Short => Err(changed("it ended while it was copied").with_path(&from.path)),
+        Copied::All => source.check_unchanged(&lender.root, from).map_err(of_source),
+        Copied::Short => {
+            Err(of_source(changed("it ended while it was copied").with_path(&from.path)))
+        }
         Copied::Cancelled => Err(Error::cancelled()),
     });
     if let Err(error) = copied {
@@ -85,8 +117,33 @@ fn copy_file(
         }
         return Err(error);
     }
-    let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
-    temp.commit(&Finish { size: all, mtime, mode, expect: options.expect, cancel })
+    temp.commit(&finish_with)
+}
+
+/// Copies a file that fits in a buffer. A source that has become shorter or longer is found by whoever looks at it after.
+fn copy_small(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(usize::try_from(all).unwrap_or(0), 0);
+        let mut at = 0;
+        while at < buffer.len() {
+            match retry_on_intr(|| pread(from, &mut buffer[at..], at as u64))? {
+                0 => break,
+                got => at += got,
+            }
+        }
+        let mut left = &buffer[..at];
+        while !left.is_empty() {
+            let written = retry_on_intr(|| pwrite(to, left, (at - left.len()) as u64))?;
+            if written == 0 {
+                return Err(Errno::IO);
+            }
+            left = &left[written..];
+        }
+        Ok(())
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -138,36 +138,66 @@ pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
     }
 }
 
+/// All that tells versions of a file apart, in few characters: a listing holds as many of these as files.
 pub(crate) fn version(stat: &Stat) -> Box<str> {
-    format!(
-        "{}-{}-{}.{:09}-{}.{:09}",
-        stat.st_ino,
-        stat.st_size,
-        stat.st_mtime,
-        stat.st_mtime_nsec,
-        stat.st_ctime,
-        stat.st_ctime_nsec
-    )
-    .into_boxed_str()
+    let mut text = String::with_capacity(40);
+    put_digits(&mut text, stat.st_ino);
+    put_digits(&mut text, size(stat));
+    put_digits(&mut text, zigzag(stat.st_mtime));
+    put_digits(&mut text, stat.st_mtime_nsec);
+    put_digits(&mut text, zigzag(stat.st_ctime.wrapping_sub(stat.st_mtime)));
+    put_digits(&mut text, stat.st_ctime_nsec);
+    text.into_boxed_str()
+}
+
+/// The digits of numbers in versions.
+const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
+
+/// A number in digits of five bits. The last one is from the other half of the alphabet, so that no number is the beginning
+/// of another.
+fn put_digits(text: &mut String, mut number: u64) {
+    while number >= 32 {
+        text.push(DIGITS[(number % 32) as usize] as char);
+        number /= 32;
+    }
+    text.push(DIGITS[32 + number as usize] as char);
+}
+
+/// Small for numbers near zero of either sign.
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
 /// The modification and the change time in what [`version`] gave.
 pub(crate) fn times_of_version(version: &str) -> Option<(SystemTime, SystemTime)> {
-    // From the end, because seconds before 1970 begin with the sign that separates.
-    let (rest, ctime) = split_time(version)?;
-    let (_, mtime) = split_time(rest)?;
-    Some((mtime, ctime))
+    let numbers = digits(version)?;
+    let [_, _, seconds, nanoseconds, apart, change_nanoseconds] = numbers[..] else { return None };
+    let seconds = unzigzag(seconds);
+    let changed = seconds.wrapping_add(unzigzag(apart));
+    let time = |seconds, nanoseconds: u64| {
+        let nanoseconds = u32::try_from(nanoseconds).ok().filter(|part| *part < 1_000_000_000)?;
+        Some(system_time(seconds, nanoseconds))
+    };
+    Some((time(seconds, nanoseconds)?, time(changed, change_nanoseconds)?))
 }
 
-fn split_time(text: &str) -> Option<(&str, SystemTime)> {
-    let (before, nanoseconds) = text.rsplit_once('.')?;
-    let (rest, seconds) = before.rsplit_once('-')?;
-    let (rest, sign) = match rest.strip_suffix('-') {
-        Some(rest) => (rest, -1),
-        None => (rest, 1),
-    };
-    let time = system_time(sign * seconds.parse::<i64>().ok()?, nanoseconds.parse().ok()?);
-    Some((rest, time))
+/// The numbers that [`put_digits`] wrote; `None` for anything else.
+fn digits(text: &str) -> Option<Vec<u64>> {
+    let (mut numbers, mut number, mut shift) = (Vec::new(), 0_u64, 0);
+    for byte in text.bytes() {
+        let digit = DIGITS.iter().position(|digit| *digit == byte)? as u64;
+        number |= (digit % 32).checked_shl(shift)?;
+        shift += 5;
+        if digit >= 32 {
+            numbers.push(std::mem::take(&mut number));
+            shift = 0;
+        }
+    }
+    (shift == 0).then_some(numbers)
+}
+
+fn unzigzag(number: u64) -> i64 {
+    ((number >> 1) as i64) ^ -((number & 1) as i64)
 }
 
 pub(crate) fn size(stat: &Stat) -> u64 {
@@ -213,13 +243,50 @@ mod tests {
 
     #[test]
     fn the_times_in_a_version_are_found_again() {
-        let time = |seconds, nanoseconds| system_time(seconds, nanoseconds);
-        let check = |text: &str, expected| assert_eq!(times_of_version(text), expected, "{text}");
-        check("7-5-1000.000000001-2000.500000000", Some((time(1000, 1), time(2000, 500_000_000))));
-        check("7-5--3.000000001-2000.500000000", Some((time(-3, 1), time(2000, 500_000_000))));
-        check("7-5--3.000000001--1.500000000", Some((time(-3, 1), time(-1, 500_000_000))));
-        check("v17", None);
-        check("", None);
+        let scratch = tempfile::NamedTempFile::new().expect("scratch");
+        let mut stat = fs::stat(scratch.path()).expect("there");
+        for (modified, changed) in
+            [((1000, 1), (2000, 500_000_000)), ((-3, 1), (-1, 5)), ((0, 0), (-9, 0))]
+        {
+            (stat.st_mtime, stat.st_mtime_nsec) = modified;
+            (stat.st_ctime, stat.st_ctime_nsec) = changed;
+            let time =
+                |(seconds, nanoseconds): (i64, u64)| system_time(seconds, nanoseconds as u32);
+            let expected = Some((time(modified), time(changed)));
+            assert_eq!(times_of_version(&version(&stat)), expected);
+        }
+        for other in ["v17", "", "7-5-1000.000000001-2000.5", "aaaaaaaaaaaaaaaaaaaaaaaaA"] {
+            assert_eq!(times_of_version(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_a_version_tells_versions_apart() {
+        let scratch = tempfile::NamedTempFile::new().expect("scratch");
+        let stat = fs::stat(scratch.path()).expect("there");
+        let change = |change: fn(&mut Stat, u64), number| {
+            let mut other = stat;
+            change(&mut other, number);
+            version(&other)
+        };
+        let changes: [fn(&mut Stat, u64); 6] = [
+            |stat, number| stat.st_ino = number,
+            |stat, number| stat.st_size = number as i64,
+            |stat, number| stat.st_mtime = number as i64,
+            |stat, number| stat.st_mtime_nsec = number % 1_000_000_000,
+            |stat, number| stat.st_ctime = -(number as i64),
+            |stat, number| stat.st_ctime_nsec = number % 1_000_000_000,
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for change_one in changes {
+            for number in [3, 31, 32, 33, 1 << 20, 999_999_998, 1 << 40, (1 << 40) + 1] {
+                let version = change(change_one, number);
+                assert!(version.len() < 80, "{version}");
+                seen.insert(version);
+            }
+        }
+        assert_eq!(seen.len(), 6 * 8);
+        assert_eq!(version(&stat), version(&stat.clone()));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! Linux only: the crate is written to `openat2`, `renameat2` and `getdents64`.
 
 mod backend;
+mod batch;
 mod copy;
 mod delete;
 mod disk;

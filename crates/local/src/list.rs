@@ -1,81 +1,212 @@
 //! The entries of one folder.
 //!
-//! All names are read first and then looked at one by one, relative to the folder's descriptor. A name that has vanished
-//! in between is not listed; every other failure is the failure of the listing, so that nothing that is there can ever be
-//! missing from a listing that ended well. `rustix::fs::Dir` is not used because it takes a folder that is removed while it
+//! All names are read first and sorted, with what the system says of their kinds, and then looked at in that order, some
+//! at a time, relative to the folder's descriptor: of a large folder only the names are in memory together. A name that has
+//! vanished in between is not listed; every other failure is the failure of the listing, so that nothing that is there can
+//! ever be missing from a listing that ended well. A name that has become a folder, or is none any more, would come in the
+//! wrong place and fails the listing too. `rustix::fs::Dir` is not used because it takes a folder that is removed while it
 //! is read for one that has ended.
 
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use ketch_core::names::core_from_bytes;
-use ketch_core::{Entry, EntryStream, Error, ErrorKind, RelPath, Result};
-use rustix::fs::{OFlags, RawDir};
-use rustix::io::{self, Errno};
+use ketch_core::names::{bytes_from_core, core_from_bytes};
+use ketch_core::{Entry, EntryStream, Error, ErrorKind, RelPath, Result, compare_keys};
+use rustix::fs::{FileType, OFlags, RawDir};
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use crate::entry::Folder;
-use crate::root::{Root, blocking};
+use crate::error::changed;
+use crate::root::{Hop, Root, finish, start};
 
 /// Bytes of names that are asked for at a time.
 const NAMES_BYTES: usize = 64 * 1024;
+/// Names that are looked at in one piece of work.
+const LOOK_NAMES: usize = 2048;
 
 /// The complete listing of `dir` in key order, or an error.
+///
+/// CANCEL: dropped, the piece of work that is under way ends and no other begins.
 pub(crate) fn list(root: Arc<Root>, dir: RelPath) -> EntryStream {
-    let listing = async move {
-        let cancel = CancellationToken::new();
-        let _stops_when_dropped = cancel.clone().drop_guard();
-        blocking(move || list_folder(&root, &dir, &cancel)).await
-    };
-    stream::once(listing)
-        .map_ok(|entries| stream::iter(entries.into_iter().map(Ok)))
-        .try_flatten()
-        .boxed()
+    enum Next {
+        Open(Arc<Root>, RelPath),
+        Looking(Hop<(Vec<Entry>, Option<Looking>)>),
+        End,
+    }
+    let cancel = CancellationToken::new();
+    let stops_when_dropped = cancel.clone().drop_guard();
+    let pieces = stream::try_unfold(
+        (Next::Open(root, dir), cancel, stops_when_dropped),
+        |(next, cancel, guard)| async move {
+            let hop = match next {
+                Next::Open(root, dir) => {
+                    let cancel = cancel.clone();
+                    start(move || Looking::open(root, dir, &cancel)?.step(&cancel))
+                }
+                Next::Looking(hop) => hop,
+                Next::End => return Ok(None),
+            };
+            let (entries, rest) = finish(hop).await?;
+            // The next names are looked at while these are worked on.
+            let next = match rest {
+                Some(looking) => {
+                    let cancel = cancel.clone();
+                    Next::Looking(start(move || looking.step(&cancel)))
+                }
+                None => Next::End,
+            };
+            Ok(Some((entries, (next, cancel, guard))))
+        },
+    );
+    pieces.map_ok(|entries| stream::iter(entries.into_iter().map(Ok))).try_flatten().boxed()
 }
 
-fn list_folder(root: &Root, dir: &RelPath, cancel: &CancellationToken) -> Result<Vec<Entry>> {
-    let fail = |errno| root.error(errno, dir);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let descriptor = root.open(dir, flags, root.reading()).map_err(fail)?;
-    let folder = Folder::new(root, descriptor.as_fd(), dir);
-    let mut entries = Vec::new();
-    for raw in read_names(descriptor.as_fd(), cancel).map_err(fail)? {
-        if cancel.is_cancelled() {
-            return Err(Error::cancelled());
-        }
-        let path = dir.join(&core_from_bytes(raw.as_bytes())).map_err(|error| {
-            let message = format!("the disk shows a name that cannot be: {error:?}");
-            Error::new(ErrorKind::Protocol, message).with_path(dir)
-        })?;
-        match folder.look(&raw, path.clone()) {
-            Ok(seen) => entries.push(seen.entry),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(root.error(errno, &path)),
-        }
-    }
-    entries.sort_unstable_by(Entry::compare_key);
-    Ok(entries)
+/// A folder whose names are being looked at.
+struct Looking {
+    root: Arc<Root>,
+    dir: RelPath,
+    descriptor: OwnedFd,
+    names: Names,
+    next: usize,
 }
 
-fn read_names(folder: BorrowedFd<'_>, cancel: &CancellationToken) -> io::Result<Vec<CString>> {
-    let mut buffer = Vec::with_capacity(NAMES_BYTES);
-    let mut reader = RawDir::new(folder, buffer.spare_capacity_mut());
-    let mut names = Vec::new();
-    while let Some(found) = reader.next() {
-        if cancel.is_cancelled() {
-            return Err(Errno::CANCELED);
-        }
-        match found {
-            Ok(found) if matches!(found.file_name().to_bytes(), b"." | b"..") => {}
-            Ok(found) => names.push(found.file_name().to_owned()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
+impl Looking {
+    fn open(root: Arc<Root>, dir: RelPath, cancel: &CancellationToken) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let descriptor =
+            root.open(&dir, flags, root.reading()).map_err(|errno| root.error(errno, &dir))?;
+        let folder = Folder::new(&root, descriptor.as_fd(), &dir);
+        let names = Names::read(&root, &dir, &folder, descriptor.as_fd(), cancel)?;
+        Ok(Looking { root, dir, descriptor, names, next: 0 })
     }
-    // A folder that is changed while it is read may show one name twice.
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
+
+    fn step(mut self, cancel: &CancellationToken) -> Result<(Vec<Entry>, Option<Self>)> {
+        let folder = Folder::new(&self.root, self.descriptor.as_fd(), &self.dir);
+        let end = self.names.index.len().min(self.next + LOOK_NAMES);
+        let mut entries = Vec::with_capacity(end - self.next);
+        for name in &self.names.index[self.next..end] {
+            if cancel.is_cancelled() {
+                return Err(Error::cancelled());
+            }
+            let core = self.names.core(name);
+            let path = self.dir.join(core).map_err(|error| {
+                let message = format!("the disk shows a name that cannot be: {error:?}");
+                Error::new(ErrorKind::Protocol, message).with_path(&self.dir)
+            })?;
+            let seen = match name.is_plain {
+                true => folder.look(self.names.raw(name), path.clone()),
+                false => CString::new(bytes_from_core(core))
+                    .map_err(|_| Errno::INVAL)
+                    .and_then(|raw| folder.look(&raw, path.clone())),
+            };
+            match seen {
+                Ok(seen) if seen.entry.is_dir() == name.is_dir => entries.push(seen.entry),
+                Ok(_) => {
+                    let message = "it was replaced by something else while it was listed";
+                    return Err(changed(message).with_path(&path));
+                }
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(self.root.error(errno, &path)),
+            }
+        }
+        drop(folder);
+        self.next = end;
+        let is_done = self.next == self.names.index.len();
+        Ok((entries, (!is_done).then_some(self)))
+    }
+}
+
+/// The names of a folder in key order, each in core form and followed by a zero.
+struct Names {
+    text: String,
+    index: Vec<Name>,
+}
+
+/// One of them.
+struct Name {
+    start: usize,
+    length: u32,
+    is_dir: bool,
+    /// It is the same on the disk.
+    is_plain: bool,
+}
+
+impl Names {
+    fn core(&self, name: &Name) -> &str {
+        &self.text[name.start..name.start + name.length as usize]
+    }
+
+    fn raw(&self, name: &Name) -> &CStr {
+        let end = name.start + name.length as usize;
+        // Always ends in a zero and has none before it.
+        CStr::from_bytes_until_nul(&self.text.as_bytes()[name.start..=end]).unwrap_or_default()
+    }
+
+    fn read(
+        root: &Root,
+        dir: &RelPath,
+        folder: &Folder<'_>,
+        descriptor: BorrowedFd<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Self> {
+        let fail = |errno| root.error(errno, dir);
+        let mut buffer = Vec::with_capacity(NAMES_BYTES);
+        let mut reader = RawDir::new(descriptor, buffer.spare_capacity_mut());
+        let mut names = Names { text: String::new(), index: Vec::new() };
+        while let Some(found) = reader.next() {
+            if cancel.is_cancelled() {
+                return Err(Error::cancelled());
+            }
+            let found = match found {
+                Ok(found) if matches!(found.file_name().to_bytes(), b"." | b"..") => continue,
+                Ok(found) => found,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(fail(errno)),
+            };
+            let is_dir = match found.file_type() {
+                FileType::Directory => true,
+                FileType::Symlink if !root.follows_links() => false,
+                // It depends on what it points to, or the file system does not say.
+                FileType::Symlink | FileType::Unknown => {
+                    match folder.look(found.file_name(), dir.clone()) {
+                        Ok(seen) => seen.entry.is_dir(),
+                        Err(Errno::NOENT) => continue,
+                        Err(errno) => return Err(fail(errno)),
+                    }
+                }
+                _ => false,
+            };
+            names.push(found.file_name().to_bytes(), is_dir);
+        }
+        let Names { text, index } = &mut names;
+        let core = |name: &Name| &text[name.start..name.start + name.length as usize];
+        index.sort_unstable_by(|left, right| {
+            compare_keys((core(left), left.is_dir), (core(right), right.is_dir))
+        });
+        // A folder that is changed while it is read may show one name twice.
+        index.dedup_by(|left, right| core(left) == core(right));
+        Ok(names)
+    }
+
+    fn push(&mut self, raw: &[u8], is_dir: bool) {
+        let start = self.text.len();
+        let is_plain = match std::str::from_utf8(raw) {
+            Ok(plain) if plain.is_ascii() => {
+                self.text.push_str(plain);
+                true
+            }
+            _ => {
+                let core = core_from_bytes(raw);
+                self.text.push_str(&core);
+                core.as_bytes() == raw
+            }
+        };
+        // A name on the disk has 255 bytes at most.
+        let length = u32::try_from(self.text.len() - start).unwrap_or(u32::MAX);
+        self.text.push('\0');
+        self.index.push(Name { start, length, is_dir, is_plain });
+    }
 }

@@ -25,7 +25,7 @@ use crate::names::of_job;
 use crate::open::Way;
 use crate::options::Fsync;
 use crate::read::PartSource;
-use crate::root::{Hop, Root, blocking, finish, start};
+use crate::root::{Hop, Place, Root, blocking, finish, start};
 
 /// How often a name that somebody else replaces at the same time is opened.
 const OPEN_TRIES: usize = 8;
@@ -64,26 +64,31 @@ pub(crate) struct GoOn<'a> {
 pub(crate) struct Opened {
     pub(crate) file: OwnedFd,
     pub(crate) name: CString,
+    /// It was made just now.
+    pub(crate) is_new: bool,
     pub(crate) progress: Progress,
 }
 
-/// Opens the part of `name`, or makes an empty one. `None`: its name is in use, or is that of something else.
+/// Opens the part of `name`, or makes an empty one with the permissions `mode`. `None`: its name is in use, or is that of something else.
 pub(crate) fn open(
-    folder: &Arc<OwnedFd>,
+    place: &Arc<Place>,
     name: &CStr,
     going_on: GoOn<'_>,
+    mode: u32,
 ) -> io::Result<Option<Opened>> {
+    let folder = &place.descriptor;
     let names = Names::new(name, going_on.checkpoint.job)?;
     let ledger = || Ledger::new(going_on.maker, &going_on.checkpoint.source);
     for _ in 0..OPEN_TRIES {
-        let made = open_own(folder, &names.part, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL);
-        let (file, ledger, ledger_file) = match made {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let made = open_with(folder, &names.part, flags, mode);
+        let (file, is_new, ledger, ledger_file) = match made {
             Ok(file) => match try_lock(&file) {
                 Lock::Busy => return Ok(None),
-                Lock::Ours | Lock::Unknown => (file, ledger(), None),
+                Lock::Ours | Lock::Unknown => (file, true, ledger(), None),
             },
             Err(Errno::EXIST) => match open_left(folder, &names, going_on)? {
-                Left::Part(file, ledger, ledger_file) => (file, ledger, ledger_file),
+                Left::Part(file, ledger, ledger_file) => (file, false, ledger, ledger_file),
                 Left::Gone => continue,
                 Left::NotOurs => return Ok(None),
             },
@@ -91,9 +96,9 @@ pub(crate) fn open(
         };
         let state = Mutex::new(State { ledger, file: ledger_file, is_closed: false });
         let Names { part, ledger } = names;
-        let (folder, checkpoint) = (Arc::clone(folder), going_on.checkpoint.clone());
+        let (folder, checkpoint) = (Arc::clone(place), going_on.checkpoint.clone());
         let progress = Progress { checkpoint, folder, ledger_name: ledger, state };
-        return Ok(Some(Opened { file, name: part, progress }));
+        return Ok(Some(Opened { file, name: part, is_new, progress }));
     }
     Ok(None)
 }
@@ -184,8 +189,12 @@ fn read_some(file: &OwnedFd, wanted: usize) -> io::Result<Vec<u8>> {
 }
 
 fn open_own(folder: &OwnedFd, name: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+    open_with(folder, name, flags, 0o600)
+}
+
+fn open_with(folder: &OwnedFd, name: &CStr, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    retry_on_intr(|| fs::openat(folder, name, flags, Mode::from_raw_mode(0o600)))
+    retry_on_intr(|| fs::openat(folder, name, flags, Mode::from_raw_mode(mode)))
 }
 
 /// Has the file one name and this user?
@@ -242,7 +251,7 @@ fn unlink(folder: &OwnedFd, name: &CStr) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Progress {
     checkpoint: Checkpoint,
-    folder: Arc<OwnedFd>,
+    folder: Arc<Place>,
     ledger_name: CString,
     state: Mutex<State>,
 }
@@ -313,10 +322,10 @@ impl Progress {
 
     fn make_ledger(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        match open_own(&self.folder, &self.ledger_name, flags) {
+        match open_own(&self.folder.descriptor, &self.ledger_name, flags) {
             Err(Errno::EXIST) => {
-                unlink(&self.folder, &self.ledger_name)?;
-                open_own(&self.folder, &self.ledger_name, flags)
+                unlink(&self.folder.descriptor, &self.ledger_name)?;
+                open_own(&self.folder.descriptor, &self.ledger_name, flags)
             }
             other => other,
         }
@@ -333,7 +342,7 @@ impl Progress {
         let mut state = self.state();
         state.is_closed = true;
         if state.file.take().is_some()
-            && let Err(errno) = unlink(&self.folder, &self.ledger_name)
+            && let Err(errno) = unlink(&self.folder.descriptor, &self.ledger_name)
         {
             tracing::warn!(name = ?self.ledger_name, %errno, "a ledger could not be removed");
         }

@@ -13,12 +13,12 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ketch_core::{Body, ByteStream, Entry, EntryKind, Error, ErrorKind, RelPath, Result, Source};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, OFlags, Stat};
+use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::entry::{is_version_of, kind_of, size, version};
 use crate::error::changed;
-use crate::open::Way;
+use crate::open::{Way, system_name};
 use crate::root::{Hop, Root, blocking, finish, start};
 
 /// Bytes of one piece.
@@ -39,6 +39,9 @@ pub(crate) fn open_file(root: &Root, entry: &Entry) -> Result<OpenFile> {
         return Err(Error::new(ErrorKind::InvalidInput, "only a file can be read"));
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if let Some(file) = open_in_kept_folder(root, entry, flags) {
+        return Ok(file);
+    }
     let opened = root.open(&entry.path, flags, root.reading()).map_err(|errno| match errno {
         Errno::NXIO | Errno::NODEV => gone(), // A socket, or a device without a driver.
         // A link took the place of the file; a link above it is another matter.
@@ -54,6 +57,29 @@ pub(crate) fn open_file(root: &Root, entry: &Entry) -> Result<OpenFile> {
         return Err(changed(message).with_path(&entry.path));
     }
     Ok(OpenFile { descriptor: opened, stat })
+}
+
+/// The file, if its folder is kept open and the listed version is there. What else there may be is found out by the
+/// whole path.
+fn open_in_kept_folder(root: &Root, entry: &Entry, flags: OFlags) -> Option<OpenFile> {
+    if root.follows_links() {
+        return None;
+    }
+    let name = system_name(entry.path.name()?).ok()?; // Never fails: it is a part of a path.
+    let folder = match root.kept_folder(&entry.path) {
+        Some(folder) => folder,
+        None => {
+            let parent = entry.path.parent()?;
+            let folder = root.open_folder(&parent, Way::Beneath).ok()?; // Told below.
+            root.keep_folder(parent, folder).ok()?
+        }
+    };
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || fs::openat(&folder.descriptor, name.as_c_str(), flags, Mode::empty());
+    let descriptor = retry_on_intr(open).ok()?;
+    let stat = fs::fstat(&descriptor).ok()?;
+    let is_it = kind_of(&stat) == EntryKind::File && is_version_of(entry, &stat);
+    is_it.then_some(OpenFile { descriptor, stat })
 }
 
 impl OpenFile {

@@ -35,7 +35,7 @@ fn rename_file(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
         return Err(Error::new(ErrorKind::Unsupported, message).with_path(&from.path));
     }
     let target = Target::open(root, to)?;
-    let replaced = check_target(root, &target.folder, &target.name, to, &Expect::Anything)?;
+    let replaced = check_target(root, target.folder.as_fd(), &target.name, to, &Expect::Anything)?;
     let fail = |errno| root.error(errno, to);
     if replaced.is_some_and(|replaced| are_two_names(&seen.stat, &replaced, &from.path, to)) {
         // The system does nothing when both names are links to one file.

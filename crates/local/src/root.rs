@@ -1,22 +1,44 @@
 //! The folder a backend was opened at, and the one way its work gets to a thread that may block.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Error, RelPath, Result};
-use rustix::io::Errno;
+use rustix::fs;
+use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::batch::Batcher;
+use crate::entry::identity;
 use crate::error::from_errno;
+use crate::open::Way;
 use crate::options::{Links, LocalOptions};
+
+/// Folders that are kept open because the next file is likely to be in one of them.
+const FOLDERS_KEPT: usize = 4;
 
 /// What all operations of one backend share.
 #[derive(Debug)]
 pub(crate) struct Root {
     pub(crate) path: PathBuf,
     pub(crate) options: LocalOptions,
+    /// Where short work is done.
+    pub(crate) batcher: Arc<Batcher>,
+    folders: Mutex<VecDeque<Arc<Place>>>,
+}
+
+/// A folder that was reached without following a link, and stays the same folder whatever becomes of its name. Whoever
+/// writes in one that was kept open makes sure that its path still leads to it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) identity: (u64, u64),
+    path: RelPath,
 }
 
 impl Root {
@@ -26,7 +48,47 @@ impl Root {
         // Without a working folder the path stays relative, and the first use says that it is not there.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         // Through the components, because a trailing slash would mean something to the system.
-        Root { path: absolute.components().collect(), options }
+        let path = absolute.components().collect();
+        Root { path, options, batcher: Arc::default(), folders: Mutex::default() }
+    }
+
+    /// The folder that holds `path`, if it is kept open.
+    pub(crate) fn kept_folder(&self, path: &RelPath) -> Option<Arc<Place>> {
+        let folder = path.as_str().rsplit_once('/').map_or("", |(folder, _)| folder);
+        let kept = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|place| place.path.as_str() == folder).cloned()
+    }
+
+    /// Keeps a folder open in place of the one that was kept open first.
+    pub(crate) fn keep_folder(&self, path: RelPath, descriptor: OwnedFd) -> io::Result<Arc<Place>> {
+        let identity = identity(&fs::fstat(&descriptor)?);
+        let place = Arc::new(Place { descriptor, identity, path });
+        let mut kept = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other| other.path != place.path);
+        kept.truncate(FOLDERS_KEPT - 1);
+        kept.push_front(Arc::clone(&place));
+        Ok(place)
+    }
+
+    /// Does the path of `place` still lead to it?
+    pub(crate) fn is_in_place(&self, place: &Place) -> io::Result<bool> {
+        let below = OsString::from_vec(bytes_from_core(place.path.as_str()));
+        let whole = if below.is_empty() { self.path.clone() } else { self.path.join(below) };
+        // A link on the way is followed here, but only the very folder will do.
+        match retry_on_intr(|| fs::stat(&whole)) {
+            Ok(stat) => Ok(identity(&stat) == place.identity),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(Errno::NAMETOOLONG) => {
+                let now = self.open_folder(&place.path, Way::Beneath)?;
+                Ok(identity(&fs::fstat(&now)?) == place.identity)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Closes what is kept open.
+    pub(crate) fn forget_folders(&self) {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn follows_links(&self) -> bool {

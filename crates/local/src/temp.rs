@@ -4,7 +4,7 @@
 //! is still under way then has only a descriptor, and cannot bring the name back.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -13,14 +13,16 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
-use crate::entry::{Folder, Seen, entry, identity, is_version_of, size, timestamps};
+use crate::entry::{Folder, Seen, entry, is_version_of, size, timestamps};
 use crate::error::changed;
 use crate::names::{NAME_MAX, is_temporary, temporary};
-use crate::open::{Way, sync_folder, system_name};
+use crate::open::{sync_folder, system_name};
 use crate::options::Fsync;
 use crate::part::{self, GoOn, Opened, Progress};
-use crate::root::Root;
+use crate::root::{Place, Root};
 
+/// Permissions of a file that does not have its name yet.
+const PRIVATE: u32 = 0o600;
 /// How many names are tried.
 const NAME_TRIES: usize = 16;
 
@@ -31,9 +33,11 @@ pub(crate) struct Temp {
     pub(crate) file: Arc<OwnedFd>,
     root: Arc<Root>,
     path: RelPath,
-    folder: Arc<OwnedFd>,
+    folder: Arc<Place>,
     name: CString,
     own_name: CString,
+    /// It has the permissions it is to have.
+    has_mode: bool,
     /// How far it is, if it can be gone on with.
     pub(crate) progress: Option<Arc<Progress>>,
     is_named: bool,
@@ -52,6 +56,16 @@ pub(crate) struct Finish {
     pub(crate) expect: Expect,
     /// Gives up until the last moment.
     pub(crate) cancel: CancellationToken,
+    /// The whole content is at hand: making the part, filling it and giving it its name are one piece of work, so what
+    /// is looked at once need not be looked at again.
+    pub(crate) at_once: bool,
+}
+
+impl Finish {
+    /// The renaming itself finds out whether something is there.
+    fn is_left_to_the_system(&self) -> bool {
+        self.at_once && matches!(self.expect, Expect::Absent)
+    }
 }
 
 /// Can a file be stored under that name at all? Answers before any byte is moved.
@@ -69,32 +83,41 @@ pub(crate) fn check_name(path: &RelPath) -> Result<()> {
 }
 
 impl Temp {
-    /// Makes the folders above `path` and an empty file beside it, unless `expect` is already seen to fail. With `going_on`
-    /// it is the part that is there already, if there is one.
+    /// Makes the folders above `path` and an empty file beside it, unless what is expected is already seen to be otherwise.
+    /// With `going_on` it is the part that is there already, if there is one.
     pub(crate) fn create(
         root: Arc<Root>,
         path: RelPath,
-        expect: &Expect,
+        finish: &Finish,
         going_on: Option<GoOn<'_>>,
     ) -> Result<Temp> {
         check_name(&path)?;
-        let folder = Arc::new(root.make_folder(&path.parent().unwrap_or_else(RelPath::root))?);
+        let folder = open_place(&root, &path)?;
         let fail = |errno| root.error(errno, &path);
         let name = system_name(path.name().unwrap_or_default()).map_err(fail)?;
-        check_target(&root, &folder, &name, &path, expect)?;
+        let mut mode = PRIVATE;
+        if finish.is_left_to_the_system() {
+            mode = finish.mode & 0o777;
+        } else {
+            check_target(&root, folder.descriptor.as_fd(), &name, &path, &finish.expect)?;
+        }
         let opened = match going_on {
-            Some(going_on) => part::open(&folder, &name, going_on).map_err(fail)?,
+            Some(going_on) => part::open(&folder, &name, going_on, mode).map_err(fail)?,
             None => None,
         };
-        let (file, own_name, progress) = match opened {
-            Some(Opened { file, name, progress }) => (file, name, Some(Arc::new(progress))),
+        let (file, own_name, is_new, progress) = match opened {
+            Some(Opened { file, name, is_new, progress }) => {
+                (file, name, is_new, Some(Arc::new(progress)))
+            }
             None => {
-                let (file, own_name) = create_unique(&folder, &name).map_err(fail)?;
-                (file, own_name, None)
+                let (file, own_name) =
+                    create_unique(&folder.descriptor, &name, mode).map_err(fail)?;
+                (file, own_name, true, None)
             }
         };
+        let has_mode = is_new && finish.is_left_to_the_system();
         let file = Arc::new(file);
-        Ok(Temp { file, root, path, folder, name, own_name, progress, is_named: false })
+        Ok(Temp { file, root, path, folder, name, own_name, has_mode, progress, is_named: false })
     }
 
     /// Gives the file its name: whole, with its time, on the disk as far as the options say, and only if what it replaces
@@ -104,27 +127,31 @@ impl Temp {
     /// folder could not be forced to the disk.
     pub(crate) fn commit(mut self, finish: &Finish) -> Result<Entry> {
         let fail = |errno| self.root.error(errno, &self.path);
-        let target = self.check_target(&finish.expect)?;
-        fs::fchmod(&*self.file, self.mode(target.as_ref(), finish.mode).map_err(fail)?)
-            .map_err(fail)?;
+        if !self.has_mode {
+            let target = self.check_target(&finish.expect)?;
+            let mode = self.mode(target.as_ref(), finish.mode).map_err(fail)?;
+            fs::fchmod(&*self.file, mode).map_err(fail)?;
+        }
         if let Some(mtime) = finish.mtime {
             fs::futimens(&*self.file, &timestamps(mtime)).map_err(fail)?;
         }
-        if self.root.options.fsync != Fsync::None {
+        let syncs = self.root.options.fsync != Fsync::None;
+        if syncs {
             // A second fsync after one that failed would succeed and mean nothing, so there is none.
             retry_on_intr(|| fs::fsync(&*self.file)).map_err(fail)?;
         }
-        let stat = fs::fstat(&*self.file).map_err(fail)?;
-        if stat.st_nlink == 0 {
-            return Err(changed("its part was removed meanwhile").with_path(&self.path));
+        if !finish.at_once {
+            self.check_written(finish.size)?;
         }
-        let written = size(&stat);
-        if written != finish.size {
-            let message = format!("the disk holds {written} of {} bytes", finish.size);
-            return Err(Error::new(ErrorKind::Corrupt, message).with_path(&self.path));
+        if !self.root.is_in_place(&self.folder).map_err(fail)? {
+            // A folder that was moved away while the file was written would take the file along.
+            self.root.forget_folders();
+            let message = "its folder was replaced by another meanwhile";
+            return Err(changed(message).with_path(&self.path));
         }
-        self.check_place()?;
-        self.check_target(&finish.expect)?;
+        if !self.has_mode && (syncs || !finish.at_once) {
+            self.check_target(&finish.expect)?;
+        }
         if finish.cancel.is_cancelled() {
             return Err(Error::cancelled());
         }
@@ -137,7 +164,7 @@ impl Temp {
             progress.close();
         }
         if self.root.options.fsync == Fsync::All {
-            sync_folder(self.folder.as_fd()).map_err(|errno| {
+            sync_folder(self.folder.descriptor.as_fd()).map_err(|errno| {
                 let message = "stored, but the folder could not be forced to the disk";
                 let cause = std::io::Error::from(errno);
                 Error::new(ErrorKind::CommitUnknown, message)
@@ -152,7 +179,8 @@ impl Temp {
 
     /// Renames, and tells whether the own name is gone with that.
     fn publish(&self, absent: bool) -> io::Result<bool> {
-        let (folder, own, name) = (&*self.folder, self.own_name.as_c_str(), self.name.as_c_str());
+        let (folder, own, name) =
+            (&self.folder.descriptor, self.own_name.as_c_str(), self.name.as_c_str());
         if !absent {
             return fs::renameat(folder, own, folder, name).map(|()| true);
         }
@@ -164,19 +192,21 @@ impl Temp {
     }
 
     fn check_target(&self, expect: &Expect) -> Result<Option<Stat>> {
-        check_target(&self.root, &self.folder, &self.name, &self.path, expect)
+        check_target(&self.root, self.folder.descriptor.as_fd(), &self.name, &self.path, expect)
     }
 
-    /// A folder that was moved away while the file was written would take the file along.
-    fn check_place(&self) -> Result<()> {
-        let parent = self.path.parent().unwrap_or_else(RelPath::root);
-        let fail = |errno| self.root.error(errno, &self.path);
-        let now = self.root.open_folder(&parent, Way::Beneath).map_err(fail)?;
-        let (now, then) = (fs::fstat(&now).map_err(fail)?, fs::fstat(&*self.folder).map_err(fail)?);
-        if identity(&now) == identity(&then) {
+    /// Is everything there that was written, and under its own name?
+    fn check_written(&self, expected: u64) -> Result<()> {
+        let stat = fs::fstat(&*self.file).map_err(|errno| self.root.error(errno, &self.path))?;
+        if stat.st_nlink == 0 {
+            return Err(changed("its part was removed meanwhile").with_path(&self.path));
+        }
+        let written = size(&stat);
+        if written == expected {
             return Ok(());
         }
-        Err(changed("its folder was replaced by another meanwhile").with_path(&self.path))
+        let message = format!("the disk holds {written} of {expected} bytes");
+        Err(Error::new(ErrorKind::Corrupt, message).with_path(&self.path))
     }
 
     /// The permissions: those of the file that is replaced, but no wider than usual if that one has another owner.
@@ -201,7 +231,7 @@ impl Drop for Temp {
             }
             progress.close();
         }
-        match fs::unlinkat(&*self.folder, self.own_name.as_c_str(), AtFlags::empty()) {
+        match fs::unlinkat(&self.folder.descriptor, self.own_name.as_c_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
                 tracing::warn!(path = ?self.path, name = ?self.own_name, %errno, "a part could not be removed");
@@ -210,16 +240,28 @@ impl Drop for Temp {
     }
 }
 
+/// The folder that is to hold `path`, made if it is not there.
+fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
+    if let Some(kept) = root.kept_folder(path)
+        && root.is_in_place(&kept).unwrap_or(false)
+    {
+        return Ok(kept);
+    }
+    let parent = path.parent().unwrap_or_else(RelPath::root);
+    let folder = root.make_folder(&parent)?;
+    root.keep_folder(parent, folder).map_err(|errno| root.error(errno, path))
+}
+
 /// Holds `expect` against what is at the target now, and returns what would be replaced.
 pub(crate) fn check_target(
     root: &Root,
-    folder: &OwnedFd,
+    folder: BorrowedFd<'_>,
     name: &CStr,
     path: &RelPath,
     expect: &Expect,
 ) -> Result<Option<Stat>> {
     let parent = path.parent().unwrap_or_else(RelPath::root);
-    let found = match Folder::new(root, folder.as_fd(), &parent).look(name, path.clone()) {
+    let found = match Folder::new(root, folder, &parent).look(name, path.clone()) {
         Ok(found) => Some(found),
         Err(Errno::NOENT) => None,
         Err(errno) => return Err(root.error(errno, path)),
@@ -252,12 +294,12 @@ fn appeared(path: &RelPath) -> Error {
     changed("something of that name appeared meanwhile").with_path(path)
 }
 
-fn create_unique(folder: &OwnedFd, name: &CStr) -> io::Result<(OwnedFd, CString)> {
+fn create_unique(folder: &OwnedFd, name: &CStr, mode: u32) -> io::Result<(OwnedFd, CString)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..NAME_TRIES {
         let own_name = CString::new(temporary(name.to_bytes(), fastrand::u32(..)))
             .map_err(|_| Errno::INVAL)?;
-        let mode = Mode::from_raw_mode(0o600);
+        let mode = Mode::from_raw_mode(mode);
         match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
             Ok(file) => return Ok((file, own_name)),
             Err(Errno::EXIST) => {}

@@ -66,7 +66,7 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
     let PutOptions { mtime, expect, checkpoint } = options;
-    let mut finish_with = Finish { size: 0, mtime, mode: MODE, expect, cancel };
+    let mut finish_with = Finish { size: 0, mtime, mode: MODE, expect, cancel, at_once: false };
     let size = body.size();
     let stream = open_all(&*body).await?;
     let mut batches = Batches::new(match size {
@@ -75,6 +75,7 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
     });
     let first = batches.next(BATCH_BYTES as u64).await?;
     let has_ended = batches.has_ended;
+    finish_with.at_once = has_ended;
     let whole = if has_ended { Some(byte_count(&first)) } else { size };
     let begin = move || {
         let going_on = checkpoint.as_ref().map(|checkpoint| GoOn {
@@ -83,7 +84,7 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
             size: whole,
             cancel: &finish_with.cancel,
         });
-        let temp = Temp::create(Arc::clone(&root), path.clone(), &finish_with.expect, going_on)?;
+        let temp = Temp::create(Arc::clone(&root), path.clone(), &finish_with, going_on)?;
         let mut writer = Box::new(Writer::new(root, path, &temp, whole));
         writer.begin(&first)?;
         if has_ended {

@@ -124,6 +124,10 @@ impl Backend for Recorder {
         self.inner.services()
     }
 
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.note("stat", path, None);
         self.inner.stat(path).await

@@ -111,6 +111,10 @@ impl Backend for Limit {
         self.inner.services()
     }
 
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.call("stat", Some(path), self.inner.stat(path)).await
     }

@@ -139,6 +139,10 @@ impl Backend for Retry {
         self.inner.services()
     }
 
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.repeat("stat", Some(path), || self.inner.stat(path)).await
     }

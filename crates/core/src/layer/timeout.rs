@@ -190,6 +190,10 @@ impl Backend for Timeout {
         self.inner.services()
     }
 
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.within("stat", Some(path), self.inner.stat(path)).await
     }

@@ -31,7 +31,10 @@ impl Runner {
 
     async fn work(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
         let many = self.context.settings.transfers.max(1);
-        let gather = self.context.destination.capabilities().gather;
+        let (from, to) =
+            (self.context.source.capabilities(), self.context.destination.capabilities());
+        // A disk gathers what comes from a disk; it is no reason to read more from a network at the same time.
+        let gather = to.gather.filter(|_| !to.read_local || from.read_local);
         let mut places =
             Places { many, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
         let mut tasks = std::pin::pin!(tasks.take_until(self.stopping()));

@@ -192,3 +192,60 @@ fn options_are_read_from_texts_and_wrong_ones_are_refused() {
         assert_eq!(kind(open(name, value)), ErrorKind::InvalidInput);
     }
 }
+
+#[tokio::test]
+async fn a_file_that_another_place_of_the_machine_lends_is_copied_and_its_faults_are_the_lenders() {
+    let (here, there) = (place(), place());
+    there.write("d/f", "content");
+    there.write("d/large", vec![7; 300_000]);
+    for name in ["d/f", "d/large"] {
+        let entry = there.stat(name).await;
+        let lent = there.backend.lend(&entry).expect("a disk lends");
+        let copied = here.backend.copy(&lent, &path(name), PutOptions::default()).await;
+        let copied = copied.expect("copied");
+        assert_eq!(copied, here.stat(name).await);
+        assert_eq!((copied.size, copied.mtime), (entry.size, entry.mtime));
+        let content = |place: &Place| std::fs::read(place.file(name)).expect("there");
+        assert!(content(&here) == content(&there));
+        let kept = here.stat(name).await;
+        there.write(name, "changed meanwhile");
+        let refused = here.backend.copy(&lent, &path(name), PutOptions::default()).await;
+        let error = refused.expect_err("another version");
+        assert_eq!(error.kind(), ErrorKind::Changed);
+        assert_eq!(error.remote(), Some(there.backend.name()), "{error}");
+        assert_eq!(here.stat(name).await, kept);
+    }
+    let foreign =
+        Entry { handle: Some("https://example.invalid/".into()), ..here.stat("d/f").await };
+    let refused = here.backend.copy(&foreign, &path("x"), PutOptions::default()).await;
+    assert_eq!(kind(refused), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_made_anew_between_two_puts_gets_the_second() {
+    let (here, there) = (place(), place());
+    there.write("d/f", "content");
+    there.write("d/g", "content");
+    let lend = async |name: &str| there.backend.lend(&there.stat(name).await).expect("lent");
+    for round in 0..3 {
+        here.backend
+            .copy(&lend("d/f").await, &path("d/f"), PutOptions::default())
+            .await
+            .expect("copied");
+        here.put("d/p", "put").await.expect("put");
+        let away = format!("away{round}");
+        std::fs::rename(here.file("d"), here.file(&away)).expect("moved");
+        if round > 0 {
+            std::fs::create_dir(here.file("d")).expect("made");
+        }
+        here.backend
+            .copy(&lend("d/g").await, &path("d/g"), PutOptions::default())
+            .await
+            .expect("copied");
+        assert_eq!(here.names("d").await, ["g"]);
+        assert_eq!(here.names(&away).await, ["f", "p"]);
+        std::fs::remove_dir_all(here.file("d")).expect("removed");
+        here.put("d/p", "put").await.expect("put");
+        assert_eq!(here.names("d").await, ["p"]);
+    }
+}

@@ -157,3 +157,55 @@ fn locations_are_equal_for_one_folder_and_prefixes_for_folders_in_it() {
     assert!(relative.location().ends_with("/src"));
     assert_eq!(relative.name(), "src");
 }
+
+#[tokio::test]
+async fn a_folder_that_is_looked_at_in_many_pieces_is_listed_whole_and_in_order() {
+    let place = place();
+    let mut expected = Vec::new();
+    for number in 0..5_000 {
+        let name = match number % 500 {
+            // Between the folder's name and its key there are others: `d7-x` and `d7.x` come before `d7/`.
+            0 => format!("d{number}"),
+            1 => format!("d{}-x", number - 1),
+            2 => format!("d{}.x", number - 2),
+            3 => format!("d{}0", number - 3),
+            4 => format!("é{number} ‛"),
+            _ => format!("f{number:06}"),
+        };
+        match number % 500 {
+            0 => std::fs::create_dir(place.file(&name)).expect("made"),
+            _ => std::fs::write(place.file(&name), "").expect("written"),
+        }
+        expected.push(ketch_core::names::core_from_bytes(name.as_bytes()));
+    }
+    let entries = place.try_list("").await.expect("listed");
+    assert!(entries.is_sorted_by(|left, right| left.compare_key(right).is_lt()));
+    let mut found: Vec<_> = entries.iter().map(|entry| entry.path.to_string()).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    for entry in entries.iter().step_by(499) {
+        assert_eq!(&place.backend.stat(&entry.path).await.expect("there"), entry);
+    }
+}
+
+#[tokio::test]
+async fn names_that_change_while_a_folder_is_listed_are_missing_only_when_they_are_gone() {
+    let place = place();
+    for number in 0..5_000 {
+        place.write(&format!("f{number:06}"), "");
+    }
+    // The last names are looked at after the first ones have been handed out.
+    let listing = |place: &Place| place.backend.list(&path(""), ListOptions::default());
+    let mut entries = listing(&place);
+    assert!(entries.next().await.expect("one").is_ok());
+    std::fs::remove_file(place.file("f004999")).expect("removed");
+    let rest: Vec<_> = entries.try_collect().await.expect("a name that is gone is not missing");
+    assert_eq!(rest.len(), 4_998);
+    let mut entries = listing(&place);
+    assert!(entries.next().await.expect("one").is_ok());
+    std::fs::remove_file(place.file("f004998")).expect("removed");
+    std::fs::create_dir(place.file("f004998")).expect("made");
+    let rest: Result<Vec<_>> = entries.try_collect().await;
+    assert_eq!(kind(rest), ErrorKind::Changed);
+}

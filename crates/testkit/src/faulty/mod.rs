@@ -305,6 +305,10 @@ impl Backend for Faulty {
         self.inner.services()
     }
 
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
+    }
+
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.pass("stat", &[path], self.inner.stat(path)).await
     }
