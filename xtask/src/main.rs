@@ -91,10 +91,15 @@ fn fuzz() -> Result<(), String> {
         return Ok(());
     }
     for target in FUZZ_TARGETS {
+        // What is found grows in the first folder; the second has what is checked in.
+        let (found, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
+        std::fs::create_dir_all(&found).map_err(|error| format!("{found}: {error}"))?;
         let step = [
             "fuzz",
             "run",
             target,
+            &found,
+            &seeds,
             "--",
             "-max_total_time=20",
             "-rss_limit_mb=512",
@@ -106,7 +111,7 @@ fn fuzz() -> Result<(), String> {
     Ok(())
 }
 
-const FUZZ_TARGETS: &[&str] = &["manifest", "sums"];
+const FUZZ_TARGETS: &[&str] = &["manifest", "sums", "plan"];
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINT: &[&str] =
