@@ -286,6 +286,9 @@ pub fn after_bad_disk(
     said.found.into_inner()
 }
 
+/// Files up to this size the local disk copies many at a time.
+const GATHERED_BYTES: usize = 64 * 1024;
+
 /// No byte is moved twice, but for one part of each file that was open at the strike.
 pub fn moved_once(world: &World, files: &Files, label: &str, written: u64) -> Vec<Violation> {
     let said = Sayings { label, found: RefCell::default() };
@@ -293,7 +296,12 @@ pub fn moved_once(world: &World, files: &Files, label: &str, written: u64) -> Ve
     let open = files.transfers as u64;
     if world.case.to == Side::Local {
         let part = if world.case.from == Side::Local { LOCAL_PART_BYTES } else { PART_BYTES };
-        let most = wanted.moved + open * part.min(wanted.largest);
+        let small = files.source.values().map(Vec::len).filter(|size| *size <= GATHERED_BYTES);
+        let together = match world.case.from {
+            Side::Local => small.sum::<usize>() as u64,
+            Side::Fichier => 0,
+        };
+        let most = wanted.moved + open * part.min(wanted.largest) + together;
         if written > most {
             said.say(Rule::MovedOnce, format!("{written} bytes were written, of {most} at most"));
         }

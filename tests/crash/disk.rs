@@ -245,7 +245,8 @@ fn take_back(intent: &Intent) -> io::Result<()> {
     match act {
         Act::Open => fs::remove_file(path),
         Act::Link => fs::remove_file(target),
-        Act::MakeFolder => fs::remove_dir(path),
+        // What another thread was just making in it goes with it.
+        Act::MakeFolder => fs::remove_dir_all(path),
         Act::RemoveFolder => fs::create_dir(path),
         Act::Remove => restore(path),
         Act::Rename => {

@@ -33,8 +33,10 @@ impl Runner {
         let many = self.context.settings.transfers.max(1);
         let (from, to) =
             (self.context.source.capabilities(), self.context.destination.capabilities());
-        // A disk gathers what comes from a disk; it is no reason to read more from a network at the same time.
-        let gather = to.gather.filter(|_| !to.read_local || from.read_local);
+        // A disk gathers what the system copies from a disk; it is no reason to read more from a network, or to begin more
+        // than may pass, at the same time.
+        let by_system = from.read_local && self.context.settings.bandwidth.is_none();
+        let gather = to.gather.filter(|_| !to.read_local || by_system);
         let mut places =
             Places { many, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
         let mut tasks = std::pin::pin!(tasks.take_until(self.stopping()));
