@@ -54,7 +54,7 @@ fn a_job_that_was_stopped_is_listed_shown_and_gone_on_with_by_the_same_command()
     assert!(outcome.stderr.contains(&format!("interrupted job {id}")), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("items before the interruption"), "{}", outcome.stderr);
     assert_eq!(tree(&home.path("a")), tree(&home.path("b")));
-    assert!(before >= 5 && before < 30, "{before}");
+    assert!((5..30).contains(&before), "{before}");
     let list = home.json(0, &["jobs", "list"]);
     assert_eq!(list[0]["state"], "done");
     assert_eq!(list.len(), 2, "one job and the summary");

@@ -46,6 +46,8 @@ pub enum Way {
     PowerCut,
     /// Calls failed.
     BadDisk,
+    /// Killed, and a file of the job's record is cut short.
+    TornRecord,
 }
 
 /// A promise that is known to be broken, and why. The lead empties this table.
@@ -57,63 +59,39 @@ struct Gap {
     way: Option<Way>,
     /// What the violation says, as far as it is known.
     text: &'static str,
+    /// More of them in one test are no longer what is known.
+    most: usize,
     reason: &'static str,
 }
 
-const ANYWHERE: Gap =
-    Gap { rule: Rule::OldOrNew, from: None, to: None, verb: None, way: None, text: "", reason: "" };
+const ANYWHERE: Gap = Gap {
+    rule: Rule::OldOrNew,
+    from: None,
+    to: None,
+    verb: None,
+    way: None,
+    text: "",
+    most: usize::MAX,
+    reason: "",
+};
 
 const GAPS: &[Gap] = &[
     Gap {
-        rule: Rule::Converges,
-        from: Some(Side::Fichier),
-        to: Some(Side::Local),
-        verb: Some(Verb::Move),
-        text: "same.txt",
-        reason: "a move of what is there already sets the time at the destination before it removes the source; killed in \
-                 between, the next process takes the new time for a stranger's change, and the file stays at the source",
-        ..ANYWHERE
-    },
-    Gap {
-        rule: Rule::OldOrNew,
-        from: Some(Side::Fichier),
-        to: Some(Side::Local),
-        verb: Some(Verb::Move),
-        way: Some(Way::PowerCut),
-        text: "is lost from the source",
-        reason: "a move removes the source although the name at the destination is not forced to the disk: lost",
-    },
-    Gap {
-        rule: Rule::Converges,
-        from: Some(Side::Fichier),
-        to: Some(Side::Local),
-        verb: Some(Verb::Move),
-        way: Some(Way::PowerCut),
-        text: "at the destination",
-        reason: "the same, as the rerun sees it",
-    },
-    Gap {
-        rule: Rule::Converges,
-        from: Some(Side::Local),
+        rule: Rule::OneOfEachName,
         to: Some(Side::Fichier),
-        verb: Some(Verb::Move),
-        way: Some(Way::PowerCut),
-        text: "is still at the source",
-        reason: "the outcome of a move is on record before the removal at the source is forced to the disk",
+        way: Some(Way::TornRecord),
+        text: "` cut at",
+        reason: "the note of an upload, or the plan before it, is cut away after it was forced to the disk: no crash does that",
+        ..ANYWHERE
     },
     Gap {
         rule: Rule::OneOfEachName,
         to: Some(Side::Fichier),
-        way: Some(Way::PowerCut),
-        reason: "notes of uploads survive the death of the process, not that of the machine",
-        ..ANYWHERE
-    },
-    Gap {
-        rule: Rule::Converges,
-        to: Some(Side::Fichier),
-        way: Some(Way::PowerCut),
-        text: "several of that name",
-        reason: "the same, as the rerun sees it",
+        way: Some(Way::Request),
+        text: "killed before the answer to request",
+        most: 3,
+        reason: "seen in one run of some thousand, on a busy machine, and not again in 240 tries: an upload of three files \
+                 was there, its answer was not, and the rerun sent all three again",
         ..ANYWHERE
     },
 ];
@@ -136,7 +114,7 @@ const FULL: i32 = 7;
 pub struct Findings {
     failures: Vec<String>,
     broken: BTreeMap<(Rule, String), usize>,
-    known: BTreeMap<&'static str, usize>,
+    known: BTreeMap<&'static str, (usize, String)>,
     runs: usize,
 }
 
@@ -154,7 +132,10 @@ impl Findings {
                     && gap.way.is_none_or(|known| known == way)
             });
             match known {
-                Some(gap) => *self.known.entry(gap.reason).or_default() += 1,
+                Some(gap) => {
+                    let first = || (0, label.to_owned());
+                    self.known.entry(gap.reason).or_insert_with(first).0 += 1;
+                }
                 None => {
                     *self.broken.entry((rule, format!("{case}, {way:?}"))).or_default() += 1;
                     self.failures.push(format!(
@@ -169,14 +150,22 @@ impl Findings {
     #[track_caller]
     pub fn judge(self) {
         eprintln!("{} runs", self.runs);
-        for (reason, count) in &self.known {
-            eprintln!("known gap, seen {count} times: {reason}");
+        for (reason, (count, first)) in &self.known {
+            eprintln!("known gap, seen {count} times, first in `{first}`: {reason}");
         }
         for ((rule, case), count) in &self.broken {
             eprintln!("{rule:?} was broken {count} times: {case}");
         }
         let count = self.failures.len();
         let shown = self.failures.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
+        for (reason, (count, first)) in &self.known {
+            let known = GAPS.iter().find(|gap| gap.reason == *reason);
+            let is_more = known.is_some_and(|gap| *count > gap.most);
+            assert!(
+                !is_more,
+                "{count} times, first in `{first}`, which is more than is known: {reason}"
+            );
+        }
         assert!(count == 0, "{count} promises broken in {} runs:\n{shown}", self.runs);
     }
 }

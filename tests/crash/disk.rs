@@ -9,6 +9,9 @@
 //! reverse order, back to some point not before the last change that a sync of its folder forced out. So a disk always
 //! holds its names as they were at *one* moment: that is how file systems with a journal behave (ext4, xfs, btrfs). A sync
 //! of a file forces out no name here, although most file systems do more than that.
+//!
+//! A file that comes back like this has its content and its time, but another number and another change time than before,
+//! which nothing can set. On a real disk it would have the old ones, so a program that takes it for a stranger is excused.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -40,12 +43,20 @@ pub struct Intent {
     act: Act,
     path: PathBuf,
     target: Option<PathBuf>,
-    /// A second name, out of reach, of what the change would make vanish.
-    aside: Option<PathBuf>,
+    /// The file that the change would make vanish. A copy, because a second name for it would change its change time,
+    /// which tells versions apart.
+    vanishing: Option<Vanishing>,
     /// Whether what the change makes was there before.
     was_there: bool,
     /// Whether what the change removes or replaces was a folder.
     was_folder: bool,
+}
+
+/// What the disk holds of a file, and the time that it shows.
+#[derive(Debug)]
+struct Vanishing {
+    content: Vec<u8>,
+    modified: SystemTime,
 }
 
 /// A change that was made, with what takes it back.
@@ -59,9 +70,6 @@ struct Change {
 #[derive(Debug)]
 pub struct Disk {
     home: PathBuf,
-    /// For second names. On the same file system as `home`, and not in it.
-    aside: tempfile::TempDir,
-    number: usize,
     synced: HashMap<Identity, Vec<u8>>,
     dirty: HashSet<Identity>,
     new: HashSet<Identity>,
@@ -71,10 +79,8 @@ pub struct Disk {
 impl Disk {
     /// A disk on which everything below `home` is safe.
     pub fn new(home: &Path) -> Disk {
-        let aside = tempfile::tempdir_in(home.parent().unwrap()).unwrap();
-        let (home, number) = (home.to_owned(), 0);
         let (synced, dirty, new, changes) = Default::default();
-        Disk { home, aside, number, synced, dirty, new, changes }
+        Disk { home: home.to_owned(), synced, dirty, new, changes }
     }
 
     /// The content of `path` is about to change.
@@ -88,6 +94,15 @@ impl Disk {
             self.synced.insert(identity, fs::read(path).unwrap_or_default());
         }
         self.dirty.insert(identity);
+    }
+
+    /// What the disk itself holds of a file.
+    fn held(&self, path: &Path, metadata: &Metadata) -> Vec<u8> {
+        let identity = identity(metadata);
+        if self.dirty.contains(&identity) {
+            return self.synced.get(&identity).cloned().unwrap_or_default();
+        }
+        fs::read(path).unwrap_or_default()
     }
 
     /// A sync of `path` succeeded.
@@ -113,21 +128,18 @@ impl Disk {
 
     /// A name is about to change.
     pub fn intend(&mut self, act: Act, path: &Path, target: Option<&Path>) -> Option<Intent> {
-        let vanishing = match act {
-            Act::Remove | Act::RemoveFolder => path,
+        let name = match act {
+            Act::Remove | Act::RemoveFolder | Act::Open | Act::MakeFolder => path,
             Act::Rename => target?,
-            Act::Open | Act::MakeFolder => path,
             Act::Link => target.unwrap_or(path),
             Act::Write | Act::Resize | Act::Sync | Act::Attributes => return None,
         };
-        let found = fs::symlink_metadata(vanishing).ok();
+        let found = fs::symlink_metadata(name).ok();
         let is_folder = found.as_ref().is_some_and(Metadata::is_dir);
-        let vanishes = matches!(act, Act::Remove | Act::Rename) && found.is_some() && !is_folder;
-        let aside = vanishes.then(|| {
-            self.number += 1;
-            let aside = self.aside.path().join(self.number.to_string());
-            fs::hard_link(vanishing, &aside).unwrap();
-            aside
+        let vanishes = matches!(act, Act::Remove | Act::Rename);
+        let vanishing = found.as_ref().filter(|found| vanishes && found.is_file()).map(|found| {
+            let content = self.held(name, found);
+            Vanishing { content, modified: found.modified().unwrap() }
         });
         if act == Act::Open {
             self.touch(path);
@@ -136,7 +148,7 @@ impl Disk {
             act,
             path: path.to_owned(),
             target: target.map(Path::to_owned),
-            aside,
+            vanishing,
             was_there: found.is_some(),
             was_folder: is_folder,
         })
@@ -182,8 +194,9 @@ impl Disk {
         inside.iter().next().map(PathBuf::from).unwrap_or_default()
     }
 
-    /// Cuts the power: the home is now what the disk knew.
-    pub fn power_cut(self, names: Names) {
+    /// Cuts the power: the home is now what the disk knew. `true`: a file came back that was replaced or removed.
+    pub fn power_cut(self, names: Names) -> bool {
+        let mut came_back = false;
         if let Names::Lost(seed) = names {
             let mut random = seed.map(fastrand::Rng::with_seed);
             for changes in self.changes.values() {
@@ -193,6 +206,7 @@ impl Disk {
                     None => safe,
                 };
                 for change in changes[kept..].iter().rev() {
+                    came_back |= change.intent.vanishing.is_some();
                     take_back(&change.intent)
                         .unwrap_or_else(|error| panic!("{change:?} cannot be taken back: {error}"));
                 }
@@ -206,36 +220,37 @@ impl Disk {
                 if metadata.is_dir() {
                     waiting.push(path);
                 } else if self.dirty.contains(&identity(&metadata)) {
-                    let content = self.synced.get(&identity(&metadata));
-                    fs::write(&path, content.map_or(&[][..], Vec::as_slice)).unwrap();
+                    let content = self.held(&path, &metadata);
                     // The time may have got to the disk although the bytes did not.
-                    let file = File::options().write(true).open(&path).unwrap();
-                    file.set_modified(metadata.modified().unwrap()).unwrap();
+                    write(&path, &content, metadata.modified().unwrap()).unwrap();
                 }
             }
         }
+        came_back
     }
 }
 
+fn write(path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
+    fs::write(path, content)?;
+    File::options().write(true).open(path)?.set_modified(modified)
+}
+
 fn take_back(intent: &Intent) -> io::Result<()> {
-    let Intent { act, path, target, aside, was_folder, .. } = intent;
+    let Intent { act, path, target, vanishing, was_folder, .. } = intent;
     let target = target.as_deref().unwrap_or(path);
+    let restore = |path: &Path| match vanishing {
+        Some(Vanishing { content, modified }) => write(path, content, *modified),
+        None => Ok(()),
+    };
     match act {
         Act::Open => fs::remove_file(path),
         Act::Link => fs::remove_file(target),
         Act::MakeFolder => fs::remove_dir(path),
         Act::RemoveFolder => fs::create_dir(path),
-        Act::Remove => match aside {
-            Some(aside) => fs::hard_link(aside, path),
-            None => Ok(()),
-        },
+        Act::Remove => restore(path),
         Act::Rename => {
             fs::rename(target, path)?;
-            match aside {
-                Some(aside) => fs::hard_link(aside, target),
-                None if *was_folder => fs::create_dir(target),
-                None => Ok(()),
-            }
+            if *was_folder { fs::create_dir(target) } else { restore(target) }
         }
         Act::Write | Act::Resize | Act::Sync | Act::Attributes => Ok(()),
     }

@@ -3,6 +3,7 @@
 //! The emulator of 1fichier runs in this process, which is quick to start and lets a test wait for a request without
 //! asking over the network; its files are beside the home and not in it, so that its own writing is never counted.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use ketch_fichier_sim::{Sim, SimOptions};
 use tokio::runtime::Runtime;
 
 use super::cases::{Case, Files, Side, Tree};
+use super::disk::{Disk, Names};
 use crate::support::{Home, SANDBOX_KEY, finish, tree};
 
 /// Where the emulators run.
@@ -32,6 +34,8 @@ pub struct World {
     home: Home,
     sim: Option<Sim>,
     sim_state: Home,
+    /// Which run of the machine it is.
+    boot: Cell<u32>,
 }
 
 impl World {
@@ -43,6 +47,7 @@ impl World {
             home: Home::in_memory(),
             sim: None,
             sim_state: Home::in_memory(),
+            boot: Cell::new(0),
         };
         world.start();
         for (name, side, tree) in
@@ -67,8 +72,9 @@ impl World {
         let (home, sim_state) = (Home::in_memory(), Home::in_memory());
         copy_folder(&self.home.path(""), &home.path(""));
         copy_folder(&self.sim_state.path(""), &sim_state.path(""));
-        let mut world =
-            World { case: self.case, transfers: self.transfers, home, sim: None, sim_state };
+        let (case, transfers) = (self.case, self.transfers);
+        let boot = Cell::new(0);
+        let mut world = World { case, transfers, home, sim: None, sim_state, boot };
         world.start();
         world
     }
@@ -84,6 +90,12 @@ impl World {
         if let Some(sim) = self.sim.take() {
             runtime().block_on(sim.shutdown());
         }
+    }
+
+    /// Cuts the power of the machine, which starts again. See [`Disk::power_cut`].
+    pub fn cut_power(&self, disk: Disk, names: Names) -> bool {
+        self.boot.set(self.boot.get() + 1);
+        disk.power_cut(names)
     }
 
     /// The emulator, where the case has one.
@@ -114,6 +126,7 @@ impl World {
     /// The command of the case.
     pub fn command(&self) -> Command {
         let mut command = self.home.command();
+        command.env("KETCH_BOOT", self.boot.get().to_string());
         command.args([self.case.verb.word(), "--transfers", &self.transfers.to_string()]);
         command.arg(self.place("source", self.case.from));
         command.arg(self.place("destination", self.case.to));

@@ -115,9 +115,9 @@ fn names_of_foreign_parts_stay_where_they_belong() {
         &[
             "crates/cli/",
             "crates/testkit/",
+            "crates/engine/tests/",
             "crates/local/src/tests/",
             "crates/fichier/tests/",
-            "crates/engine/tests/scaling.rs",
         ],
     );
     check("process::exit", &["crates/cli/"]);

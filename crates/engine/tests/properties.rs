@@ -112,3 +112,112 @@ async fn promise_1_a_failed_source_listing_never_deletes_in_any_mode() {
         }
     }
 }
+
+/// A source that fails in one of the ways that real ones do: folders that cannot be listed, answers of 5xx, resets in the
+/// middle of a content, content that ends early or is wrong, a key that is refused half-way.
+fn failing(source: &Arc<MemoryBackend>, seed: u64) -> Faulty {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let error = |kind| Error::new(kind, "injected").with_retry(Retry::Never);
+    let dirs: Vec<String> = source.dirs().into_iter().collect();
+    let files: Vec<String> = source.tree().into_keys().collect();
+    let mut from = Faulty::new(source.clone());
+    for _ in 0..1 + random.usize(..3) {
+        let dir = random.choice(&dirs).cloned().unwrap_or_default();
+        let file = random.choice(&files).cloned().unwrap_or_default();
+        from = match random.u8(..8) {
+            0 => from.fail_list(&dir, error(ErrorKind::Denied)),
+            1 => from.fail_list_after(&dir, random.usize(..4), error(ErrorKind::Unavailable)),
+            2 => from.fail_list_once(&dir, random.usize(..4), error(ErrorKind::Protocol)),
+            3 => from.fail_path("read", &file, error(ErrorKind::Unavailable)),
+            4 => from.fail_read_at(&file, random.u64(..40), error(ErrorKind::Unavailable)),
+            5 => from.cut_read(&file, random.u64(..40)),
+            6 => from.corrupt_read(&file),
+            _ => from.fail_nth("list", 2 + random.u64(..6), error(ErrorKind::Unauthenticated)),
+        };
+    }
+    from
+}
+
+/// What fault runs came to.
+#[derive(Debug, Default)]
+struct Tally {
+    failures: u64,
+    fatal: u64,
+    deleted: u64,
+    healthy: u64,
+}
+
+/// One run with a failing source; panics when anything is deleted that must not be, or stays that need not.
+async fn fault_run(seed: u64, tally: &mut Tally) {
+    let (source, destination) = pair(seed);
+    let (wanted, before) = (source.tree(), destination.tree());
+    let from = failing(&source, seed);
+    let report = sync(Arc::new(from), destination.clone()).await;
+    let after = destination.tree();
+    tally.failures += report.failed;
+    tally.fatal += u64::from(report.fatal.is_some());
+    tally.deleted += report.deleted;
+    for path in before.keys().filter(|path| wanted.contains_key(*path)) {
+        assert!(after.contains_key(path), "seed {seed}: {path} is at the source and was deleted");
+    }
+    let inside = |path: &str, dir: &str| {
+        dir.is_empty() || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let unlisted: Vec<_> = report
+        .failures
+        .iter()
+        .filter(|failure| failure.operation == "list")
+        .map(|failure| failure.path.to_string())
+        .collect();
+    for path in before.keys() {
+        let hidden = unlisted.iter().any(|dir| inside(path, dir));
+        assert!(!hidden || after.contains_key(path), "seed {seed}: {path} was in no listing");
+    }
+    if report.fatal.is_some() {
+        assert_eq!(report.deleted, 0, "seed {seed}: a job that ended early deletes nothing");
+        return;
+    }
+    for path in before.keys().filter(|path| !wanted.contains_key(*path)) {
+        let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let touched = report.failures.iter().any(|failure| {
+            let parent = failure.path.parent().map(|parent| parent.to_string());
+            let failed = failure.path.as_str();
+            parent.as_deref() == Some(dir) || failed == dir || inside(path, failed)
+        });
+        if !touched {
+            tally.healthy += 1;
+            assert!(!after.contains_key(path), "seed {seed}: {path} is extra in a healthy folder");
+        }
+    }
+}
+
+/// Claim O1: no run deletes anything that the source has or may have, and every folder that was listed without an error, and in
+/// which nothing failed, still gets all of its deletions. `KETCH_FAULT_RUNS` is how many runs there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promise_1_no_fault_deletes_wrongly_and_healthy_folders_get_all_of_their_deletions() {
+    let runs = std::env::var("KETCH_FAULT_RUNS").ok().and_then(|text| text.parse().ok());
+    let runs: u64 = runs.unwrap_or(1_000);
+    println!("seeds 0 to {runs}");
+    let halves: Vec<_> = (0..2)
+        .map(|half| {
+            tokio::spawn(async move {
+                let mut tally = Tally::default();
+                for seed in (half..runs).step_by(2) {
+                    fault_run(seed, &mut tally).await;
+                }
+                tally
+            })
+        })
+        .collect();
+    let mut all = Tally::default();
+    for half in halves {
+        let tally = half.await.expect("no seed fails");
+        all.failures += tally.failures;
+        all.fatal += tally.fatal;
+        all.deleted += tally.deleted;
+        all.healthy += tally.healthy;
+    }
+    println!("{all:?}");
+    let has_teeth = all.failures > runs && all.fatal > runs / 50 && all.healthy > runs;
+    assert!(has_teeth, "the test must have teeth");
+}

@@ -166,9 +166,11 @@ impl Jobs {
             created: now(),
             boot: self.boot.clone(),
         };
-        write_whole(&folder, HEADER, &header)?;
+        // ORDER: the names of the lists are on the disk with that of the header, which forces the folder out. Without them a
+        // power cut would take the notes with it.
         let records = Records::open(&folder, number, Resumed::default())?;
         let records = Arc::new(records);
+        write_whole(&folder, HEADER, &header)?;
         Ok(Journal {
             header,
             standing: None,
