@@ -14,27 +14,21 @@ usage: cargo xtask COMMAND
 
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
-<<<<<<< HEAD
            --slow: also the long variants of tests, a sync of ten million files in bounded memory, and short
            runs of the fuzz targets
   bench    ketch beside other tools (`cargo xtask bench --help` says more)
-=======
-           --slow: also the long variants of tests, and short runs of the fuzz targets
   interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
->>>>>>> main
   interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
 ";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-<<<<<<< HEAD
-    if let Some(("bench", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
-        return ended(bench::bench(rest));
-=======
-    if let Some(("interrupt", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest))
-    {
-        return ended(interrupt::interrupt(rest));
->>>>>>> main
+    if let Some((first, rest)) = arguments.split_first() {
+        match first.as_str() {
+            "bench" => return ended(bench::bench(rest)),
+            "interrupt" => return ended(interrupt::interrupt(rest)),
+            _ => {}
+        }
     }
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],
