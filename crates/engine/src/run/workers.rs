@@ -34,8 +34,9 @@ impl Runner {
         let (from, to) =
             (self.context.source.capabilities(), self.context.destination.capabilities());
         // A disk gathers what it copies from a disk by itself; it is no reason to read more from a network at the same
-        // time, or to begin more than was asked for where bytes are slowed down.
-        let is_copied_at_once = from.read_local && self.context.settings.bandwidth.is_none();
+        // time, or to begin more than was asked for where bytes are slowed down or one at a time is wanted.
+        let is_free = self.context.settings.bandwidth.is_none() && many > 1;
+        let is_copied_at_once = from.read_local && is_free;
         let gather = to.gather.filter(|_| !to.read_local || is_copied_at_once);
         let mut places =
             Places { many, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
