@@ -17,3 +17,5 @@ mod places;
 mod process;
 #[path = "cli/records.rs"]
 mod records;
+#[path = "cli/services.rs"]
+mod services;

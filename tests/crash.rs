@@ -9,9 +9,10 @@
 //!
 //! A small job between local folders is killed at *every* call, and at every request to the emulator. Of its calls with
 //! 1fichier on one side, and for power cuts and bad disks, a part is struck, another part each time; `KETCH_CRASH_ALL=1`
-//! strikes every single one. Larger jobs are struck at random calls; `KETCH_CRASH_RUNS` is how many of them there are (16
-//! unless set), `KETCH_CRASH_CUTS` how often a job's record is cut (8 for each row). `KETCH_CRASH_SEED` repeats a seed that was printed. Every failure names its run, and
-//! `KETCH_CRASH_ONLY='that name'` runs it alone. `crash/honest.rs` shows that the harness sees what it is there to see.
+//! strikes every single one. Larger jobs are struck at random calls: `KETCH_CRASH_RUNS` is how many of them there are (16
+//! unless set), `KETCH_CRASH_CUTS` how often a job's record is cut (8 for each row). `KETCH_CRASH_SEED` repeats a seed that
+//! was printed. Every failure names its run, and `KETCH_CRASH_ONLY='that name'` runs it alone. `crash/honest.rs` shows that
+//! the harness sees what it is there to see.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(unreachable_pub, reason = "shared by the modules of one test")]

@@ -1,7 +1,7 @@
 //! A home for one test, and a `ketch` that lives in it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -140,6 +140,45 @@ impl Server {
     pub(crate) fn place(&self, key: &str, path: &str) -> String {
         format!(":fichier,api_key={key},api_url=\"{}\",pace=off:{path}", self.url)
     }
+}
+
+impl Server {
+    /// Where its calls are.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many requests of an endpoint it has had.
+    pub(crate) fn requests(&self, endpoint: &str) -> u64 {
+        let address = self.url.trim_start_matches("http://").trim_end_matches("/v1");
+        let answer = send(
+            address,
+            &format!("GET /__sim/stats HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
+        );
+        let (_, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        let stats: Value = serde_json::from_str(body.trim()).expect("JSON");
+        stats["requests"][endpoint].as_u64().unwrap_or(0)
+    }
+}
+
+/// One call of the API by hand.
+pub(crate) fn post(address: &str, path: &str, key: &str, body: &str) -> String {
+    let length = body.len();
+    send(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        ),
+    )
+}
+
+fn send(address: &str, request: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    stream.write_all(request.as_bytes()).expect("taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }
 
 impl Drop for Server {

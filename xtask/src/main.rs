@@ -16,9 +16,9 @@ usage: cargo xtask COMMAND
   check    what CI runs: format, lints, documentation, every test
            --slow: also the long variants of tests, a sync of ten million files in bounded memory, and short
            runs of the fuzz targets
-  bench    ketch beside other tools (`cargo xtask bench --help` says more)
   interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
   interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
+  bench    ketch beside other tools (`cargo xtask bench --help` says more)
 ";
 
 fn main() -> ExitCode {
@@ -72,7 +72,9 @@ fn interop() -> ExitCode {
 /// Everything, the long variants of tests, and the fuzz targets for a short time each.
 fn slow() -> ExitCode {
     let all = run_all(&[FORMAT, LINT, DOCUMENT]).and_then(|()| {
-        run(TEST, &[("KETCH_TEST_SLOW", "1")])?;
+        let more =
+            [("KETCH_TEST_SLOW", "1"), ("KETCH_FAULT_RUNS", "10000"), ("KETCH_CRASH_RUNS", "300")];
+        run(TEST, &more)?;
         run(SCALING, &[("KETCH_SCALING", "10000000")])?;
         fuzz()
     });
@@ -90,10 +92,15 @@ fn fuzz() -> Result<(), String> {
         return Ok(());
     }
     for target in FUZZ_TARGETS {
+        // What is found grows in the first folder; the second has what is checked in.
+        let (found, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
+        std::fs::create_dir_all(&found).map_err(|error| format!("{found}: {error}"))?;
         let step = [
             "fuzz",
             "run",
             target,
+            &found,
+            &seeds,
             "--",
             "-max_total_time=20",
             "-rss_limit_mb=512",
@@ -105,7 +112,7 @@ fn fuzz() -> Result<(), String> {
     Ok(())
 }
 
-const FUZZ_TARGETS: &[&str] = &["manifest", "sums"];
+const FUZZ_TARGETS: &[&str] = &["manifest", "sums", "plan"];
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINT: &[&str] =

@@ -14,8 +14,8 @@ use crate::args::{
     PlanCommand, RemoteCommand, SandboxCommand, When,
 };
 use crate::commands::{
-    apply, cache, cat, check, config, copy, delete, hashsum, help, jobs, ls, manifest, mkdir, plan,
-    remote, sandbox, verify,
+    apply, cache, cat, check, config, copy, copyurl, delete, hashsum, help, jobs, ls, manifest,
+    mkdir, plan, remote, sandbox, service, verify,
 };
 use crate::context::{Context, Done};
 use crate::environment::Environment;
@@ -78,6 +78,10 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
             Command::Cat(args) => cat::run(context, &args).await,
             Command::Mkdir(args) => mkdir::run(context, &args).await,
             Command::Delete(args) => delete::run(context, &args).await,
+            Command::Service(command) => service::run(context, &command).await,
+            Command::Remote(RemoteCommand::Jobs { place, id }) => {
+                copyurl::jobs(context, &place, id).await
+            }
             Command::Remote(RemoteCommand::Test { place }) => remote::test(context, &place).await,
             Command::Sandbox(SandboxCommand::Serve(args)) => sandbox::serve(context, &args).await,
             Command::Remote(_) | Command::Config(_) | Command::Help(_) | Command::Cache(_) => {
@@ -117,6 +121,8 @@ fn verb(command: &Command) -> &'static str {
         Command::Cat(_) => "cat",
         Command::Mkdir(_) => "mkdir",
         Command::Delete(_) => "delete",
+        Command::Service(command) => command.verb(),
+        Command::Remote(RemoteCommand::Jobs { .. }) => "remote jobs",
         Command::Cache(CacheCommand::Stats) => "cache stats",
         Command::Cache(CacheCommand::Clear) => "cache clear",
         Command::Remote(RemoteCommand::Add(_)) => "remote add",

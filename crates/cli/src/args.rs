@@ -4,6 +4,7 @@
 
 mod job;
 mod prove;
+mod service;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,6 +22,11 @@ pub(crate) use job::{
 pub(crate) use prove::{
     CacheCommand, HashsumArgs, ManifestCommand, ManifestCreateArgs, ManifestDiffArgs,
     ManifestUpdateArgs, ManifestVerifyArgs, ReadArgs, RepairArgs,
+};
+
+pub(crate) use service::{
+    AttrArgs, AttrCommand, CopyurlArgs, DedupeArgs, DedupeRule, ImportArgs, LinkArgs, PlaceArgs,
+    RemoveArgs, ServiceCommand, SizeArgs, TreeArgs,
 };
 
 /// ketch moves files between any two places and proves that they arrived.
@@ -171,6 +177,9 @@ pub(crate) enum Command {
         after_help = "Example: ketch sandbox serve --port 4000 --limits documented/100"
     )]
     Sandbox(SandboxCommand),
+    /// Single things, and what a remote can do beside holding files.
+    #[command(flatten)]
+    Service(ServiceCommand),
     /// Ask about the configuration.
     #[command(subcommand, after_help = "Example: ketch config path")]
     Config(ConfigCommand),
@@ -256,6 +265,16 @@ pub(crate) enum RemoteCommand {
     /// List all remotes.
     #[command(after_help = "Example: ketch remote list")]
     List,
+    /// List the downloads that a remote was asked to make by itself, or tell what became of one.
+    #[command(after_help = "Example: ketch remote jobs work:")]
+    Jobs {
+        /// The remote.
+        #[arg(value_name = "REMOTE:", value_parser = place())]
+        place: RawPlace,
+        /// The number of one.
+        #[arg(value_name = "ID")]
+        id: Option<u64>,
+    },
     /// Ask a remote for its top folder and say how long that takes.
     #[command(after_help = "Example: ketch remote test work:")]
     Test {

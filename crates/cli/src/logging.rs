@@ -77,4 +77,12 @@ impl Observer for Retries {
         let text = format!("{operation} on {remote} again in {wait}: {}", error.message());
         self.0.tell(level, &text);
     }
+
+    fn waiting(&self, remote: &str, why: &'static str, wait: Duration) {
+        // The distances between requests are routine; a lock-out is something a person wonders about.
+        let level = if wait >= Duration::from_secs(10) { Level::Normal } else { Level::Detail };
+        // Told in whole seconds: nobody plans by the milliseconds of it.
+        let wait = format_duration(Duration::from_secs(wait.as_secs()));
+        self.0.tell(level, &format!("waiting {wait} for {remote}: {why}"));
+    }
 }

@@ -13,7 +13,7 @@ use ketch_manifest::prefix_length;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes read at a time: two of them fit in a core's own cache.
-const PIECE_BYTES: usize = 256 * 1024;
+const PIECE_BYTES: usize = 128 * 1024;
 /// Files from this size on are compared by several threads, in units of it.
 const UNIT_BYTES: u64 = 4 * 1024 * 1024;
 /// Threads for one file; a disk gives no more than a few readers can take.
@@ -110,8 +110,38 @@ pub(crate) fn prefix_digest(bytes: &[u8]) -> [u8; 4] {
 /// Room for pieces, kept between small files.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    left: Vec<u8>,
-    right: Vec<u8>,
+    left: Buffer,
+    right: Buffer,
+}
+
+/// Room for one piece that begins at the start of a page.
+///
+/// The kernel copies to a place that is aligned as its own pages are three times as fast as to one that is 16 bytes further,
+/// which is where an allocator puts a large buffer (measured on an AMD EPYC: 4 GiB read in 0.66 s of processor time
+/// instead of 2.15 s).
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+const PAGE_BYTES: usize = 4096;
+
+impl Buffer {
+    /// The first `length` bytes, whatever is in them.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.bytes.len() < length + PAGE_BYTES {
+            self.bytes = vec![0; length + PAGE_BYTES];
+            // Where alignment cannot be told there is none, and it is only slower.
+            self.start = self.bytes.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+        }
+        &mut self.bytes[self.start..self.start + length]
+    }
+
+    /// What was read to the first `length` bytes of [`Buffer::room`].
+    fn filled(&self, length: usize) -> &[u8] {
+        self.bytes.get(self.start..self.start + length).unwrap_or_default()
+    }
 }
 
 impl Reader {
@@ -176,10 +206,10 @@ impl Reader {
     /// The digest of the first bytes of a file that had `size` bytes when its manifest was made.
     pub(crate) fn prefix(&self, disk: &dyn Disk, entry: &Entry, size: u64) -> Result<[u8; 4]> {
         let file = disk.open(entry)?;
-        let mut buffer = Vec::new();
+        let mut buffer = Buffer::default();
         self.fill(&*file, 0..prefix_length(size), &mut buffer)?;
         file.check_unchanged()?;
-        Ok(prefix_digest(&buffer[..prefix_length(size) as usize]))
+        Ok(prefix_digest(buffer.filled(prefix_length(size) as usize)))
     }
 
     /// Have both files, which are of one size, the same bytes?
@@ -218,7 +248,7 @@ impl Reader {
             Error::new(ErrorKind::Io, "the parts of a file do not fit; this is a bug")
         })?;
         self.fill(file, 0..prefix_length(size), &mut scratch.left)?;
-        let prefix = prefix_digest(&scratch.left[..prefix_length(size) as usize]);
+        let prefix = prefix_digest(scratch.left.filled(prefix_length(size) as usize));
         Ok(Facts { hashes: Hashes::of(whole), prefix: Some(prefix), parts: Some(parts) })
     }
 
@@ -226,7 +256,7 @@ impl Reader {
         &self,
         file: &dyn DiskFile,
         range: std::ops::Range<u64>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Buffer,
         cancel: &CancellationToken,
     ) -> Result<[u8; 32]> {
         let mut hasher = PartHasher::at(range.start);
@@ -239,7 +269,7 @@ impl Reader {
         &self,
         file: &dyn DiskFile,
         range: std::ops::Range<u64>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Buffer,
         cancel: &CancellationToken,
         mut take: impl FnMut(&[u8]),
     ) -> Result<()> {
@@ -248,7 +278,7 @@ impl Reader {
                 return Err(Error::cancelled());
             }
             self.fill(file, piece.clone(), buffer)?;
-            take(&buffer[..(piece.end - piece.start) as usize]);
+            take(buffer.filled((piece.end - piece.start) as usize));
         }
         Ok(())
     }
@@ -258,13 +288,10 @@ impl Reader {
         &self,
         file: &dyn DiskFile,
         piece: std::ops::Range<u64>,
-        buffer: &mut Vec<u8>,
+        buffer: &mut Buffer,
     ) -> Result<()> {
         let wanted = (piece.end - piece.start) as usize;
-        if buffer.len() < wanted {
-            buffer.resize(wanted, 0);
-        }
-        let got = file.read_at(&mut buffer[..wanted], piece.start)?;
+        let got = file.read_at(buffer.room(wanted), piece.start)?;
         self.bytes.fetch_add(got as u64, Ordering::Relaxed);
         if got < wanted {
             // What took its end away shows in the version too.
@@ -289,7 +316,7 @@ impl Reader {
             self.fill(files.0, piece.clone(), &mut scratch.left)?;
             self.fill(files.1, piece.clone(), &mut scratch.right)?;
             let length = (piece.end - piece.start) as usize;
-            if scratch.left[..length] != scratch.right[..length] {
+            if scratch.left.filled(length) != scratch.right.filled(length) {
                 return Ok(false);
             }
         }

@@ -368,3 +368,120 @@ pub async fn content_digest(
     let hashes = Digests::default().read_stream(backend, entry, &[algo]).await?;
     Ok(hashes.get(algo).expect("the digest that was asked for is computed").clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ketch_core::{DiskFile, RelPath};
+
+    /// Files of one content, whose versions are settled or not.
+    #[derive(Debug)]
+    struct Shelf {
+        content: Vec<u8>,
+        is_settled: bool,
+    }
+
+    impl Disk for Shelf {
+        fn open(&self, _entry: &Entry) -> Result<Box<dyn DiskFile>> {
+            Ok(Box::new(Shelf { content: self.content.clone(), is_settled: self.is_settled }))
+        }
+
+        fn is_settled(&self, _entry: &Entry, _time: SystemTime) -> bool {
+            self.is_settled
+        }
+    }
+
+    impl DiskFile for Shelf {
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+            let rest = self.content.get(offset as usize..).unwrap_or_default();
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            Ok(length)
+        }
+
+        fn check_unchanged(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn entry(name: &str, size: usize, version: Option<&str>) -> Entry {
+        let file = Entry::file(RelPath::new(name).expect("legal"), size as u64);
+        Entry { version: version.map(Into::into), ..file }
+    }
+
+    /// Asks twice and says how many files were read each time.
+    fn read_twice(is_settled: bool, versions: [Option<&str>; 2]) -> [u64; 2] {
+        let folder = tempfile::tempdir().expect("scratch");
+        let digests = Digests::remembered(folder.path().join("c"));
+        let shelf = Shelf { content: vec![1; 10], is_settled };
+        let mut before = 0;
+        versions.map(|version| {
+            let entry = entry("f", 10, version);
+            let file = AtHand { disk: &shelf, key: "local:/f", entry: &entry };
+            let (mut scratch, cancel) = (Scratch::default(), CancellationToken::new());
+            digests
+                .hashes_at_hand(file, &[HashAlgo::Md5], &mut scratch, &cancel)
+                .expect("readable");
+            digests.finish();
+            let read = digests.counts().files_read - before;
+            before += read;
+            read
+        })
+    }
+
+    #[test]
+    fn only_a_settled_version_is_not_read_again() {
+        assert_eq!(read_twice(true, [Some("1"), Some("1")]), [1, 0]);
+        assert_eq!(read_twice(true, [Some("1"), Some("2")]), [1, 1]);
+        assert_eq!(read_twice(false, [Some("1"), Some("1")]), [1, 1]);
+        assert_eq!(read_twice(true, [None, None]), [1, 1]);
+    }
+
+    /// Compares twice and says how many files were read each time.
+    fn compare_twice(is_settled: bool, other: &[u8], second: &str) -> [(bool, u64); 2] {
+        let folder = tempfile::tempdir().expect("scratch");
+        let digests = Digests::remembered(folder.path().join("c"));
+        let left = Shelf { content: vec![1; 10], is_settled };
+        let right = Shelf { content: other.to_vec(), is_settled };
+        let mut before = 0;
+        ["1", second].map(|version| {
+            let (of_left, of_right) = (entry("f", 10, Some("1")), entry("f", 10, Some(version)));
+            let files = (
+                AtHand { disk: &left, key: "local:/l/f", entry: &of_left },
+                AtHand { disk: &right, key: "local:/r/f", entry: &of_right },
+            );
+            let (mut scratch, cancel) = (Scratch::default(), CancellationToken::new());
+            let compared = digests.compare_at_hand(files, None, &mut scratch, &cancel);
+            digests.finish();
+            let read = digests.counts().files_read - before;
+            before += read;
+            (compared.expect("readable").0, read)
+        })
+    }
+
+    #[test]
+    fn only_a_pair_of_settled_versions_that_was_equal_is_not_read_again() {
+        assert_eq!(compare_twice(true, &[1; 10], "1"), [(true, 2), (true, 0)]);
+        assert_eq!(compare_twice(true, &[1; 10], "2"), [(true, 2), (true, 2)]);
+        assert_eq!(compare_twice(false, &[1; 10], "1"), [(true, 2), (true, 2)]);
+        assert_eq!(compare_twice(true, &[2; 10], "1"), [(false, 2), (false, 2)]);
+    }
+
+    #[test]
+    fn a_large_file_whose_twin_is_known_is_hashed_and_the_twin_is_not_read() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let digests = Digests::remembered(folder.path().join("c"));
+        let content = vec![1; ONE_SIDE_BYTES as usize];
+        let shelf = Shelf { content: content.clone(), is_settled: true };
+        let entry = entry("f", content.len(), Some("1"));
+        let left = AtHand { disk: &shelf, key: "local:/l/f", entry: &entry };
+        let right = AtHand { key: "local:/r/f", ..left };
+        let (mut scratch, cancel) = (Scratch::default(), CancellationToken::new());
+        digests.hashes_at_hand(left, &[HashAlgo::Blake3], &mut scratch, &cancel).expect("readable");
+        digests.finish();
+        let compared = digests.compare_at_hand((left, right), None, &mut scratch, &cancel);
+        let evidence = Evidence::Digest(HashAlgo::Blake3);
+        assert_eq!(compared.expect("readable"), (true, evidence));
+        assert_eq!((digests.counts().files_read, digests.counts().from_cache), (2, 1));
+    }
+}

@@ -1,5 +1,6 @@
 //! `upload.cgi` on the node: one multipart body in, a redirect to its report out.
 
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::{Rules, names, page};
 
 /// What the nodes say whenever they do not recognise a file.
 const NO_FILE: &str = "Pas de fichier trouvé dans l'envoi";
+/// The real text for an account without room is unknown; this one is about the disk of the emulator.
+const FULL: &str = "Quota exceeded: the disk of the sandbox is full";
 const CANNOT_OPEN: &str = "Ne peut ouvrir le fichier destination";
 
 /// Receives an upload. Nothing is kept unless the whole body arrived and was understood.
@@ -68,12 +71,15 @@ pub(crate) async fn serve(
             tracing::info!(%violation, "upload refused");
             return Ok(page_with(200, NO_FILE));
         }
+        Outcome::NoRoom => return Ok(page_with(507, FULL)),
     }
     if form.received.is_empty() {
         return Ok(page_with(200, NO_FILE));
     }
-    if form.store(xid, key == Key::Known).is_err() {
-        return Ok(page_with(200, CANNOT_OPEN));
+    if let Err(error) = form.store(xid, key == Key::Known) {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        let no_room = cause.is_some_and(is_full);
+        return Ok(if no_room { page_with(507, FULL) } else { page_with(200, CANNOT_OPEN) });
     }
     if is_lost(world, &strikes).await {
         return Ok(Response::silence(Finish::Reset));
@@ -84,6 +90,10 @@ pub(crate) async fn serve(
     } else {
         moved.with_header("Location", format!("/end.pl?xid={xid}"))
     })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn page_with(status: u16, text: &str) -> Response {
@@ -109,6 +119,8 @@ enum Outcome {
     /// A fault cut the body off.
     Broken(Finish),
     Violated(Violation),
+    /// The disk is full.
+    NoRoom,
 }
 
 /// What an upload request says. Dropped before [`Form::store`], it removes what it wrote.
@@ -167,7 +179,14 @@ impl<'a> Form<'a> {
             parser.push(&chunk);
             loop {
                 match parser.next_event() {
-                    Ok(Some(event)) => ended |= self.take(event).await?,
+                    Ok(Some(event)) => match self.take(event).await {
+                        Ok(is_end) => ended |= is_end,
+                        Err(error) if is_full(&error) => {
+                            drain(connection).await?;
+                            return Ok(Outcome::NoRoom);
+                        }
+                        Err(error) => return Err(error),
+                    },
                     Ok(None) => break,
                     Err(violation) => {
                         drain(connection).await?;

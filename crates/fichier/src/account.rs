@@ -15,6 +15,7 @@ use crate::api::Api;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::lost::Lost;
+use crate::pace::Watch;
 use crate::placement::Placement;
 use crate::report::Reports;
 use crate::send::Uploads;
@@ -57,7 +58,12 @@ impl Account {
         let settings = Settings::new(&request.options)?;
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let tree = Tree::new(Index::new(file));
-        let api = Api::new(settings, request.state_folder.as_deref())?;
+        let watch = request.observer.clone().map(|observer| {
+            // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
+            let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
+            Watch { observer, remote: format!("{remote}:") }
+        });
+        let api = Api::new(settings, request.state_folder.as_deref(), watch)?;
         Ok(Arc::new(Account {
             api,
             tree,
@@ -78,8 +84,12 @@ impl Account {
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
         let manner = format!(
-            "{}/{}/{:?}/{:?}",
-            settings.paced, settings.scale, settings.end_wait, settings.gather
+            "{}/{}/{:?}/{:?}/{:?}",
+            settings.paced,
+            settings.scale,
+            settings.end_wait,
+            settings.gather,
+            settings.requests_per_hour
         );
         let key = (settings.state_name(), request.state_folder.clone(), manner);
         let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);

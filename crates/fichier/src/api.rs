@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::error::{Refusal, Said};
 use crate::hosts::Place;
 use crate::http::Http;
-use crate::pace::{Listing, Pacer, Want};
+use crate::pace::{Listing, Pacer, Want, Watch};
 use crate::settings::Settings;
 use crate::types::{
     Changed, Copied, CopiedUrl, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer, UserInfo,
@@ -28,9 +28,13 @@ pub(crate) struct Api {
 
 impl Api {
     /// Opens nothing; the first call does.
-    pub(crate) fn new(settings: Settings, state: Option<&std::path::Path>) -> Result<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        state: Option<&std::path::Path>,
+        watch: Option<Watch>,
+    ) -> Result<Self> {
         let http = Http::new(&settings)?;
-        let pacer = Pacer::new(&settings, state);
+        let pacer = Pacer::new(&settings, state, watch);
         Ok(Api { http, pacer, settings })
     }
 

@@ -240,7 +240,14 @@ impl Backend for Fichier {
         let entries = async move {
             let listing = account.tree.listing_of(&account.api, &full).await;
             let listing = listing.and_then(|listing| {
-                listing.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such folder"))
+                listing.ok_or_else(|| {
+                    let above = account.tree.nearest(&full);
+                    let above =
+                        if above.is_root() { "the top".to_owned() } else { format!("`{above}`") };
+                    let message =
+                        format!("there is no such folder (the nearest above it is {above})");
+                    Error::new(ErrorKind::NotFound, message)
+                })
             });
             let (id, listing) = listing
                 .map_err(|error| error.with_operation("list").with_remote(&name).with_path(&dir))?;

@@ -125,10 +125,16 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
             Retry::Never,
             "1fichier does not know the API key (make a new one at https://1fichier.com/console/params.pl)",
         ),
-        Said::OwnerLocked => {
-            (ErrorKind::Denied, Retry::Never, "the account that owns this is suspended")
-        }
-        Said::Customer => (ErrorKind::Denied, Retry::Never, "this needs a paying 1fichier account"),
+        Said::OwnerLocked => (
+            ErrorKind::Denied,
+            Retry::Never,
+            "the account that owns this is suspended (if it is yours, ask 1fichier at https://1fichier.com/contact.html)",
+        ),
+        Said::Customer => (
+            ErrorKind::Denied,
+            Retry::Never,
+            "this needs a paying 1fichier account (listing, uploading and links work without one)",
+        ),
         Said::NotFound => (ErrorKind::NotFound, Retry::Never, "1fichier does not have it"),
         Said::Forbidden => {
             (ErrorKind::Denied, Retry::Never, "a password or an access list is in the way")
@@ -136,18 +142,24 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
         Said::Location => (
             ErrorKind::Throttled,
             Retry::After(LOCATION_WAIT),
-            "the account is downloading from another address",
+            "the account is downloading from another address (end that, or wait some minutes)",
         ),
-        Said::Network => {
-            (ErrorKind::Denied, Retry::Never, "this kind of address needs CDN credits to download")
-        }
+        Said::Network => (
+            ErrorKind::Denied,
+            Retry::Never,
+            "this kind of address (a server, a VPN) needs CDN credits to download (https://1fichier.com/network.html shows what 1fichier takes it for)",
+        ),
         Said::NoChange => (ErrorKind::InvalidInput, Retry::Never, "nothing would change"),
         Said::Name => (
             ErrorKind::InvalidInput,
             Retry::Never,
             "1fichier does not take the name (known to be refused: \\ < > \" ' $ ` and control characters, and spaces at the ends)",
         ),
-        Said::Quota => (ErrorKind::Quota, Retry::Never, "the account is full"),
+        Said::Quota => (
+            ErrorKind::Quota,
+            Retry::Never,
+            "the account is full (`ketch about` shows how much room there is)",
+        ),
         Said::Other => match http {
             401 => {
                 (ErrorKind::Unauthenticated, Retry::Never, "1fichier does not accept the API key")

@@ -8,8 +8,10 @@
 mod rules;
 mod store;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ketch_core::layer::Observer;
 use ketch_core::{Error, ErrorKind, Result, Retry, Usage};
 use tokio::sync::Mutex;
 
@@ -27,13 +29,35 @@ pub(crate) struct Pacer {
     any: Mutex<()>,
     /// Held by the one listing that waits for the distance between listings.
     listings: Mutex<()>,
+    /// Whom to tell of waits, and under which name.
+    watch: Option<Watch>,
 }
+
+/// Who is told of waits.
+pub(crate) struct Watch {
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) remote: String,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Watch").field(&self.remote).finish()
+    }
+}
+
+/// Shorter waits are not told.
+const TOLD_FROM: Duration = Duration::from_secs(1);
 
 impl Pacer {
     /// A pacer whose times are shared through a file in `folder`, if there is one.
-    pub(crate) fn new(settings: &Settings, folder: Option<&std::path::Path>) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        folder: Option<&std::path::Path>,
+        watch: Option<Watch>,
+    ) -> Self {
         Pacer {
-            rules: Rules::new(settings.paced, settings.scale),
+            watch,
+            rules: Rules::new(settings.paced, settings.scale, settings.requests_per_hour),
             store: Store::new(folder.map(|folder| folder.join(settings.state_name()))),
             any: Mutex::default(),
             listings: Mutex::default(),
@@ -54,7 +78,11 @@ impl Pacer {
                 Verdict::Refuse(wait) => return Err(too_long(wait)),
                 // A pause that was asked for is one for all calls, and this is not one for the others.
                 Verdict::RefuseOwn(wait) => return Err(too_long(wait).with_retry(Retry::Never)),
-                Verdict::WaitAny(wait) | Verdict::WaitListing(wait) | Verdict::WaitOwn(wait) => {
+                Verdict::WaitAny(wait) | Verdict::WaitListing(wait) => {
+                    tokio::time::sleep(wait).await;
+                }
+                Verdict::WaitOwn(wait) => {
+                    self.tell("1fichier lists a folder once in 30 s", wait);
                     tokio::time::sleep(wait).await;
                 }
             }
@@ -69,9 +97,18 @@ impl Pacer {
         };
         loop {
             match self.turn(want).await {
-                Verdict::WaitListing(wait) => tokio::time::sleep(wait).await,
+                Verdict::WaitListing(wait) => {
+                    self.tell("1fichier lists a folder every 3 s", wait);
+                    tokio::time::sleep(wait).await;
+                }
                 other => return other,
             }
+        }
+    }
+
+    fn tell(&self, why: &'static str, wait: Duration) {
+        if let Some(watch) = self.watch.as_ref().filter(|_| wait >= TOLD_FROM) {
+            watch.observer.waiting(&watch.remote, why, wait);
         }
     }
 
@@ -80,7 +117,10 @@ impl Pacer {
         loop {
             let rules = self.rules;
             match self.store.step(move |state, now| rules.grant(state, now, want)).await {
-                Verdict::WaitAny(wait) => tokio::time::sleep(wait).await,
+                Verdict::WaitAny(wait) => {
+                    self.tell("it was asked too often, or its requests_per_hour are used up", wait);
+                    tokio::time::sleep(wait).await;
+                }
                 other => return other,
             }
         }
@@ -139,14 +179,13 @@ fn too_long(wait: Duration) -> Error {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use std::sync::Arc;
     use tokio::time::Instant;
 
     fn pacer(scale: &str, folder: Option<&std::path::Path>) -> Arc<Pacer> {
         let options = [("api_key", "KETCHCANARY"), ("pace_scale", scale)];
         let options: BTreeMap<_, _> =
             options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Arc::new(Pacer::new(&Settings::new(&options).expect("legal"), folder))
+        Arc::new(Pacer::new(&Settings::new(&options).expect("legal"), folder, None))
     }
 
     /// Runs all wants at once and returns when each was let go, in milliseconds.
@@ -303,5 +342,38 @@ mod tests {
         assert_eq!(pacer.kept_usage().await, Some(usage));
         tokio::time::sleep(Duration::from_secs(301)).await;
         assert_eq!(pacer.kept_usage().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_for_the_hour_is_kept_and_waits_are_told() {
+        #[derive(Default)]
+        struct Told(std::sync::Mutex<Vec<Duration>>);
+        impl Observer for Told {
+            fn retrying(&self, _: &str, _: &'static str, _: &Error, _: Duration) {}
+
+            fn waiting(&self, remote: &str, _: &'static str, wait: Duration) {
+                assert_eq!(remote, "work:");
+                self.0.lock().expect("sane").push(wait);
+            }
+        }
+        let options = [("api_key", "KETCHCANARY"), ("requests_per_hour", "10")];
+        let options: BTreeMap<_, _> =
+            options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let told = Arc::new(Told::default());
+        let observer = Arc::clone(&told) as Arc<dyn Observer>;
+        let watch = Some(Watch { observer, remote: "work:".into() });
+        let pacer = Pacer::new(&Settings::new(&options).expect("legal"), None, watch);
+        let start = Instant::now();
+        for _ in 0..10 {
+            pacer.admit(Want::Call).await.expect("in the budget");
+        }
+        assert!(start.elapsed() < Duration::from_secs(10));
+        let error = pacer.admit(Want::Call).await.expect_err("the budget is used up");
+        assert!(matches!(error.retry(), Retry::After(wait) if wait > Duration::from_secs(3_500)));
+        tokio::time::sleep(Duration::from_secs(50 * 60)).await;
+        pacer.admit(Want::Call).await.expect("waits for the rest of the hour");
+        assert!(start.elapsed() >= Duration::from_secs(3_600));
+        let told = told.0.lock().expect("sane").clone();
+        assert!(told.iter().any(|wait| *wait > Duration::from_secs(500)), "{told:?}");
     }
 }

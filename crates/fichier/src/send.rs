@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use ketch_core::source::{Body, ByteStream, ExactSource, HashingSource, open_all};
+use ketch_core::source::{Body, ByteStream, ExactSource, HashingSource, Passed, Source, open_all};
 use ketch_core::{Digest, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 use tokio::time::Instant;
 
@@ -31,7 +31,7 @@ use crate::{gather, placement, verify};
 /// For how long to look for an upload whose reply was lost.
 const LOST_WAIT: Duration = Duration::from_secs(60);
 /// For how long the first file of a request waits for others when it need not wait for its turn.
-const JOIN_WAIT: Duration = Duration::from_millis(5);
+const JOIN_WAIT: Duration = Duration::from_millis(2);
 /// After so many files of a request could not be read, the others are sent one by one.
 const UNREADABLE_MAX: usize = 3;
 /// The longest time to look at a folder for files that no report speaks of.
@@ -224,7 +224,10 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         .iter()
         .map(|parcel| {
             let exact = ExactSource::body(Arc::clone(&parcel.body));
-            Arc::new(HashingSource::new(exact, vec![HashAlgo::Whirlpool]))
+            // Whirlpool is the cost of a large upload: it is taken here only if nobody has taken it below.
+            let is_taken = exact.passed(HashAlgo::Whirlpool) != Passed::NotTaken;
+            let algos = if is_taken { Vec::new() } else { vec![HashAlgo::Whirlpool] };
+            Arc::new(HashingSource::new(exact, algos))
         })
         .collect();
     let broken = Arc::new(AtomicUsize::new(usize::MAX));
@@ -247,8 +250,9 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         Err(error) => return all(error),
     };
     // Known only if everything was read; without it nothing is taken for ours.
-    let digest = |source: &Arc<HashingSource>| {
-        source.hashes().and_then(|hashes| hashes.get(HashAlgo::Whirlpool).cloned())
+    let digest = |source: &Arc<HashingSource>| match source.passed(HashAlgo::Whirlpool) {
+        Passed::Digest(digest) => Some(digest),
+        Passed::NotTaken | Passed::NotYet => None,
     };
     let digests: Vec<Option<Digest>> = sources.iter().map(digest).collect();
     let was_lost = outcome.doubt.is_some();

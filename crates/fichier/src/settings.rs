@@ -52,6 +52,13 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         required: false,
     },
     OptionInfo {
+        name: "requests_per_hour",
+        help: "The most calls in any hour, by all processes of this machine: a number up to 10000, free (100) or premium (1000).",
+        default: None,
+        secret: false,
+        required: false,
+    },
+    OptionInfo {
         name: "gather_files",
         help: "How many small files of a folder travel in one upload at most, 1 to 500; 1 sends each by itself.",
         default: Some("500"),
@@ -84,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) paced: bool,
     pub(crate) scale: u32,
     pub(crate) end_wait: Duration,
+    /// The most calls in any hour.
+    pub(crate) requests_per_hour: Option<u32>,
     /// Which files travel together.
     pub(crate) gather: Gather,
     /// Tells accounts apart without telling the key: 16 hexadecimal digits.
@@ -120,6 +129,15 @@ impl Settings {
         if scale == 0 {
             return Err(refuse("pace_scale", "must be at least 1"));
         }
+        let requests_per_hour = match get("requests_per_hour") {
+            None => None,
+            Some("free") => Some(100),
+            Some("premium") => Some(1_000),
+            Some(text) => Some(number("requests_per_hour", text)?),
+        };
+        if requests_per_hour.is_some_and(|most: u32| !(1..=10_000).contains(&most)) {
+            return Err(refuse("requests_per_hour", "must be from 1 to 10000, free or premium"));
+        }
         let gather = Gather {
             items: match get("gather_files") {
                 Some(text) => number("gather_files", text)?,
@@ -138,6 +156,7 @@ impl Settings {
             paced,
             scale,
             end_wait: Duration::from_secs(60) * minutes.clamp(1, 24 * 60),
+            requests_per_hour,
             gather,
             account,
         })
@@ -219,6 +238,8 @@ mod tests {
             ("pace_scale", "0"),
             ("pace_scale", "SECRET"),
             ("end_wait", "-1"),
+            ("requests_per_hour", "0"),
+            ("requests_per_hour", "SECRET"),
             ("gather_files", "0"),
             ("gather_files", "501"),
             ("gather_file_size", "SECRET"),

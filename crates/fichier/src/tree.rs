@@ -229,6 +229,11 @@ impl Tree {
         Ok(id)
     }
 
+    /// The nearest folder above `path` that is known to be there.
+    pub(crate) fn nearest(&self, path: &RelPath) -> RelPath {
+        self.deepest_known(path).0
+    }
+
     /// Remembers where a folder is.
     pub(crate) fn learn(&self, path: &RelPath, id: u64) {
         self.paths().insert(path, id);

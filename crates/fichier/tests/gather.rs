@@ -12,9 +12,11 @@ use bytes::Bytes;
 use common::{list, path, put, put_with, read};
 use futures::StreamExt;
 use futures::future::join_all;
-use ketch_core::source::{Body, ByteStream, BytesSource};
+use ketch_core::hash::hash_bytes;
+use ketch_core::source::{Body, ByteStream, BytesSource, HashingSource, Passed};
 use ketch_core::{
-    Backend, Checkpoint, Entry, Error, ErrorKind, Expect, Note, PutOptions, Result, Retry, Source,
+    Backend, Checkpoint, Entry, Error, ErrorKind, Expect, HashAlgo, Note, PutOptions, Result,
+    Retry, Source,
 };
 use ketch_fichier::{FACTORY, Fichier};
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
@@ -419,4 +421,47 @@ async fn what_was_stored_for_a_caller_that_has_gone_is_removed() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     world.check(0..2).await;
+}
+
+#[tokio::test]
+async fn a_digest_that_is_taken_on_the_way_is_not_taken_twice() {
+    let world = World::start().await;
+    let backend = world.layered();
+    for (content, algo) in [(content(3), HashAlgo::Whirlpool), (content(4), HashAlgo::Md5)] {
+        let body = Arc::new(HashingSource::new(BytesSource::body(content.clone()), vec![algo]));
+        let passes = Arc::clone(&body);
+        let stored = put_with(&*backend, "d/f", body, absent()).await.expect("stored");
+        let hashes = stored.hashes.expect("compared");
+        let expected = hash_bytes(&[HashAlgo::Whirlpool], content.as_bytes());
+        assert_eq!(hashes.get(HashAlgo::Whirlpool), expected.get(HashAlgo::Whirlpool));
+        let taken = passes.passed(HashAlgo::Whirlpool);
+        assert_eq!(matches!(taken, Passed::Digest(_)), algo == HashAlgo::Whirlpool);
+        // What was taken on the way decides: a body that lies about it is found out.
+        let old = backend.stat(&path("d/f")).await.expect("there");
+        backend.delete(&old).await.expect("deleted");
+    }
+    let liar = Arc::new(Liar(BytesSource::body("content")));
+    let error = put_with(&*world.open(), "d/f", liar, absent()).await.expect_err("another digest");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(world.sim.stats().files, 0);
+}
+
+/// Says that other bytes have passed.
+#[derive(Debug)]
+struct Liar(Body);
+
+#[async_trait]
+impl Source for Liar {
+    fn size(&self) -> Option<u64> {
+        self.0.size()
+    }
+
+    fn passed(&self, algo: HashAlgo) -> Passed {
+        let hashes = hash_bytes(&[algo], b"other");
+        Passed::Digest(hashes.get(algo).expect("taken").clone())
+    }
+
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        self.0.open(range).await
+    }
 }

@@ -220,13 +220,13 @@ impl Backend for LocalBackend {
         self.run("set time", &entry.path, set).await
     }
 
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        Some(Arc::new(LocalDisk { name: self.name.clone(), root: Arc::clone(&self.root) }))
+    }
+
     async fn close(&self) -> Result<()> {
         self.root.forget_folders();
         Ok(())
-    }
-
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        Some(Arc::new(LocalDisk { name: self.name.clone(), root: Arc::clone(&self.root) }))
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -1,4 +1,4 @@
-//! `ketch delete`: the files below a folder, folder by folder, each only after its listing was complete.
+//! `ketch delete`, `purge` and `rmdir`: the files below a folder, folder by folder, each only after its listing was complete.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,13 +12,15 @@ use ketch_engine::{Failure, Report, Stop};
 use serde_json::json;
 
 use super::ls::admits;
-use crate::args::DeleteArgs;
+use super::service;
+use crate::args::{DeleteArgs, FilterArgs, RemoveArgs};
 use crate::context::{Context, Done};
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
+use crate::signals::Signals;
 use crate::{exit, jsonl, settings, summary};
 
-/// Files deleted at the same time.
+/// Files deleted at the same time where the remote does not gather.
 const AT_A_TIME: usize = 4;
 
 /// Deletes, and tells what.
@@ -39,6 +41,7 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         filter: &filter,
         dry_run: args.dry_run,
         rmdirs: args.rmdirs && opened.only.is_none(),
+        top: None,
         stop: &signals.stop,
         report: Report::default(),
     };
@@ -52,22 +55,93 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         result = work => result,
         () = signals.stop.now.cancelled() => Ok(()),
     };
-    let mut report = deleter.report;
+    let report = deleter.report;
+    let done = finish(console, report, &signals, started, args.dry_run);
+    remotes.close().await;
+    result?;
+    Ok(done)
+}
+
+/// Deletes a folder with everything in it.
+pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> {
+    let console = &*context.console;
+    let place = settings::place(&args.place)?;
+    let mut remotes = service::remotes(context);
+    let signals = context.signals()?;
+    let thing = signals.guard(service::find(&mut remotes, &place)).await?;
+    context.warn_of_keys(&mut remotes);
+    if !thing.entry.is_dir() {
+        let text = format!("{} is not a folder (`ketch delete` deletes files)", place.redacted());
+        return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+    }
+    let start = json!({ "command": "purge", "place": place.redacted(), "dry_run": args.dry_run });
+    console.event("start", start)?;
+    let started = Instant::now();
+    let filter = settings::filter(&FilterArgs::default(), None)?;
+    let mut deleter = Deleter {
+        console,
+        backend: thing.backend,
+        filter: &filter,
+        dry_run: args.dry_run,
+        rmdirs: true,
+        top: Some(thing.entry),
+        stop: &signals.stop,
+        report: Report::default(),
+    };
+    let result = tokio::select! {
+        result = deleter.delete_below() => result,
+        () = signals.stop.now.cancelled() => Ok(()),
+    };
+    let report = deleter.report;
+    let done = finish(console, report, &signals, started, args.dry_run);
+    remotes.close().await;
+    result?;
+    Ok(done)
+}
+
+/// Deletes a folder that is empty.
+pub(crate) async fn rmdir(context: &Context, args: &RemoveArgs) -> Result<Done> {
+    let place = settings::place(&args.place)?;
+    let mut remotes = service::remotes(context);
+    let signals = context.signals()?;
+    let work = async {
+        let thing = service::find(&mut remotes, &place).await?;
+        if !thing.entry.is_dir() {
+            let text = format!("{} is not a folder", place.redacted());
+            return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+        }
+        if args.dry_run {
+            return context.console.named_line("delete  ", &place.redacted(), "");
+        }
+        Ok(thing.backend.delete(&thing.entry).await?)
+    };
+    signals.guard(work).await?;
+    context.warn_of_keys(&mut remotes);
+    remotes.close().await;
+    Ok(Done::ok())
+}
+
+/// Tells how it went.
+fn finish(
+    console: &Console,
+    mut report: Report,
+    signals: &Signals,
+    started: Instant,
+    dry_run: bool,
+) -> Done {
     report.stopped = signals.stop.is_stopping();
     report.elapsed = started.elapsed();
     let level = if report.is_success() { Level::Normal } else { Level::Error };
-    console.tell(level, &line(&report, args.dry_run));
+    console.tell(level, &line(&report, dry_run));
     summary::tell_failures(console, &report);
-    remotes.close().await;
-    result?;
     let error = report.fatal.as_ref().map(ToString::to_string);
-    Ok(Done::with(
+    Done::with(
         exit::of_report(&report, signals.code()),
         json!({
-            "dry_run": args.dry_run, "counts": jsonl::counts(&report), "error": error,
+            "dry_run": dry_run, "counts": jsonl::counts(&report), "error": error,
             "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
         }),
-    ))
+    )
 }
 
 fn line(report: &Report, dry_run: bool) -> String {
@@ -86,6 +160,8 @@ struct Deleter<'a> {
     filter: &'a Filter,
     dry_run: bool,
     rmdirs: bool,
+    /// The folder below which everything goes, and then itself; `None` = the root of the backend, which stays.
+    top: Option<Entry>,
     stop: &'a Stop,
     report: Report,
 }
@@ -102,13 +178,25 @@ impl Deleter<'_> {
     async fn delete_one(&mut self, name: &str) -> Result<()> {
         let path = RelPath::new(name).map_err(|error| Problem::usage(error.to_string()))?;
         let entry = self.backend.stat(&path).await?;
-        self.delete(&entry).await.map(|_| ())
+        if !self.backend.capabilities().duplicates {
+            return self.delete(&entry).await.map(|_| ());
+        }
+        // Whoever names a file wants nothing of that name to be left.
+        let all = self.list(&RelPath::root()).await?;
+        let mut same: Vec<Entry> = all.into_iter().filter(|one| one.path == path).collect();
+        if same.is_empty() {
+            same.push(entry);
+        }
+        for entry in same.iter().filter(|entry| entry.is_file()) {
+            self.delete(entry).await?;
+        }
+        Ok(())
     }
 
     /// Depth first. Held in memory: the sub-folders on the current path, and the entries of one folder.
     async fn delete_below(&mut self) -> Result<()> {
         let mut frames = Vec::new();
-        frames.extend(self.open(None).await?);
+        frames.extend(self.open(self.top.clone()).await?);
         while let Some(frame) = frames.last_mut() {
             if self.is_ending() {
                 return Ok(());
@@ -152,6 +240,7 @@ impl Deleter<'_> {
         frame.waiting.reverse();
         let (backend, dry_run) = (Arc::clone(&self.backend), self.dry_run);
         let stop = self.stop;
+        let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
         let results = futures::stream::iter(files)
             .take_until(stop.stopping())
             .map(|entry| {
@@ -161,7 +250,7 @@ impl Deleter<'_> {
                     (entry, result)
                 }
             })
-            .buffered(AT_A_TIME);
+            .buffered(at_a_time);
         let mut results = Box::pin(results);
         while let Some((entry, result)) = results.next().await {
             frame.stays |= !self.outcome(&entry, result)?;

@@ -46,6 +46,10 @@ impl Default for RetrySettings {
 pub trait Observer: Send + Sync {
     /// `operation` on `remote` failed with `error` and is sent again after `wait`. Called before the wait; must not block.
     fn retrying(&self, remote: &str, operation: &'static str, error: &Error, wait: Duration);
+
+    /// Requests to `remote` wait for at least `wait` before the next one may be sent, because of `why` (a few words). Told
+    /// for waits of a second and more, before the wait; must not block.
+    fn waiting(&self, _remote: &str, _why: &'static str, _wait: Duration) {}
 }
 
 /// What all requests of one remote have in common.

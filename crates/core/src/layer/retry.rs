@@ -135,12 +135,12 @@ impl Backend for Retry {
         self.inner.scope()
     }
 
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
-    }
-
     fn services(&self) -> Option<Arc<dyn Services>> {
         self.inner.services()
+    }
+
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

@@ -15,7 +15,8 @@ use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
 use crate::error::Result;
-use crate::source::{Body, ByteStream, Source};
+use crate::hash::HashAlgo;
+use crate::source::{Body, ByteStream, Passed, Source};
 
 #[derive(Debug)]
 struct Tap {
@@ -150,6 +151,10 @@ impl Source for Tap {
 
     fn replayable(&self) -> bool {
         self.inner.replayable()
+    }
+
+    fn passed(&self, algo: HashAlgo) -> Passed {
+        self.inner.passed(algo)
     }
 
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {

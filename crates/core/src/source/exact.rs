@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::{Body, ByteStream, Source};
+use super::{Body, ByteStream, Passed, Source};
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::hash::HashAlgo;
 
 /// Passes on exactly `expected` bytes, or an error of kind `Changed` in place of the last piece.
 pub fn exact_length(stream: ByteStream, expected: u64) -> ByteStream {
@@ -82,6 +83,10 @@ impl Source for ExactSource {
 
     fn replayable(&self) -> bool {
         self.0.replayable()
+    }
+
+    fn passed(&self, algo: HashAlgo) -> Passed {
+        self.0.passed(algo)
     }
 
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
-use super::{Body, ByteStream, Source};
+use super::{Body, ByteStream, Passed, Source};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::hash::{Digest, HashAlgo, Hashes, MultiHasher};
 
@@ -56,6 +56,14 @@ impl Source for HashingSource {
 
     fn replayable(&self) -> bool {
         self.inner.replayable()
+    }
+
+    fn passed(&self, algo: HashAlgo) -> Passed {
+        if !self.algos.contains(&algo) {
+            return self.inner.passed(algo);
+        }
+        let digest = self.hashes().and_then(|hashes| hashes.get(algo).cloned());
+        digest.map_or(Passed::NotYet, Passed::Digest)
     }
 
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {

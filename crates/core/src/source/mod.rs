@@ -21,6 +21,7 @@ use futures::stream::BoxStream;
 use crate::backend::{Backend, ReadOptions};
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
+use crate::hash::{Digest, HashAlgo};
 
 pub use exact::{ExactSource, exact_length};
 pub use hashing::HashingSource;
@@ -44,9 +45,26 @@ pub trait Source: fmt::Debug + Send + Sync {
         true
     }
 
+    /// The digest that this source takes by itself of what is read of it from its start to its end, so that nobody need take
+    /// it a second time: of the last complete pass.
+    fn passed(&self, _algo: HashAlgo) -> Passed {
+        Passed::NotTaken
+    }
+
     /// The bytes of `range`. With a known size the range must lie within it; with an unknown size only `0..u64::MAX`
     /// may be asked for, and means all there is.
     async fn open(&self, range: Range<u64>) -> Result<ByteStream>;
+}
+
+/// What a source knows of the digest of its last complete pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// It takes none.
+    NotTaken,
+    /// It takes one, and no pass has come to its end.
+    NotYet,
+    /// This one.
+    Digest(Digest),
 }
 
 /// Opens all of a source.

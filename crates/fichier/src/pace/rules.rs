@@ -1,6 +1,6 @@
 //! The rules as arithmetic: times in, a verdict out, no clock and no I/O. Times are milliseconds since 1970.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ const USER_INFO: u64 = 300_000;
 /// How long the first flood lock is taken to last, and the longest.
 const LOCK_FIRST: u64 = 30_000;
 const LOCK_MAX: u64 = 300_000;
+/// The time over which a budget of requests is kept, and the longest wait for it: a call has half an hour in all.
+const HOUR: u64 = 3_600_000;
+const BUDGET_WAIT: u64 = 20 * 60_000;
 /// A flood this long after the end of the one before counts as the first.
 const LOCK_FORGOTTEN: u64 = 600_000;
 
@@ -69,6 +72,8 @@ pub(crate) struct State {
     cooldown_until: u64,
     cooldown: u64,
     locked_until: u64,
+    /// When the calls of the last hour were made; kept only for a budget.
+    calls: VecDeque<u64>,
     pub(super) usage: Option<[Option<u64>; 3]>,
 }
 
@@ -83,11 +88,14 @@ pub(crate) struct Rules {
     lock_max: u64,
     lock_forgotten: u64,
     locked: u64,
+    /// How many calls in how long.
+    budget: Option<(usize, u64)>,
+    budget_wait: u64,
 }
 
 impl Rules {
     /// The documented rules. Not paced: no distances, but a lock-out is still waited for.
-    pub(crate) fn new(paced: bool, scale: u32) -> Self {
+    pub(crate) fn new(paced: bool, scale: u32, requests_per_hour: Option<u32>) -> Self {
         let scaled = |wait: u64| wait.div_ceil(u64::from(scale.max(1)));
         // One more than asked for: times are whole milliseconds, cut off.
         let distance = |wait: u64| if paced { scaled(wait) + 1 } else { 0 };
@@ -100,6 +108,8 @@ impl Rules {
             lock_max: scaled(LOCK_MAX),
             lock_forgotten: scaled(LOCK_FORGOTTEN),
             locked: scaled(LOCKED_FOR.as_millis() as u64),
+            budget: requests_per_hour.map(|most| (most as usize, scaled(HOUR))),
+            budget_wait: scaled(BUDGET_WAIT),
         }
     }
 
@@ -108,6 +118,10 @@ impl Rules {
         let locked = until(state.locked_until, now, self.locked);
         if locked > 0 {
             return Verdict::Refuse(Duration::from_millis(locked));
+        }
+        let short_of_budget = self.budget_wait(state, now);
+        if short_of_budget > self.budget_wait {
+            return Verdict::Refuse(Duration::from_millis(short_of_budget));
         }
         match want {
             Want::Call => {}
@@ -131,10 +145,14 @@ impl Rules {
         }
         let wait =
             since(state.any, now, self.any).max(until(state.cooldown_until, now, self.lock_max));
+        let wait = wait.max(short_of_budget);
         if wait > 0 {
             return Verdict::WaitAny(Duration::from_millis(wait));
         }
         state.any = now;
+        if self.budget.is_some() {
+            state.calls.push_back(now);
+        }
         match want {
             Want::Call => {}
             Want::UserInfo => state.user_info = now,
@@ -145,6 +163,16 @@ impl Rules {
             }
         }
         Verdict::Go
+    }
+
+    /// How long it is until the budget has room for one call.
+    fn budget_wait(&self, state: &mut State, now: u64) -> u64 {
+        let Some((most, span)) = self.budget else { return 0 };
+        state.calls.retain(|at| since(*at, now, span) > 0);
+        match state.calls.len().checked_sub(most).and_then(|first| state.calls.get(first)) {
+            Some(first) => since(*first, now, span),
+            None => 0,
+        }
     }
 
     /// Counts the distances to the next listing from now.
@@ -223,7 +251,7 @@ mod tests {
 
     #[test]
     fn times_in_the_far_future_are_ignored() {
-        let rules = Rules::new(true, 1);
+        let rules = Rules::new(true, 1, None);
         let mut state = State {
             any: u64::MAX,
             listing: NOW + 1_000_000,
@@ -242,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_put_back_a_little_costs_one_distance_at_most() {
-        let rules = Rules::new(true, 1);
+        let rules = Rules::new(true, 1, None);
         let mut state = State { any: NOW + 400, ..State::default() };
         let verdict = rules.grant(&mut state, NOW, Want::Call);
         assert_eq!(verdict, Verdict::WaitAny(Duration::from_millis(ANY + 1)));
@@ -250,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_file_forgets_folders_that_may_be_listed_again() {
-        let rules = Rules::new(true, 1);
+        let rules = Rules::new(true, 1, None);
         let mut state = State::default();
         for folder in 0..1_000 {
             let now = NOW + folder * (LISTINGS + 1);

@@ -301,12 +301,12 @@ impl Backend for Faulty {
         self.inner.scope()
     }
 
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
-    }
-
     fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
         self.inner.services()
+    }
+
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        self.inner.lend(entry)
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {

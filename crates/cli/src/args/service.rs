@@ -1,0 +1,256 @@
+//! The commands about single things and about what a remote can do beside holding files.
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{FilterArgs, LocalArgs, RawPlace, place};
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Print an address by which anybody can reach a file or folder.
+    #[command(after_help = "Example: ketch link work:photos/2026/sea.jpg")]
+    Link(LinkArgs),
+    /// Print everything that is known of one file or folder.
+    #[command(after_help = "Example: ketch stat work:photos/2026/sea.jpg")]
+    Stat(PlaceArgs),
+    /// Draw what is below a folder.
+    #[command(after_help = "Example: ketch tree --max-depth 2 work:photos")]
+    Tree(TreeArgs),
+    /// Count the files below a folder and their bytes.
+    #[command(after_help = "Example: ketch size work:photos --include '*.jpg'")]
+    Size(SizeArgs),
+    /// Delete a folder that is empty.
+    #[command(after_help = "Example: ketch rmdir work:photos/2025")]
+    Rmdir(RemoveArgs),
+    /// Delete a folder and everything in it; no filter takes part.
+    ///
+    /// Each folder is deleted after its listing was complete and everything in it was deleted.
+    #[command(after_help = "Example: ketch purge --dry-run work:photos/2025")]
+    Purge(RemoveArgs),
+    /// Store standard input as a file.
+    #[command(after_help = "Example: ketch rcat work:notes/today.txt < today.txt")]
+    Rcat(PlaceArgs),
+    /// Print how much room a remote has.
+    ///
+    /// 1fichier may be asked once in five minutes; in between the last answer is shown, in every process.
+    #[command(after_help = "Example: ketch about work:")]
+    About(PlaceArgs),
+    /// Find files of one name, or of one content, in a folder and leave one of each.
+    ///
+    /// Without --rule it asks on a terminal, and elsewhere only lists what it finds.
+    #[command(after_help = "Example: ketch dedupe --rule newest work:photos")]
+    Dedupe(DedupeArgs),
+    /// Have the remote download addresses by itself.
+    #[command(after_help = "Example: ketch copyurl --wait https://example.com/a.iso work:images")]
+    Copyurl(CopyurlArgs),
+    /// Copy somebody else's public file into a folder, within the remote.
+    #[command(after_help = "Example: ketch import 'https://1fichier.com/?0123456789' work:films")]
+    Import(ImportArgs),
+    /// Change attributes of files.
+    #[command(
+        subcommand,
+        after_help = "Example: ketch attr set --description 'a sea' work:sea.jpg"
+    )]
+    Attr(AttrCommand),
+    /// Have the remote look through a file for viruses; it removes what is infected.
+    #[command(after_help = "Example: ketch scan work:setup.exe")]
+    Scan(PlaceArgs),
+}
+
+impl ServiceCommand {
+    /// What the command is called.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            ServiceCommand::Link(_) => "link",
+            ServiceCommand::Stat(_) => "stat",
+            ServiceCommand::Tree(_) => "tree",
+            ServiceCommand::Size(_) => "size",
+            ServiceCommand::Rmdir(_) => "rmdir",
+            ServiceCommand::Purge(_) => "purge",
+            ServiceCommand::Rcat(_) => "rcat",
+            ServiceCommand::About(_) => "about",
+            ServiceCommand::Dedupe(_) => "dedupe",
+            ServiceCommand::Copyurl(_) => "copyurl",
+            ServiceCommand::Import(_) => "import",
+            ServiceCommand::Attr(AttrCommand::Set(_)) => "attr set",
+            ServiceCommand::Scan(_) => "scan",
+        }
+    }
+}
+
+/// One thing.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// The file or folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+}
+
+/// `link`.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// The file or folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// An address of the content itself, which lives for a short time only.
+    #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) direct: bool,
+    /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
+    #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
+    pub(crate) password: Option<RawPlace>,
+    /// When the link ends; no remote of this build can do that.
+    #[arg(long, env = "KETCH_EXPIRE", hide_env_values = true, value_name = "TIME")]
+    pub(crate) expire: Option<String>,
+}
+
+/// `tree`.
+#[derive(Debug, Args)]
+pub(crate) struct TreeArgs {
+    /// The folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// Go no deeper than so many folders.
+    #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "N")]
+    pub(crate) max_depth: Option<usize>,
+    /// Show folders only.
+    #[arg(short = 'd', long, env = "KETCH_DIRS_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) dirs_only: bool,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// `size`.
+#[derive(Debug, Args)]
+pub(crate) struct SizeArgs {
+    /// The folder or file.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// What takes part.
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// The local disk.
+    #[command(flatten)]
+    pub(crate) local: LocalArgs,
+}
+
+/// `rmdir` and `purge`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// The folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// Print what would be deleted and delete nothing.
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) dry_run: bool,
+}
+
+/// `dedupe`.
+#[derive(Debug, Args)]
+pub(crate) struct DedupeArgs {
+    /// The folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// Files of one content in one folder are duplicates, whatever they are called.
+    #[arg(long, env = "KETCH_BY_HASH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) by_hash: bool,
+    /// Which of the files of one name is left.
+    #[arg(long, env = "KETCH_RULE", hide_env_values = true, value_name = "RULE")]
+    pub(crate) rule: Option<DedupeRule>,
+    /// Print what would be deleted and delete nothing.
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) dry_run: bool,
+}
+
+/// Which of several files is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DedupeRule {
+    /// The one that was stored last.
+    Newest,
+    /// The one that was stored first.
+    Oldest,
+    /// The one with the most bytes; of several the newest.
+    Largest,
+    /// The one with the fewest bytes; of several the newest.
+    Smallest,
+    /// All of them, each older one under a name with a number.
+    Rename,
+    /// All of them; they are only listed.
+    List,
+}
+
+/// `copyurl`.
+#[derive(Debug, Args)]
+pub(crate) struct CopyurlArgs {
+    /// The addresses, and last the folder of the remote.
+    #[arg(value_name = "URL… PLACE", required = true, num_args = 2.., value_parser = place())]
+    pub(crate) words: Vec<RawPlace>,
+    /// Wait until the remote has done it, and tell what became of each address.
+    #[arg(long, env = "KETCH_WAIT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) wait: bool,
+    /// Have the remote send this header too, such as 'Cookie: a=b'.
+    #[arg(long, env = "KETCH_HEADER", hide_env_values = true, value_name = "NAME: VALUE", value_parser = place())]
+    pub(crate) header: Vec<RawPlace>,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The public link.
+    #[arg(value_name = "URL", value_parser = place())]
+    pub(crate) url: RawPlace,
+    /// The folder of the remote.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// The password of the link; other users of this machine can see it here, so give it in KETCH_PASSWORD.
+    #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
+    pub(crate) password: Option<RawPlace>,
+}
+
+/// `attr …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AttrCommand {
+    /// Change attributes of files; what is not named stays as it is.
+    #[command(after_help = "Example: ketch attr set --description 'a sea' work:sea.jpg")]
+    Set(AttrArgs),
+}
+
+/// `attr set`.
+#[derive(Debug, Args)]
+pub(crate) struct AttrArgs {
+    /// The files.
+    #[arg(value_name = "FILE", required = true, value_parser = place())]
+    pub(crate) places: Vec<RawPlace>,
+    /// A few words about it; empty removes them.
+    #[arg(long, env = "KETCH_DESCRIPTION", hide_env_values = true, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// The password for a download; empty removes it. Other users of this machine can see it here: KETCH_PASSWORD.
+    #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
+    pub(crate) password: Option<RawPlace>,
+    /// Whether browsers show it instead of storing it.
+    #[arg(long, env = "KETCH_INLINE", hide_env_values = true, value_name = "true|false")]
+    pub(crate) inline: Option<bool>,
+    /// Whether downloads are paid by volume by the owner.
+    #[arg(long, env = "KETCH_CDN", hide_env_values = true, value_name = "true|false")]
+    pub(crate) cdn: Option<bool>,
+    /// Whether downloads come without TLS.
+    #[arg(long, env = "KETCH_NO_SSL", hide_env_values = true, value_name = "true|false")]
+    pub(crate) no_ssl: Option<bool>,
+    /// Only this network may download, such as 192.0.2.0/24.
+    #[arg(long, env = "KETCH_ALLOW_NETWORK", hide_env_values = true, value_name = "NETWORK")]
+    pub(crate) allow_network: Vec<String>,
+    /// Only this country may download, by its two letters.
+    #[arg(long, env = "KETCH_ALLOW_COUNTRY", hide_env_values = true, value_name = "COUNTRY")]
+    pub(crate) allow_country: Vec<String>,
+    /// Only this user may download, by e-mail address.
+    #[arg(long, env = "KETCH_ALLOW_USER", hide_env_values = true, value_name = "MAIL")]
+    pub(crate) allow_user: Vec<String>,
+    /// Only paying users may download.
+    #[arg(long, env = "KETCH_ALLOW_PREMIUM", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) allow_premium: bool,
+    /// Everybody may download.
+    #[arg(long, env = "KETCH_ALLOW_ALL", hide_env_values = true, value_parser = FalseyValueParser::new(),
+        conflicts_with_all = ["allow_network", "allow_country", "allow_user", "allow_premium"])]
+    pub(crate) allow_all: bool,
+}
