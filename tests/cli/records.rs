@@ -220,6 +220,8 @@ fn verification_by_reading_back_and_by_nothing() {
 fn a_place_that_a_job_works_on_is_refused_at_once() {
     let home = Home::new();
     home.write("a/big", &"x".repeat(200_000));
+    // The first piece passes at once, so it is the second that keeps the job at work.
+    home.write("a/more", &"x".repeat(200_000));
     let mut command = home.command();
     command.args(["copy", "--json", "--bwlimit", "1K", "a", "b"]);
     let mut child = home.wait_for(&mut command, "start");

@@ -14,7 +14,8 @@ usage: cargo xtask COMMAND
 
   test     every test of the workspace
   check    what CI runs: format, lints, documentation, every test
-           --slow: also the long variants of tests, and short runs of the fuzz targets
+           --slow: also the long variants of tests, a sync of ten million files in bounded memory, and short
+           runs of the fuzz targets
   interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
   interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
   bench    ketch beside other tools (`cargo xtask bench --help` says more)
@@ -22,12 +23,12 @@ usage: cargo xtask COMMAND
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(("interrupt", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest))
-    {
-        return ended(interrupt::interrupt(rest));
-    }
-    if let Some(("bench", rest)) = arguments.split_first().map(|(first, rest)| (&**first, rest)) {
-        return ended(bench::bench(rest));
+    if let Some((first, rest)) = arguments.split_first() {
+        match first.as_str() {
+            "bench" => return ended(bench::bench(rest)),
+            "interrupt" => return ended(interrupt::interrupt(rest)),
+            _ => {}
+        }
     }
     let steps: &[&[&str]] = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => &[TEST],

@@ -327,11 +327,24 @@ impl Jobs {
             let number = fastrand::u32(1..);
             let folder = all.join(format!("{number:08x}"));
             match fs::DirBuilder::new().mode(0o700).create(&folder) {
-                Ok(()) => return Ok((folder, number)),
+                Ok(()) => {
+                    self.force_names()?;
+                    return Ok((folder, number));
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error)),
             }
         }
+    }
+
+    /// Forces the name of a new job to the disk, and those of the folders above it: a job that is lost with the power leaves
+    /// parts that nobody looks for.
+    fn force_names(&self) -> Result<()> {
+        let all = self.jobs_folder();
+        for folder in all.ancestors().take(3) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Removes the oldest ended jobs, so that the records of all stay bounded.

@@ -33,10 +33,11 @@ impl Runner {
         let many = self.context.settings.transfers.max(1);
         let (from, to) =
             (self.context.source.capabilities(), self.context.destination.capabilities());
-        // A disk gathers what the system copies from a disk; it is no reason to read more from a network, or to begin more
-        // than may pass, at the same time.
-        let by_system = from.read_local && self.context.settings.bandwidth.is_none();
-        let gather = to.gather.filter(|_| !to.read_local || by_system);
+        // A disk gathers what it copies from a disk by itself; it is no reason to read more from a network at the same
+        // time, or to begin more than was asked for where bytes are slowed down or one at a time is wanted.
+        let is_free = self.context.settings.bandwidth.is_none() && many > 1;
+        let is_copied_at_once = from.read_local && is_free;
+        let gather = to.gather.filter(|_| !to.read_local || is_copied_at_once);
         let mut places =
             Places { many, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
         let mut tasks = std::pin::pin!(tasks.take_until(self.stopping()));
