@@ -8,6 +8,7 @@ mod interrupt;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::SystemTime;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -72,8 +73,14 @@ fn interop() -> ExitCode {
 /// Everything, the long variants of tests, and the fuzz targets for a short time each.
 fn slow() -> ExitCode {
     let all = run_all(&[FORMAT, LINT, DOCUMENT]).and_then(|()| {
-        let more =
-            [("KETCH_TEST_SLOW", "1"), ("KETCH_FAULT_RUNS", "10000"), ("KETCH_CRASH_RUNS", "300")];
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seed = (now.unwrap_or_default().as_secs() * 1_000).to_string();
+        let more = [
+            ("KETCH_TEST_SLOW", "1"),
+            ("KETCH_FAULT_RUNS", "10000"),
+            ("KETCH_CRASH_RUNS", "300"),
+            ("KETCH_CRASH_SEED", &seed),
+        ];
         run(TEST, &more)?;
         run(SCALING, &[("KETCH_SCALING", "10000000")])?;
         fuzz()
