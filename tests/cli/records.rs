@@ -262,16 +262,3 @@ fn no_secret_is_ever_on_record() {
     assert!(outcome.stderr.contains("--destination"), "{}", outcome.stderr);
     home.expect(0, &["apply", "plan.jsonl", "--destination", &place]);
 }
-
-#[test]
-fn a_home_that_cannot_be_written_to_keeps_no_records_and_the_job_is_done_all_the_same() {
-    let home = Home::new();
-    home.write("a/one", "1");
-    home.write("no-folder", "a file");
-    let mut command = home.command();
-    command.env("XDG_STATE_HOME", home.path("no-folder")).args(["copy", "a", "b"]);
-    let outcome = crate::support::outcome(&mut command);
-    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("no records are kept"), "{}", outcome.stderr);
-    assert_eq!(home.read("b/one"), "1");
-}

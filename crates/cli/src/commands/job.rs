@@ -125,20 +125,11 @@ fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
         arguments: command_line().unwrap_or_default(),
         folder: std::env::current_dir().ok(),
     };
-    let journal = match jobs.begin(begin, job.records.fresh) {
-        Ok(journal) => journal,
-        // A home that cannot be written to is no reason to move nothing; a disk that is full is told now.
-        Err(error) if error.kind() == ErrorKind::Io => {
-            console.tell_notice(&format!("no records are kept of this job: {}", error.message()));
-            return Ok(None);
-        }
-        Err(error) => {
-            return Err(Problem {
-                code: exit::of_fatal(error.kind()),
-                text: Some(error.to_string()),
-            });
-        }
+    let refused = |error: Error| Problem {
+        code: exit::of_fatal(error.kind()),
+        text: Some(error.to_string()),
     };
+    let journal = jobs.begin(begin, job.records.fresh).map_err(refused)?;
     if let Some(standing) = &journal.standing {
         let planned = if standing.is_planned { "" } else { "at least " };
         console.tell(
