@@ -32,6 +32,8 @@ mod registers;
 #[path = "crash/requests.rs"]
 mod requests;
 mod support;
+#[path = "crash/system.rs"]
+mod system;
 #[path = "crash/tracer.rs"]
 mod tracer;
 #[path = "crash/world.rs"]
