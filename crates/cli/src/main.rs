@@ -27,6 +27,7 @@ mod signals;
 mod summary;
 mod teller;
 mod term;
+mod waits;
 mod watch;
 
 use std::process::ExitCode;
