@@ -39,7 +39,7 @@ mod tracer;
 #[path = "crash/world.rs"]
 mod world;
 
-use cases::{CASES, Case, Files, Side};
+use cases::{CASES, Case, Files, Side, Verb};
 use checks::{
     Findings, Rule, Violation, Way, after_bad_disk, after_rerun, after_strike, moved_once,
 };
@@ -337,6 +337,31 @@ fn a_job_record_that_is_cut_anywhere_costs_no_promise() {
             Some(None) => {}
             None => (base..base + cuts)
                 .for_each(|seed| torn_record(&mut findings, &mut template, &files, seed)),
+        }
+    }
+    findings.judge();
+}
+
+#[test]
+fn killed_inside_a_large_file_the_next_run_goes_on_behind_the_last_whole_part() {
+    let mut findings = Findings::default();
+    let seed = seed();
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let files = Files::large(&mut random);
+    for from in [Side::Local, Side::Fichier] {
+        let case = Case { verb: Verb::Copy, from, to: Side::Local };
+        let mut template = World::new(case, &files);
+        let counted = template.copy();
+        let calls = run(&counted.command(), &counted.home().path(""), Strike::Never).calls;
+        for tenth in [5, 7, 9] {
+            let strike = Strike::KillBefore(calls * tenth / 10);
+            let label = format!("{case}, a large file, {strike:?} of {calls}");
+            let world = template.copy();
+            let first = run(&world.command(), &world.home().path(""), strike);
+            let mut violations = after_strike(&world, &files, &label);
+            violations.extend(rerun(&world, &files, &label, &first));
+            findings.add(case, Way::Call, &label, violations);
         }
     }
     findings.judge();

@@ -54,6 +54,8 @@ pub enum Way {
 const PART_BYTES: u64 = 17 << 20;
 /// The same of a copy within the machine, where ranges are larger.
 const LOCAL_PART_BYTES: u64 = 65 << 20;
+/// The most that a download may have received and not yet written: the ranges that are read ahead.
+const AHEAD_BYTES: u64 = 64 << 20;
 /// Requests and answers around the bytes of files.
 const TALK_BYTES: u64 = 256 << 10;
 /// What the system holds of a download that its receiver did not live to read. Linux lets a buffer grow to 6 MiB, which
@@ -236,7 +238,7 @@ pub fn moved_once(world: &World, files: &Files, label: &str, written: u64) -> Ve
     let (moved, part) = match world.case.to {
         // An upload cannot be gone on with, so its part is the whole file.
         Side::Fichier => (stats.bytes_in, wanted.largest),
-        Side::Local => (stats.bytes_out, PART_BYTES.min(wanted.largest) + SOCKET_BYTES),
+        Side::Local => (stats.bytes_out, AHEAD_BYTES.min(wanted.largest) + SOCKET_BYTES),
     };
     let most = wanted.moved + open * part + TALK_BYTES;
     if moved > most {
