@@ -7,6 +7,7 @@
 //! | `POST /__sim/fault` | one [`crate::Fault`] a line; the line `clear` withdraws all |
 //! | `GET /__sim/held` | answers when a request is held |
 //! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
+//! | `POST /__sim/plant` | `COUNT SPACING FOLDER`: many files at once, see [`crate::Plant`] |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
 use std::io;
@@ -52,6 +53,13 @@ pub(crate) async fn serve(
             _ => Response::text(400, "neither go nor drop\n"),
         },
         ("POST", "/__sim/fault") => inject(world, &body),
+        ("POST", "/__sim/plant") => {
+            match body.parse().map(|plant| crate::plant::plant(world, &plant)) {
+                Ok(Ok(())) => Response::text(200, "OK\n"),
+                Ok(Err(error)) => Response::text(500, format!("{error}\n")),
+                Err(error) => Response::text(400, format!("{error}\n")),
+            }
+        }
         ("POST", "/__sim/limits") => match body.parse() {
             Ok(limits) => {
                 world.set_limits(limits);

@@ -122,6 +122,10 @@ pub enum Effect {
     HostileName(String),
     /// `folder/ls`: `files:1` is not honoured.
     FilesIgnored,
+    /// `file/ls`: `sent_before` and `sent_after` are not honoured.
+    WindowsIgnored,
+    /// `folder/ls`: the number of files is cut like the listing.
+    CountCut,
 }
 
 /// An answer that is given as it is.

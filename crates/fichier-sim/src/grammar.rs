@@ -28,7 +28,7 @@
 //! | `no-location`, `wrong-folder`, `damage`, `cannot-open` | |
 //! | `please-wait`, `no-links`, `two-links`, `dead-report`, `wrong-size`, `wrong-whirlpool`, `upper-case-whirlpool`, `no-whirlpool` | |
 //! | `ignore-range`, `wrong-content-range`, `gzip`, `expire` | |
-//! | `integers-as-strings`, `nulls`, `extra-fields`, `underscore-content-type`, `truncated-json`, `empty-listing`, `files-ignored` | |
+//! | `integers-as-strings`, `nulls`, `extra-fields`, `underscore-content-type`, `truncated-json`, `empty-listing`, `files-ignored`, `windows-ignored`, `count-cut` | |
 //! | `no-sub-folders` | |
 //! | `missing-field` | the field |
 //! | `hostile-name` | the name; `\n`, `\e`, `\0` and `\\` are unescaped |
@@ -148,6 +148,8 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "empty-listing" => Effect::EmptyListing,
         "hostile-name" => Effect::HostileName(unescape(argument)),
         "files-ignored" => Effect::FilesIgnored,
+        "count-cut" => Effect::CountCut,
+        "windows-ignored" => Effect::WindowsIgnored,
         other => return Err(FaultError(format!("no such effect: {other}"))),
     })
 }

@@ -38,5 +38,6 @@ mod tree;
 mod types;
 mod upload;
 mod verify;
+mod windows;
 
 pub use backend::{FACTORY, Fichier, raw};
