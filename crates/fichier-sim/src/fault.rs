@@ -17,6 +17,8 @@ pub enum Site {
     Report,
     /// A download token's URL.
     Download,
+    /// The listing of a public folder.
+    Shared,
 }
 
 /// Which of the matching requests are hit, counted from the injection.

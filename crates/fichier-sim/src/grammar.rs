@@ -3,7 +3,7 @@
 //! A fault is `WHERE WHEN WHAT [ARGUMENT]`, separated by spaces; the argument runs to the end of
 //! the line.
 //!
-//! WHERE is `anything` (every request), `*` (every API call), a call such as `file/ls`, or `upload`, `end.pl`, `download`.
+//! WHERE is `anything` (every request), `*` (every API call), a call such as `file/ls`, or `upload`, `end.pl`, `download`, `dir`.
 //!
 //! WHEN is `every`, `next=N` (the next N matching requests) or `nth=K` (only the K-th).
 //!
@@ -70,6 +70,7 @@ impl FromStr for Site {
             "upload" => Ok(Self::Upload),
             "end.pl" => Ok(Self::Report),
             "download" => Ok(Self::Download),
+            "dir" => Ok(Self::Shared),
             call if call.contains('/') => Ok(Self::call(call)),
             other => Err(FaultError(format!("no such place: {other}"))),
         }

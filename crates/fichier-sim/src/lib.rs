@@ -42,6 +42,7 @@ mod plant;
 mod range;
 mod report;
 mod server;
+mod shared;
 mod sim;
 mod stats;
 mod store;

@@ -81,6 +81,7 @@ fn folder(world: &World, name: &str, now: i64) -> Result<u64, crate::store::Stor
             parent: 0,
             created: now,
             shared: None,
+            share_password: None,
             shares: Vec::new(),
         },
     )?;

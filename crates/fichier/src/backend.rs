@@ -19,6 +19,7 @@ use ketch_core::{
 use crate::account::Account;
 use crate::entries::{self, Handle};
 use crate::services::FichierServices;
+use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
 use crate::{change, download, lost, resume, settings, upload};
@@ -59,8 +60,12 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
 ///
 /// Errors: `InvalidInput` for options that make no sense; `Unsupported` when TLS is needed and has no provider.
 pub fn raw(request: BuildRequest) -> Result<Arc<dyn Backend>> {
-    let account = Account::shared(&request);
-    let backend = account.and_then(|account| Fichier::new(account, &request));
+    let account = Account::shared(&request).map_err(|error| opening(error, &request))?;
+    if request.options.contains_key("shared_folder") {
+        let shared = SharedFolder::new(account, &request);
+        return Ok(Arc::new(shared.map_err(|error| opening(error, &request))?));
+    }
+    let backend = Fichier::new(account, &request);
     Ok(Arc::new(backend.map_err(|error| opening(error, &request))?))
 }
 

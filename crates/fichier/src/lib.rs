@@ -31,6 +31,7 @@ mod resume;
 mod send;
 mod services;
 mod settings;
+mod shared;
 mod target;
 mod text;
 mod tokens;

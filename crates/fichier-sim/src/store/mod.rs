@@ -197,6 +197,7 @@ mod tests {
             parent: 0,
             created: 1,
             shared: None,
+            share_password: None,
             shares: Vec::new(),
         }
     }
