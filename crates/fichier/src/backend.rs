@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
+use ketch_core::bill::{Bill, Work};
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
@@ -22,7 +23,7 @@ use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
-use crate::{change, download, lost, resume, settings, upload};
+use crate::{bill, change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -317,6 +318,10 @@ impl Backend for Fichier {
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         let result = self.rename_entry(from, to).await;
         result.map_err(|error| self.told(error, "rename", to))
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        Some(bill::bill(work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

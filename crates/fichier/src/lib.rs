@@ -9,6 +9,7 @@ mod account;
 mod api;
 mod backend;
 mod batch;
+mod bill;
 mod cache;
 mod change;
 mod dates;
