@@ -144,7 +144,7 @@ impl Fichier {
             return Ok(entries::file(path.clone(), id, &file));
         }
         let listing = account.tree.listing_of(&account.api, &parent).await?;
-        let (id, listing) = listing.ok_or_else(missing)?;
+        let (id, listing) = listing.ok_or_else(|| no_folder(account, &parent))?;
         if let Some(folder) = listing.folder(name) {
             account.tree.learn(&full, folder.id);
             return Ok(entries::folder(path.clone(), id, folder));
@@ -193,6 +193,14 @@ impl Fichier {
             }
         }
     }
+}
+
+/// The folder is not there; what is, is said.
+fn no_folder(account: &Account, folder: &RelPath) -> Error {
+    let above = account.tree.nearest(folder);
+    let above = if above.is_root() { "the top".to_owned() } else { format!("`{above}`") };
+    let message = format!("there is no such folder (the nearest above it is {above})");
+    Error::new(ErrorKind::NotFound, message)
 }
 
 fn opening(error: Error, request: &BuildRequest) -> Error {
@@ -245,16 +253,8 @@ impl Backend for Fichier {
         let full = self.root.join_path(&dir);
         let entries = async move {
             let listing = account.tree.listing_of(&account.api, &full).await;
-            let listing = listing.and_then(|listing| {
-                listing.ok_or_else(|| {
-                    let above = account.tree.nearest(&full);
-                    let above =
-                        if above.is_root() { "the top".to_owned() } else { format!("`{above}`") };
-                    let message =
-                        format!("there is no such folder (the nearest above it is {above})");
-                    Error::new(ErrorKind::NotFound, message)
-                })
-            });
+            let listing =
+                listing.and_then(|listing| listing.ok_or_else(|| no_folder(&account, &full)));
             let (id, listing) = listing
                 .map_err(|error| error.with_operation("list").with_remote(&name).with_path(&dir))?;
             // Of several folders of one name the oldest counts: it is learnt last.
