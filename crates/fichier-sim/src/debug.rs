@@ -8,6 +8,7 @@
 //! | `GET /__sim/held` | answers when a request is held |
 //! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
 //! | `POST /__sim/plant` | `COUNT SPACING FOLDER`: many files at once, see [`crate::Plant`] |
+//! | `POST /__sim/digest` | every upload is told to have this Whirlpool digest, and none is taken; empty: as usual |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
 use std::io;
@@ -59,6 +60,11 @@ pub(crate) async fn serve(
                 Ok(Err(error)) => Response::text(500, format!("{error}\n")),
                 Err(error) => Response::text(400, format!("{error}\n")),
             }
+        }
+        ("POST", "/__sim/digest") => {
+            let told = Some(body.trim().to_owned()).filter(|text| !text.is_empty());
+            world.set_rules(crate::Rules { told_digest: told, ..world.rules() });
+            Response::text(200, "OK\n")
         }
         ("POST", "/__sim/limits") => match body.parse() {
             Ok(limits) => {
