@@ -243,3 +243,38 @@ fn somebody_elses_link_is_imported() {
     assert_eq!(home.expect(0, &["cat", "box:mine/f"]).stdout, "content");
     assert!(home.expect(0, &["scan", "box:mine/f"]).stdout.starts_with("clean"));
 }
+
+#[test]
+fn a_dry_run_says_how_many_calls_the_job_needs_and_it_needs_about_as_many() {
+    let (home, server) = boxed();
+    for folder in 0..3 {
+        for file in 0..4 {
+            home.write(&format!("src/d{folder}/f{file}"), "content");
+        }
+    }
+    let bill = |arguments: &[&str]| {
+        let lines = home.json(0, arguments);
+        let bill = lines.into_iter().find(|line| line["type"] == "bill").expect("told");
+        (bill["total"].as_u64().expect("a number"), bill)
+    };
+    let (needed, told) = bill(&["sync", "--dry-run", "src", "box:"]);
+    let kinds = [("listings", 1), ("folders made", 3), ("upload servers", 3), ("proofs", 3)];
+    for (kind, count) in kinds {
+        assert_eq!(told["calls"][kind], count, "{told}");
+    }
+    let calls = || {
+        ["folder/ls", "file/ls", "folder/mkdir", "upload/get_upload_server", "file/info", "file/rm"]
+            .iter()
+            .map(|endpoint| server.requests(endpoint))
+            .sum::<u64>()
+    };
+    let before = calls();
+    home.expect(0, &["sync", "src", "box:"]);
+    let made = calls() - before;
+    // A file that is read late misses its upload and takes one more.
+    assert!((needed..=needed + 12).contains(&made), "{needed} told, {made} made");
+    let shown = home.expect(0, &["sync", "--dry-run", "src", "box:"]).stderr;
+    assert!(shown.contains("box: needs about 4 calls (listings 4)"), "{shown}");
+    let back = home.expect(0, &["copy", "--dry-run", "box:", "back"]).stderr;
+    assert!(back.contains("needs about 16 calls (listings 4, download addresses 12)"), "{back}");
+}

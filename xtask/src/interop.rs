@@ -54,6 +54,10 @@ pub(crate) fn run(ketch: &Path) -> Result<(), String> {
     for (tool, extension) in [("zstd", "zst"), ("gzip", "gz")] {
         tally.add(tool, bench.compressed(tool, extension));
     }
+    tally.add("curl with the emulator", crate::fichier::curl(&bench.ketch, &bench.scratch));
+    let target = bench.ketch.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
+    let python = crate::fichier::python(&bench.ketch, &bench.scratch, target);
+    tally.add("pyOneFichierClient with the emulator", python);
     // What is left behind is in the folder for temporary files.
     let _ = fs::remove_dir_all(&bench.scratch);
     eprintln!("{} passed, {} skipped, {} failed", tally.passed, tally.skipped, tally.failed);
@@ -77,7 +81,7 @@ impl Tally {
             }
             Ok(false) => {
                 self.skipped += 1;
-                eprintln!("skipped  {what}: not installed");
+                eprintln!("skipped  {what}: not installed, and not to be had");
             }
             Err(why) => {
                 self.failed += 1;

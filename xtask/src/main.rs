@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a command for people")]
 
 mod bench;
+mod fichier;
 mod interop;
 mod interrupt;
 
@@ -18,7 +19,8 @@ usage: cargo xtask COMMAND
            --slow: also the long variants of tests, a sync of ten million files in bounded memory, and short
            runs of the fuzz targets
   interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
-  interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are installed
+  interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are
+           installed; and the emulator of 1fichier with curl and pyOneFichierClient
   bench    ketch beside other tools (`cargo xtask bench --help` says more)
 ";
 

@@ -46,6 +46,16 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
         Event::Planned { items, bytes, deletions } => {
             ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
         }
+        Event::Bill { remote, bill } => {
+            let calls: serde_json::Map<String, Value> = bill
+                .calls
+                .iter()
+                .map(|(kind, count)| ((*kind).to_owned(), (*count).into()))
+                .collect();
+            let seconds = bill.time.as_secs();
+            let body = json!({ "remote": remote, "calls": calls, "total": bill.total(), "seconds": seconds });
+            ("bill", body)
+        }
         Event::ItemStarted { .. } | Event::Action(_) => return None,
         Event::ItemDone { path, outcome, reason, size, record } => (
             "file_done",

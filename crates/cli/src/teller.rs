@@ -1,5 +1,8 @@
 //! What a running `copy`, `sync` or `move` tells a person, item by item.
 
+use std::time::Duration;
+
+use ketch_core::bill::Bill;
 use ketch_engine::Outcome;
 use ketch_engine::decide::Reason;
 use ketch_engine::event::Event;
@@ -34,6 +37,12 @@ impl Teller<'_> {
                     format!("plan: {items} items, {bytes} to transfer, {deletions} deletions");
                 self.console.tell(Level::Item, &text);
             }
+            Event::Bill { remote, bill } => {
+                // Whoever waits long wants to know it beforehand.
+                let is_long = bill.time >= LONG;
+                let level = if self.dry_run || is_long { Level::Normal } else { Level::Item };
+                self.console.tell(level, &bill_line(remote, bill));
+            }
             Event::ItemStarted { path, .. } => {
                 self.console.tell(Level::Detail, &format!("begin  {path}"));
             }
@@ -66,6 +75,20 @@ impl Teller<'_> {
         }
         Ok(())
     }
+}
+
+/// From here on a bill is told without being asked for.
+const LONG: Duration = Duration::from_secs(10);
+
+fn bill_line(remote: &str, bill: &Bill) -> String {
+    let kinds: Vec<_> = bill.calls.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let (total, kinds) = (bill.total(), kinds.join(", "));
+    let calls = if total == 1 { "call" } else { "calls" };
+    let time = match bill.time.as_secs() {
+        0 => String::new(),
+        seconds => format!("; its limits make that {seconds} s at least"),
+    };
+    format!("{remote} needs about {total} {calls} ({kinds}){time}")
 }
 
 fn detail(reason: Reason, size: Option<u64>) -> String {

@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
@@ -127,6 +128,11 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
+    /// What so much work costs in calls and in time, for a person who waits. No I/O. `None`: nothing worth telling.
+    fn bill(&self, _work: &Work) -> Option<Bill> {
         None
     }
 

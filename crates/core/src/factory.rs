@@ -25,6 +25,8 @@ pub struct OptionInfo {
     pub secret: bool,
     /// There is no remote without it.
     pub required: bool,
+    /// If this other option is given, it is not required.
+    pub unless: Option<&'static str>,
 }
 
 /// A kind of remote.
@@ -87,7 +89,8 @@ impl Factory {
             }
         }
         for option in self.options.iter().filter(|option| option.required) {
-            if !request.options.contains_key(option.name) {
+            let is_given = |name| request.options.contains_key(name);
+            if !is_given(option.name) && !option.unless.is_some_and(is_given) {
                 return Err(self.refuse(
                     &request.name,
                     format!("the option `{}` is missing: {}", option.name, option.help),

@@ -6,6 +6,7 @@
 //! opened again), and in the engine *action* (what to do) and *event* (what happened).
 
 pub mod backend;
+pub mod bill;
 pub mod budget;
 pub mod capabilities;
 pub mod checkpoint;

@@ -114,7 +114,7 @@ impl fmt::Display for Reason {
             Reason::EmptyFileOverOld => {
                 "the source file is empty now and the destination stores no empty files: it keeps the old content"
             }
-            Reason::TooLarge => "larger than the destination takes",
+            Reason::TooLarge => "larger than the destination takes (it would have to be split, which a later release brings)",
             Reason::UnknownSize => "the source does not tell its size and the destination must know it",
             Reason::Special(special) => special.describe(),
             Reason::Clash => {

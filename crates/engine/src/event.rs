@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::RelPath;
+use ketch_core::bill::Bill;
 
 use crate::decide::Reason;
 use crate::journal::ItemOutcome;
@@ -35,6 +36,14 @@ pub enum Event {
         bytes: u64,
         /// Deletions among the items.
         deletions: u64,
+    },
+    /// What is still to be done costs so many calls at a remote. Once per remote that counts them, after `Planned`; in a
+    /// dry run with the listings that are made again.
+    Bill {
+        /// The remote's name.
+        remote: String,
+        /// The calls, and how long they take.
+        bill: Bill,
     },
     /// A transfer began. Once per attempt at an item.
     ItemStarted {

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod bandwidth;
+mod bill;
 pub mod check;
 pub mod content;
 pub mod decide;

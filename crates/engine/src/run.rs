@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::bill::Tally;
 use crate::decide::{Action, Reason, Rules, job_can_start};
 use crate::event::{Event, Progress};
 use crate::job::{JobKind, Request};
@@ -61,6 +62,7 @@ pub(crate) async fn run(
     let state = State {
         failed_dirs: records.resumed().held.clone(),
         occupied_dirs: records.resumed().occupied.clone(),
+        tally: Tally::new(destination.capabilities()),
         ..State::default()
     };
     let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
@@ -148,6 +150,8 @@ struct State {
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,
+    /// The same as work of the remotes.
+    tally: Tally,
     /// Items that were begun and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
 }

@@ -124,11 +124,15 @@ impl Transfers {
         }
     }
 
+    /// Do files get from one side to the other without passing through this machine?
+    pub(crate) fn can_copy_by_remote(&self) -> bool {
+        let shared = self.source.scope().zip(self.destination.scope());
+        self.destination.capabilities().copy && shared.is_some_and(|(left, right)| left == right)
+    }
+
     /// The copy that the remote makes itself; `None` when it cannot.
     async fn copy_by_remote(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
-        let shared = self.source.scope().zip(self.destination.scope());
-        let can = self.destination.capabilities().copy;
-        if !can || shared.is_none_or(|(left, right)| left != right) {
+        if !self.can_copy_by_remote() {
             return Ok(None);
         }
         self.destination.copy(entry, &entry.path, options).await.map(Some)

@@ -7,6 +7,8 @@
 //! | `POST /__sim/fault` | one [`crate::Fault`] a line; the line `clear` withdraws all |
 //! | `GET /__sim/held` | answers when a request is held |
 //! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
+//! | `POST /__sim/plant` | `COUNT SPACING FOLDER`: many files at once, see [`crate::Plant`] |
+//! | `POST /__sim/digest` | every upload is told to have this Whirlpool digest, and none is taken; empty: as usual |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
 use std::io;
@@ -52,6 +54,18 @@ pub(crate) async fn serve(
             _ => Response::text(400, "neither go nor drop\n"),
         },
         ("POST", "/__sim/fault") => inject(world, &body),
+        ("POST", "/__sim/plant") => {
+            match body.parse().map(|plant| crate::plant::plant(world, &plant)) {
+                Ok(Ok(())) => Response::text(200, "OK\n"),
+                Ok(Err(error)) => Response::text(500, format!("{error}\n")),
+                Err(error) => Response::text(400, format!("{error}\n")),
+            }
+        }
+        ("POST", "/__sim/digest") => {
+            let told = Some(body.trim().to_owned()).filter(|text| !text.is_empty());
+            world.set_rules(crate::Rules { told_digest: told, ..world.rules() });
+            Response::text(200, "OK\n")
+        }
         ("POST", "/__sim/limits") => match body.parse() {
             Ok(limits) => {
                 world.set_limits(limits);

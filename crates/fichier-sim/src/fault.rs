@@ -17,6 +17,8 @@ pub enum Site {
     Report,
     /// A download token's URL.
     Download,
+    /// The listing of a public folder.
+    Shared,
 }
 
 /// Which of the matching requests are hit, counted from the injection.
@@ -125,6 +127,10 @@ pub enum Effect {
     HostileName(String),
     /// `folder/ls`: `files:1` is not honoured.
     FilesIgnored,
+    /// `file/ls`: `sent_before` and `sent_after` are not honoured.
+    WindowsIgnored,
+    /// `folder/ls`: the number of files is cut like the listing.
+    CountCut,
 }
 
 /// An answer that is given as it is.

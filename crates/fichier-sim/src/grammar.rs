@@ -3,7 +3,7 @@
 //! A fault is `WHERE WHEN WHAT [ARGUMENT]`, separated by spaces; the argument runs to the end of
 //! the line.
 //!
-//! WHERE is `anything` (every request), `*` (every API call), a call such as `file/ls`, or `upload`, `end.pl`, `download`.
+//! WHERE is `anything` (every request), `*` (every API call), a call such as `file/ls`, or `upload`, `end.pl`, `download`, `dir`.
 //!
 //! WHEN is `every`, `next=N` (the next N matching requests) or `nth=K` (only the K-th).
 //!
@@ -28,7 +28,7 @@
 //! | `no-location`, `wrong-folder`, `damage`, `cannot-open` | |
 //! | `please-wait`, `no-links`, `two-links`, `dead-report`, `wrong-size`, `wrong-whirlpool`, `upper-case-whirlpool`, `no-whirlpool` | |
 //! | `ignore-range`, `wrong-content-range`, `gzip`, `expire` | |
-//! | `integers-as-strings`, `nulls`, `extra-fields`, `underscore-content-type`, `truncated-json`, `empty-listing`, `files-ignored` | |
+//! | `integers-as-strings`, `nulls`, `extra-fields`, `underscore-content-type`, `truncated-json`, `empty-listing`, `files-ignored`, `windows-ignored`, `count-cut` | |
 //! | `no-sub-folders` | |
 //! | `missing-field` | the field |
 //! | `hostile-name` | the name; `\n`, `\e`, `\0` and `\\` are unescaped |
@@ -70,6 +70,7 @@ impl FromStr for Site {
             "upload" => Ok(Self::Upload),
             "end.pl" => Ok(Self::Report),
             "download" => Ok(Self::Download),
+            "dir" => Ok(Self::Shared),
             call if call.contains('/') => Ok(Self::call(call)),
             other => Err(FaultError(format!("no such place: {other}"))),
         }
@@ -149,6 +150,8 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "empty-listing" => Effect::EmptyListing,
         "hostile-name" => Effect::HostileName(unescape(argument)),
         "files-ignored" => Effect::FilesIgnored,
+        "count-cut" => Effect::CountCut,
+        "windows-ignored" => Effect::WindowsIgnored,
         other => return Err(FaultError(format!("no such effect: {other}"))),
     })
 }

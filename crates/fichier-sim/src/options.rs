@@ -75,6 +75,8 @@ pub struct Rules {
     pub is_customer: bool,
     /// The most entries a listing shows; the rest is cut off silently.
     pub listing_entries: usize,
+    /// Every upload is told to have this Whirlpool digest, and none is taken: for measurements of how fast a client is.
+    pub told_digest: Option<String>,
     /// The largest upload request by its `Content-Length`.
     pub upload_bytes: u64,
     /// The most files one upload request may carry.
@@ -103,6 +105,7 @@ impl Default for Rules {
             folder_lists_files: true,
             is_customer: true,
             listing_entries: 5000,
+            told_digest: None,
             upload_bytes: 500_000_000_000,
             upload_files: 500,
             default_domain: 0,

@@ -13,7 +13,10 @@ pub(crate) fn notice(text: &str) -> String {
 pub(crate) fn report(rows: &[(String, String, String)]) -> String {
     let row = |(name, download, remove): &(String, String, String)| {
         let (name, download, remove) = (escape(name), escape(download), escape(remove));
-        format!("<tr><td>{name}</td><td>{download}</td><td>{remove}</td></tr>\n")
+        // The class and the link are what a client on PyPI looks for.
+        format!(
+            "<tr><td>{name}</td><td class=\"normal\"><a href=\"{download}\">{download}</a></td><td>{remove}</td></tr>\n"
+        )
     };
     let rows: String = rows.iter().map(row).collect();
     format!(

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::http::{Connection, Finish, Request, Response};
 use crate::world::World;
-use crate::{api, call, debug, download, page, report, upload};
+use crate::{api, call, debug, download, page, report, shared, upload};
 
 /// Serves until `stop` is true or its sender is gone, then ends every connection.
 pub(crate) async fn run(listener: TcpListener, world: Arc<World>, mut stop: watch::Receiver<bool>) {
@@ -91,6 +91,14 @@ async fn route(
     if let Some(token) = download::token(path) {
         world.note_request("download", request);
         return download::serve(world, connection, request, token).await;
+    }
+    if let Some(code) = shared::code(path) {
+        world.note_request("dir", request);
+        return shared::folder(world, connection, request, code).await;
+    }
+    if shared::is_file(request) {
+        world.note_request("page", request);
+        return shared::file(world, connection, request).await;
     }
     world.note_request("other", request);
     // Whoever sends a body to nowhere gets it read, within reason, so that the answer arrives.

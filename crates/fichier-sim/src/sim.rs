@@ -76,6 +76,13 @@ impl Sim {
         &self.world.holds
     }
 
+    /// Puts many files into the account at once. Blocks for as long as writing them takes.
+    ///
+    /// Errors: what the disk says.
+    pub fn plant(&self, wanted: &crate::Plant) -> Result<(), SimError> {
+        crate::plant::plant(&self.world, wanted)
+    }
+
     /// Every file of the account, in no order, with those uploads whose report nobody has fetched: they show sooner or
     /// later.
     pub fn stored(&self) -> Vec<StoredFile> {

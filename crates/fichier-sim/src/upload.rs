@@ -212,7 +212,10 @@ impl<'a> Form<'a> {
                     && !file_name.is_empty()
                     && self.files_seen <= self.rules.upload_files;
                 if is_wanted {
-                    self.open = Some((file_name, self.world.store.blob_writer()));
+                    self.open = Some((
+                        file_name,
+                        self.world.store.blob_writer(self.world.rules().told_digest),
+                    ));
                 }
             }
             Event::FileData(bytes) => {

@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 use crate::error::{Refusal, Said};
 use crate::hosts::Place;
 use crate::http::Http;
+use crate::listing::FILES_MAX;
 use crate::pace::{Listing, Pacer, Want, Watch};
 use crate::settings::Settings;
 use crate::types::{
     Changed, Copied, CopiedUrl, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer, UserInfo,
 };
+use crate::windows::Window;
 use call::{Effect, shape, unknown};
 
 /// The calls.
@@ -54,16 +56,25 @@ impl Api {
         Ok(answer)
     }
 
-    /// The files of a folder.
-    pub(crate) async fn file_ls(&self, id: u64) -> Result<FileLs, Refusal> {
+    /// The files of a folder that were sent in `window`, at most 5 000 of them.
+    pub(crate) async fn file_ls(&self, id: u64, window: &Window) -> Result<FileLs, Refusal> {
         let want = Want::Listing(Listing::Files, id);
-        let body = json!({"folder_id": id});
+        let mut body = json!({"folder_id": id});
+        let (after, before) = window.bounds();
+        for (name, bound) in [("sent_after", after), ("sent_before", before)] {
+            if let Some(bound) = bound {
+                body[name] = bound.into();
+            }
+        }
         let (answer, _): (FileLs, bool) =
             self.call_as("file/ls.cgi", body, want, Effect::Repeatable).await?;
         match (&answer.items, answer.count) {
             (None, Some(0)) => Ok(answer),
             (None, _) => Err(shape("file/ls.cgi", "`items` is missing").into()),
-            (Some(items), Some(count)) if count != items.len() as u64 => {
+            // Whether a listing that is cut off counts what it shows or what there is, is not known.
+            (Some(items), Some(count))
+                if count != items.len() as u64 && items.len() < FILES_MAX =>
+            {
                 let message = format!("it holds {} of {count} files", items.len());
                 Err(shape("file/ls.cgi", &message).with_retry(Retry::Backoff).into())
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
+use ketch_core::bill::{Bill, Work};
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
@@ -19,9 +20,10 @@ use ketch_core::{
 use crate::account::Account;
 use crate::entries::{self, Handle};
 use crate::services::FichierServices;
+use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
-use crate::{change, download, lost, resume, settings, upload};
+use crate::{bill, change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -59,8 +61,12 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
 ///
 /// Errors: `InvalidInput` for options that make no sense; `Unsupported` when TLS is needed and has no provider.
 pub fn raw(request: BuildRequest) -> Result<Arc<dyn Backend>> {
-    let account = Account::shared(&request);
-    let backend = account.and_then(|account| Fichier::new(account, &request));
+    let account = Account::shared(&request).map_err(|error| opening(error, &request))?;
+    if request.options.contains_key("shared_folder") {
+        let shared = SharedFolder::new(account, &request);
+        return Ok(Arc::new(shared.map_err(|error| opening(error, &request))?));
+    }
+    let backend = Fichier::new(account, &request);
     Ok(Arc::new(backend.map_err(|error| opening(error, &request))?))
 }
 
@@ -138,7 +144,7 @@ impl Fichier {
             return Ok(entries::file(path.clone(), id, &file));
         }
         let listing = account.tree.listing_of(&account.api, &parent).await?;
-        let (id, listing) = listing.ok_or_else(missing)?;
+        let (id, listing) = listing.ok_or_else(|| no_folder(account, &parent))?;
         if let Some(folder) = listing.folder(name) {
             account.tree.learn(&full, folder.id);
             return Ok(entries::folder(path.clone(), id, folder));
@@ -187,6 +193,14 @@ impl Fichier {
             }
         }
     }
+}
+
+/// The folder is not there; what is, is said.
+fn no_folder(account: &Account, folder: &RelPath) -> Error {
+    let above = account.tree.nearest(folder);
+    let above = if above.is_root() { "the top".to_owned() } else { format!("`{above}`") };
+    let message = format!("there is no such folder (the nearest above it is {above})");
+    Error::new(ErrorKind::NotFound, message)
 }
 
 fn opening(error: Error, request: &BuildRequest) -> Error {
@@ -239,16 +253,8 @@ impl Backend for Fichier {
         let full = self.root.join_path(&dir);
         let entries = async move {
             let listing = account.tree.listing_of(&account.api, &full).await;
-            let listing = listing.and_then(|listing| {
-                listing.ok_or_else(|| {
-                    let above = account.tree.nearest(&full);
-                    let above =
-                        if above.is_root() { "the top".to_owned() } else { format!("`{above}`") };
-                    let message =
-                        format!("there is no such folder (the nearest above it is {above})");
-                    Error::new(ErrorKind::NotFound, message)
-                })
-            });
+            let listing =
+                listing.and_then(|listing| listing.ok_or_else(|| no_folder(&account, &full)));
             let (id, listing) = listing
                 .map_err(|error| error.with_operation("list").with_remote(&name).with_path(&dir))?;
             // Of several folders of one name the oldest counts: it is learnt last.
@@ -312,6 +318,10 @@ impl Backend for Fichier {
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         let result = self.rename_entry(from, to).await;
         result.map_err(|error| self.told(error, "rename", to))
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        Some(bill::bill(work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

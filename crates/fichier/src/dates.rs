@@ -6,15 +6,35 @@ use std::time::SystemTime;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+const FORM: &str = "%Y-%m-%d %H:%M:%S";
+
 /// The instant of `YYYY-MM-DD HH:MM:SS` in France; `None` when it is not a date.
 ///
 /// The hour that October repeats is read as the first of the two, the hour that March skips as the one after it: a date
 /// is shown and never decides whether two files are equal, so the same answer every time is all that is needed.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
+    let zoned = paris()?.to_ambiguous_zoned(civil(text)?).compatible().ok()?;
+    Some(zoned.timestamp().into())
+}
+
+fn paris() -> Option<TimeZone> {
     static PARIS: OnceLock<Option<TimeZone>> = OnceLock::new();
-    let paris = PARIS.get_or_init(|| TimeZone::get("Europe/Paris").ok()).clone()?;
-    let date = DateTime::strptime("%Y-%m-%d %H:%M:%S", text.trim()).ok()?;
-    paris.to_ambiguous_zoned(date).compatible().ok().map(|zoned| zoned.timestamp().into())
+    PARIS.get_or_init(|| TimeZone::get("Europe/Paris").ok()).clone()
+}
+
+/// The date as it is written, without a zone; `None` when it is not a date.
+pub(crate) fn civil(text: &str) -> Option<DateTime> {
+    DateTime::strptime(FORM, text.trim()).ok()
+}
+
+/// The form in which 1fichier writes a date and reads one.
+pub(crate) fn text(date: DateTime) -> String {
+    date.strftime(FORM).to_string()
+}
+
+/// Does October have this date twice?
+pub(crate) fn is_repeated(date: DateTime) -> bool {
+    paris().is_some_and(|paris| paris.to_ambiguous_timestamp(date).is_ambiguous())
 }
 
 #[cfg(test)]

@@ -46,6 +46,9 @@ pub(crate) async fn open(
     if wanted.is_empty() {
         return Ok(futures::stream::empty().boxed());
     }
+    if !api.http.has_key() {
+        return keyless(api, url, size, wanted).await;
+    }
     let mut second = false;
     loop {
         let place = tokens.get(api, url).await?;
@@ -64,6 +67,18 @@ pub(crate) async fn open(
             Err(wrong) => return Err(wrong.error),
         }
     }
+}
+
+/// Without a key a file comes only if its owner pays for it. To all others 1fichier shows a page with a wait and a riddle.
+async fn keyless(api: &Api, url: &str, size: u64, wanted: Range<u64>) -> Result<ByteStream> {
+    let place = api.settings.origin.public(url)?;
+    begin(api, &place, size, &wanted).await.map_err(|wrong| {
+        if wrong.address && wrong.error.kind() == ErrorKind::Unavailable {
+            let message = "1fichier gives this file to nobody without a key (set api_key to that of a paying account)";
+            return Error::new(ErrorKind::Denied, message);
+        }
+        wrong.error
+    })
 }
 
 async fn begin(

@@ -249,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn a_second_location_says_what_to_do() {
+        let refusal = refusal(200, "Only 1 location allowed at a time #887");
+        let text = refusal.error.to_string();
+        assert!(text.contains("from another address (end that, or wait some minutes)"), "{text}");
+    }
+
+    #[test]
     fn a_page_in_place_of_json_is_never_a_result() {
         let table: [(u16, &str, ErrorKind, Retry); 7] = [
             (200, "<html>please wait</html>", Protocol, Retry::Backoff),

@@ -18,7 +18,7 @@ use crate::error::{Refusal, Said};
 use crate::listing::without_tail;
 
 /// The most files of one call; documented for uploads only.
-const FILES_MAX: usize = 500;
+pub(crate) const FILES_MAX: usize = 500;
 
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]

@@ -122,6 +122,25 @@ impl Origin {
         Ok(Place { url: format!("{scheme}://{name}/"), authority: name })
     }
 
+    /// What everybody can see at a public address, without the key. Where the API is an emulator, so is the rest: the same
+    /// path of its own host.
+    pub(crate) fn public(&self, url: &str) -> Result<Place> {
+        let refuse = || foreign("address", url.split(['?', '#']).next().unwrap_or(""));
+        let (scheme, authority, path) = split(url).ok_or_else(refuse)?;
+        if authority == self.authority && scheme == self.scheme {
+            return self.download(url);
+        }
+        let is_known =
+            is_host(&authority) && FILE_DOMAINS.contains(&&*authority.replacen("www.", "", 1));
+        if !is_known {
+            return Err(refuse());
+        }
+        if self.loopback {
+            return self.download(&format!("{}://{}{path}", self.scheme, self.authority));
+        }
+        self.download(&format!("https://{authority}{path}"))
+    }
+
     /// A place that content is downloaded from, without the key.
     pub(crate) fn download(&self, url: &str) -> Result<Place> {
         let Some((scheme, authority, _)) = split(url) else {

@@ -114,6 +114,35 @@ impl Http {
         self.answer(request.header(header::AUTHORIZATION, self.bearer()?)).await
     }
 
+    /// Is there a key? A folder that was made public is listed without one.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.key.expose_secret().is_empty()
+    }
+
+    /// Asks for the listing of a public folder, without the key.
+    pub(crate) async fn shared(
+        &self,
+        place: &Place,
+        password: Option<&SecretString>,
+    ) -> Result<Answer, Fault> {
+        let request = match password {
+            None => {
+                let mut url = checked(place)?;
+                url.set_query(Some("json=1"));
+                self.foreign.get(url)
+            }
+            Some(password) => {
+                let pairs = [("json", "1"), ("pass", password.expose_secret())];
+                let mut form = Url::parse("form:").map_err(|_| shapeless())?;
+                form.query_pairs_mut().extend_pairs(pairs);
+                let request = self.foreign.post(checked(place)?);
+                let form = form.query().unwrap_or_default().to_owned();
+                request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+            }
+        };
+        self.answer(request.timeout(CALL_TIMEOUT)).await
+    }
+
     /// Asks a node for its report on an upload, without the key.
     pub(crate) async fn report(&self, place: &Place) -> Result<Answer, Fault> {
         let request = self.foreign.get(checked(place)?).timeout(CALL_TIMEOUT);
@@ -154,6 +183,9 @@ impl Http {
     /// A text of the server without the key, should it echo it, in capitals or not.
     pub(crate) fn scrub(&self, text: &str) -> String {
         let key = self.key.expose_secret().to_ascii_lowercase();
+        if key.is_empty() {
+            return text.to_owned();
+        }
         let mut shown = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.to_ascii_lowercase().find(&key) {
@@ -179,6 +211,11 @@ impl Http {
     }
 
     fn bearer(&self) -> Result<HeaderValue, Fault> {
+        if !self.has_key() {
+            let message =
+                "this needs a key (set api_key, from https://1fichier.com/console/params.pl)";
+            return Err(not_sent(Error::new(ErrorKind::Unauthenticated, message)));
+        }
         let value = format!("Bearer {}", self.key.expose_secret());
         let mut value = HeaderValue::try_from(value)
             .map_err(|_| not_sent(Error::new(ErrorKind::InvalidInput, "the key is not a key")))?;
@@ -233,6 +270,10 @@ async fn read(mut response: Response) -> Result<Answer, Fault> {
         }
     }
     Ok(Answer { status, location, body: body.freeze() })
+}
+
+fn shapeless() -> Fault {
+    not_sent(Error::new(ErrorKind::InvalidInput, "the password cannot be written as a form"))
 }
 
 /// The client's own reading of a URL must agree with ours about the host.

@@ -8,10 +8,11 @@ use crate::api::Api;
 use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::error::Refusal;
 use crate::types::{FolderLs, Item, SubFolder};
+use crate::windows::{self, Window};
 use crate::{dates, names};
 
 /// 1fichier lists no more files of a folder than this, without saying so.
-const FILES_MAX: usize = 5_000;
+pub(crate) const FILES_MAX: usize = 5_000;
 
 /// What is not documented of how the server answers `folder/ls.cgi`, found out once.
 #[derive(Debug)]
@@ -46,7 +47,8 @@ const OMITTED: u8 = 2;
 pub(crate) async fn fetch(api: &Api, id: u64, habits: &Habits) -> Result<FolderListing, Refusal> {
     let known = habits.files.load(Ordering::Relaxed);
     let answer = folder_ls(api, id, known != IGNORED, habits).await?;
-    let items = match answer.items {
+    let mut told = answer.files;
+    let mut items = match answer.items {
         Some(items) => {
             habits.files.store(HONOURED, Ordering::Relaxed);
             items
@@ -56,10 +58,20 @@ pub(crate) async fn fetch(api: &Api, id: u64, habits: &Habits) -> Result<FolderL
             if answer.files.is_some_and(|files| files > 0) {
                 habits.files.store(IGNORED, Ordering::Relaxed);
             }
-            api.file_ls(id).await?.items.unwrap_or_default()
+            let answer = api.file_ls(id, &Window::ALL).await?;
+            told = told.max(answer.count);
+            answer.items.unwrap_or_default()
         }
     };
-    check_complete(items.len(), answer.files)?;
+    // Also when no more are told of: the number may be cut like the listing.
+    if items.len() >= FILES_MAX {
+        items = windows::walk(api, id, &items, told).await?;
+        if told.is_some_and(|told| told > items.len() as u64) {
+            // That took minutes, in which some may have been removed.
+            told = folder_ls(api, id, false, habits).await?.files;
+        }
+    }
+    check_complete(items.len(), told)?;
     let files = items.into_iter().map(file).collect::<Result<_>>()?;
     let folders = answer.sub_folders.unwrap_or_default().into_iter().map(folder).collect();
     Ok(FolderListing { folders, files })
@@ -86,19 +98,19 @@ async fn folder_ls(api: &Api, id: u64, files: bool, habits: &Habits) -> Result<F
             return Err(error.into());
         }
     }
+    // Nothing lists folders by date, and nothing says how many there are.
+    if answer.sub_folders.as_ref().is_some_and(|folders| folders.len() >= FILES_MAX) {
+        let message = format!(
+            "the folder has {FILES_MAX} folders or more, and 1fichier lists no more than that: spread them over several"
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message).into());
+    }
     Ok(answer)
 }
 
 /// `told` is how many files the folder says it has.
 fn check_complete(listed: usize, told: Option<u64>) -> Result<()> {
     let is_short = told.is_some_and(|told| told > listed as u64);
-    if listed >= FILES_MAX && (is_short || told.is_none()) {
-        let count = told.map_or_else(|| format!("at least {listed}"), |told| told.to_string());
-        let message = format!(
-            "the folder has {count} files, 1fichier lists only {FILES_MAX}: spread them over several folders"
-        );
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
     if let (true, Some(told)) = (is_short, told) {
         // Both numbers are of one moment, or of two moments a few seconds apart: a file was deleted, or the listing lags.
         let message = format!("the listing shows {listed} of {told} files");
@@ -159,8 +171,7 @@ mod tests {
         check(5_000, Some(5_000), None);
         check(2, Some(3), Some(ErrorKind::Unavailable));
         check(0, Some(3), Some(ErrorKind::Unavailable));
-        check(5_000, Some(5_001), Some(ErrorKind::Unsupported));
-        check(5_000, None, Some(ErrorKind::Unsupported));
+        check(5_000, Some(5_001), Some(ErrorKind::Unavailable));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use ketch_core::layer::Observer;
 use ketch_core::{Error, ErrorKind, Result, Retry, Usage};
 use tokio::sync::Mutex;
 
+use crate::bill::Tariff;
 use crate::settings::Settings;
 pub(crate) use rules::{Listing, Want};
 use rules::{Rules, Verdict};
@@ -67,6 +68,11 @@ impl Pacer {
     /// For how long a listing may be used again instead of asking: as long as asking would have to wait anyway.
     pub(crate) fn listing_life(&self) -> Duration {
         Duration::from_millis(self.rules.same_folder)
+    }
+
+    /// The distances that calls keep, for whoever says beforehand how long they take.
+    pub(crate) fn tariff(&self) -> Tariff {
+        self.rules.tariff()
     }
 
     /// Waits until `want` may be sent. Fails at once with `Throttled` when that is farther away than a call should wait.

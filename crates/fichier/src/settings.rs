@@ -22,6 +22,23 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: None,
         secret: true,
         required: true,
+        unless: Some("shared_folder"),
+    },
+    OptionInfo {
+        name: "shared_folder",
+        help: "A folder that somebody made public, by its address: it is shown and read, without the key.",
+        default: None,
+        secret: false,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
+        name: "shared_password",
+        help: "The password of that folder.",
+        default: None,
+        secret: true,
+        required: false,
+        unless: None,
     },
     OptionInfo {
         name: "api_url",
@@ -29,6 +46,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some(API_URL),
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "pace",
@@ -36,6 +54,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some("documented"),
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "pace_scale",
@@ -43,6 +62,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some("1"),
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "end_wait",
@@ -50,6 +70,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some("15"),
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "requests_per_hour",
@@ -57,6 +78,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: None,
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "gather_files",
@@ -64,6 +86,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some("500"),
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "gather_file_size",
@@ -71,6 +94,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some("8M"),
         secret: false,
         required: false,
+        unless: None,
     },
     OptionInfo {
         name: "gather_size",
@@ -78,6 +102,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         default: Some("256M"),
         secret: false,
         required: false,
+        unless: None,
     },
 ];
 
@@ -115,8 +140,9 @@ impl Settings {
     pub(crate) fn new(options: &BTreeMap<String, String>) -> Result<Self> {
         let get = |name: &str| options.get(name).map(|value| value.trim());
         let key = get("api_key").unwrap_or_default();
+        let is_needed = !options.contains_key("shared_folder");
         let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+/.".contains(&byte);
-        if key.is_empty() || key.len() > 256 || !key.bytes().all(is_key) {
+        if (key.is_empty() && is_needed) || key.len() > 256 || !key.bytes().all(is_key) {
             return Err(refuse("api_key", "is not a key (letters, digits, `-`, `_` and `=`)"));
         }
         let paced = match get("pace").unwrap_or("documented") {

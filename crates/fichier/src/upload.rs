@@ -80,7 +80,7 @@ fn check_size(size: Option<u64>) -> Result<u64> {
         None => refuse("1fichier must know the size of a file beforehand"),
         Some(0) => refuse("1fichier stores no empty files"),
         Some(size) if size > SIZE_MAX => refuse(
-            "the file is larger than 300 GB (1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests)",
+            "the file is larger than 300 GB (1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests; splitting comes with a later release)",
         ),
         Some(size) => Ok(size),
     }

@@ -8,7 +8,7 @@ use common::{list, names, open, path, put, put_with, read};
 use ketch_core::source::BytesSource;
 use ketch_core::{Backend, ErrorKind, Expect, HashAlgo, PutOptions, RelPath, Retry};
 use ketch_fichier::FACTORY;
-use ketch_fichier_sim::{ExistingFolder, Limits, SANDBOX_KEY, Sim, SimOptions};
+use ketch_fichier_sim::{ExistingFolder, Limits, Plant, SANDBOX_KEY, Sim, SimOptions};
 
 struct World {
     sim: Sim,
@@ -336,6 +336,45 @@ async fn a_listing_that_is_cut_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_folder_of_more_files_than_a_listing_shows_is_walked_by_date() {
+    let world = World::start().await;
+    for (count, spacing, faults, most_calls) in [
+        (11_000, 60, &[][..], 5),
+        (5_100, 1, &["folder/ls every files-ignored"][..], 4),
+        (5_100, 7, &["folder/ls every count-cut"][..], 2),
+    ] {
+        let folder = format!("every {spacing} s");
+        world.sim.plant(&Plant { folder: folder.clone(), count, spacing }).expect("planted");
+        faults.iter().for_each(|fault| world.fault(fault));
+        let backend = world.open("");
+        world.sim.reset_stats();
+        let listed = names(&*backend, &folder).await;
+        assert_eq!(listed.len(), count, "{folder}");
+        assert!(listed.windows(2).all(|pair| pair[0] != pair[1]), "none twice");
+        let calls = world.sim.stats().of("file/ls");
+        assert!(calls <= most_calls, "{folder}: {calls} calls");
+        world.sim.faults().clear();
+    }
+}
+
+#[tokio::test]
+async fn a_large_folder_that_cannot_be_walked_is_an_error_and_never_a_short_listing() {
+    let world = World::start().await;
+    for (folder, spacing, fault, words) in [
+        ("dates ignored", 60, Some("file/ls every windows-ignored"), "does not list them by date"),
+        ("one second", 0, None, "only by seconds"),
+    ] {
+        let folder = folder.to_owned();
+        let planted = Plant { folder: folder.clone(), count: 5_001, spacing };
+        world.sim.plant(&planted).expect("planted");
+        fault.iter().for_each(|fault| world.fault(fault));
+        let error = list(&*world.open(""), &folder).await.expect_err("incomplete");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.message().contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn listings_that_make_no_sense_are_errors_and_never_short() {
     let world = World::start().await;
     let backend = world.open("");
@@ -539,7 +578,12 @@ async fn the_factory_checks_its_options_and_adds_the_layers() {
     let mut wrong = request.clone();
     wrong.options.remove("api_key");
     assert_eq!(FACTORY.open(wrong).expect_err("missing").kind(), ErrorKind::InvalidInput);
-    assert!(FACTORY.options.iter().all(|option| option.secret == (option.name == "api_key")));
+    assert!(
+        FACTORY
+            .options
+            .iter()
+            .all(|option| option.secret == matches!(option.name, "api_key" | "shared_password"))
+    );
 
     let backend = FACTORY.open(request.clone()).expect("opens");
     let other = FACTORY.open(request).expect("opens");

@@ -61,6 +61,7 @@ pub const FACTORY: Factory = Factory {
             default: Some("skip"),
             secret: false,
             required: false,
+            unless: None,
         },
         OptionInfo {
             name: "fsync",
@@ -68,6 +69,7 @@ pub const FACTORY: Factory = Factory {
             default: Some("file"),
             secret: false,
             required: false,
+            unless: None,
         },
     ],
     build,

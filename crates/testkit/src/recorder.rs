@@ -120,6 +120,10 @@ impl Backend for Recorder {
         self.inner.scope()
     }
 
+    fn bill(&self, work: &ketch_core::bill::Work) -> Option<ketch_core::bill::Bill> {
+        self.inner.bill(work)
+    }
+
     fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
         self.inner.services()
     }

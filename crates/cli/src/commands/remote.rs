@@ -68,7 +68,8 @@ fn option(raw: &RawPlace) -> Result<(String, SecretString)> {
 fn ask_for_secrets(context: &Context, factory: &Factory, options: &mut Options) -> Result<()> {
     let is_wanted = |option: &&OptionInfo| option.secret && option.required;
     for option in factory.options.iter().filter(is_wanted) {
-        if options.contains_key(option.name) {
+        let is_given = |name: &str| options.contains_key(name);
+        if is_given(option.name) || option.unless.is_some_and(is_given) {
             continue;
         }
         let prompt = || {

@@ -13,6 +13,7 @@ use super::context::Request;
 use super::gate::{Gate, Lane, Place};
 use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
@@ -105,6 +106,10 @@ impl Backend for Limit {
 
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        self.inner.bill(work)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

@@ -19,6 +19,7 @@ use super::evidence::{is_moved, is_stored, strongest};
 use super::resume;
 use super::tap::tap;
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
@@ -133,6 +134,10 @@ impl Backend for Retry {
 
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        self.inner.bill(work)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

@@ -15,6 +15,7 @@ use super::context::Request;
 use super::tap::{Flow, tap};
 use super::timed::{no_answer, timed, too_slow};
 use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
@@ -184,6 +185,10 @@ impl Backend for Timeout {
 
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        self.inner.bill(work)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

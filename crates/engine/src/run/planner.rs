@@ -56,6 +56,7 @@ impl Runner {
             .buffered(context.settings.checkers.max(1))
             .ready_chunks(CHUNK_STEPS);
         let mut found = Box::pin(found);
+        self.state().tally.listed(true, true);
         let mut place = Place { key: march_start(&self.records), steps: 0 };
         while let Some(chunk) = found.next().await {
             let mut ready = Vec::new();
@@ -98,7 +99,23 @@ impl Runner {
             )
         };
         self.tell(Event::Planned { items, bytes, deletions }).await;
+        self.tell_bills().await;
         Ok(())
+    }
+
+    /// Says what the plan costs where calls are counted.
+    async fn tell_bills(&self) {
+        let (mut source, mut destination) = self.state().tally.finish();
+        if !self.context.settings.dry_run {
+            // They have been made.
+            (source.listings, destination.listings) = (0, 0);
+        }
+        let context = &self.context;
+        for (side, work) in [(&context.source, source), (&context.destination, destination)] {
+            if let Some(bill) = side.bill(&work) {
+                self.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
+            }
+        }
     }
 
     /// How far the planning is, with what was not on record yet.
@@ -129,7 +146,15 @@ impl Runner {
 
     fn count(&self, step: &Step) {
         if let Step::Pair(pair) = step {
-            let report = &mut self.state().report;
+            let state = &mut *self.state();
+            let is_dir = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::is_dir);
+            let (at_source, at_destination) = (is_dir(&pair.source), is_dir(&pair.destination));
+            let is_entered = at_source || self.context.kind == JobKind::Sync;
+            state.tally.listed(at_source, at_destination && is_entered);
+            if at_source && pair.destination.is_none() {
+                state.tally.lacks(pair.path().clone());
+            }
+            let report = &mut state.report;
             report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
             report.source_entries += u64::from(pair.source.is_some());
             report.destination_entries += u64::from(pair.destination.is_some());
@@ -237,6 +262,9 @@ impl Runner {
             }
             action => {
                 let is_deletion = matches!(action, Action::Delete { .. });
+                let by_remote = self.transfers.can_copy_by_remote();
+                let moves = self.context.kind == JobKind::Move;
+                self.state().tally.add(&action, by_remote, moves);
                 let Ok(planned) = Planned::from_action(action.clone()) else { return Ok(None) };
                 let seq = self.records.plan(planned)?;
                 {

@@ -44,6 +44,7 @@ pub(super) fn make(context: &Context<'_>) -> Answer {
             parent,
             created: context.world.clock.seconds(),
             shared: None,
+            share_password: None,
             shares: Vec::new(),
         },
     )?;
@@ -110,6 +111,9 @@ pub(super) fn share(context: &Context<'_>) -> Answer {
                 Some(0) => folder.shared = None,
                 Some(_) => drop(folder.shared.get_or_insert_with(names::new_code)),
                 None => {}
+            }
+            if let Some(password) = arguments.text("pass") {
+                folder.share_password = Some(password.to_owned()).filter(|text| !text.is_empty());
             }
             if let Some(shares) = arguments.value("shares").and_then(Value::as_array) {
                 folder.shares = shares.clone();

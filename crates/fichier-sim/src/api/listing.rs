@@ -35,8 +35,9 @@ fn items(context: &Context<'_>, folder: Option<u64>, mut files: Vec<FileRecord>)
     let clock = &context.world.clock;
     // The form of a date sorts like the moment it means, except in the repeated hour of autumn,
     // where the service has no better answer either.
-    let (after, before) =
-        (context.arguments.text("sent_after"), context.arguments.text("sent_before"));
+    let are_honoured = !context.strikes.has(&Effect::WindowsIgnored);
+    let bound = |name| context.arguments.text(name).filter(|_| are_honoured);
+    let (after, before) = (bound("sent_after"), bound("sent_before"));
     let is_sent_between = |date: &str| {
         after.is_none_or(|after| date >= after) && before.is_none_or(|before| date <= before)
     };
@@ -101,11 +102,15 @@ pub(super) fn list_folder(context: &Context<'_>) -> Answer {
     })?;
     let is_listed = context.rules.folder_lists_files && !context.strikes.has(&Effect::FilesIgnored);
     let size: u64 = files.iter().map(|file| file.size).sum();
+    let mut count = files.len();
+    if context.strikes.has(&Effect::CountCut) {
+        count = count.min(context.rules.listing_entries);
+    }
     let mut answer = json!({
         "status": "OK",
         "folder_id": folder,
         "name": record.as_ref().map_or("Root", |record| record.name.as_str()),
-        "files": files.len(),
+        "files": count,
         "size": if files.is_empty() { Value::Null } else { json!(size) },
     });
     if let Some(record) = record {

@@ -82,8 +82,10 @@ impl Store {
     }
 
     /// A new temporary blob.
-    pub(crate) fn blob_writer(&self) -> BlobWriter {
-        BlobWriter::create(&self.root.join("blobs"))
+    ///
+    /// With `told` it is not hashed, and has that digest.
+    pub(crate) fn blob_writer(&self, told: Option<String>) -> BlobWriter {
+        BlobWriter::create(&self.root.join("blobs"), told)
     }
 
     /// Decides on the tables and applies what was decided, with nothing in between.
@@ -197,6 +199,7 @@ mod tests {
             parent: 0,
             created: 1,
             shared: None,
+            share_password: None,
             shares: Vec::new(),
         }
     }

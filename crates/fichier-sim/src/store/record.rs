@@ -61,6 +61,9 @@ pub(crate) struct FolderRecord {
     /// The eight characters of the public link, when there is one.
     #[serde(default)]
     pub(crate) shared: Option<String>,
+    /// What whoever uses that link must know.
+    #[serde(default)]
+    pub(crate) share_password: Option<String>,
     /// The people the folder is shared with, as they were given.
     #[serde(default)]
     pub(crate) shares: Vec<Value>,

@@ -102,6 +102,11 @@ impl Tables {
         self.folders.get(&id)
     }
 
+    /// The folder that was made public under this code.
+    pub(crate) fn shared_folder(&self, code: &str) -> Option<&FolderRecord> {
+        self.folders.values().find(|folder| folder.shared.as_deref() == Some(code))
+    }
+
     /// Whether this is the root or a folder.
     pub(crate) fn has_folder(&self, id: u64) -> bool {
         id == 0 || self.folders.contains_key(&id)

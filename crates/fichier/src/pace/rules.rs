@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bill::Tariff;
 use crate::error::LOCKED_FOR;
 
 /// Between any two calls: two a second, where three are documented and two observed (sections 4.1 and 4.2).
@@ -110,6 +111,15 @@ impl Rules {
             locked: scaled(LOCKED_FOR.as_millis() as u64),
             budget: requests_per_hour.map(|most| (most as usize, scaled(HOUR))),
             budget_wait: scaled(BUDGET_WAIT),
+        }
+    }
+
+    /// The same for a person.
+    pub(super) fn tariff(&self) -> Tariff {
+        Tariff {
+            any: Duration::from_millis(self.any),
+            listings: Duration::from_millis(self.listings),
+            budget: self.budget.map(|(most, span)| (most as u64, Duration::from_millis(span))),
         }
     }
 

@@ -1,0 +1,43 @@
+//! What a job costs in calls, said before it begins: an amount of work in, calls by kind and a time out.
+//!
+//! Whoever plans counts the work and knows no remote; the remote knows what its work costs
+//! ([`crate::Backend::bill`]).
+
+use std::time::Duration;
+
+/// What a job will do at one remote. What travels together there ([`crate::capabilities::Gather`]) is counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    /// Folders that are listed.
+    pub listings: u64,
+    /// Files whose content is read.
+    pub reads: u64,
+    /// Requests that carry content to the remote.
+    pub uploads: u64,
+    /// Folders that content is sent to.
+    pub upload_folders: u64,
+    /// Files copied or moved by the remote itself.
+    pub copies: u64,
+    /// Folders that are made.
+    pub folders_made: u64,
+    /// Files that are removed, also because a new version takes their place.
+    pub files_removed: u64,
+    /// Folders that are removed.
+    pub folders_removed: u64,
+}
+
+/// What that costs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bill {
+    /// How many calls of which kind; kinds without any are left out.
+    pub calls: Vec<(&'static str, u64)>,
+    /// How long they take at least under the limits of the remote, without the time for content.
+    pub time: Duration,
+}
+
+impl Bill {
+    /// All calls.
+    pub fn total(&self) -> u64 {
+        self.calls.iter().map(|(_, count)| count).sum()
+    }
+}

@@ -1,0 +1,168 @@
+//! Counts what a plan is going to do at each side, so that a remote can say what it costs. Pure.
+
+use std::collections::{HashMap, HashSet};
+
+use ketch_core::bill::Work;
+use ketch_core::{Capabilities, Entry, Gather, RelPath};
+
+use crate::decide::Action;
+
+/// Folders whose small files are counted at the same time; beyond it they are counted as sent, which says a little more.
+const FOLDERS_OPEN: usize = 65_536;
+
+/// The work of a plan at its two sides.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    source: Work,
+    destination: Work,
+    gather: Option<Gather>,
+    /// The small files of each folder, and their bytes.
+    folders: HashMap<RelPath, (u64, u64)>,
+    /// Folders of the source that the destination lacks, and that nothing was sent into yet.
+    missing: HashSet<RelPath>,
+}
+
+impl Tally {
+    /// Nothing yet, for a destination that can do this.
+    pub(crate) fn new(destination: &Capabilities) -> Self {
+        Tally { gather: destination.gather, ..Tally::default() }
+    }
+
+    /// Folders that were listed, and are again when the plan is carried out later.
+    pub(crate) fn listed(&mut self, source: bool, destination: bool) {
+        self.source.listings += u64::from(source);
+        self.destination.listings += u64::from(destination);
+    }
+
+    /// A folder of the source that the destination lacks: it is made when something comes into it.
+    pub(crate) fn lacks(&mut self, folder: RelPath) {
+        if self.missing.len() < FOLDERS_OPEN {
+            self.missing.insert(folder);
+        }
+    }
+
+    /// Counts the folders that must be made so that `path` is one.
+    fn make(&mut self, path: &RelPath) {
+        let mut at = Some(path.clone());
+        while let Some(folder) = at.filter(|folder| self.missing.remove(folder)) {
+            self.destination.folders_made += 1;
+            at = folder.parent();
+        }
+    }
+
+    /// One more action. `by_remote`: files are copied and moved without passing through this machine.
+    pub(crate) fn add(&mut self, action: &Action, by_remote: bool, removes_source: bool) {
+        match action {
+            Action::Copy { source, replaces, .. } => {
+                self.destination.files_removed += u64::from(replaces.is_some());
+                if let Some(folder) = source.path.parent() {
+                    self.make(&folder);
+                }
+                if by_remote {
+                    self.destination.copies += 1;
+                } else {
+                    self.source.reads += 1;
+                    self.put(source);
+                    self.source.files_removed += u64::from(removes_source);
+                }
+            }
+            Action::MakeDir { path } => {
+                self.missing.insert(path.clone());
+                self.make(path);
+            }
+            Action::Delete { entry } if entry.is_dir() => self.destination.folders_removed += 1,
+            Action::Delete { .. } => self.destination.files_removed += 1,
+            Action::RemoveSource { .. } => self.source.files_removed += 1,
+            Action::RemoveSourceDir { .. } => self.source.folders_removed += 1,
+            Action::SetTime { .. }
+            | Action::Skip { .. }
+            | Action::NotStorable { .. }
+            | Action::Refuse { .. } => {}
+        }
+    }
+
+    fn put(&mut self, file: &Entry) {
+        let folder = file.path.parent().unwrap_or_else(RelPath::root);
+        let size = file.size.unwrap_or(u64::MAX);
+        let small = self.gather.is_some_and(|gather| size <= gather.item_bytes);
+        if self.folders.len() >= FOLDERS_OPEN && !self.folders.contains_key(&folder) {
+            self.send();
+        }
+        let open = self.folders.entry(folder).or_default();
+        if small {
+            *open = (open.0 + 1, open.1.saturating_add(size));
+        } else {
+            self.destination.uploads += 1;
+        }
+    }
+
+    /// Counts the small files of all folders as requests.
+    fn send(&mut self) {
+        for (files, bytes) in std::mem::take(&mut self.folders).into_values() {
+            self.destination.upload_folders += 1;
+            let Some(gather) = self.gather else { continue };
+            let by_files = files.div_ceil(gather.items.max(1) as u64);
+            let by_bytes = bytes.div_ceil(gather.bytes.max(1));
+            self.destination.uploads += if files == 0 { 0 } else { by_files.max(by_bytes).max(1) };
+        }
+    }
+
+    /// The work at the source and at the destination.
+    pub(crate) fn finish(&mut self) -> (Work, Work) {
+        self.send();
+        (self.source, self.destination)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Reason;
+
+    fn copy(path: &str, size: u64, replaces: bool) -> Action {
+        let entry = Entry::file(RelPath::new(path).expect("legal"), size);
+        let replaces = replaces.then(|| Box::new(entry.clone()));
+        Action::Copy { source: Box::new(entry), replaces, reason: Reason::Missing }
+    }
+
+    #[test]
+    fn small_files_of_one_folder_are_one_upload_until_they_are_too_many_or_too_much() {
+        let gather = Gather { items: 3, item_bytes: 10, bytes: 20 };
+        let capabilities = Capabilities { gather: Some(gather), ..Capabilities::default() };
+        let check = |actions: &[Action], expected: (u64, u64, u64)| {
+            let mut tally = Tally::new(&capabilities);
+            actions.iter().for_each(|action| tally.add(action, false, false));
+            let (source, work) = tally.finish();
+            assert_eq!(source.reads, actions.len() as u64);
+            assert_eq!((work.uploads, work.upload_folders, work.files_removed), expected);
+        };
+        check(&[copy("a/1", 1, false), copy("a/2", 1, true), copy("b/1", 1, false)], (2, 2, 1));
+        check(&["1", "2", "3", "4"].map(|name| copy(name, 1, false)), (2, 1, 0));
+        check(&["1", "2", "3"].map(|name| copy(name, 9, false)), (2, 1, 0));
+        check(&[copy("a/1", 11, false), copy("a/2", 11, false)], (2, 1, 0));
+        check(&[copy("a", 0, false)], (1, 1, 0));
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_made_once_and_only_if_something_comes_into_it() {
+        let path = |text| RelPath::new(text).expect("legal");
+        let mut tally = Tally::new(&Capabilities::default());
+        ["a", "a/b", "empty", "made"].map(path).map(|folder| tally.lacks(folder));
+        tally.add(&copy("a/b/1", 1, false), false, false);
+        tally.add(&copy("a/b/2", 1, false), false, false);
+        tally.add(&copy("there/1", 1, false), false, false);
+        tally.add(&Action::MakeDir { path: path("made") }, false, false);
+        assert_eq!(tally.finish().1.folders_made, 3);
+    }
+
+    #[test]
+    fn what_the_remote_does_by_itself_reads_nothing() {
+        let mut tally = Tally::new(&Capabilities::default());
+        tally.listed(true, false);
+        tally.add(&copy("a", 1, false), true, false);
+        tally.add(&copy("b", 1, false), false, true);
+        let (source, destination) = tally.finish();
+        assert_eq!((source.listings, source.reads, source.files_removed), (1, 1, 1));
+        assert_eq!((destination.copies, destination.uploads, destination.listings), (1, 1, 0));
+    }
+}
