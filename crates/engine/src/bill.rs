@@ -147,7 +147,7 @@ mod tests {
     fn a_folder_that_is_missing_is_made_once_and_only_if_something_comes_into_it() {
         let path = |text| RelPath::new(text).expect("legal");
         let mut tally = Tally::new(&Capabilities::default());
-        ["a", "a/b", "empty", "made"].map(path).map(|folder| tally.lacks(folder));
+        ["a", "a/b", "empty", "made"].into_iter().for_each(|folder| tally.lacks(path(folder)));
         tally.add(&copy("a/b/1", 1, false), false, false);
         tally.add(&copy("a/b/2", 1, false), false, false);
         tally.add(&copy("there/1", 1, false), false, false);
