@@ -94,7 +94,7 @@ pub fn start(
 /// How two files of one name are compared.
 #[derive(Debug, Clone, Copy)]
 enum Method {
-    /// By a digest that both sides give, from listings or cheap reading.
+    /// By a digest that both sides give, from listings or cheap reading, or that is remembered from sending a file.
     Digest(HashAlgo),
     /// Byte for byte: both sides are at hand.
     Content,
@@ -144,6 +144,11 @@ impl Checker {
 
     async fn run(mut self, stop: Stop) -> CheckReport {
         let started = Instant::now();
+        if matches!(self.method, Method::None) {
+            let places = [&self.source, &self.destination];
+            let algo = self.digests.common_remembered(places, self.settings.digest).await;
+            self.method = algo.map_or(Method::None, Method::Digest);
+        }
         let result = tokio::select! {
             result = self.compare_trees() => result,
             () = stop.stopping() => Ok(()),

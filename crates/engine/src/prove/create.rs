@@ -143,8 +143,13 @@ impl Maker<'_> {
             What::Digest(algo) => (algo, free.is_some_and(|free| free.get(algo).is_some())),
             What::Manifest => (HashAlgo::Blake3, false),
         };
+        // Who asks for reading gets it, but not of what this very job has just sent.
+        let known = self.settings.digests.known(&self.place, &entry, self.settings.download).await;
+        let known = known.filter(|known| known.hashes.get(algo).is_some());
         let facts = if is_free {
             Ok(Facts::default())
+        } else if let Some(known) = known {
+            Ok(known)
         } else if self.settings.download || self.place.backend.capabilities().read_local {
             let _permit = self.permit().await?;
             let bandwidth = self.bandwidth.as_ref();
@@ -178,7 +183,9 @@ impl Maker<'_> {
                 let key = place.key(&entry);
                 let file = AtHand { disk: &**disk, key: &key, entry: &entry };
                 let facts = match what {
-                    What::Manifest => digests.facts_for_manifest(file, &mut scratch, cancel),
+                    What::Manifest => {
+                        digests.facts_for_manifest(&place, file, &mut scratch, cancel)
+                    }
                     What::Digest(algo) => digests
                         .hashes_at_hand(file, &[algo], &mut scratch, cancel)
                         .map(|hashes| Facts { hashes, ..Facts::default() }),
