@@ -452,8 +452,12 @@ impl Checker {
         let same = left.and_then(|left| Ok((left == right?, evidence)));
         if let (Ok((true, _)), Some((marks, fingerprint))) = (&same, marks) {
             let (marks, key) = (Arc::clone(marks), source.path.to_string());
+            let is_much = source.size.is_some_and(|size| size >= BATCHED_BYTES);
             blocking(move |_| {
-                marks.mark(key, fingerprint);
+                match is_much {
+                    true => marks.mark_now(key, fingerprint),
+                    false => marks.mark(key, fingerprint),
+                }
                 Ok(())
             })
             .await?;
