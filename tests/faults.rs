@@ -107,6 +107,26 @@ fn fault_14_a_flood_is_waited_out_and_the_job_ends_well() {
 }
 
 #[test]
+fn a_flood_is_told_with_the_seconds_that_are_left() {
+    let home = Home::new();
+    home.write("source/file", "content");
+    let server = home.serve("sim", "off");
+    server.fault("upload/get_upload_server nth=1 flood 412");
+    // A minute of the documented wait takes some seconds, and progress is told once a second.
+    let place = server.place("there", ",pace=off,pace_scale=15");
+    let run = home.run(["sync", "--json", "source", &place]).expect(0);
+    let lines =
+        run.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let waits: Vec<_> =
+        lines.map(|line| line["waiting"].clone()).filter(|wait| wait.is_object()).collect();
+    assert!(!waits.is_empty(), "{}", run.stdout);
+    for wait in waits {
+        assert!(wait["seconds_left"].as_u64().is_some_and(|left| left > 0), "{wait}");
+        assert!(wait["why"].as_str().is_some_and(|why| why.contains("asked too often")), "{wait}");
+    }
+}
+
+#[test]
 fn end_pl_that_asks_to_wait_is_asked_again_and_nothing_is_sent_twice() {
     let home = Home::new();
     home.write("source/program.exe", "MZ");

@@ -131,6 +131,18 @@ fn a_plan_is_made_shown_and_applied_and_what_changed_since_is_left_alone() {
 }
 
 #[test]
+fn promise_1_a_plan_from_a_source_with_nothing_but_folders_deletes_nothing() {
+    let home = Home::new();
+    home.write("b/f", "content");
+    fs::create_dir_all(home.path("a/d/e")).expect("makes folders");
+    home.run(&["plan", "sync", "--max-delete", "100%", "a", "b", "-o", "plan.jsonl"]);
+    let plan = lines_of(&fs::read_to_string(home.path("plan.jsonl")).expect("a plan"));
+    assert_eq!(plan.last().expect("totals")["source_files"], 0);
+    home.expect(7, &["apply", "plan.jsonl"]);
+    assert!(home.path("b/f").exists());
+}
+
+#[test]
 fn a_report_names_every_outcome_and_feeds_the_next_run() {
     let home = Home::new();
     home.write("a/fine", "1");

@@ -113,6 +113,36 @@ pub fn shape(
     }
 }
 
+/// The argument with the descriptor of the file that a call reads.
+pub fn reads(number: i64) -> Option<usize> {
+    match number {
+        libc::SYS_read
+        | libc::SYS_pread64
+        | libc::SYS_readv
+        | libc::SYS_preadv
+        | libc::SYS_preadv2
+        | libc::SYS_copy_file_range
+        | libc::SYS_splice => Some(0),
+        libc::SYS_sendfile => Some(1),
+        _ => None,
+    }
+}
+
+/// The argument that says how much a call may write at most, and what it says: bytes, or buffers.
+pub fn amount(number: i64, arguments: &[u64; 6]) -> Option<(usize, u64)> {
+    let index = match number {
+        libc::SYS_write
+        | libc::SYS_pwrite64
+        | libc::SYS_writev
+        | libc::SYS_pwritev
+        | libc::SYS_pwritev2 => 2,
+        libc::SYS_sendfile => 3,
+        libc::SYS_copy_file_range | libc::SYS_splice => 4,
+        _ => return None,
+    };
+    Some((index, arguments[index]))
+}
+
 /// Calls that only old processors have beside their newer forms.
 #[cfg(target_arch = "x86_64")]
 fn old_shape(number: i64, arguments: &[u64; 6]) -> Option<Shape> {

@@ -111,6 +111,17 @@ impl Files {
         }
     }
 
+    /// One file of several parts: three of a copy within the machine, nine of a download.
+    pub fn large(random: &mut fastrand::Rng) -> Files {
+        let mut large = vec![0; 150 << 20];
+        // Enough to tell the parts from each other, and quick.
+        large
+            .chunks_mut(4096)
+            .for_each(|page| page[..8].copy_from_slice(&random.u64(..).to_ne_bytes()));
+        let source = Tree::from([("large".to_owned(), large)]);
+        Files { source, destination: Tree::new(), transfers: 1 }
+    }
+
     /// Something larger by chance: 24 files of up to 200 000 bytes and one of 5 MiB, a third of them overwrites, four at a
     /// time.
     pub fn random(random: &mut fastrand::Rng) -> Files {

@@ -11,8 +11,9 @@ use nix::unistd::Pid;
 use super::world::runtime;
 
 /// Runs `command` and kills it while request `number` is open, which `effect` says how to hold. What was held never gets
-/// any further. `false`: it ended, well, before there was such a request.
+/// any further, but for an upload that had left whole, which arrives now. `false`: it ended, well, before there was such a request.
 pub fn kill_at_request(command: &mut Command, sim: &Sim, number: u64, effect: Effect) -> bool {
+    let arrives = effect == Effect::HoldWhole;
     sim.faults().inject(Fault::nth(number, Site::Anything, effect));
     let mut child: Child =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
@@ -34,7 +35,7 @@ pub fn kill_at_request(command: &mut Command, sim: &Sim, number: u64, effect: Ef
     }
     let status = child.wait().expect("a child can be waited for");
     sim.faults().clear();
-    sim.holds().release(false);
+    sim.holds().release(arrives);
     assert!(is_held || status.success(), "request {number} was never made: {status}");
     is_held
 }

@@ -1,5 +1,5 @@
 //! Runs a program under `ptrace`, counts its calls that change files below one folder, and at a chosen one kills it,
-//! or makes that call fail.
+//! makes that call fail, or never lets it end.
 //!
 //! A preloaded library would not see rustix, which calls the kernel itself; `ptrace` sees every thread of every program.
 //! Each run has a thread of its own here, because only the thread that traces may ask about what it traces, and because
@@ -23,7 +23,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::calls::{Act, Place, shape};
+use super::calls::{Act, Place, amount, reads, shape};
 use super::disk::{Disk, Intent};
 use super::registers::{read_call, read_result, write_argument, write_error};
 use crate::support::Run;
@@ -40,12 +40,26 @@ pub enum Strike {
     FullFrom(usize),
     /// This one call says that the disk is broken. Only calls that write, resize or sync are counted.
     BrokenAt(usize),
+    /// From this call on, everything says that the file system is read-only.
+    ReadOnlyFrom(usize),
+    /// No file whose path ends like this can be read.
+    Unreadable(&'static str),
+    /// Every write takes at most a third of its bytes, and every fifth none, because it was interrupted.
+    ShortWrites,
+    /// This call never ends. The program gets a SIGINT, and another one as soon as it has said that it is stopping.
+    Hang(usize),
 }
 
 impl Strike {
     fn counts(self, act: Act) -> bool {
         match self {
-            Strike::Never | Strike::KillBefore(_) | Strike::KillAfter(_) => true,
+            Strike::Never
+            | Strike::KillBefore(_)
+            | Strike::KillAfter(_)
+            | Strike::ReadOnlyFrom(_)
+            | Strike::Hang(_) => true,
+            Strike::Unreadable(_) => false,
+            Strike::ShortWrites => act == Act::Write,
             Strike::FullFrom(_) => act.takes_room(),
             Strike::BrokenAt(_) => matches!(act, Act::Write | Act::Resize | Act::Sync),
         }
@@ -55,6 +69,8 @@ impl Strike {
         match self {
             Strike::FullFrom(from) if number >= from => Some(Errno::ENOSPC),
             Strike::BrokenAt(at) if number == at => Some(Errno::EIO),
+            Strike::ReadOnlyFrom(from) if number >= from => Some(Errno::EROFS),
+            Strike::ShortWrites if number.is_multiple_of(5) => Some(Errno::EINTR),
             _ => None,
         }
     }
@@ -114,6 +130,8 @@ struct Tracer {
     pending: HashMap<Pid, Pending>,
     traced: Traced,
     is_killed: bool,
+    /// How many SIGINTs were sent, once a call hangs.
+    interrupts: Option<u8>,
 }
 
 impl Tracer {
@@ -151,9 +169,21 @@ impl Tracer {
             written: BTreeMap::new(),
             disk,
         };
-        let (memory, is_killed) = (None, false);
+        let (memory, is_killed, interrupts) = (None, false, None);
         let (inside, known, pending) = Default::default();
-        Tracer { leader, home, strike, memory, inside, known, output, pending, traced, is_killed }
+        Tracer {
+            leader,
+            home,
+            strike,
+            memory,
+            inside,
+            known,
+            output,
+            pending,
+            traced,
+            is_killed,
+            interrupts,
+        }
     }
 
     fn follow(mut self) -> Traced {
@@ -175,10 +205,14 @@ impl Tracer {
                     break;
                 }
                 WaitStatus::PtraceSyscall(thread) => {
+                    let hung = self.interrupts.is_some();
                     if !self.is_killed {
                         self.at_call(thread);
                     }
-                    resume(thread, None);
+                    if hung == self.interrupts.is_some() {
+                        resume(thread, None);
+                    }
+                    self.interrupt();
                 }
                 WaitStatus::PtraceEvent(thread, _, event) => {
                     if event == libc::PTRACE_EVENT_EXEC && self.memory.is_none() {
@@ -239,6 +273,9 @@ impl Tracer {
             return; // Still the shell.
         }
         let Ok(raw) = read_call(thread) else { return };
+        if self.refuse_to_read(thread, raw.number, &raw.arguments) {
+            return;
+        }
         let how = |address| self.word(address);
         let Some(shape) = shape(raw.number, &raw.arguments, how) else { return };
         let Some(path) = self.resolve(shape.place, &raw.arguments) else { return };
@@ -262,6 +299,18 @@ impl Tracer {
             }
             if kill_before {
                 return self.kill();
+            }
+            if self.strike == Strike::Hang(number) {
+                self.traced.struck = Some(format!("{act:?} of {}", path.display()));
+                self.interrupts = Some(0);
+                return;
+            }
+            if self.strike == Strike::ShortWrites
+                && error.is_none()
+                && let Some((index, count)) = amount(raw.number, &raw.arguments)
+            {
+                write_argument(thread, index, count.div_ceil(3))
+                    .expect("a stopped thread takes another argument");
             }
         }
         if error.is_some() {
@@ -304,6 +353,35 @@ impl Tracer {
         if pending.kill {
             self.kill();
         }
+    }
+
+    /// Sends the SIGINTs that are due while a call hangs.
+    fn interrupt(&mut self) {
+        let is_due = match self.interrupts {
+            Some(0) => true,
+            Some(1) => self.said(1).contains("stopping"),
+            _ => false,
+        };
+        if is_due {
+            self.interrupts = self.interrupts.map(|count| count + 1);
+            kill(self.leader, Signal::SIGINT).expect("what is traced can be signalled");
+        }
+    }
+
+    /// Makes a call that reads from a file that cannot be read fail. Was it one?
+    fn refuse_to_read(&mut self, thread: Pid, number: i64, arguments: &[u64; 6]) -> bool {
+        let Strike::Unreadable(end) = self.strike else { return false };
+        let Some(index) = reads(number) else { return false };
+        let Some(path) = self.resolve(Place::Descriptor(index), arguments) else { return false };
+        if !path.starts_with(&self.home) || !path.to_string_lossy().ends_with(end) {
+            return false;
+        }
+        self.traced.calls += 1;
+        self.traced.struck.get_or_insert_with(|| format!("read of {}", path.display()));
+        write_argument(thread, index, u64::MAX).expect("a stopped thread takes another argument");
+        let (act, error) = (Act::Write, Some(Errno::EIO));
+        self.pending.insert(thread, Pending { act, path, intent: None, error, kill: false });
+        true
     }
 
     fn kill(&mut self) {

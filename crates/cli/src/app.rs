@@ -22,7 +22,7 @@ use crate::environment::Environment;
 use crate::output::Console;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
-use crate::{exit, logging};
+use crate::{descriptors, exit, logging};
 
 /// How long threads that are still busy are waited for at the end.
 const LINGER: Duration = Duration::from_millis(500);
@@ -48,6 +48,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
         Command::Remote(RemoteCommand::List) => return remote::list(context),
         _ => {}
     }
+    descriptors::raise()?;
     logging::begin(&context.console, &context.environment);
     let runtime = runtime()?;
     let result = runtime.block_on(async {

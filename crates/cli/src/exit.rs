@@ -50,7 +50,7 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
     (
         FATAL,
         "nothing was changed, or the job was ended: --max-delete, an empty source, overlapping places, \
-         no common digest, no room",
+         no common digest, no room, a read-only disk",
     ),
     (COOLDOWN, "the provider asks for a pause"),
     (AUTHENTICATION, "the remote does not accept the key"),

@@ -11,6 +11,8 @@ use ketch_engine::{CheckReport, DigestCounts, Event, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::waits::Wait;
+
 /// The version of the schema.
 const VERSION: u8 = 1;
 
@@ -88,7 +90,15 @@ fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Opti
 }
 
 /// The body of a `progress` line.
-pub(crate) fn progress(snapshot: &Snapshot, speed: u64, left: Option<Duration>) -> Value {
+pub(crate) fn progress(
+    snapshot: &Snapshot,
+    speed: u64,
+    left: Option<Duration>,
+    wait: Option<&Wait>,
+) -> Value {
+    let wait = wait.map(|Wait { remote, why, left }| {
+        json!({ "remote": remote, "why": why, "seconds_left": left.as_secs() })
+    });
     let active = snapshot.active.iter();
     let active: Vec<_> = active
         .map(|(path, size, bytes)| json!({ "path": path, "size": size, "bytes": bytes }))
@@ -103,6 +113,7 @@ pub(crate) fn progress(snapshot: &Snapshot, speed: u64, left: Option<Duration>) 
         "totals_final": snapshot.listing_done,
         "bytes_per_second": speed,
         "seconds_left": left.map(|left| left.as_secs()),
+        "waiting": wait,
         "active": active,
     })
 }
@@ -251,7 +262,7 @@ mod tests {
             assert!(schema.contains(&format!("`{word}`")), "{word} is not in docs/EVENTS.md");
         }
         let reports = [counts(&Report::default()), check_counts(&CheckReport::default())];
-        let more = [progress(&Snapshot::default(), 0, None)];
+        let more = [progress(&Snapshot::default(), 0, None, None)];
         for field in reports.iter().chain(&more).filter_map(Value::as_object).flatten() {
             assert!(schema.contains(&format!("`{}`", field.0)), "{} is not in it", field.0);
         }

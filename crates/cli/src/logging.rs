@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ketch_core::Error;
 use ketch_core::layer::Observer;
@@ -79,10 +79,13 @@ impl Observer for Retries {
     }
 
     fn waiting(&self, remote: &str, why: &'static str, wait: Duration) {
+        // A place that was given whole, with all its options, has no name of its own.
+        let remote = if remote == ":" { "the remote" } else { remote };
+        self.0.waits().begin(remote, why, wait, Instant::now());
         // The distances between requests are routine; a lock-out is something a person wonders about.
         let level = if wait >= Duration::from_secs(10) { Level::Normal } else { Level::Detail };
         // Told in whole seconds: nobody plans by the milliseconds of it.
         let wait = format_duration(Duration::from_secs(wait.as_secs()));
-        self.0.tell(level, &format!("waiting {wait} for {remote}: {why}"));
+        self.0.tell(level, &format!("waiting {wait} for {remote} ({why})"));
     }
 }

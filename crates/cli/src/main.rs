@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod config;
 mod context;
+mod descriptors;
 mod environment;
 mod exit;
 mod filters;
@@ -27,6 +28,7 @@ mod signals;
 mod summary;
 mod teller;
 mod term;
+mod waits;
 mod watch;
 
 use std::process::ExitCode;

@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::jsonl;
 use crate::problem::{Problem, Result};
 use crate::term::{Color, escape, escape_json, paint};
+use crate::waits::Waits;
 
 /// How often progress lines are drawn.
 const DRAWS_PER_SECOND: u8 = 10;
@@ -42,6 +43,7 @@ pub(crate) struct Console {
     shows_bars: bool,
     stdout: Mutex<BufWriter<Stdout>>,
     multi: MultiProgress,
+    waits: Waits,
 }
 
 impl Console {
@@ -78,7 +80,13 @@ impl Console {
             shows_bars,
             stdout: Mutex::new(BufWriter::with_capacity(64 * 1024, io::stdout())),
             multi: MultiProgress::with_draw_target(target),
+            waits: Waits::default(),
         }
+    }
+
+    /// What is waited for.
+    pub(crate) fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// Are answers JSON lines?

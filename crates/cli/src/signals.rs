@@ -14,6 +14,8 @@ use crate::exit;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 
+/// SIGXFSZ, which has this number on every system that ketch is built for.
+const FILE_SIZE: i32 = 25;
 /// After this time a SIGTERM or SIGHUP counts as sent twice.
 const GRACE: Duration = Duration::from_secs(10);
 /// After this time without an end, nothing is waited for any more.
@@ -66,6 +68,8 @@ struct Sources {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Option<Signal>,
+    /// Taken so that it does not end the process: the write that is too large fails with an error, which is told.
+    _file_size: Signal,
 }
 
 impl Sources {
@@ -78,6 +82,7 @@ impl Sources {
                 true => None,
                 false => Some(signal(SignalKind::hangup())?),
             },
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
     }
 

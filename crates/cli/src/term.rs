@@ -10,6 +10,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use ketch_engine::event::Snapshot;
 use ketch_engine::filter::units::{format_duration, format_size};
 
+use crate::waits::Wait;
+
 /// Over how much time speed is measured.
 const SPEED_WINDOW: Duration = Duration::from_secs(10);
 /// Lines for running transfers when the height of the terminal is not known.
@@ -97,6 +99,7 @@ pub(crate) fn total_line(
     speed: u64,
     elapsed: Duration,
     left: Option<Duration>,
+    wait: Option<&Wait>,
 ) -> String {
     let bound = if snapshot.listing_done { "" } else { "≥ " };
     let mut line = format!(
@@ -114,6 +117,10 @@ pub(crate) fn total_line(
         let _ = write!(line, ", {} left", format_duration(Duration::from_secs(left.as_secs())));
     }
     let _ = write!(line, " ({} listed, {})", snapshot.listed, format_duration(elapsed));
+    if let Some(Wait { remote, why, left }) = wait {
+        let left = format_duration(Duration::from_secs(left.as_secs()));
+        let _ = write!(line, "; waiting {left} for {} ({why})", escape(remote));
+    }
     line
 }
 
@@ -150,6 +157,7 @@ impl Bars {
         speed: u64,
         elapsed: Duration,
         left: Option<Duration>,
+        wait: Option<&Wait>,
     ) {
         let height = rustix::termios::tcgetwinsize(io::stderr())
             .map_or(USUAL_HEIGHT, |size| usize::from(size.ws_row));
@@ -163,7 +171,7 @@ impl Bars {
         for (line, (path, size, bytes)) in self.active.iter().zip(&snapshot.active) {
             line.set_message(active_line(path.as_str(), *size, *bytes));
         }
-        self.total.set_message(total_line(snapshot, speed, elapsed, left));
+        self.total.set_message(total_line(snapshot, speed, elapsed, left, wait));
     }
 }
 
@@ -225,15 +233,24 @@ mod tests {
             listed: 30,
             ..Snapshot::default()
         };
-        let line = total_line(&snapshot, 1024, Duration::from_secs(2), None);
+        let line = total_line(&snapshot, 1024, Duration::from_secs(2), None, None);
         assert_eq!(line, "1.00 KiB of ≥ 4.00 KiB, 2 of ≥ 10 items, 1.00 KiB/s (30 listed, 2s)");
         let snapshot = Snapshot { listing_done: true, failed_items: 1, ..snapshot };
-        let line =
-            total_line(&snapshot, 1024, Duration::from_secs(2), Some(Duration::from_millis(3_400)));
+        let line = total_line(
+            &snapshot,
+            1024,
+            Duration::from_secs(2),
+            Some(Duration::from_millis(3_400)),
+            None,
+        );
         assert_eq!(
             line,
             "1.00 KiB of 4.00 KiB, 2 of 10 items, 1.00 KiB/s, 1 failed, 3s left (30 listed, 2s)"
         );
+        let left = Duration::from_millis(62_700);
+        let wait = Wait { remote: "box:".to_owned(), why: "flood", left };
+        let line = total_line(&snapshot, 1024, Duration::from_secs(2), None, Some(&wait));
+        assert!(line.ends_with("; waiting 1m2s for box: (flood)"), "{line}");
     }
 
     #[test]
@@ -243,10 +260,10 @@ mod tests {
         let path = RelPath::new("a\nb").unwrap();
         let active = vec![(path, Some(200), 50); 3];
         let snapshot = Snapshot { active, ..Snapshot::default() };
-        bars.show(&snapshot, 0, Duration::ZERO, None);
+        bars.show(&snapshot, 0, Duration::ZERO, None, None);
         assert_eq!(bars.active.len(), 3);
         assert_eq!(bars.active[0].message(), "  25% of     200 B  a\\nb");
-        bars.show(&Snapshot::default(), 0, Duration::ZERO, None);
+        bars.show(&Snapshot::default(), 0, Duration::ZERO, None, None);
         assert!(bars.active.is_empty());
     }
 

@@ -99,15 +99,18 @@ impl<'a> Display<'a> {
         let elapsed = now - self.started;
         self.estimate.sample(elapsed, snapshot.done_items, snapshot.done_bytes);
         let left = left(&self.estimate, &snapshot);
+        let wait = self.console.waits().longest(now);
         if let Some(bars) = &mut self.bars {
-            bars.show(&snapshot, speed, elapsed, left);
+            bars.show(&snapshot, speed, elapsed, left, wait.as_ref());
         } else if now >= self.next_line {
             self.next_line = now + LINE_EVERY;
-            self.console.tell(Level::Normal, &total_line(&snapshot, speed, elapsed, left));
+            let line = total_line(&snapshot, speed, elapsed, left, wait.as_ref());
+            self.console.tell(Level::Normal, &line);
         }
         if self.console.is_json() && now >= self.next_json {
             self.next_json = now + JSON_EVERY;
-            self.console.event("progress", jsonl::progress(&snapshot, speed, left))?;
+            self.console
+                .event("progress", jsonl::progress(&snapshot, speed, left, wait.as_ref()))?;
         }
         // A reader sees at most a tick later what was written.
         self.console.flush()

@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Denied,
     /// The remote does not know who is asking. Ends the run.
     Unauthenticated,
-    /// No room: disk full, quota reached. Ends the run.
+    /// No room: disk full, quota reached, or a disk that takes nothing because it is read-only. Ends the run.
     Quota,
     /// Asked too often; the remote wants a pause.
     Throttled,

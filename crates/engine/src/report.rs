@@ -106,6 +106,8 @@ impl Failure {
 pub struct Report {
     /// Entries seen at the source, after filtering.
     pub source_entries: u64,
+    /// Those of them that are files.
+    pub source_files: u64,
     /// Entries seen at the destination, after filtering.
     pub destination_entries: u64,
     /// Items that were done.

@@ -62,7 +62,6 @@ pub(crate) async fn run(
     let state = State {
         failed_dirs: records.resumed().held.clone(),
         occupied_dirs: records.resumed().occupied.clone(),
-        source_files: records.resumed().mark.source_files,
         ..State::default()
     };
     let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
@@ -158,8 +157,6 @@ struct State {
     /// Of both, those that are not on record yet.
     new_failed_dirs: Vec<RelPath>,
     new_occupied_dirs: Vec<RelPath>,
-    /// Files that the source's listings showed.
-    source_files: u64,
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,
@@ -206,6 +203,7 @@ impl Runner {
         if resumed.is_resumed {
             let report = &mut self.state().report;
             report.source_entries = resumed.mark.source_entries;
+            report.source_files = resumed.mark.source_files;
             report.destination_entries = resumed.mark.destination_entries;
             report.unchanged = resumed.mark.unchanged;
         }
@@ -286,7 +284,7 @@ impl Runner {
             let state = self.state();
             let deletions = state.deletions + resumed.deletions;
             let bytes = state.planned_bytes.saturating_add(resumed.bytes);
-            (state.source_files, state.report.destination_entries, deletions, bytes)
+            (state.report.source_files, state.report.destination_entries, deletions, bytes)
         };
         let source_files = match settings.allow_empty_source {
             true => source_files.max(1),

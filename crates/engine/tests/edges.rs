@@ -232,6 +232,43 @@ async fn promise_5_what_is_dropped_by_a_stop_at_once_has_an_outcome() {
     assert!(job.report().await.stopped);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_runs_at_the_first_stop_has_its_time_and_no_more_and_nothing_new_is_begun() {
+    let source = memory("source", &[("a", "1"), ("b", "2"), ("c", "3")]);
+    let destination = memory("destination", &[]);
+    let to = Arc::new(Faulty::new(destination.clone()).stall("put", "a").stall("put", "b"));
+    let stop = Stop::new();
+    let settings = Settings { transfers: 2, ..Settings::default() };
+    let grace = settings.stop_grace;
+    let request = Request::new(JobKind::Copy, source, to);
+    let mut job = start(Request { stop: stop.clone(), settings, ..request });
+    let mut begun = 0;
+    let mut stopped_at = None;
+    let mut failed = Vec::new();
+    while let Some(event) = job.events.recv().await {
+        match event {
+            Event::ItemStarted { .. } => {
+                begun += 1;
+                if begun == 2 {
+                    stop.gently.cancel();
+                    stopped_at = Some(tokio::time::Instant::now());
+                }
+            }
+            Event::ItemFailed { failure, .. } => {
+                failed.push((failure.path.to_string(), failure.kind))
+            }
+            _ => {}
+        }
+    }
+    let took = stopped_at.unwrap().elapsed();
+    assert!(took >= grace && took < grace + grace / 10, "{took:?}");
+    failed.sort_by(|one, other| one.0.cmp(&other.0));
+    let cancelled = |path: &str| (path.to_owned(), ErrorKind::Cancelled);
+    assert_eq!(failed, [cancelled("a"), cancelled("b")]);
+    assert!(destination.tree().is_empty(), "`c` was begun after the stop");
+    assert!(job.report().await.stopped);
+}
+
 #[tokio::test]
 async fn a_dry_run_keeps_the_folders_that_the_run_keeps() {
     let settings = || filtered(|spec| spec.include = vec!["*.txt".to_owned()]);

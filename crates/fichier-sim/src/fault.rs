@@ -50,6 +50,9 @@ pub enum Effect {
     HoldAnswer,
     /// `upload`: waits after so many bytes of the request body. `download`: after so many of the answer.
     HoldAfter(u64),
+    /// `upload`: all of the request body has come, and is stored after [`crate::Holds::release`], or never. Whether the
+    /// client is still there by then makes no difference.
+    HoldWhole,
 
     /// `upload/get_upload_server`: this node instead of the own address.
     Node(String),

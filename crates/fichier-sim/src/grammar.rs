@@ -112,6 +112,7 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "lose-answer" => Effect::LoseAnswer,
         "hold" => Effect::Hold,
         "hold-answer" => Effect::HoldAnswer,
+        "hold-whole" => Effect::HoldWhole,
         "hold-after" => Effect::HoldAfter(number(argument)?),
         "delay" => Effect::Delay(duration(argument)?),
         "node" => Effect::Node(argument.to_owned()),
@@ -234,6 +235,7 @@ mod tests {
             Fault::next(1, Site::AnyCall, Effect::Answer(Canned::of(503, "text/plain", "go away"))),
         );
         check("anything nth=7 hold", Fault::nth(7, Site::Anything, Effect::Hold));
+        check("upload next=1 hold-whole", Fault::next(1, Site::Upload, Effect::HoldWhole));
         check("upload next=1 hold-after 9", Fault::next(1, Site::Upload, Effect::HoldAfter(9)));
         for bad in [
             "",

@@ -11,7 +11,10 @@ pub struct Holds {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Gate {
-    opened: u64,
+    /// How many requests have come to it.
+    came: u64,
+    /// How many of them may go: always those that came first.
+    may_go: u64,
     goes_on: bool,
 }
 
@@ -35,15 +38,26 @@ impl Holds {
 
     /// Lets everything that waits go: on with its work, or (`false`) with a reset, as if it had got no further.
     pub fn release(&self, goes_on: bool) {
-        self.gate.send_modify(|gate| *gate = Gate { opened: gate.opened + 1, goes_on });
+        self.gate.send_modify(|gate| *gate = Gate { may_go: gate.came, goes_on, ..*gate });
+    }
+
+    /// The same for the one that has waited longest, and no other.
+    pub fn release_first(&self, goes_on: bool) {
+        self.gate.send_modify(|gate| {
+            *gate = Gate { may_go: gate.came.min(gate.may_go + 1), goes_on, ..*gate };
+        });
     }
 
     /// Waits at the gate; `true` = go on.
     pub(crate) async fn wait(&self) -> bool {
         let mut gate = self.gate.subscribe();
-        let before = gate.borrow_and_update().opened;
+        let mut number = 0;
+        self.gate.send_modify(|gate| {
+            gate.came += 1;
+            number = gate.came;
+        });
         let _one_more = Counted::new(&self.waiting);
-        match gate.wait_for(|gate| gate.opened > before).await {
+        match gate.wait_for(|gate| gate.may_go >= number).await {
             Ok(gate) => gate.goes_on,
             Err(_) => false,
         }
@@ -81,5 +95,19 @@ mod tests {
             });
             assert_eq!((told.0, holds.waiting()), (goes_on, 0));
         }
+    }
+
+    #[tokio::test]
+    async fn the_first_to_come_can_go_alone() {
+        let holds = Holds::default();
+        let (mut first, mut second) = (Box::pin(holds.wait()), Box::pin(holds.wait()));
+        assert!(
+            futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending()
+        );
+        holds.release_first(true);
+        assert!(first.await);
+        assert!(futures::poll!(&mut second).is_pending());
+        holds.release(false);
+        assert!(!second.await);
     }
 }

@@ -76,6 +76,9 @@ pub(crate) async fn serve(
     if form.received.is_empty() {
         return Ok(page_with(200, NO_FILE));
     }
+    if strikes.has(&Effect::HoldWhole) && !world.holds.wait().await {
+        return Ok(Response::silence(Finish::Reset));
+    }
     if let Err(error) = form.store(xid, key == Key::Known) {
         let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
         let no_room = cause.is_some_and(is_full);

@@ -14,6 +14,9 @@ use crate::target::Target;
 
 /// The version of the format. Another one is not read, and the transfer begins anew.
 const VERSION: u32 = 1;
+/// How many earlier uploads are remembered. More would need as many deaths in a row, each within the seconds that the
+/// bytes of an upload are on their way.
+const EARLIER_MAX: usize = 4;
 
 /// One transfer, as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ pub(crate) struct Note {
     pub(crate) source: String,
     /// Where the upload's report is; absent for a copy.
     pub(crate) upload: Option<Upload>,
+    /// Uploads of the same file before that one, which had not arrived when they were asked about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<Upload>,
     pub(crate) folder: u64,
     /// In core form.
     pub(crate) name: String,
@@ -39,6 +45,13 @@ pub(crate) struct Upload {
     /// Host and port.
     pub(crate) node: String,
     pub(crate) xid: String,
+    /// How many files travelled in it.
+    #[serde(default = "one")]
+    pub(crate) files: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Note {
@@ -46,6 +59,11 @@ impl Note {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Note> {
         let note: Note = serde_json::from_slice(bytes).ok()?;
         (note.v == VERSION).then_some(note)
+    }
+
+    /// Every upload that may have brought the file, the last one first.
+    pub(crate) fn uploads(&self) -> impl Iterator<Item = &Upload> {
+        self.upload.iter().chain(&self.earlier)
     }
 }
 
@@ -95,10 +113,15 @@ impl Trail {
         upload: Option<Upload>,
     ) -> Result<()> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        let before = self.state.lock().await.written.clone();
+        let mut earlier: Vec<Upload> = before.iter().flat_map(Note::uploads).cloned().collect();
+        earlier.retain(|other| Some(other) != upload.as_ref());
+        earlier.truncate(EARLIER_MAX);
         let note = Note {
             v: VERSION,
             source: checkpoint.source.to_string(),
             upload,
+            earlier,
             folder: target.folder,
             name: target.name.clone(),
             size,
@@ -150,7 +173,8 @@ mod tests {
         let note = Note {
             v: VERSION,
             source: "s".into(),
-            upload: Some(Upload { node: "up2.1fichier.com".into(), xid: "aB3".into() }),
+            upload: Some(Upload { node: "up2.1fichier.com".into(), xid: "aB3".into(), files: 2 }),
+            earlier: Vec::new(),
             folder: 7,
             name: "f".into(),
             size: 3,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ketch_core::Result;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
 use crate::api::{Api, polls};
@@ -93,33 +93,70 @@ pub(crate) struct Told {
     pub(crate) is_clear: bool,
 }
 
-/// Reports on uploads of earlier processes, each asked for once: many files may have travelled in one.
+/// Reports on uploads of earlier processes, each asked for once and for all files that travelled in it.
 #[derive(Debug, Default)]
-pub(crate) struct Reports(Mutex<HashMap<String, Arc<OnceCell<Told>>>>);
+pub(crate) struct Reports(Mutex<HashMap<String, Arc<AsyncMutex<Said>>>>);
+
+/// What was said of one upload.
+#[derive(Debug, Default)]
+struct Said {
+    first: Option<Told>,
+    /// Later, when it had not arrived at first; and when that was asked.
+    late: Option<(Instant, Told)>,
+}
 
 impl Reports {
     /// The report on `upload`. Fails with `Protocol` when its node is none of 1fichier.
     pub(crate) async fn of(&self, api: &Api, upload: &Upload) -> Result<Told> {
-        let node = api.settings.origin.node(&upload.node)?;
-        let cell = {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.len() >= REPORTS_MAX && !known.contains_key(&upload.xid) {
-                known.clear();
-            }
-            Arc::clone(known.entry(upload.xid.clone()).or_default())
-        };
-        let limit = api.settings.scaled(EARLIER_WAIT);
-        let told = cell.get_or_init(|| async {
-            let report = wait(api, &node, &upload.xid, 1, limit, true).await;
-            let (links, is_clear) = match report {
-                Report::Links(links) => (links, true),
-                Report::Nothing => (Vec::new(), true),
-                Report::Unclear => (Vec::new(), false),
-            };
-            Told { at: Instant::now(), links, is_clear }
-        });
-        Ok(told.await.clone())
+        let said = self.said(upload);
+        // Whoever asks at the same time waits for the one answer.
+        let mut said = said.lock().await;
+        if let Some(told) = &said.first {
+            return Ok(told.clone());
+        }
+        let told = ask(api, upload, EARLIER_WAIT).await?;
+        Ok(said.first.insert(told).clone())
     }
+
+    /// What has arrived by `moment` of an upload of which nothing had arrived at first. Asked for once, without waiting.
+    pub(crate) async fn late(
+        &self,
+        api: &Api,
+        upload: &Upload,
+        moment: Instant,
+    ) -> Result<Option<Told>> {
+        let said = self.said(upload);
+        let mut said = said.lock().await;
+        if said.first.as_ref().is_some_and(|told| !told.links.is_empty()) {
+            return Ok(None);
+        }
+        if let Some((_, told)) = said.late.as_ref().filter(|(asked, _)| *asked >= moment) {
+            return Ok(Some(told.clone()));
+        }
+        let asked = Instant::now();
+        let told = ask(api, upload, Duration::ZERO).await?;
+        said.late = Some((asked, told.clone()));
+        Ok(Some(told))
+    }
+
+    fn said(&self, upload: &Upload) -> Arc<AsyncMutex<Said>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REPORTS_MAX && !known.contains_key(&upload.xid) {
+            known.clear();
+        }
+        Arc::clone(known.entry(upload.xid.clone()).or_default())
+    }
+}
+
+async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
+    let node = api.settings.origin.node(&upload.node)?;
+    let limit = api.settings.scaled(limit);
+    let (links, is_clear) = match wait(api, &node, &upload.xid, upload.files, limit, true).await {
+        Report::Links(links) => (links, true),
+        Report::Nothing => (Vec::new(), true),
+        Report::Unclear => (Vec::new(), false),
+    };
+    Ok(Told { at: Instant::now(), links, is_clear })
 }
 
 fn look(status: u16, body: &[u8]) -> (Look, Vec<Link>) {

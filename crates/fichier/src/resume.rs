@@ -16,7 +16,9 @@ use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::note::{self, Note};
+use crate::report::Told;
 use crate::target::Target;
+use crate::types::Link;
 use crate::{gather, listing, names};
 
 /// How many listings are asked for when the node gives no clear answer.
@@ -49,6 +51,7 @@ pub(crate) async fn upload(
         return Ok(None);
     }
     target.learn(traces.old);
+    target.learn(traces.ours.iter().map(|file| file.url.clone()));
     if let Some(file) = traces.stored {
         if note.source == source && body.size() == Some(note.size) && file.size == body.size() {
             return Ok(Some(file));
@@ -59,14 +62,31 @@ pub(crate) async fn upload(
     if is_possible && traces.ours.iter().chain(&traces.alike).any(|file| file.hash.is_some()) {
         let digest = digest_of(body).await?;
         let mut all = traces.ours.iter().chain(&traces.alike);
-        let found = all.find(|file| digest.is_some() && file.hash == digest).cloned();
-        if let Some(file) = found {
-            target.learn(traces.ours.into_iter().map(|other| other.url));
-            return Ok(Some(file));
-        }
+        return Ok(all.find(|file| digest.is_some() && file.hash == digest).cloned());
     }
-    target.learn(traces.ours.into_iter().map(|file| file.url));
     Ok(None)
+}
+
+/// The addresses of what arrived of an earlier upload only after it had been looked for and sent anew: the bytes of a
+/// process that died are on their way for a while. They are old versions of the file that was sent after them.
+pub(crate) async fn arrived_late(
+    account: &Account,
+    note: &Note,
+    moment: Instant,
+) -> Result<Vec<String>> {
+    let mut late = Vec::new();
+    for upload in note.uploads() {
+        let told = account.reports.late(&account.api, upload, moment).await?;
+        let links = told.iter().flat_map(|told| named(told, note));
+        late.extend(links.map(|link| listing::without_tail(link.download.clone())));
+    }
+    Ok(late)
+}
+
+/// The links of a report that are about the file of a note.
+fn named<'a>(told: &'a Told, note: &'a Note) -> impl Iterator<Item = &'a Link> {
+    let is_it = |link: &&Link| is_named(link.filename.as_deref(), &note.name);
+    told.links.iter().filter(is_it)
 }
 
 /// Goes on with an earlier copy to `target` of a file with this digest.
@@ -115,19 +135,18 @@ pub(crate) async fn abandon(
 }
 
 async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
-    let told = match &note.upload {
-        Some(upload) => Some(account.reports.of(&account.api, upload).await?),
-        None => None,
-    };
-    let links = told.iter().flat_map(|told| &told.links);
-    let links = links.filter(|link| is_named(link.filename.as_deref(), &note.name));
+    let mut told = Vec::new();
+    for upload in note.uploads() {
+        told.push(account.reports.of(&account.api, upload).await?);
+    }
+    let links = told.iter().flat_map(|told| named(told, note));
     let links: Vec<(String, Option<Digest>)> = links
         .map(|link| {
             let digest = link.whirlpool.as_deref().and_then(listing::digest);
             (listing::without_tail(link.download.clone()), digest)
         })
         .collect();
-    let asked = told.as_ref().map_or_else(Instant::now, |told| told.at);
+    let asked = told.iter().map(|told| told.at).max().unwrap_or_else(Instant::now);
     // Every listing of this process is younger than the death of the earlier one. One that shows the new file is enough.
     let life = account.api.pacer.listing_life();
     let seen = account.tree.cache.get(note.folder, life).filter(|listing| {
@@ -151,7 +170,7 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
         }
     }
     traces.alike = alike(note, &listing, &traces.ours);
-    let is_clear = told.is_some_and(|told| told.is_clear);
+    let is_clear = !told.is_empty() && told.iter().all(|told| told.is_clear);
     let is_empty = traces.stored.is_none() && traces.ours.is_empty() && traces.alike.is_empty();
     if is_empty && !is_clear {
         let mut waits = crate::api::polls(&account.api.settings).take(LOOKS - 1);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
 use ketch_core::{Error, ErrorKind, RelPath, Result};
+use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
@@ -49,9 +50,11 @@ pub(crate) async fn put(
         // Another content: what was lost and found again is one more old version.
         target.learn([file.url]);
     }
+    let mut earlier = None;
     if let (None, Some(source), Some(note)) = (&lost, &source, trail.earlier().await?) {
         let found = resume::upload(account, &note, source, &mut target, &body).await?;
-        trail.adopt(note).await;
+        trail.adopt(note.clone()).await;
+        earlier = Some(note);
         if let Some(file) = found {
             target.replace_old(account, &file, &trail).await?;
             return Ok((target.folder, file));
@@ -64,6 +67,9 @@ pub(crate) async fn put(
         account.lost.remove(lost);
     }
     target.folder = folder;
+    if let Some(note) = earlier.filter(|note| note.name == target.name) {
+        target.learn(resume::arrived_late(account, &note, Instant::now()).await?);
+    }
     target.replace_old(account, &file, &trail).await?;
     Ok((folder, file))
 }

@@ -206,6 +206,7 @@ async fn a_report_that_is_gone_leaves_the_listing_and_the_digest_to_tell() {
         let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
         world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
         world.fault("end.pl nth=1 dead-report");
+        world.fault("end.pl nth=3 dead-report");
         world.put(content, Some(&old)).await.expect("goes on");
         let contents = world.contents().await;
         // What cannot be proven to be ours is not removed.
@@ -256,4 +257,64 @@ async fn a_failure_that_stored_nothing_leaves_no_note() {
     assert_eq!(world.note.load().await.expect("kept"), Some(Bytes::new()));
     world.put("content", None).await.expect("stored");
     assert_eq!(world.sim.stats().of("folder/ls"), 2, "there is nothing to look for");
+}
+
+/// A process whose upload has left it whole, and that dies before the node has stored it.
+async fn die_with_the_upload_on_its_way(world: &World, content: &str, old: &Entry) {
+    world.fault("upload nth=1 hold-whole");
+    tokio::select! {
+        result = world.put(content, Some(old)) => panic!("ended with {result:?}"),
+        () = world.sim.holds().arrived() => {}
+    }
+    world.sim.faults().clear();
+}
+
+async fn until_stored(world: &World, count: u64) {
+    while world.uploads() < count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_arrives_after_it_was_sent_anew_is_removed() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    die_with_the_upload_on_its_way(&world, "new content", &old).await;
+    // Nothing has arrived, so the next process sends; meanwhile the first upload arrives.
+    world.fault("upload nth=1 hold-answer");
+    let (stored, ()) = tokio::join!(world.put("new content", Some(&old)), async {
+        world.sim.held(1).await;
+        world.sim.holds().release_first(true);
+        until_stored(&world, 3).await;
+        world.sim.holds().release(true);
+    });
+    stored.expect("goes on");
+    assert_eq!(world.contents().await, ["new content"]);
+    assert_eq!(world.uploads(), 3);
+}
+
+#[tokio::test]
+async fn an_upload_that_arrives_after_two_deaths_is_found_by_the_third_process() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    die_with_the_upload_on_its_way(&world, "new content", &old).await;
+    world.die("upload nth=1 hold-answer", "new content", Some(&old)).await;
+    world.sim.holds().release(true);
+    until_stored(&world, 3).await;
+    world.put("new content", Some(&old)).await.expect("goes on");
+    assert_eq!(world.contents().await, ["new content"]);
+    assert_eq!(world.uploads(), 3, "nothing that has arrived is sent again");
+}
+
+#[tokio::test]
+async fn what_somebody_moved_away_is_no_late_arrival() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
+    let backend = world.process();
+    let seen = list(&*backend, "d").await.expect("lists");
+    let new = seen.iter().find(|entry| entry.size == Some(11)).expect("arrived");
+    backend.rename(new, &path("d/safe")).await.expect("moved");
+    world.put("newer", Some(&old)).await.expect("stored");
+    assert_eq!(world.contents().await, ["newer", "new content"]);
 }

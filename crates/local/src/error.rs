@@ -15,7 +15,9 @@ pub(crate) fn from_errno(errno: Errno, folder: impl FnOnce() -> PathBuf) -> Erro
         ),
         Errno::ACCESS => (ErrorKind::Denied, "permission denied".into()),
         Errno::PERM => (ErrorKind::Denied, "the system does not permit this".into()),
-        Errno::ROFS => (ErrorKind::Denied, "read-only file system".into()),
+        Errno::ROFS => {
+            (ErrorKind::Quota, format!("the file system of {:?} is read-only", folder()))
+        }
         Errno::LOOP => (ErrorKind::Denied, "the path leads through a symbolic link".into()),
         Errno::BUSY => (ErrorKind::Denied, "in use by the system (a mount point?)".into()),
         Errno::TXTBSY => (ErrorKind::Denied, "a program that is running".into()),
@@ -85,7 +87,7 @@ mod tests {
         );
         check(Errno::DQUOT, ErrorKind::Quota, Retry::Never, "no space left");
         check(Errno::ACCESS, ErrorKind::Denied, Retry::Never, "permission denied");
-        check(Errno::ROFS, ErrorKind::Denied, Retry::Never, "read-only file system");
+        check(Errno::ROFS, ErrorKind::Quota, Retry::Never, "is read-only");
         check(Errno::LOOP, ErrorKind::Denied, Retry::Never, "through a symbolic link");
         check(Errno::NAMETOOLONG, ErrorKind::InvalidInput, Retry::Never, "longer");
         check(Errno::NOENT, ErrorKind::NotFound, Retry::Never, "nothing");

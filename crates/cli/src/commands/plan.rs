@@ -130,7 +130,7 @@ async fn make(
         ));
     }
     let seen = PlanTotals {
-        source_files: report.source_entries,
+        source_files: report.source_files,
         destination_entries: report.destination_entries,
         unchanged: report.unchanged,
         over_limit,

@@ -109,7 +109,7 @@ impl Runner {
             key: place.key.clone(),
             deletions: before.deletions + state.deletions,
             bytes: before.bytes.saturating_add(state.planned_bytes),
-            source_files: state.source_files,
+            source_files: state.report.source_files,
             source_entries: state.report.source_entries,
             destination_entries: state.report.destination_entries,
             unchanged: state.report.unchanged,
@@ -128,9 +128,8 @@ impl Runner {
 
     fn count(&self, step: &Step) {
         if let Step::Pair(pair) = step {
-            let state = &mut *self.state();
-            state.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
-            let report = &mut state.report;
+            let report = &mut self.state().report;
+            report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
             report.source_entries += u64::from(pair.source.is_some());
             report.destination_entries += u64::from(pair.destination.is_some());
         }

@@ -70,7 +70,7 @@ impl Runner {
         let totals = plan.totals.clone();
         {
             let mut state = self.state();
-            state.source_files = totals.source_files;
+            state.report.source_files = totals.source_files;
             state.report.destination_entries = totals.destination_entries;
             state.report.unchanged = totals.unchanged;
         }
