@@ -5,6 +5,8 @@
 #[path = "cli/support.rs"]
 mod support;
 
+#[path = "cli/archives.rs"]
+mod archives;
 #[path = "cli/digests.rs"]
 mod digests;
 #[path = "cli/jobs.rs"]

@@ -144,6 +144,18 @@ impl Server {
         assert!(answer.starts_with("HTTP/1.1 20"), "{fault}: {answer}");
     }
 
+    /// Waits until a request is held by a fault.
+    pub fn held(&self) {
+        let answer = self.request("GET", "/__sim/held", "");
+        assert!(answer.starts_with("HTTP/1.1 200"), "nothing is held: {answer}");
+    }
+
+    /// Forgets faults, and drops the request that is held.
+    pub fn clear(&self) {
+        self.request("POST", "/__sim/release", "drop");
+        self.fault("clear");
+    }
+
     /// One number of the emulator's statistics: `floods`, `files`, ….
     pub fn stat(&self, name: &str) -> u64 {
         let answer = self.request("GET", "/__sim/stats", "");
@@ -163,6 +175,8 @@ impl Server {
 
     fn request(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
+        // What is waited for comes at once, or it is a failure.
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
         let host = &self.address;
         let length = body.len();
         write!(

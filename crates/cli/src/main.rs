@@ -14,6 +14,7 @@ mod filters;
 mod jsonl;
 mod location;
 mod logging;
+mod manifest_file;
 mod notices;
 mod output;
 mod problem;

@@ -196,7 +196,7 @@ impl Remotes {
     }
 
     /// Where a place on this machine is.
-    fn local_folder(&mut self, place: &Location) -> Result<Option<PathBuf>> {
+    pub(crate) fn local_folder(&mut self, place: &Location) -> Result<Option<PathBuf>> {
         let is_local = |kind: &str| kind == ketch_local::FACTORY.kind;
         let here = match &place.base {
             Base::Local => true,

@@ -47,6 +47,24 @@ pub(crate) async fn follow(
     }
 }
 
+/// Shows the amounts of `work` until it ends.
+pub(crate) async fn beside<T>(
+    progress: &Progress,
+    console: &Console,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut display = Display::new(console);
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            _ = ticks.tick() => display.show(progress)?,
+        }
+    }
+}
+
 /// Waits for the report of a job that has no more events; `None` when it does not come in time after a stop.
 pub(crate) async fn end<T>(report: impl Future<Output = T>, signals: &Signals) -> Option<T> {
     tokio::select! {

@@ -94,7 +94,7 @@ pub fn start(
 /// How two files of one name are compared.
 #[derive(Debug, Clone, Copy)]
 enum Method {
-    /// By a digest that both sides give, from listings or cheap reading.
+    /// By a digest that both sides give, from listings or cheap reading, or that is remembered from sending a file.
     Digest(HashAlgo),
     /// Byte for byte: both sides are at hand.
     Content,
@@ -144,6 +144,11 @@ impl Checker {
 
     async fn run(mut self, stop: Stop) -> CheckReport {
         let started = Instant::now();
+        if matches!(self.method, Method::None) {
+            let places = [&self.source, &self.destination];
+            let algo = self.digests.common_remembered(places, self.settings.digest).await;
+            self.method = algo.map_or(Method::None, Method::Digest);
+        }
         let result = tokio::select! {
             result = self.compare_trees() => result,
             () = stop.stopping() => Ok(()),
@@ -447,8 +452,12 @@ impl Checker {
         let same = left.and_then(|left| Ok((left == right?, evidence)));
         if let (Ok((true, _)), Some((marks, fingerprint))) = (&same, marks) {
             let (marks, key) = (Arc::clone(marks), source.path.to_string());
+            let is_much = source.size.is_some_and(|size| size >= BATCHED_BYTES);
             blocking(move |_| {
-                marks.mark(key, fingerprint);
+                match is_much {
+                    true => marks.mark_now(key, fingerprint),
+                    false => marks.mark(key, fingerprint),
+                }
                 Ok(())
             })
             .await?;

@@ -60,6 +60,8 @@ pub enum Reason {
     AmbiguousDestination,
     /// It looks equal and no digest proves it, so a move keeps it at the source.
     Unproven,
+    /// The digest of the stored copy is not known, and nothing else was to count.
+    NoDigest,
 }
 
 impl Reason {
@@ -89,6 +91,7 @@ impl Reason {
             Reason::AmbiguousSource => "ambiguous_source",
             Reason::AmbiguousDestination => "ambiguous_destination",
             Reason::Unproven => "unproven",
+            Reason::NoDigest => "no_digest",
         }
     }
 }
@@ -130,6 +133,7 @@ impl fmt::Display for Reason {
             Reason::Unproven => {
                 "kept at the source: size and time are equal and no digest proves that the content is"
             }
+            Reason::NoDigest => "no digest of the stored copy is known",
         })
     }
 }
@@ -255,6 +259,11 @@ impl Comparison {
             },
         }
     }
+
+    /// The action when it cannot be known whether they are, because the digest of the stored copy is not remembered.
+    pub fn resolve_unknown(self) -> Action {
+        Comparison { if_different: Reason::NoDigest, ..self }.resolve(false)
+    }
 }
 
 /// What decisions depend on beside the pair.
@@ -270,6 +279,9 @@ pub struct Rules<'a> {
     pub source: &'a Capabilities,
     /// What the destination can do.
     pub destination: &'a Capabilities,
+    /// Without a digest in common: the one by which a file can be compared whose digest is remembered from sending it. Counts
+    /// where only digests count, and where nothing is removed for it.
+    pub remembered: Option<HashAlgo>,
 }
 
 impl Rules<'_> {
@@ -282,6 +294,11 @@ impl Rules<'_> {
     /// The digest by which the two sides can be compared.
     pub fn common_hash(&self) -> Option<HashAlgo> {
         self.source.common_hash(self.destination)
+    }
+
+    /// The digest by which `--checksum` compares.
+    fn checksum(&self) -> Option<HashAlgo> {
+        self.common_hash().or(self.remembered.filter(|_| !self.remove_source))
     }
 }
 
@@ -417,11 +434,13 @@ fn decide_both(
             return skip(source, destination, Reason::SameSize);
         }
         (Compare::SizeOnly, _) => return replace(source, destination, Reason::CannotTell),
-        (Compare::Checksum, Some(algo)) => {
-            return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
-        }
-        // Without a common digest the job does not start; see `job_can_start`.
-        (Compare::Checksum, None) => return replace(source, destination, Reason::HashDiffers),
+        (Compare::Checksum, _) => match rules.checksum() {
+            Some(algo) => {
+                return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
+            }
+            // Without a common digest the job does not start; see `job_can_start`.
+            None => return replace(source, destination, Reason::HashDiffers),
+        },
         (Compare::SizeAndTime | Compare::IgnoreTimes, _) => {}
     }
     let times = source.mtime.zip(destination.mtime);
@@ -504,7 +523,7 @@ fn is_newer(destination: &Entry, source: &Entry, rules: &Rules<'_>) -> bool {
 
 /// Can a job with these rules tell equal from different at all? `Err` says why not and what to do.
 pub fn job_can_start(rules: &Rules<'_>) -> Result<(), String> {
-    if rules.settings.compare == Compare::Checksum && rules.common_hash().is_none() {
+    if rules.settings.compare == Compare::Checksum && rules.checksum().is_none() {
         return Err(
             "--checksum was asked for and the two sides have no digest in common (--size-only compares sizes)"
                 .to_owned(),

@@ -2,8 +2,8 @@
 //! reading where reading costs no network.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use futures::StreamExt;
@@ -14,6 +14,7 @@ use ketch_core::{
 use tokio_util::sync::CancellationToken;
 
 use crate::content::{Facts, Reader, Scratch};
+use crate::known::{Known, Store};
 use crate::report::Evidence;
 use crate::state::DigestCache;
 
@@ -28,9 +29,7 @@ pub struct Digests(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Where the cache is, and the cache once it was needed; `None` inside = it cannot be used.
-    cache: Option<(PathBuf, OnceLock<Option<DigestCache>>)>,
-    unusable: OnceLock<String>,
+    known: Arc<Known>,
     reader: Reader,
     from_cache: AtomicU64,
 }
@@ -64,6 +63,16 @@ impl Place {
     pub(crate) fn key(&self, entry: &Entry) -> String {
         format!("{}/{}", self.location, entry.path)
     }
+
+    /// What all its keys begin with.
+    pub(crate) fn folder(&self) -> String {
+        format!("{}/", self.location)
+    }
+
+    /// Can its files be read as cheaply as their digests looked up?
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.disk.is_some() || self.backend.capabilities().read_local
+    }
 }
 
 /// A file at hand.
@@ -89,25 +98,78 @@ impl Digests {
     /// Digests that are remembered in the cache at `path`, which is opened when the first is needed. A cache that cannot be
     /// opened is done without.
     pub fn remembered(path: PathBuf) -> Self {
-        Digests(Arc::new(Inner { cache: Some((path, OnceLock::new())), ..Inner::default() }))
+        let known = Known { cache: Some(Store::at(path)), fresh: None };
+        Digests(Arc::new(Inner { known: Arc::new(known), ..Inner::default() }))
+    }
+
+    /// The same, not used yet, that also keep what is found out about everything that is stored, in a file at `path` that
+    /// belongs to one job: for a manifest of what it stored. It is the caller's to remove.
+    pub fn keeping(&self, path: PathBuf) -> Self {
+        let cache = self.0.known.cache.as_ref().map(|store| Store::at(store.path().clone()));
+        let known = Known { cache, fresh: Some(Store::at(path)) };
+        Digests(Arc::new(Inner { known: Arc::new(known), ..Inner::default() }))
+    }
+
+    /// Is what passes to be looked at for a manifest?
+    pub(crate) fn keeps(&self) -> bool {
+        self.0.known.fresh.is_some()
+    }
+
+    /// Remembers what was found out about a file while it was sent to `place`.
+    pub(crate) async fn learn(&self, place: &Place, stored: &Entry, facts: Facts) {
+        Known::learn(&self.0.known, place, stored, facts).await;
+    }
+
+    /// What was found out about a file of `place` when this job stored it, or, of a remote, when it was sent. Blocks only for
+    /// as long as a look-up takes.
+    pub(crate) async fn known(
+        &self,
+        place: &Place,
+        entry: &Entry,
+        only_fresh: bool,
+    ) -> Option<Facts> {
+        let known = &self.0.known;
+        let has_any = known.fresh.is_some() || (known.cache.is_some() && !place.is_at_hand());
+        if !has_any || (only_fresh && known.fresh.is_none()) {
+            return None;
+        }
+        let (known, place, entry) = (Arc::clone(known), place.clone(), entry.clone());
+        let look = blocking(move |_| {
+            let sent = || known.sent(&place, &entry).filter(|_| !only_fresh);
+            Ok(known.stored(&place, &entry).or_else(sent))
+        });
+        look.await.ok().flatten()
+    }
+
+    /// The strongest digest, or the one `asked` for, by which files of two places can be compared if those are counted that are
+    /// remembered from sending files there. `None` where nothing was ever sent.
+    pub(crate) async fn common_remembered(
+        &self,
+        places: [&Place; 2],
+        asked: Option<HashAlgo>,
+    ) -> Option<HashAlgo> {
+        self.0.known.cache.as_ref()?;
+        let (known, of) = (Arc::clone(&self.0.known), places.map(Clone::clone));
+        let sent = blocking(move |_| Ok(of.map(|place| known.has_sent(&place)))).await.ok()?;
+        let gives = |algo: HashAlgo| {
+            places
+                .iter()
+                .zip(sent)
+                .all(|(place, sent)| sent || place.backend.capabilities().has_hash(algo))
+        };
+        let has_any = sent.contains(&true);
+        let mut algos = HashAlgo::BY_STRENGTH.into_iter();
+        algos.find(|algo| has_any && asked.is_none_or(|asked| asked == *algo) && gives(*algo))
     }
 
     /// Why the cache was not used, if it was wanted and could not be.
     pub fn unusable(&self) -> Option<&str> {
-        self.0.unusable.get().map(String::as_str)
+        self.0.known.cache.as_ref().and_then(Store::unusable)
     }
 
     /// The cache. Blocks.
     fn cache(&self) -> Option<&DigestCache> {
-        let (path, cache) = self.0.cache.as_ref()?;
-        let open = || match DigestCache::open(path) {
-            Ok(cache) => Some(cache),
-            Err(error) => {
-                self.0.unusable.get_or_init(|| error.to_string());
-                None
-            }
-        };
-        cache.get_or_init(open).as_ref()
+        self.0.known.cache.as_ref().and_then(Store::get)
     }
 
     /// How much was read so far.
@@ -122,17 +184,13 @@ impl Digests {
 
     /// Writes down what was learnt. Blocks.
     pub fn finish(&self) {
-        if let Some((_, cache)) = &self.0.cache
-            && let Some(Some(cache)) = cache.get()
-        {
-            cache.finish();
-        }
+        let known = &self.0.known;
+        [&known.cache, &known.fresh].into_iter().flatten().for_each(Store::finish);
     }
 
-    /// The digest of `entry`'s content.
+    /// The digest of `entry`'s content: listed, remembered, or read where that costs no network traffic.
     ///
-    /// Errors: `Unsupported` when the listing did not give it and reading would cost network traffic; what reading gives,
-    /// `Changed` among it.
+    /// Errors: `Unsupported` when it could only be had over a network; what reading gives, `Changed` among it.
     pub async fn of(
         &self,
         backend: &Arc<dyn Backend>,
@@ -143,6 +201,11 @@ impl Digests {
             return Ok(digest.clone());
         }
         if !backend.capabilities().read_local {
+            let facts = self.known(&Place::new(backend), entry, false).await;
+            if let Some(digest) = facts.as_ref().and_then(|facts| facts.hashes.get(algo)) {
+                self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+                return Ok(digest.clone());
+            }
             let message = format!("the remote shows no {algo} digest of this file");
             return Err(Error::new(ErrorKind::Unsupported, message)
                 .with_operation("digest")
@@ -307,13 +370,20 @@ impl Digests {
         Ok((is_equal, Evidence::Content))
     }
 
-    /// What a manifest says about a file at hand, from the cache if it was read before. Blocks.
+    /// What a manifest says about a file at hand, from the cache if it was read before, or from the transfer that brought it.
+    /// Blocks.
     pub(crate) fn facts_for_manifest(
         &self,
+        place: &Place,
         file: AtHand<'_>,
         scratch: &mut Scratch,
         cancel: &CancellationToken,
     ) -> Result<Facts> {
+        if let Some(facts) = self.0.known.stored(place, file.entry)
+            && facts.prefix.is_some()
+        {
+            return Ok(facts);
+        }
         if let Some(facts) = self.recall(file)
             && facts.hashes.get(HashAlgo::Blake3).is_some()
             && facts.prefix.is_some()

@@ -169,7 +169,7 @@ impl Progress {
     }
 
     /// Everything is planned: this much.
-    pub(crate) fn planned_all(&self, items: u64, bytes: u64) {
+    pub fn planned_all(&self, items: u64, bytes: u64) {
         self.0.planned_items.store(items, Ordering::Relaxed);
         self.0.planned_bytes.store(bytes, Ordering::Relaxed);
         self.finish_listing();

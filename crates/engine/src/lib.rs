@@ -21,6 +21,7 @@ pub mod filter;
 pub mod job;
 pub mod join;
 pub mod journal;
+mod known;
 mod listing;
 pub mod march;
 pub mod plan;
@@ -31,6 +32,7 @@ mod run;
 pub mod settings;
 pub mod state;
 pub mod transfer;
+mod witness;
 
 pub use digest::{DigestCounts, Digests};
 pub use event::{Event, Progress};

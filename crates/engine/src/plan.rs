@@ -153,6 +153,7 @@ pub enum PlannedReason {
     HashDiffers,
     SourceNewer,
     CannotTell,
+    NoDigest,
     Asked,
 }
 
@@ -184,6 +185,7 @@ impl PlannedReason {
             PlannedReason::HashDiffers => Reason::HashDiffers,
             PlannedReason::SourceNewer => Reason::SourceNewer,
             PlannedReason::CannotTell => Reason::CannotTell,
+            PlannedReason::NoDigest => Reason::NoDigest,
             PlannedReason::Asked => Reason::Asked,
         }
     }
@@ -274,6 +276,7 @@ impl Planned {
                     Reason::HashDiffers => PlannedReason::HashDiffers,
                     Reason::SourceNewer => PlannedReason::SourceNewer,
                     Reason::CannotTell => PlannedReason::CannotTell,
+                    Reason::NoDigest => PlannedReason::NoDigest,
                     _ => PlannedReason::Asked,
                 },
             },

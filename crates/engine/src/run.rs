@@ -10,20 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Entry, Error, ErrorKind, RelPath, Result, Retry};
+use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bill::Tally;
 use crate::decide::{Action, Reason, Rules, job_can_start};
+use crate::digest::Place;
 use crate::event::{Event, Progress};
 use crate::job::{JobKind, Request};
 use crate::journal::{Ended, Journal, LogBackward, Mark, PlanItem, PlanRecord, Records, damaged};
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
-use crate::settings::{Settings, Stop};
+use crate::settings::{Compare, Settings, Stop};
 use crate::transfer::Transfers;
 
 mod act;
@@ -66,6 +67,14 @@ pub(crate) async fn run(
         ..State::default()
     };
     let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
+    let has_common = source.capabilities().common_hash(destination.capabilities()).is_some();
+    let remembered = match settings.compare {
+        Compare::Checksum if !has_common => {
+            let places = [&source, &destination].map(Place::new);
+            settings.digests.common_remembered([&places[0], &places[1]], None).await
+        }
+        _ => None,
+    };
     let context = Context { kind, source, destination, settings, stop, events, progress };
     let runner = Arc::new(Runner {
         is_strict: plan.is_some(),
@@ -74,6 +83,7 @@ pub(crate) async fn run(
             None => context.source.location(),
         },
         context,
+        remembered,
         transfers,
         records,
         state: Mutex::new(state),
@@ -108,6 +118,8 @@ struct Runner {
     context: Context,
     /// The plan was made before: an item is done only if both sides are as it says.
     is_strict: bool,
+    /// See [`Rules::remembered`].
+    remembered: Option<HashAlgo>,
     /// Where the source is, in a form that does not change between processes.
     source_location: String,
     transfers: Transfers,
@@ -168,6 +180,7 @@ impl Runner {
             remove_source: self.context.kind == JobKind::Move,
             source: self.context.source.capabilities(),
             destination: self.context.destination.capabilities(),
+            remembered: self.remembered,
         }
     }
 
@@ -209,7 +222,7 @@ impl Runner {
 
     async fn tell_how_files_are_compared(&self) {
         let rules = self.rules();
-        let by_time = self.context.settings.compare == crate::Compare::SizeAndTime;
+        let by_time = self.context.settings.compare == Compare::SizeAndTime;
         let sides = [&self.context.source, &self.context.destination];
         let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
         if let Some(blind) = blind.filter(|_| by_time) {

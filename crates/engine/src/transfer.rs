@@ -14,9 +14,11 @@ use ketch_core::{
 };
 
 use crate::bandwidth::Bandwidth;
-use crate::digest::content_digest;
+use crate::content::Facts;
+use crate::digest::{Digests, Place, content_digest};
 use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
+use crate::witness::Witness;
 
 /// Files from this size on may leave a beginning that is gone on with.
 const RESUME_FROM: u64 = 16 * 1024 * 1024;
@@ -50,6 +52,9 @@ pub struct Transfer<'a> {
 pub struct Transfers {
     source: Arc<dyn Backend>,
     destination: Arc<dyn Backend>,
+    /// The destination as digests see it, and where those are remembered that are found out.
+    place: Place,
+    digests: Digests,
     bandwidth: Option<Arc<Bandwidth>>,
     budget: ByteBudget,
     parallel_from: u64,
@@ -67,7 +72,9 @@ impl Transfers {
     ) -> Self {
         Transfers {
             source,
+            place: Place::new(&destination),
             destination,
+            digests: settings.digests.clone(),
             bandwidth: settings.bandwidth.map(|limit| Arc::new(Bandwidth::new(limit))),
             budget: ByteBudget::new(settings.buffer_bytes),
             parallel_from: settings.parallel_from,
@@ -99,11 +106,21 @@ impl Transfers {
             return Ok(Transferred { outcome: Outcome::Copied, verified, hashes });
         }
         let kept = self.kept(entry, options.checkpoint.as_ref()).await;
-        let hashing = Arc::new(self.hashing(entry, counter, kept));
+        let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
+        let hashing = self.hashing(entry, counter, kept);
+        let hashing = Arc::new(match &witness {
+            Some(witness) => hashing.observed(Arc::new(witness.clone())),
+            None => hashing,
+        });
         let body = ExactSource::body(Arc::clone(&hashing) as Body);
         let stored = self.destination.put(&entry.path, body, options).await?;
         let hashes = hashing.hashes();
         let verified = self.verify(entry, &stored, hashes.as_ref()).await?;
+        if let Some(hashes) = &hashes {
+            let found = witness.and_then(|witness| witness.facts()).unwrap_or_default();
+            let facts = Facts { hashes: hashes.clone(), ..found };
+            self.digests.learn(&self.place, &stored, facts).await;
+        }
         Ok(Transferred { outcome: Outcome::Copied, verified, hashes })
     }
 
@@ -142,7 +159,13 @@ impl Transfers {
     /// to be slowed down.
     async fn copy_by_system(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         let to = self.destination.capabilities();
-        if !to.copy || !to.read_local || self.bandwidth.is_some() || entry.hashes.is_some() {
+        // Bytes that the system copies are seen by nobody.
+        if self.digests.keeps()
+            || !to.copy
+            || !to.read_local
+            || self.bandwidth.is_some()
+            || entry.hashes.is_some()
+        {
             return Ok(None);
         }
         let Some(lent) = self.source.lend(entry) else { return Ok(None) };

@@ -11,7 +11,7 @@ use ketch_engine::prove::create::{Made, What, create};
 use ketch_engine::prove::repair::repair;
 use ketch_engine::prove::verify::{Coverage, Sample, Verdict, VerifySettings, verify};
 use ketch_engine::state::Marks;
-use ketch_engine::{CheckReport, Settings, Stop};
+use ketch_engine::{CheckReport, Progress, Settings, Stop};
 use ketch_manifest::ManifestEntry;
 use ketch_testkit::{Faulty, MemoryBackend, Recorder};
 
@@ -244,17 +244,20 @@ async fn a_repair_fetches_the_damaged_part_only_and_never_stores_what_is_not_rig
     assert_eq!(verified.verdict, Verdict::Rotted(std::iter::once(part..2 * part).collect()));
 
     let other: Arc<dyn Backend> = remote("other", &[], 0);
-    let error = repair(&place, &other, &verified).await.expect_err("it is not there");
+    let error =
+        repair(&place, &other, &verified, &Progress::default()).await.expect_err("it is not there");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let other = remote("other", &[], 0);
     other.seed("large", rotten.clone());
     let other: Arc<dyn Backend> = other;
-    let error = repair(&place, &other, &verified).await.expect_err("it is damaged too");
+    let error = repair(&place, &other, &verified, &Progress::default())
+        .await
+        .expect_err("it is damaged too");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(damaged.tree()["large"] == rotten, "the old content stays");
 
     let other: Arc<dyn Backend> = whole;
-    let repaired = repair(&place, &other, &verified).await.unwrap();
+    let repaired = repair(&place, &other, &verified, &Progress::default()).await.unwrap();
     assert_eq!(repaired.fetched, part);
     assert!(damaged.tree()["large"] == content);
     assert_eq!(find().await.verdict, Verdict::Ok);

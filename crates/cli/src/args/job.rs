@@ -159,6 +159,10 @@ pub(crate) struct RecordArgs {
     /// Write every path with its mark (= - + * !) to this file.
     #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
     pub(crate) combined: Option<PathBuf>,
+    /// Write a manifest of the destination to this file when the job is done, from the digests taken on the way.
+    // Another name than of `repair`, which trusts what it is given: a manifest is not replaced because it was to be used.
+    #[arg(long, env = "KETCH_WRITE_MANIFEST", hide_env_values = true, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
 }
 
 /// How content is verified, and what is done about a living source.

@@ -45,6 +45,7 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
         kind: plan.header.kind,
         source: source.backend,
         destination,
+        destination_folder: remotes.local_folder(&destination_place)?,
         shown: (source_place.redacted(), destination_place.redacted()),
         locations,
         options: format!("plan {}", plan.digest),

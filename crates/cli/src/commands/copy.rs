@@ -64,6 +64,7 @@ pub(crate) async fn open<'a>(
         ),
         source: source.backend,
         destination,
+        destination_folder: remotes.local_folder(&destination_place)?,
         options,
         settings: Settings { filter, digests: context.digests(&args.cache), ..settings },
         records: &args.records,

@@ -20,7 +20,7 @@ use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 use crate::remotes::Opened;
 use crate::settings::{self, is_dash};
-use crate::{exit, jsonl};
+use crate::{exit, jsonl, watch};
 
 /// Lines of a SUM file that are in memory together.
 const BATCH_LINES: usize = 100_000;
@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context, args: &HashsumArgs) -> Result<Done> {
             Some(file) => check(console, args.digest, file, &opened, &settings, &mut counts).await,
         }
     };
-    let result = signals.guard(work).await;
+    let result = watch::beside(&settings.progress, console, signals.guard(work)).await;
     context.finish_digests(&settings.digests).await;
     remotes.close().await;
     result?;

@@ -9,8 +9,9 @@ use ketch_engine::filter::units::format_size;
 use ketch_engine::journal::{Begin, JobIdentity, Journal};
 use ketch_engine::plan_file::PlanFile;
 use ketch_engine::{JobKind, Report, Request, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::archive::Archive;
 use crate::args::RecordArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
@@ -27,6 +28,8 @@ pub(crate) struct OpenJob<'a> {
     pub(crate) kind: JobKind,
     pub(crate) source: Arc<dyn Backend>,
     pub(crate) destination: Arc<dyn Backend>,
+    /// The folder that the destination is, if it is one of this machine.
+    pub(crate) destination_folder: Option<PathBuf>,
     /// The places as a person reads them.
     pub(crate) shown: (String, String),
     /// Where they are, in a form that does not change between processes.
@@ -44,12 +47,15 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
     let OpenJob { kind, shown, records, plan, .. } = &job;
     let dry_run = job.settings.dry_run;
     let mut reports = Reports::open(records, console)?;
-    let settings = Settings {
-        report_unchanged: job.settings.report_unchanged || reports.want_unchanged(),
-        ..job.settings.clone()
+    let archive = match (&records.manifest, dry_run) {
+        (Some(path), false) => Some(Archive::open(context, path, &job)?),
+        (Some(_), true) => {
+            console.tell_notice("a dry run writes no manifest");
+            None
+        }
+        (None, _) => None,
     };
     let (word, (from, to)) = (kind.as_str(), shown);
-    let digests = job.settings.digests.clone();
     let begun = json!({
         "command": word, "source": from, "destination": to, "dry_run": dry_run,
         "plan": plan.as_ref().map(|plan| plan.digest.clone()),
@@ -60,6 +66,16 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
         false => begin(context, &job)?,
     };
     let job_id = journal.as_ref().map(|journal| journal.header.id());
+    let archive = archive.map(|archive| archive.begin(journal.as_ref())).transpose()?;
+    let digests = match &archive {
+        Some(archive) => archive.digests(&job.settings.digests),
+        None => job.settings.digests.clone(),
+    };
+    let settings = Settings {
+        report_unchanged: job.settings.report_unchanged || reports.want_unchanged(),
+        digests: digests.clone(),
+        ..job.settings.clone()
+    };
     let mut running = ketch_engine::start(Request {
         kind: job.kind,
         source: job.source,
@@ -83,13 +99,22 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
     summary::tell_report(console, &report, dry_run);
     followed?;
     reports.finish(&report)?;
+    let code = exit::of_report(&report, signals.code());
+    let manifest = match archive {
+        Some(archive) => archive.end(context, signals, &digests, &report, code).await,
+        None => Ok((code, Value::Null)),
+    };
+    let (code, manifest) = manifest.unwrap_or_else(|problem| {
+        // What became of the job itself is in the summary all the same.
+        (Done::problem(&problem, console).code, Value::Null)
+    });
     let error = report.fatal.as_ref().map(ToString::to_string);
     let mut counts = jsonl::counts(&report);
     jsonl::add_digest_counts(&mut counts, digests.counts());
     Ok(Done::with(
-        exit::of_report(&report, signals.code()),
+        code,
         json!({
-            "dry_run": dry_run, "counts": counts, "error": error,
+            "dry_run": dry_run, "manifest": manifest, "counts": counts, "error": error,
             "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
             "job": job_id, "job_is_open": report.is_open,
         }),

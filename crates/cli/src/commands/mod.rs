@@ -2,6 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod apply;
+mod archive;
 pub(crate) mod attr;
 pub(crate) mod cache;
 pub(crate) mod cat;

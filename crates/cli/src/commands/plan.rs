@@ -94,6 +94,11 @@ async fn make(
         let text = "a plan is JSON lines already: leave out --json, or give -o FILE";
         return Err(Problem::usage(text));
     }
+    if args.records.manifest.is_some() {
+        let text =
+            "a plan does nothing that could be written down: give --manifest to `ketch apply`";
+        return Err(Problem::usage(text));
+    }
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
     let mut job = copy::open(context, &mut remotes, &signals, kind, args).await?;

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ketch_core::Backend;
+use ketch_engine::Progress;
 use ketch_engine::filter::units::format_size;
+use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::repair::{damage, repair};
-use ketch_engine::prove::verify::{Sample, Verdict, Verified, VerifySettings, verify};
+use ketch_engine::prove::verify::{Entries, Sample, Verdict, Verified, VerifySettings, verify};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::args::{CacheArgs, ManifestVerifyArgs, RepairArgs};
-use crate::commands::manifest::{entries, open, prove_settings, with_path};
+use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
+use crate::manifest_file::{entries, names_within, open};
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
-use crate::{exit, settings};
+use crate::{exit, settings, watch};
 
 /// Nothing of these commands goes by what was read before.
 const NO_CACHE: CacheArgs = CacheArgs { no_cache: true };
@@ -30,13 +33,15 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
     let signals = context.signals()?;
     let opened = signals.guard(remotes.open_source(&place)).await?;
     let only = opened.only.as_deref();
-    let prove = prove_settings(context, &args.read, &args.filter, only, &NO_CACHE)?;
+    let prove = ProveSettings {
+        except: names_within(&args.manifest, remotes.local_folder(&place)?.as_deref()),
+        ..prove_settings(context, &args.read, &args.filter, only, &NO_CACHE)?
+    };
     context.warn_of_keys(&mut remotes);
     let location = opened.backend.location();
     let scrub = rounds.map(|rounds| Scrub::load(context, &totals.root, &location, rounds));
-    let filter = prove.filter.clone();
-    let manifest = entries(reader, &args.manifest);
-    let admitted = admitted(manifest, filter);
+    let admitted = admitted(Box::new(entries(reader, &args.manifest)), &prove);
+    let progress = prove.progress.clone();
     let marks = context.marks(&["verify", &totals.root, &location]);
     let verify_settings =
         VerifySettings { prove, sample: scrub.as_ref().map(Scrub::sample), marks: marks.clone() };
@@ -46,18 +51,20 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
             counts.add(&verified.verdict);
             tell(console, &verified).map_err(ended)
         };
-        let coverage = verify(&opened.backend, Box::new(admitted), &verify_settings, take).await;
+        let coverage = verify(&opened.backend, admitted, &verify_settings, take).await;
         Ok(coverage)
     };
-    let result = signals.guard(work).await;
+    let result = watch::beside(&progress, console, signals.guard(work)).await;
     drop(verify_settings);
     let is_complete = matches!(result, Ok(Ok(_)));
     if let Some(marks) = marks {
         // A panic in there loses what only saves time.
-        let _ = tokio::task::spawn_blocking(move || match Arc::into_inner(marks) {
-            Some(marks) if is_complete => marks.remove(),
-            Some(marks) => marks.flush(),
-            None => {}
+        let _ = tokio::task::spawn_blocking(move || {
+            marks.flush();
+            match Arc::into_inner(marks) {
+                Some(marks) if is_complete => marks.remove(),
+                Some(_) | None => {}
+            }
         })
         .await;
     }
@@ -85,24 +92,24 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
 }
 
 /// What takes part of a manifest.
-fn admitted(
-    mut entries: impl FnMut() -> Option<ketch_core::Result<ketch_manifest::ManifestEntry>> + Send,
-    filter: Arc<ketch_engine::filter::Filter>,
-) -> impl FnMut() -> Option<ketch_core::Result<ketch_manifest::ManifestEntry>> + Send {
-    move || loop {
+fn admitted(mut entries: Entries, prove: &ProveSettings) -> Entries {
+    let (filter, except) = (Arc::clone(&prove.filter), prove.except.clone());
+    let next = move || loop {
         match entries()? {
             Ok(entry) => {
                 let path = entry.path.as_str();
                 let above = entry.path.ancestors();
                 let is_entered =
                     above.filter(|dir| !dir.is_root()).all(|dir| filter.admits_dir(dir.as_str()));
-                if is_entered && filter.admits_file(path, Some(entry.size), entry.modified()) {
+                let takes_part = is_entered && !except.contains(&entry.path);
+                if takes_part && filter.admits_file(path, Some(entry.size), entry.modified()) {
                     return Some(Ok(entry));
                 }
             }
             Err(error) => return Some(Err(error)),
         }
-    }
+    };
+    Box::new(next)
 }
 
 /// A reader of answers that went away ends the work.
@@ -302,9 +309,13 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
     if other.only.is_some() {
         return Err(Problem::usage("--from is a folder"));
     }
-    let prove = prove_settings(context, &args.read, &args.filter, None, &NO_CACHE)?;
+    let prove = ProveSettings {
+        except: names_within(&args.manifest, remotes.local_folder(&place)?.as_deref()),
+        ..prove_settings(context, &args.read, &args.filter, None, &NO_CACHE)?
+    };
     context.warn_of_keys(&mut remotes);
-    let admitted = admitted(entries(reader, &args.manifest), prove.filter.clone());
+    let admitted = admitted(Box::new(entries(reader, &args.manifest)), &prove);
+    let progress = prove.progress.clone();
     let verify_settings = VerifySettings { prove, ..VerifySettings::default() };
     // ORDER: verified to the end first. A repair that changed the folders being listed would change what is found. At most
     // this many repairs wait; with more damage the command is run again.
@@ -325,22 +336,30 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
             }
             Ok(())
         };
-        Ok(verify(&backend, Box::new(admitted), &verify_settings, take).await?)
+        Ok(verify(&backend, admitted, &verify_settings, take).await?)
     };
-    signals.guard(work).await?;
+    watch::beside(&progress, console, signals.guard(work)).await?;
     let (mut repaired, mut failed, mut fetched) = (0_u64, 0_u64, 0_u64);
-    for verified in &damaged {
-        if signals.stop.is_stopping() {
-            break;
-        }
-        match repair_one(console, &backend, &other.backend, verified, args.dry_run).await? {
-            Some(bytes) => {
-                repaired += 1;
-                fetched += bytes;
+    let progress = Progress::default();
+    let wanted = damaged.iter().filter_map(damage).flatten().map(|range| range.end - range.start);
+    progress.planned_all(damaged.len() as u64, wanted.sum());
+    let work = async {
+        for verified in &damaged {
+            if signals.stop.is_stopping() {
+                break;
             }
-            None => failed += 1,
+            let places = (&backend, &other.backend);
+            match repair_one(console, places, verified, args.dry_run, &progress).await? {
+                Some(bytes) => {
+                    repaired += 1;
+                    fetched += bytes;
+                }
+                None => failed += 1,
+            }
         }
-    }
+        Ok(())
+    };
+    watch::beside(&progress, console, work).await?;
     let stopped = signals.stop.is_stopping();
     remotes.close().await;
     let (would, fetch) = match args.dry_run {
@@ -376,15 +395,15 @@ const MOST_REPAIRS: usize = 100_000;
 /// How many bytes were fetched for it; `None` when it failed, which is told.
 async fn repair_one(
     console: &Console,
-    backend: &Arc<dyn Backend>,
-    other: &Arc<dyn Backend>,
+    (backend, other): (&Arc<dyn Backend>, &Arc<dyn Backend>),
     verified: &Verified,
     dry_run: bool,
+    progress: &Progress,
 ) -> Result<Option<u64>> {
     let wanted: u64 = damage(verified).iter().flatten().map(|range| range.end - range.start).sum();
     let result = match dry_run {
         true => Ok(wanted),
-        false => repair(backend, other, verified).await.map(|repaired| repaired.fetched),
+        false => repair(backend, other, verified, progress).await.map(|repaired| repaired.fetched),
     };
     match result {
         Ok(bytes) => {

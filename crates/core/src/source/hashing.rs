@@ -1,5 +1,6 @@
 //! Digests of the bytes that pass, computed beside the transfer and not before or after it.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,11 +18,30 @@ const INLINE_BYTES: u64 = 256 * 1024;
 /// Pieces that may wait for the hashing thread.
 const QUEUE_PIECES: usize = 4;
 
+/// Sees every byte of one pass, on the thread that hashes them.
+pub trait PassObserver: Send {
+    /// The next bytes.
+    fn update(&mut self, bytes: &[u8]);
+
+    /// The pass reached its end. Gives the digests that were found out on the way.
+    fn finish(self: Box<Self>) -> Hashes;
+}
+
+/// Makes an observer for each pass.
+pub trait Observe: fmt::Debug + Send + Sync {
+    /// The digests its observers give.
+    fn algos(&self) -> &'static [HashAlgo];
+
+    /// A pass begins.
+    fn begin(&self) -> Box<dyn PassObserver>;
+}
+
 /// A source that remembers the digests of the last complete pass over it.
 #[derive(Debug)]
 pub struct HashingSource {
     inner: Body,
     algos: Vec<HashAlgo>,
+    observed: Option<Arc<dyn Observe>>,
     expected: Option<Digest>,
     result: Arc<Mutex<Option<Hashes>>>,
 }
@@ -29,13 +49,25 @@ pub struct HashingSource {
 impl HashingSource {
     /// Hashes with `algos` whatever is read from the start of `inner` to its end.
     pub fn new(inner: Body, algos: Vec<HashAlgo>) -> Self {
-        HashingSource { inner, algos, expected: None, result: Arc::default() }
+        HashingSource { inner, algos, observed: None, expected: None, result: Arc::default() }
+    }
+
+    /// Also shows every byte to somebody who finds out more, and whose digests are not computed a second time.
+    pub fn observed(mut self, observed: Arc<dyn Observe>) -> Self {
+        self.algos.retain(|algo| !observed.algos().contains(algo));
+        self.observed = Some(observed);
+        self
+    }
+
+    fn computes(&self, algo: HashAlgo) -> bool {
+        let is_observed = |observed: &Arc<dyn Observe>| observed.algos().contains(&algo);
+        self.algos.contains(&algo) || self.observed.as_ref().is_some_and(is_observed)
     }
 
     /// Also fails with `Corrupt`, in place of the last piece, when the content has another digest than `expected`. A
     /// destination that needs every byte can therefore not complete what it was sent.
     pub fn expecting(mut self, expected: Digest) -> Self {
-        if !self.algos.contains(&expected.algo()) {
+        if !self.computes(expected.algo()) {
             self.algos.push(expected.algo());
         }
         self.expected = Some(expected);
@@ -45,6 +77,15 @@ impl HashingSource {
     /// The digests of the last pass that reached the end; `None` before there was one.
     pub fn hashes(&self) -> Option<Hashes> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl HashingSource {
+    fn hasher(&self) -> Hasher {
+        Hasher {
+            own: MultiHasher::new(&self.algos),
+            observer: self.observed.as_ref().map(|observed| observed.begin()),
+        }
     }
 }
 
@@ -59,7 +100,7 @@ impl Source for HashingSource {
     }
 
     fn passed(&self, algo: HashAlgo) -> Passed {
-        if !self.algos.contains(&algo) {
+        if !self.computes(algo) {
             return self.inner.passed(algo);
         }
         let digest = self.hashes().and_then(|hashes| hashes.get(algo).cloned());
@@ -69,13 +110,13 @@ impl Source for HashingSource {
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
         let whole = range.start == 0 && self.size().is_none_or(|size| range.end == size);
         let stream = self.inner.open(range).await?;
-        if !whole || self.algos.is_empty() {
+        if !whole || (self.algos.is_empty() && self.observed.is_none()) {
             return Ok(stream);
         }
         self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
         let pass = Pass {
             stream,
-            hasher: Some(Hashing::start(&self.algos, self.size())),
+            hasher: Some(Hashing::start(self.hasher(), self.size())),
             left: self.size(),
             expected: self.expected.clone(),
             result: Arc::clone(&self.result),
@@ -120,14 +161,34 @@ impl Pass {
     }
 }
 
+struct Hasher {
+    own: MultiHasher,
+    observer: Option<Box<dyn PassObserver>>,
+}
+
+impl Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        self.own.update(bytes);
+        if let Some(observer) = &mut self.observer {
+            observer.update(bytes);
+        }
+    }
+
+    fn finish(self) -> Hashes {
+        let mut hashes = self.own.finish();
+        let observed = self.observer.map(PassObserver::finish).unwrap_or_default();
+        observed.iter().for_each(|digest| hashes.insert(digest.clone()));
+        hashes
+    }
+}
+
 enum Hashing {
-    Inline(MultiHasher),
+    Inline(Hasher),
     Thread { queue: mpsc::Sender<Bytes>, result: tokio::task::JoinHandle<Hashes> },
 }
 
 impl Hashing {
-    fn start(algos: &[HashAlgo], size: Option<u64>) -> Self {
-        let mut hasher = MultiHasher::new(algos);
+    fn start(mut hasher: Hasher, size: Option<u64>) -> Self {
         if size.is_some_and(|size| size <= INLINE_BYTES) {
             return Hashing::Inline(hasher);
         }
@@ -185,6 +246,52 @@ mod tests {
             assert_eq!(passed.expect("passes").len(), size);
             let expected = hash_bytes(&[HashAlgo::Blake3, HashAlgo::Whirlpool], &bytes);
             assert_eq!(source.hashes(), Some(expected));
+        }
+    }
+
+    /// Counts, and gives the BLAKE3 digest.
+    #[derive(Debug, Clone)]
+    struct Counting(Arc<Mutex<u64>>);
+
+    struct Count(Counting, MultiHasher);
+
+    impl Observe for Counting {
+        fn algos(&self) -> &'static [HashAlgo] {
+            &[HashAlgo::Blake3]
+        }
+
+        fn begin(&self) -> Box<dyn PassObserver> {
+            Box::new(Count(self.clone(), MultiHasher::new(self.algos())))
+        }
+    }
+
+    impl PassObserver for Count {
+        fn update(&mut self, bytes: &[u8]) {
+            *self.0.0.lock().expect("not poisoned") += bytes.len() as u64;
+            self.1.update(bytes);
+        }
+
+        fn finish(self: Box<Self>) -> Hashes {
+            self.1.finish()
+        }
+    }
+
+    #[tokio::test]
+    async fn an_observer_sees_every_byte_and_its_digests_count_as_computed() {
+        for size in [1, INLINE_BYTES as usize + 1] {
+            let bytes = vec![7; size];
+            let algos = vec![HashAlgo::Blake3, HashAlgo::Md5];
+            let counting = Counting(Arc::default());
+            let source = HashingSource::new(BytesSource::body(bytes.clone()), algos.clone())
+                .observed(Arc::new(counting.clone()));
+            collect(open_all(&source).await.expect("opens"), usize::MAX).await.expect("passes");
+            assert_eq!(*counting.0.lock().expect("not poisoned"), size as u64);
+            let expected = hash_bytes(&algos, &bytes);
+            let found = source.hashes().expect("a pass to the end");
+            assert!(algos.iter().all(|algo| found.get(*algo) == expected.get(*algo)), "{found:?}");
+            let blake3 = expected.get(HashAlgo::Blake3).cloned().expect("computed");
+            assert_eq!(source.passed(HashAlgo::Blake3), Passed::Digest(blake3));
+            assert_eq!(source.algos, [HashAlgo::Md5]);
         }
     }
 

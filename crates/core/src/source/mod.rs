@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, HashAlgo};
 
 pub use exact::{ExactSource, exact_length};
-pub use hashing::HashingSource;
+pub use hashing::{HashingSource, Observe, PassObserver};
 pub use parallel::ParallelSource;
 pub use resumed::ResumedSource;
 

@@ -95,12 +95,14 @@ struct Case {
     remove_source: bool,
     source: Capabilities,
     destination: Capabilities,
+    remembered: Option<HashAlgo>,
 }
 
 impl Case {
     fn between(source: Capabilities, destination: Capabilities) -> Self {
         let (delete_extra, remove_source) = (true, false);
-        Case { settings: Settings::default(), delete_extra, remove_source, source, destination }
+        let (settings, remembered) = (Settings::default(), None);
+        Case { settings, delete_extra, remove_source, source, destination, remembered }
     }
 
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -125,6 +127,7 @@ impl Case {
             remove_source: self.remove_source,
             source: &self.source,
             destination: &self.destination,
+            remembered: self.remembered,
         };
         assert_eq!(show(decide(pair, &rules)), expected);
     }
@@ -216,19 +219,40 @@ fn what_the_caller_asked_for() {
 #[test]
 fn promise_3_checksum_without_a_common_digest_does_not_start() {
     let settings = Settings { compare: Compare::Checksum, ..Settings::default() };
-    let start = |source: &Capabilities, destination: &Capabilities| {
-        let rules = Rules {
-            settings: &settings,
-            delete_extra: false,
-            remove_source: false,
-            source,
-            destination,
+    let start_with =
+        |remembered, remove_source, source: &Capabilities, destination: &Capabilities| {
+            let rules = Rules {
+                settings: &settings,
+                delete_extra: false,
+                remove_source,
+                source,
+                destination,
+                remembered,
+            };
+            job_can_start(&rules).is_ok()
         };
-        job_can_start(&rules).is_ok()
+    let start = |source: &Capabilities, destination: &Capabilities| {
+        start_with(None, false, source, destination)
     };
     assert!(start(&disk(), &service()));
     assert!(!start(&plain(), &service()));
     assert!(!start(&disk(), &plain()));
+    // What is remembered from sending is a common digest, but no proof to remove the source by.
+    let remembered = Some(HashAlgo::Blake3);
+    assert!(start_with(remembered, false, &disk(), &plain()));
+    assert!(!start_with(remembered, true, &disk(), &plain()));
+}
+
+#[test]
+fn a_remembered_digest_counts_where_only_digests_count() {
+    let mut case = Case::between(disk(), plain());
+    case.remembered = Some(HashAlgo::Blake3);
+    case.check(pair(Some(file(1, 1)), Some(file(1, 1))), "skip same_size_and_time");
+    let case = case.set(|settings| settings.compare = Compare::Checksum);
+    case.check(
+        pair(Some(file(1, 1)), Some(file(1, 1))),
+        "compare blake3: skip same_hash | copy over hash_differs",
+    );
 }
 
 #[test]

@@ -101,6 +101,13 @@ pub struct Journal {
     _running: File,
 }
 
+impl Journal {
+    /// The folder of its records, for what else belongs to the job and goes with it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
 /// An open job that is not gone on with.
 #[derive(Debug)]
 pub struct OldJob {

@@ -1,16 +1,18 @@
 //! Making a manifest, or bringing one up to date: what is known of each file, in key order.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures::{StreamExt, TryStreamExt};
-use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, Hashes, RelPath, Result};
+use ketch_core::{Backend, Digest, Entry, Error, ErrorKind, HashAlgo, Hashes, RelPath, Result};
 use ketch_manifest::ManifestEntry;
 use tokio::sync::Semaphore;
 
 use crate::bandwidth::Bandwidth;
 use crate::content::{Facts, Scratch};
 use crate::digest::{AtHand, Place, blocking};
-use crate::prove::{Found, ProveSettings, download_facts, walk};
+use crate::event::Progress;
+use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download_facts, walk};
 
 /// Entries that are looked at together, so that small files cost one hop to another thread for many.
 const BATCH: usize = 64;
@@ -61,6 +63,9 @@ pub async fn create(
     let chunks = walk(backend, settings).ready_chunks(BATCH).map(|found| {
         let found = found.into_iter().map(|found| {
             let found = found?;
+            if let Found::File(entry) = &found {
+                settings.progress.planned(entry.size.unwrap_or(0));
+            }
             let known = match (&found, &mut older) {
                 (Found::File(entry), Some(older)) => {
                     older(&entry.path)?.filter(|known| maker.is_unchanged(known, entry))
@@ -108,7 +113,10 @@ impl Maker<'_> {
         for (found, known) in found {
             let index = made.len();
             made.push(match (found, known) {
-                (Found::File(_), Some(known)) => Some(Made::Entry(known)),
+                (Found::File(_), Some(known)) => {
+                    self.settings.progress.done(known.size);
+                    Some(Made::Entry(known))
+                }
                 (Found::File(entry), None) => {
                     let is_small = entry.size.is_some_and(|size| size <= BATCHED_BYTES);
                     let at_hand = self.place.disk.is_some();
@@ -123,7 +131,7 @@ impl Maker<'_> {
             .into_iter()
             .map(|(index, entry)| async move { Ok::<_, Error>((index, self.make(entry).await?)) });
         let (small, single) = futures::future::try_join(
-            self.make_at_hand(small),
+            self.make_at_hand(small, Arc::default()),
             futures::future::try_join_all(singles),
         )
         .await?;
@@ -134,8 +142,10 @@ impl Maker<'_> {
     }
 
     async fn make(&self, entry: Entry) -> Result<Made> {
+        let shown = self.settings.progress.start(&entry.path, entry.size);
+        let counter = shown.counter();
         if self.place.disk.is_some() {
-            let made = self.make_at_hand(vec![(0, entry)]).await?;
+            let made = self.make_at_hand(vec![(0, entry)], counter).await?;
             return made.into_iter().map(|(_, made)| made).next().ok_or_else(Error::cancelled);
         }
         let free = entry.hashes.as_deref();
@@ -143,12 +153,17 @@ impl Maker<'_> {
             What::Digest(algo) => (algo, free.is_some_and(|free| free.get(algo).is_some())),
             What::Manifest => (HashAlgo::Blake3, false),
         };
+        // Who asks for reading gets it, but not of what this very job has just sent.
+        let known = self.settings.digests.known(&self.place, &entry, self.settings.download).await;
+        let known = known.filter(|known| known.hashes.get(algo).is_some());
         let facts = if is_free {
             Ok(Facts::default())
+        } else if let Some(known) = known {
+            Ok(known)
         } else if self.settings.download || self.place.backend.capabilities().read_local {
             let _permit = self.permit().await?;
-            let bandwidth = self.bandwidth.as_ref();
-            download_facts(&self.place.backend, &entry, &[algo], bandwidth).await
+            let pace = Pace { bandwidth: self.bandwidth.as_ref(), counter: &counter };
+            self.download(&entry, algo, pace).await
         } else if self.what == What::Manifest
             && free.is_some_and(|free| free.iter().next().is_some())
         {
@@ -161,29 +176,65 @@ impl Maker<'_> {
             let text = format!("the remote shows no {wanted} of this file (--download reads it)");
             Err(Error::new(ErrorKind::Unsupported, text))
         };
-        made(entry, facts)
+        let made = made(entry, facts)?;
+        count(&made, &self.settings.progress);
+        Ok(made)
     }
 
-    async fn make_at_hand(&self, entries: Vec<(usize, Entry)>) -> Result<Vec<(usize, Made)>> {
+    /// Reads a file over a network. What arrives must be what the listing shows.
+    async fn download(&self, entry: &Entry, algo: HashAlgo, pace: Pace<'_>) -> Result<Facts> {
+        let listed = entry
+            .hashes
+            .as_deref()
+            .and_then(|listed| HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| listed.get(algo)));
+        let mut algos = vec![algo];
+        algos.extend(listed.map(Digest::algo).filter(|listed| *listed != algo));
+        let facts = download_facts(&self.place.backend, entry, &algos, pace).await?;
+        match listed.and_then(|listed| Some((listed, facts.hashes.get(listed.algo())?))) {
+            Some((listed, found)) if listed != found => {
+                let text = format!(
+                    "the bytes that were read have the {} digest {found} and {listed} was listed",
+                    listed.algo()
+                );
+                Err(Error::new(ErrorKind::Corrupt, text)
+                    .with_operation("read")
+                    .with_remote(self.place.backend.name())
+                    .with_path(&entry.path))
+            }
+            _ => Ok(facts),
+        }
+    }
+
+    async fn make_at_hand(
+        &self,
+        entries: Vec<(usize, Entry)>,
+        counter: Arc<AtomicU64>,
+    ) -> Result<Vec<(usize, Made)>> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         let _permit = self.permit().await?;
         let (place, digests) = (self.place.clone(), self.settings.digests.clone());
+        let progress = self.settings.progress.clone();
         let what = self.what;
         blocking(move |cancel| {
             let Some(disk) = &place.disk else { return Err(Error::unsupported("read")) };
+            let disk = CountedDisk { disk: &**disk, counter };
             let mut scratch = Scratch::default();
             let make = |(index, entry): (usize, Entry)| {
                 let key = place.key(&entry);
-                let file = AtHand { disk: &**disk, key: &key, entry: &entry };
+                let file = AtHand { disk: &disk, key: &key, entry: &entry };
                 let facts = match what {
-                    What::Manifest => digests.facts_for_manifest(file, &mut scratch, cancel),
+                    What::Manifest => {
+                        digests.facts_for_manifest(&place, file, &mut scratch, cancel)
+                    }
                     What::Digest(algo) => digests
                         .hashes_at_hand(file, &[algo], &mut scratch, cancel)
                         .map(|hashes| Facts { hashes, ..Facts::default() }),
                 };
-                Ok((index, made(entry, facts)?))
+                let made = made(entry, facts)?;
+                count(&made, &progress);
+                Ok((index, made))
             };
             entries.into_iter().map(make).collect()
         })
@@ -192,6 +243,14 @@ impl Maker<'_> {
 
     async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
         self.at_once.acquire().await.map_err(|_| Error::cancelled())
+    }
+}
+
+fn count(made: &Made, progress: &Progress) {
+    match made {
+        Made::Entry(entry) => progress.done(entry.size),
+        Made::Failed(..) => progress.failed(),
+        Made::Other(..) => {}
     }
 }
 

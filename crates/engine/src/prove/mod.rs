@@ -10,14 +10,19 @@ pub mod verify;
 mod walk;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use futures::StreamExt;
 use ketch_core::source::exact_length;
-use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, ReadOptions, Result};
+use ketch_core::{
+    Backend, Disk, DiskFile, Entry, Error, ErrorKind, HashAlgo, ReadOptions, RelPath, Result,
+};
 
 use crate::bandwidth::Bandwidth;
 use crate::content::{Facts, FactsHasher};
 use crate::digest::Digests;
+use crate::event::Progress;
 use crate::filter::Filter;
 
 pub use walk::{Found, walk};
@@ -35,6 +40,10 @@ pub struct ProveSettings {
     pub bandwidth: Option<u64>,
     /// Where digests of local files come from, and where they are remembered.
     pub digests: Digests,
+    /// Files that take no part whatever the filter says: the manifest itself, where it lies in the place.
+    pub except: Vec<RelPath>,
+    /// What is shown of the work.
+    pub progress: Progress,
 }
 
 impl Default for ProveSettings {
@@ -45,7 +54,51 @@ impl Default for ProveSettings {
             download: false,
             bandwidth: None,
             digests: Digests::default(),
+            except: Vec::new(),
+            progress: Progress::default(),
         }
+    }
+}
+
+/// How fast bytes may come, and where they are counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace<'a> {
+    pub(crate) bandwidth: Option<&'a Bandwidth>,
+    pub(crate) counter: &'a AtomicU64,
+}
+
+/// A disk whose bytes are counted as they are read.
+#[derive(Debug)]
+pub(crate) struct CountedDisk<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) counter: Arc<AtomicU64>,
+}
+
+struct CountedFile {
+    file: Box<dyn DiskFile>,
+    counter: Arc<AtomicU64>,
+}
+
+impl Disk for CountedDisk<'_> {
+    fn open(&self, entry: &Entry) -> Result<Box<dyn DiskFile>> {
+        let counter = Arc::clone(&self.counter);
+        Ok(Box::new(CountedFile { file: self.disk.open(entry)?, counter }))
+    }
+
+    fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
+        self.disk.is_settled(entry, time)
+    }
+}
+
+impl DiskFile for CountedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let got = self.file.read_at(buffer, offset)?;
+        self.counter.fetch_add(got as u64, Ordering::Relaxed);
+        Ok(got)
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        self.file.check_unchanged()
     }
 }
 
@@ -54,7 +107,7 @@ pub(crate) async fn download(
     backend: &Arc<dyn Backend>,
     entry: &Entry,
     range: Option<std::ops::Range<u64>>,
-    bandwidth: Option<&Bandwidth>,
+    pace: Pace<'_>,
     mut take: impl FnMut(&[u8]),
 ) -> Result<()> {
     let size = entry.size.ok_or_else(|| {
@@ -69,9 +122,10 @@ pub(crate) async fn download(
     let mut stream = exact_length(stream, wanted.end - wanted.start);
     while let Some(piece) = stream.next().await {
         let piece = piece?;
-        if let Some(bandwidth) = bandwidth {
+        if let Some(bandwidth) = pace.bandwidth {
             bandwidth.pass(piece.len() as u64).await;
         }
+        pace.counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
         take(&piece);
     }
     Ok(())
@@ -82,9 +136,9 @@ pub(crate) async fn download_facts(
     backend: &Arc<dyn Backend>,
     entry: &Entry,
     algos: &[HashAlgo],
-    bandwidth: Option<&Bandwidth>,
+    pace: Pace<'_>,
 ) -> Result<Facts> {
     let mut hasher = FactsHasher::new(algos, entry.size.unwrap_or_default());
-    download(backend, entry, None, bandwidth, |piece| hasher.update(piece)).await?;
+    download(backend, entry, None, pace, |piece| hasher.update(piece)).await?;
     Ok(hasher.finish())
 }

@@ -14,6 +14,7 @@ use ketch_core::{
 };
 use ketch_manifest::ManifestEntry;
 
+use crate::event::Progress;
 use crate::prove::verify::{Verdict, Verified};
 
 /// How a file was repaired.
@@ -52,6 +53,7 @@ pub async fn repair(
     place: &Arc<dyn Backend>,
     other: &Arc<dyn Backend>,
     verified: &Verified,
+    progress: &Progress,
 ) -> Result<Repaired> {
     let (Some(manifest), Some(damaged)) = (&verified.manifest, damage(verified)) else {
         return Err(Error::new(ErrorKind::InvalidInput, "there is nothing to repair"));
@@ -66,7 +68,9 @@ pub async fn repair(
         .with_remote(other.name())
         .with_path(&manifest.path));
     }
-    let fetched = Arc::new(AtomicU64::new(0));
+    let wanted = damaged.iter().map(|range| range.end - range.start).sum();
+    let shown = progress.start(&manifest.path, Some(wanted));
+    let fetched = shown.counter();
     let body = patched(place, other, verified.entry.as_ref(), &from, manifest, damaged, &fetched);
     let algo = HashAlgo::BY_STRENGTH.into_iter().find(|algo| manifest.hashes.get(*algo).is_some());
     let digest = algo.and_then(|algo| manifest.hashes.get(algo)).cloned();
@@ -86,7 +90,10 @@ pub async fn repair(
         place.put(&manifest.path, ExactSource::body(Arc::clone(&hashing) as Body), options);
     let stored = stored.await?;
     check_stored(place, manifest, &stored, &hashing)?;
-    Ok(Repaired { fetched: fetched.load(Ordering::Relaxed) })
+    let fetched = fetched.load(Ordering::Relaxed);
+    drop(shown);
+    progress.done(fetched);
+    Ok(Repaired { fetched })
 }
 
 /// What the place says it stored must be what passed.

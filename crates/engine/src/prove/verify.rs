@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
-use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, RelPath, Result, source_identity};
+use ketch_core::{
+    Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hashes, RelPath, Result, source_identity,
+};
 use ketch_manifest::parts::{PartHasher, Parts, part_count};
 use ketch_manifest::{ManifestEntry, prefix_length};
 use tokio::sync::Semaphore;
@@ -20,7 +22,7 @@ use crate::content::{Scratch, prefix_digest};
 use crate::digest::{AtHand, Place, blocking};
 use crate::prove::create::nanoseconds;
 use crate::prove::pair::{Case, join};
-use crate::prove::{Found, ProveSettings, download, download_facts, walk};
+use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download, download_facts, walk};
 use crate::state::Marks;
 
 /// Files that are verified together, so that small ones cost one hop to another thread for many.
@@ -172,8 +174,10 @@ impl Verifier {
                 (Some(_), Some(Found::Other(_, why))) => (Some(Verdict::Unverifiable(why)), None),
                 (Some(manifest), Some(Found::File(entry))) => {
                     let verdict = self.judge_by_listing(manifest, &entry);
-                    if verdict.is_none() {
-                        to_read.push(verified.len());
+                    self.settings.prove.progress.planned(entry.size.unwrap_or(0));
+                    match verdict.is_some() {
+                        true => self.settings.prove.progress.done(entry.size.unwrap_or(0)),
+                        false => to_read.push(verified.len()),
                     }
                     (verdict, Some(entry))
                 }
@@ -253,34 +257,52 @@ impl Verifier {
         let at_hand = self.place.disk.is_some();
         let (small, single): (Vec<_>, Vec<_>) =
             pairs.into_iter().partition(|(_, manifest, _)| at_hand && manifest.parts.is_none());
+        let progress = &self.settings.prove.progress;
         let singles = single.into_iter().map(|(index, manifest, entry)| async move {
-            let verdict = match at_hand {
-                true => self.read_at_hand(vec![(index, manifest, entry)]).await?,
-                false => vec![(index, self.read_stream(&manifest, &entry).await?)],
+            let _permit = self.permit().await?;
+            let shown = progress.start(&entry.path, entry.size);
+            let (size, counter) = (entry.size.unwrap_or(0), shown.counter());
+            let judged = match at_hand {
+                true => self.read_at_hand(vec![(index, manifest, entry)], counter).await?,
+                false => {
+                    vec![(index, told(self.judge_stream(&manifest, &entry, &counter).await)?)]
+                }
             };
-            Ok::<_, Error>(verdict)
+            progress.done(size);
+            Ok::<_, Error>(judged)
         });
-        let (small, single) = futures::future::try_join(
-            self.read_at_hand(small),
-            futures::future::try_join_all(singles),
-        )
-        .await?;
+        let smalls = async {
+            if small.is_empty() {
+                return Ok(Vec::new());
+            }
+            let sizes: Vec<u64> = small.iter().filter_map(|(_, _, entry)| entry.size).collect();
+            let _permit = self.permit().await?;
+            let judged = self.read_at_hand(small, Arc::default()).await?;
+            sizes.into_iter().for_each(|size| progress.done(size));
+            Ok(judged)
+        };
+        let singles = futures::future::try_join_all(singles);
+        let (small, single) = futures::future::try_join(smalls, singles).await?;
         Ok(small.into_iter().chain(single.into_iter().flatten()).collect())
+    }
+
+    async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        self.at_once.acquire().await.map_err(|_| Error::cancelled())
     }
 
     async fn read_at_hand(
         self: &Arc<Self>,
         pairs: Vec<(usize, ManifestEntry, Entry)>,
+        counter: Arc<AtomicU64>,
     ) -> Result<Vec<(usize, Verdict)>> {
-        if pairs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let _permit = self.at_once.acquire().await.map_err(|_| Error::cancelled())?;
         let this = Arc::clone(self);
         blocking(move |cancel| {
+            let Some(disk) = &this.place.disk else { return Err(Error::unsupported("read")) };
+            let disk = CountedDisk { disk: &**disk, counter };
             let mut scratch = Scratch::default();
             let judge = |(index, manifest, entry): &(usize, ManifestEntry, Entry)| {
-                Ok((*index, told(this.judge_at_hand(manifest, entry, &mut scratch, cancel))?))
+                let judged = this.judge_at_hand(&disk, manifest, entry, &mut scratch, cancel);
+                Ok((*index, told(judged)?))
             };
             pairs.iter().map(judge).collect()
         })
@@ -289,113 +311,125 @@ impl Verifier {
 
     fn judge_at_hand(
         &self,
+        disk: &dyn Disk,
         manifest: &ManifestEntry,
         entry: &Entry,
         scratch: &mut Scratch,
         cancel: &tokio_util::sync::CancellationToken,
     ) -> Result<Verdict> {
-        let Some(disk) = &self.place.disk else { return Err(Error::unsupported("read")) };
-        let reader = self.settings.prove.digests.reader();
-        let size = entry.size.unwrap_or_default();
-        let is_short = size < manifest.size;
-        if is_short && prefix_length(manifest.size) <= size {
-            let prefix = reader.prefix(&**disk, entry, manifest.size)?;
-            if manifest.prefix.is_some_and(|before| before != prefix) {
-                return Ok(Verdict::Edited);
+        let digests = &self.settings.prove.digests;
+        let reader = digests.reader();
+        if let Some(before) = beginning_to_compare(manifest, entry)
+            && reader.prefix(disk, entry, manifest.size)? != before
+        {
+            return Ok(Verdict::Edited);
+        }
+        match self.work(manifest, entry, manifest.parts.as_ref())? {
+            Work::None(verdict) => Ok(verdict),
+            Work::Whole(algo) => {
+                let key = self.place.key(entry);
+                let file = AtHand { disk, key: &key, entry };
+                let facts = digests.facts_at_hand(file, &[algo], scratch, cancel)?;
+                Ok(self.of_whole(manifest, entry, algo, &facts.hashes))
+            }
+            Work::Parts { parts, wanted, whole_parts } => {
+                let fingerprint = fingerprint(manifest, entry);
+                let right = |index| self.mark(manifest, index, fingerprint);
+                let wrong = reader.wrong_parts(disk, entry, parts, &wanted, &right, cancel)?;
+                let size = entry.size.unwrap_or_default();
+                let ranges = wanted.iter().map(|index| part_range(parts, *index, size));
+                self.bytes.fetch_add(ranges.map(|range| length(&range)).sum(), Ordering::Relaxed);
+                Ok(self.of_parts(manifest, entry, parts, whole_parts, &wrong))
             }
         }
-        let fingerprint = fingerprint(manifest, entry);
-        let Some(parts) = &manifest.parts else {
-            if is_short {
-                return Ok(Verdict::Truncated(one(size..manifest.size)));
-            }
-            if self.wanted_parts(manifest, 1, fingerprint).is_empty() {
-                return Ok(self.nothing_wanted(manifest, 1));
-            }
-            let algo = strongest(manifest)?;
-            let key = self.place.key(entry);
-            let file = AtHand { disk: &**disk, key: &key, entry };
-            let digests = &self.settings.prove.digests;
-            let facts = digests.facts_at_hand(file, &[algo], scratch, cancel)?;
-            self.bytes.fetch_add(size, Ordering::Relaxed);
-            if facts.hashes.get(algo) != manifest.hashes.get(algo) {
-                return Ok(self.changed(manifest, entry, one(0..size)));
-            }
-            self.mark(manifest, 0, fingerprint);
-            return Ok(Verdict::Ok);
-        };
-        let whole_parts = if is_short { size / parts.bytes } else { part_count(size, parts.bytes) };
-        let wanted = self.wanted_parts(manifest, whole_parts, fingerprint);
-        if wanted.is_empty() && !is_short {
-            return Ok(self.nothing_wanted(manifest, whole_parts));
-        }
-        let right = |index| self.mark(manifest, index, fingerprint);
-        let wrong = reader.wrong_parts(&**disk, entry, parts, &wanted, &right, cancel)?;
-        let range = |index: u64| part_range(parts, index, size);
-        self.bytes
-            .fetch_add(wanted.iter().map(|index| length(&range(*index))).sum(), Ordering::Relaxed);
-        Ok(self.of_parts(manifest, entry, parts, whole_parts, &wrong))
     }
 
-    async fn read_stream(&self, manifest: &ManifestEntry, entry: &Entry) -> Result<Verdict> {
-        let _permit = self.at_once.acquire().await.map_err(|_| Error::cancelled())?;
-        told(self.judge_stream(manifest, entry).await)
-    }
-
-    async fn judge_stream(&self, manifest: &ManifestEntry, entry: &Entry) -> Result<Verdict> {
+    async fn judge_stream(
+        &self,
+        manifest: &ManifestEntry,
+        entry: &Entry,
+        counter: &AtomicU64,
+    ) -> Result<Verdict> {
         let backend = &self.place.backend;
-        let bandwidth = self.bandwidth.as_ref();
-        let size = entry.size.unwrap_or_default();
-        let is_short = size < manifest.size;
-        let prefix = prefix_length(manifest.size);
-        let ranges = backend.capabilities().read_range;
-        if is_short && prefix <= size && ranges {
+        let pace = Pace { bandwidth: self.bandwidth.as_ref(), counter };
+        let has_ranges = backend.capabilities().read_range;
+        if let Some(before) = beginning_to_compare(manifest, entry).filter(|_| has_ranges) {
             let mut bytes = Vec::new();
             let take = |piece: &[u8]| bytes.extend_from_slice(piece);
-            download(backend, entry, Some(0..prefix), bandwidth, take).await?;
-            if manifest.prefix.is_some_and(|before| before != prefix_digest(&bytes)) {
+            download(backend, entry, Some(0..prefix_length(manifest.size)), pace, take).await?;
+            if prefix_digest(&bytes) != before {
                 return Ok(Verdict::Edited);
             }
         }
-        let fingerprint = fingerprint(manifest, entry);
-        let parts = match &manifest.parts {
-            Some(parts) if ranges => parts,
-            Some(_) | None => {
-                if is_short {
-                    return Ok(Verdict::Truncated(one(size..manifest.size)));
-                }
-                if self.wanted_parts(manifest, 1, fingerprint).is_empty() {
-                    return Ok(self.nothing_wanted(manifest, 1));
-                }
-                let algo = strongest(manifest)?;
-                let facts = download_facts(backend, entry, &[algo], bandwidth).await?;
-                self.bytes.fetch_add(size, Ordering::Relaxed);
-                if facts.hashes.get(algo) != manifest.hashes.get(algo) {
-                    return Ok(self.changed(manifest, entry, one(0..size)));
-                }
-                self.mark(manifest, 0, fingerprint);
-                return Ok(Verdict::Ok);
+        // Without ranges a part costs as much as all.
+        match self.work(manifest, entry, manifest.parts.as_ref().filter(|_| has_ranges))? {
+            Work::None(verdict) => Ok(verdict),
+            Work::Whole(algo) => {
+                let facts = download_facts(backend, entry, &[algo], pace).await?;
+                Ok(self.of_whole(manifest, entry, algo, &facts.hashes))
             }
+            Work::Parts { parts, wanted, whole_parts } => {
+                let fingerprint = fingerprint(manifest, entry);
+                let mut wrong = Vec::new();
+                for index in wanted {
+                    let range = part_range(parts, index, entry.size.unwrap_or_default());
+                    let mut hasher = PartHasher::at(range.start);
+                    let take = |piece: &[u8]| hasher.update(piece);
+                    download(backend, entry, Some(range.clone()), pace, take).await?;
+                    self.bytes.fetch_add(length(&range), Ordering::Relaxed);
+                    if parts.digests.get(index as usize) == Some(&hasher.finish()) {
+                        self.mark_now(manifest, index, fingerprint).await?;
+                    } else {
+                        wrong.push(index);
+                    }
+                }
+                Ok(self.of_parts(manifest, entry, parts, whole_parts, &wrong))
+            }
+        }
+    }
+
+    /// What is to be read of a file that is not longer than it was, and of which `parts` can be read one by one.
+    fn work<'a>(
+        &self,
+        manifest: &ManifestEntry,
+        entry: &Entry,
+        parts: Option<&'a Parts>,
+    ) -> Result<Work<'a>> {
+        let size = entry.size.unwrap_or_default();
+        let is_short = size < manifest.size;
+        let whole_parts = match parts {
+            None if is_short => {
+                return Ok(Work::None(Verdict::Truncated(one(size..manifest.size))));
+            }
+            None => 1,
+            Some(parts) if is_short => size / parts.bytes,
+            Some(parts) => part_count(size, parts.bytes),
         };
-        let whole_parts = if is_short { size / parts.bytes } else { part_count(size, parts.bytes) };
-        let wanted = self.wanted_parts(manifest, whole_parts, fingerprint);
+        let wanted = self.wanted_parts(manifest, whole_parts, fingerprint(manifest, entry));
         if wanted.is_empty() && !is_short {
-            return Ok(self.nothing_wanted(manifest, whole_parts));
+            return Ok(Work::None(self.nothing_wanted(manifest, whole_parts)));
         }
-        let mut wrong = Vec::new();
-        for index in wanted {
-            let range = part_range(parts, index, size);
-            let mut hasher = PartHasher::at(range.start);
-            let take = |piece: &[u8]| hasher.update(piece);
-            download(backend, entry, Some(range.clone()), bandwidth, take).await?;
-            self.bytes.fetch_add(length(&range), Ordering::Relaxed);
-            if parts.digests.get(index as usize) == Some(&hasher.finish()) {
-                self.mark(manifest, index, fingerprint);
-            } else {
-                wrong.push(index);
-            }
+        Ok(match parts {
+            None => Work::Whole(strongest(manifest)?),
+            Some(parts) => Work::Parts { parts, wanted, whole_parts },
+        })
+    }
+
+    /// The verdict on a file that was read to its end and has these digests.
+    fn of_whole(
+        &self,
+        manifest: &ManifestEntry,
+        entry: &Entry,
+        algo: HashAlgo,
+        found: &Hashes,
+    ) -> Verdict {
+        let size = entry.size.unwrap_or_default();
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        if found.get(algo) != manifest.hashes.get(algo) {
+            return self.changed(manifest, entry, one(0..size));
         }
-        Ok(self.of_parts(manifest, entry, parts, whole_parts, &wrong))
+        self.mark(manifest, 0, fingerprint(manifest, entry));
+        Verdict::Ok
     }
 
     /// The verdict on a file of which these parts are wrong.
@@ -446,11 +480,44 @@ impl Verifier {
         }
     }
 
+    /// Bytes that came over a network are not to come again.
+    async fn mark_now(
+        &self,
+        manifest: &ManifestEntry,
+        part: u64,
+        fingerprint: [u8; 16],
+    ) -> Result<()> {
+        let Some(marks) = self.settings.marks.clone() else { return Ok(()) };
+        let key = key(manifest, part);
+        blocking(move |_| {
+            marks.mark_now(key, fingerprint);
+            Ok(())
+        })
+        .await
+    }
+
     fn mark(&self, manifest: &ManifestEntry, part: u64, fingerprint: [u8; 16]) {
         if let Some(marks) = &self.settings.marks {
             marks.mark(key(manifest, part), fingerprint);
         }
     }
+}
+
+/// What is to be read of a file.
+enum Work<'a> {
+    /// Nothing: this is the verdict.
+    None(Verdict),
+    /// All of it, for this digest.
+    Whole(HashAlgo),
+    /// These of its parts, of which so many are there as a whole.
+    Parts { parts: &'a Parts, wanted: Vec<u64>, whole_parts: u64 },
+}
+
+/// Of a file that is shorter than it was and still has its beginning: what that is to be compared with.
+fn beginning_to_compare(manifest: &ManifestEntry, entry: &Entry) -> Option<[u8; 4]> {
+    let size = entry.size.unwrap_or_default();
+    let is_there = size < manifest.size && prefix_length(manifest.size) <= size;
+    manifest.prefix.filter(|_| is_there)
 }
 
 /// A path never holds a NUL.

@@ -9,7 +9,6 @@ use ketch_core::{
     ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
 };
 
-use crate::event::Progress;
 use crate::march::{March, Step};
 use crate::prove::ProveSettings;
 
@@ -46,12 +45,25 @@ pub fn walk(
         enter_extra: false,
         after: None,
         lookahead: settings.checkers.max(1),
-        progress: Progress::default(),
+        progress: settings.progress.clone(),
     };
-    let steps = futures::stream::unfold(march.start(), |mut steps| async move {
-        steps.next().await.map(|step| (step, steps))
+    let progress = settings.progress.clone();
+    let steps = futures::stream::unfold((march.start(), progress), |(mut steps, progress)| async {
+        match steps.next().await {
+            Some(step) => Some((step, (steps, progress))),
+            None => {
+                progress.finish_listing();
+                None
+            }
+        }
     });
-    steps.filter_map(|step| std::future::ready(understand(step))).boxed()
+    let except = settings.except.clone();
+    let takes_part = move |found: &Result<Found>| match found {
+        Ok(Found::File(entry)) => !except.contains(&entry.path),
+        _ => true,
+    };
+    let found = steps.filter_map(|step| std::future::ready(understand(step)));
+    found.filter(move |found| std::future::ready(takes_part(found))).boxed()
 }
 
 fn understand(step: Step) -> Option<Result<Found>> {

@@ -5,7 +5,6 @@ use crate::decide::{Decision, decide};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Step};
-use crate::settings::Compare;
 use ketch_core::compare_keys;
 
 /// What became of one step.
@@ -195,6 +194,10 @@ impl Runner {
                     && self.context.settings.compare != Compare::Checksum =>
             {
                 Found::Action(comparison.resolve(false))
+            }
+            // The same where remembered digests are all there is: once it was sent, its digest is remembered.
+            Err(error) if error.kind() == ErrorKind::Unsupported && self.remembered.is_some() => {
+                Found::Action(comparison.resolve_unknown())
             }
             Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })

@@ -5,11 +5,12 @@
 //! without any of these changing. A file changed through a memory map that was opened before it was read can escape this,
 //! as it escapes every tool that goes by times.
 //!
-//! What is learnt is collected and written in batches without waiting for the disk, and once more, durably, at the end.
-//! A crash loses at most what was learnt since the last batch.
+//! What is learnt is collected and written in batches, durably every few seconds and at the end. A crash loses what was
+//! learnt in the last seconds.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ketch_core::{Digest, HashAlgo};
 use ketch_manifest::Parts;
@@ -23,8 +24,10 @@ use crate::content::Facts;
 const DIGESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("digests-1");
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs-1");
 
-/// What is learnt is written when this much has come together.
+/// What is learnt is written when this much has come together, …
 const BATCH: usize = 1024;
+/// … or when this time has passed since it was written durably. What is written in between, a crash takes back.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Memory of the database.
 const MEMORY_BYTES: usize = 32 * 1024 * 1024;
 /// With more records than this the cache is begun anew: most of them are of files that are gone.
@@ -35,7 +38,14 @@ const MOST_RECORDS: u64 = 20_000_000;
 pub struct DigestCache {
     database: Database,
     path: PathBuf,
-    learnt: Mutex<Vec<Learnt>>,
+    learnt: Mutex<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    learnt: Vec<Learnt>,
+    /// When everything that had been learnt was on the disk.
+    durable: Instant,
 }
 
 #[derive(Debug)]
@@ -63,7 +73,8 @@ impl DigestCache {
 
     fn open_bounded(path: &Path, most_records: u64) -> Result<Self, OpenError> {
         let database = store::open(path, MEMORY_BYTES)?;
-        let cache = DigestCache { database, path: path.to_owned(), learnt: Mutex::new(Vec::new()) };
+        let learnt = Mutex::new(Waiting { learnt: Vec::new(), durable: Instant::now() });
+        let cache = DigestCache { database, path: path.to_owned(), learnt };
         let prepared = cache.prepare(most_records);
         prepared.map_err(|error| OpenError::Unusable {
             path: path.to_owned(),
@@ -126,8 +137,27 @@ impl DigestCache {
 
     /// Writes what was learnt, so that it survives a power cut. Blocks.
     pub fn finish(&self) {
-        let batch = std::mem::take(&mut *self.lock());
+        let batch = std::mem::take(&mut self.lock().learnt);
         self.write(batch, Durability::Immediate);
+    }
+
+    /// Is anything known of files whose keys begin so? Blocks.
+    pub(crate) fn has_any_below(&self, folder: &str) -> bool {
+        let find = || -> Result<bool, redb::Error> {
+            let table = self.database.begin_read()?.open_table(DIGESTS)?;
+            let first = table.range(folder..)?.next().transpose()?;
+            Ok(first.is_some_and(|(key, _)| key.value().starts_with(folder)))
+        };
+        find().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the digest cache cannot be read");
+            false
+        })
+    }
+
+    /// Would remembering one thing more not block?
+    pub(crate) fn takes_at_once(&self) -> bool {
+        let waiting = self.lock();
+        waiting.learnt.len() + 1 < BATCH && waiting.durable.elapsed() < PATIENCE
     }
 
     /// What is in it.
@@ -140,15 +170,20 @@ impl DigestCache {
     }
 
     fn learn(&self, learnt: Learnt) {
-        let batch = {
+        let (batch, durability) = {
             let mut waiting = self.lock();
-            waiting.push(learnt);
-            if waiting.len() < BATCH {
-                return;
-            }
-            std::mem::take(&mut *waiting)
+            waiting.learnt.push(learnt);
+            let durability = match waiting.durable.elapsed() < PATIENCE {
+                true if waiting.learnt.len() < BATCH => return,
+                true => Durability::None,
+                false => {
+                    waiting.durable = Instant::now();
+                    Durability::Immediate
+                }
+            };
+            (std::mem::take(&mut waiting.learnt), durability)
         };
-        self.write(batch, Durability::None);
+        self.write(batch, durability);
     }
 
     /// A cache that cannot be written is only slower.
@@ -186,14 +221,14 @@ impl DigestCache {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Learnt>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for DigestCache {
     fn drop(&mut self) {
-        if !self.lock().is_empty() {
+        if !self.lock().learnt.is_empty() {
             self.finish();
         }
     }
@@ -345,7 +380,7 @@ mod tests {
             let key = format!("local:/{number}");
             cache.remember(key, "v".into(), facts(HashAlgo::Md5, "x"));
         }
-        assert!(cache.lock().is_empty());
+        assert!(cache.lock().learnt.is_empty());
         assert!(cache.recall("local:/5", "v").is_some());
     }
 

@@ -1,8 +1,9 @@
 //! What an interrupted check or verification has found to be in order, so that it goes on where it was.
 //!
 //! A mark is a fingerprint under a key: the key says which file or part, the fingerprint which versions of it were compared
-//! and how. It counts only while the fingerprint is the same. A file of marks belongs to one job, is removed when that job
-//! comes to its end, and is written durably in small batches, so that a kill costs the work of seconds.
+//! and how. It counts only while the fingerprint is the same. A file of marks belongs to one job and is removed when that job
+//! comes to its end. Marks of much work are written durably at once, others in small batches, so that a kill costs the part
+//! that is under way, or a second.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -79,6 +80,12 @@ impl Marks {
             tracing::debug!(%error, "marks cannot be read");
             false
         })
+    }
+
+    /// Sets a mark for work that nobody wants to do again. When this returns it survives the process. Blocks.
+    pub fn mark_now(&self, key: String, fingerprint: [u8; 16]) {
+        self.lock().marks.push((key, fingerprint));
+        self.flush();
     }
 
     /// Sets a mark. Blocks when a batch is due.
@@ -165,5 +172,11 @@ mod tests {
         marks.remove();
         assert_eq!(std::fs::read_dir(folder.path()).expect("there").count(), 0);
         assert!(!open().is_marked("k", same));
+        // The other one outlives a process that does not get to drop anything.
+        let marks = open();
+        marks.mark("batched".into(), same);
+        assert!(!marks.is_marked("batched", same));
+        marks.mark_now("at once".into(), same);
+        assert!(marks.is_marked("at once", same) && marks.is_marked("batched", same));
     }
 }

@@ -1,0 +1,164 @@
+//! What is known of a file without reading it: digests that are remembered between jobs, and those that this job took while
+//! the bytes passed.
+//!
+//! A remembered digest is believed for the very version of the file it was taken of, and nothing else. Of a file at hand that
+//! is the version its disk shows, once that is settled. Of a file of a remote it is everything the listing tells: its size,
+//! its version or handle, its time where the remote keeps times; and every digest the listing does show must be one that is
+//! remembered too. What this job stored itself it may believe for a version that is not settled: the version is that of the file
+//! it wrote, and its digest is the one that was sent.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use ketch_core::{Entry, Hashes};
+
+use crate::content::Facts;
+use crate::digest::{Place, blocking};
+use crate::state::{DigestCache, Marks};
+
+/// A store that is opened when it is first needed. One that cannot be opened is done without.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: PathBuf,
+    open: OnceLock<Option<DigestCache>>,
+    unusable: OnceLock<String>,
+}
+
+impl Store {
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Store { path, open: OnceLock::new(), unusable: OnceLock::new() }
+    }
+
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// Why it was not used, if it was wanted and could not be.
+    pub(crate) fn unusable(&self) -> Option<&str> {
+        self.unusable.get().map(String::as_str)
+    }
+
+    /// The store. Blocks.
+    pub(crate) fn get(&self) -> Option<&DigestCache> {
+        let open = || match DigestCache::open(&self.path) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                self.unusable.get_or_init(|| error.to_string());
+                None
+            }
+        };
+        self.open.get_or_init(open).as_ref()
+    }
+
+    /// Writes down what was learnt, if it was ever opened. Blocks.
+    pub(crate) fn finish(&self) {
+        if let Some(Some(cache)) = self.open.get() {
+            cache.finish();
+        }
+    }
+
+    /// Would learning one thing more not block?
+    fn takes_at_once(&self) -> bool {
+        matches!(self.open.get(), Some(Some(cache)) if cache.takes_at_once())
+    }
+}
+
+/// Both stores.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Of all jobs; `None` = nothing is remembered.
+    pub(crate) cache: Option<Store>,
+    /// Of this job alone; `None` = nobody asks for it.
+    pub(crate) fresh: Option<Store>,
+}
+
+impl Known {
+    /// What this job itself stored under this name, if it is still that version. Blocks.
+    pub(crate) fn stored(&self, place: &Place, entry: &Entry) -> Option<Facts> {
+        let facts =
+            self.fresh.as_ref()?.get()?.recall(&place.key(entry), &version(place, entry)?)?;
+        agrees(&facts.hashes, entry).then_some(facts)
+    }
+
+    /// What was learnt of a file of a remote when it was sent. Blocks.
+    pub(crate) fn sent(&self, place: &Place, entry: &Entry) -> Option<Facts> {
+        if place.is_at_hand() {
+            return None;
+        }
+        let facts =
+            self.cache.as_ref()?.get()?.recall(&place.key(entry), &version(place, entry)?)?;
+        agrees(&facts.hashes, entry).then_some(facts)
+    }
+
+    /// Was anything of this place ever learnt by sending? Blocks.
+    pub(crate) fn has_sent(&self, place: &Place) -> bool {
+        let cache = self.cache.as_ref().filter(|_| !place.is_at_hand()).and_then(Store::get);
+        cache.is_some_and(|cache| cache.has_any_below(&place.folder()))
+    }
+
+    /// Remembers what was found out about the content of `stored` while it was sent.
+    pub(crate) async fn learn(
+        this: &std::sync::Arc<Self>,
+        place: &Place,
+        stored: &Entry,
+        facts: Facts,
+    ) {
+        let cache = this.cache.as_ref().filter(|_| !place.is_at_hand());
+        let stores = [this.fresh.as_ref(), cache];
+        let Some(version) = version(place, stored).filter(|_| stores.iter().any(Option::is_some))
+        else {
+            return;
+        };
+        let (key, mut facts) = (place.key(stored), facts);
+        // What the remote showed at once is what it is compared with later.
+        let shown = stored.hashes.iter().flat_map(|hashes| hashes.iter());
+        shown.for_each(|digest| facts.hashes.insert(digest.clone()));
+        let takes_at_once = stores.into_iter().flatten().all(Store::takes_at_once);
+        let (this, for_cache) = (std::sync::Arc::clone(this), cache.is_some());
+        let remember = move || {
+            let cache = this.cache.as_ref().filter(|_| for_cache);
+            for store in [this.fresh.as_ref(), cache].into_iter().flatten() {
+                if let Some(store) = store.get() {
+                    store.remember(key.clone(), version.clone().into(), facts.clone());
+                }
+            }
+        };
+        if takes_at_once {
+            return remember();
+        }
+        // Losing it costs time and nothing else.
+        let _ = blocking(move |_| {
+            remember();
+            Ok(())
+        })
+        .await;
+    }
+}
+
+/// Does everything that the listing shows agree with what is remembered?
+fn agrees(remembered: &Hashes, entry: &Entry) -> bool {
+    let mut shown = entry.hashes.iter().flat_map(|hashes| hashes.iter());
+    shown.all(|digest| remembered.get(digest.algo()) == Some(digest))
+}
+
+/// What tells this content from any other under its name; `None` when nothing does.
+fn version(place: &Place, entry: &Entry) -> Option<String> {
+    if place.is_at_hand() {
+        return entry.version.as_deref().map(str::to_owned);
+    }
+    let keeps_times = place.backend.capabilities().mtime.is_some();
+    let time = entry.mtime.filter(|_| keeps_times);
+    if entry.version.is_none() && entry.handle.is_none() && time.is_none() {
+        return None;
+    }
+    let since = time.map(|time| match time.duration_since(std::time::UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    });
+    let fingerprint = Marks::fingerprint(&[
+        &format!("{:?} {since:?}", entry.size),
+        entry.version.as_deref().unwrap_or_default(),
+        entry.handle.as_deref().unwrap_or_default(),
+    ]);
+    Some(format!("{:032x}", u128::from_be_bytes(fingerprint)))
+}
