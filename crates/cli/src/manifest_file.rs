@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 
 use crate::context::Context;
 use crate::output::Level;
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, cannot_write};
 use crate::settings::is_dash;
 use crate::{exit, secrets};
 
@@ -265,10 +265,6 @@ impl Signer {
         sign::sign(BufReader::new(content), key, self.password(), &comment)
             .map_err(|error| Problem::other(format!("{}: {error}", path.display())))
     }
-}
-
-pub(crate) fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Problem {
-    Problem::other(format!("{}: {error}", path.display()))
 }
 
 impl From<ReadError> for Problem {

@@ -1,6 +1,7 @@
 //! What ends a command: a line for a person and an exit code.
 
 use std::io;
+use std::path::Path;
 
 use crate::exit;
 
@@ -45,4 +46,9 @@ impl From<ketch_core::Error> for Problem {
     fn from(error: ketch_core::Error) -> Self {
         Problem { code: exit::of_kind(error.kind()), text: Some(error.to_string()) }
     }
+}
+
+/// A file of this machine that cannot be written.
+pub(crate) fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Problem {
+    Problem::other(format!("{}: {error}", path.display()))
 }

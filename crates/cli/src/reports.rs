@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::RecordArgs;
 use crate::jsonl;
 use crate::output::Console;
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, cannot_write};
 use crate::settings::is_dash;
 
 /// No line of a report is longer.
@@ -138,8 +138,4 @@ pub(crate) fn was_not_done(outcome: &ItemOutcome) -> bool {
         Status::Failed | Status::Changed | Status::Refused => true,
         Status::Done | Status::Skipped | Status::Vanished => false,
     }
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::other(format!("{}: {error}", path.display()))
 }

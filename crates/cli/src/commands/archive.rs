@@ -20,9 +20,9 @@ use super::job::OpenJob;
 use super::manifest::ManifestFile;
 use crate::context::Context;
 use crate::exit;
-use crate::manifest_file::{cannot_write, names_within};
+use crate::manifest_file::names_within;
 use crate::output::Level;
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, cannot_write};
 use crate::settings::is_dash;
 use crate::signals::Signals;
 

@@ -18,7 +18,7 @@ use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, cannot_write};
 use crate::settings::{self, is_dash};
 use crate::{exit, jsonl, summary, watch};
 
@@ -225,8 +225,4 @@ impl<'a> Lists<'a> {
         }
         Ok(())
     }
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::other(format!("{}: {error}", path.display()))
 }

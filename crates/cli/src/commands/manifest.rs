@@ -18,9 +18,9 @@ use crate::args::{
     RawPlace, ReadArgs,
 };
 use crate::context::{Context, Done};
-use crate::manifest_file::{Output, Signer, cannot_write, entries, names_within, open};
+use crate::manifest_file::{Output, Signer, entries, names_within, open};
 use crate::output::Level;
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, cannot_write};
 use crate::settings::{self, is_dash};
 use crate::signals::Signals;
 use crate::{exit, jsonl, watch};

@@ -17,7 +17,7 @@ use crate::args::{CopyArgs, PlanCommand};
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, cannot_write};
 use crate::summary;
 
 /// Runs `plan …`.
@@ -205,8 +205,4 @@ fn show(context: &Context, path: &Path) -> Result<Done> {
     .map_err(|error| problem.take().unwrap_or_else(|| error.into()))?;
     console.line(&totals_line(&plan.totals))?;
     Ok(Done::ok())
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Problem {
-    Problem::other(format!("{}: {error}", path.display()))
 }
