@@ -49,9 +49,9 @@ pub enum Way {
     TornRecord,
 }
 
-/// The most of a download that was open that may be moved again: the range that is written down as one, and what was on
-/// its way to the disk.
-const PART_BYTES: u64 = 17 << 20;
+/// The most of a download that was open that may be written again: two ranges, because one is written while the one before
+/// is being put on record, and what was on its way to the disk.
+const PART_BYTES: u64 = 33 << 20;
 /// The same of a copy within the machine, where ranges are larger.
 const LOCAL_PART_BYTES: u64 = 65 << 20;
 /// The most that a download may have received and not yet written: the ranges that are read ahead.

@@ -80,7 +80,9 @@ fn slow() -> ExitCode {
         let more = [
             ("KETCH_TEST_SLOW", "1"),
             ("KETCH_FAULT_RUNS", "10000"),
+            ("KETCH_CRASH_ALL", "1"),
             ("KETCH_CRASH_RUNS", "300"),
+            ("KETCH_CRASH_CUTS", "60"),
             ("KETCH_CRASH_SEED", &seed),
         ];
         run(TEST, &more)?;
@@ -107,6 +109,8 @@ fn fuzz() -> Result<(), String> {
         let step = [
             "fuzz",
             "run",
+            // The address sanitizer finds what `unsafe` does wrong, and there is none.
+            "--sanitizer=none",
             target,
             &found,
             &seeds,
