@@ -24,6 +24,8 @@ pub(crate) enum Data {
 pub(crate) enum Before {
     /// Nothing; and afterwards it is proven to be equal.
     Absent,
+    /// Nothing, and nothing is to be there afterwards.
+    Unused,
     /// A right copy with equal times.
     Copied,
 }
@@ -59,9 +61,10 @@ impl Contestant {
         self.command.split(' ').map(word).collect()
     }
 
-    /// The program that must be installed.
+    /// The program that must be installed: what `find` runs, if it runs something.
     pub(crate) fn program(&self) -> &'static str {
-        self.command.split(' ').next().unwrap_or_default()
+        let named = self.command.split_once(" -exec ").map_or(self.command, |(_, run)| run);
+        named.split(' ').next().unwrap_or_default()
     }
 }
 
@@ -91,6 +94,10 @@ pub(crate) fn rows(small: bool) -> Vec<Row> {
     let scale = if small { 20 } else { 1 };
     let copies = contestants(&[&KETCH_COPY, &PEERS_COPY]);
     let check = ("ketch", "ketch check --quiet SRC DST");
+    let manifest = contestants(&[&[
+        ("ketch", "ketch manifest create --quiet --no-cache SRC -o manifest"),
+        ("b3sum", "find SRC -type f -exec b3sum {} +"),
+    ]]);
     let goal = |peer, ratio| Goal { peer, ratio, peak_mib: None };
     let bounded = |peer, ratio| Goal { peer, ratio, peak_mib: Some(64) };
     vec![
@@ -169,6 +176,30 @@ pub(crate) fn rows(small: bool) -> Vec<Row> {
                 ("diff", "diff -rq SRC DST"),
                 ("rclone", "rclone check SRC DST"),
             ]]),
+        },
+        Row {
+            name: "check-again",
+            about: "check 1 000 000 files in 1 000 folders that were checked before",
+            data: Data::Tree(1000 / scale, 1000, 1),
+            before: Before::Copied,
+            goal: goal("find", 1.0),
+            contestants: contestants(&[&[check, ("find", "find SRC DST -size +100M")]]),
+        },
+        Row {
+            name: "manifest-large",
+            about: "manifest of one file of 4 GiB",
+            data: Data::Tree(1, 1, (4 << 30) / scale),
+            before: Before::Unused,
+            goal: goal("b3sum", 1.1),
+            contestants: manifest.clone(),
+        },
+        Row {
+            name: "manifest-small",
+            about: "manifest of 20 000 files of 4 KiB in 200 folders",
+            data: Data::Tree(200 / scale, 100, 4096),
+            before: Before::Unused,
+            goal: goal("b3sum", 1.1),
+            contestants: manifest,
         },
         Row {
             name: "start",
