@@ -50,7 +50,7 @@ impl Tree {
         self.index.write(true);
     }
 
-    /// The listing of a folder, not older than `life`. Tasks that want the same one wait for one call.
+    /// The listing of a folder, not older than `life` when this is called. Tasks that want the same one wait for one call.
     pub(crate) async fn listing(
         &self,
         api: &Api,
@@ -60,9 +60,11 @@ impl Tree {
         if let Some(listing) = self.cache.get(id, life) {
             return Ok(listing);
         }
+        let called = Instant::now();
         let lock = self.listing_locks.get(id);
         let _one = lock.lock().await;
-        if let Some(listing) = self.cache.get(id, life) {
+        // The one that was waited for was asked for before this moment, and is young enough all the same.
+        if let Some(listing) = self.cache.get(id, life.saturating_add(called.elapsed())) {
             return Ok(listing);
         }
         let asked = Instant::now();
