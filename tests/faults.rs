@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use support::{Home, Server, finish, tree};
+use support::{Home, Server, behind, finish, tree};
 
 fn place(server: &Server) -> String {
     server.place("there", ",pace=off,pace_scale=1000")
@@ -334,12 +334,6 @@ fn fault_37_an_unreadable_folder_is_its_own_failure_and_keeps_its_twin() {
     fs::set_permissions(home.path("source/shut"), fs::Permissions::from_mode(0o000)).unwrap();
     let mut command = home.command();
     if is_root() {
-        let unpack = |command: &Command| {
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-                .collect::<Vec<_>>()
-        };
         let binary = home.path("ketch");
         fs::copy(command.get_program(), &binary).unwrap();
         for folder in ["", "state", "cache", "config", "data", "home"] {
@@ -348,9 +342,10 @@ fn fault_37_an_unreadable_folder_is_its_own_failure_and_keeps_its_twin() {
         let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(home.path("")).status();
         assert!(owned.unwrap().success());
         let mut dropped = Command::new("setpriv");
-        dropped.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(binary);
-        dropped.env_clear().envs(unpack(&command)).current_dir(home.path(""));
-        command = dropped;
+        dropped.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+        let mut copied = Command::new(binary);
+        copied.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command = behind(dropped, copied.current_dir(home.path("")));
     }
     let run = finish(command.args(["sync", "source", "destination"]));
     fs::set_permissions(home.path("source/shut"), fs::Permissions::from_mode(0o755)).unwrap();

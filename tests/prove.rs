@@ -61,6 +61,20 @@ fn counts(command: &mut Command) -> Value {
     serde_json::from_str::<Value>(last).unwrap()["counts"].clone()
 }
 
+/// Ends what `command` makes in the middle of the fifth of six downloads, and runs it again: what that counted. It asks for
+/// two of them, and the run after it, because that one came to its end, for all.
+fn ended_in_the_fifth_part(end: End, server: &Server, command: impl Fn() -> Command) -> Value {
+    server.fault(&format!("download nth=5 hold-after {}", PART / 2));
+    end.in_the_middle(&mut command(), server);
+    let (requests, sent) = (server.stat("download"), server.stat("bytes_out"));
+    let again = counts(&mut command());
+    let (requests, sent) = (server.stat("download") - requests, server.stat("bytes_out") - sent);
+    assert_eq!(requests, 2, "{end:?}");
+    assert!((2 * PART as u64..2 * PART as u64 + TALK).contains(&sent), "{end:?}: {sent}");
+    assert_eq!(counts(&mut command())["resumed"], 0, "{end:?}");
+    again
+}
+
 #[test]
 fn a_verification_that_was_ended_goes_on_within_one_part() {
     let (home, parts) = (Home::in_memory(), 6);
@@ -77,18 +91,8 @@ fn a_verification_that_was_ended_goes_on_within_one_part() {
             command.args(arguments);
             command
         };
-        // In the middle of the fifth part.
-        server.fault(&format!("download nth=5 hold-after {}", PART / 2));
-        end.in_the_middle(&mut verify(), &server);
-        let (requests, sent) = (server.stat("download"), server.stat("bytes_out"));
-        let counts = counts(&mut verify());
-        let (requests, sent) =
-            (server.stat("download") - requests, server.stat("bytes_out") - sent);
+        let counts = ended_in_the_fifth_part(end, &server, verify);
         assert_eq!((counts["ok"].as_u64(), counts["resumed"].as_u64()), (Some(1), Some(4)));
-        assert_eq!(requests, 2, "{end:?}");
-        assert!((2 * PART as u64..2 * PART as u64 + TALK).contains(&sent), "{end:?}: {sent}");
-        // It came to its end, so the next one reads everything.
-        assert_eq!(self::counts(&mut verify())["resumed"], 0, "{end:?}");
     }
 }
 
@@ -107,16 +111,8 @@ fn a_check_by_download_that_was_ended_reads_no_pair_again_that_was_equal() {
             command.args(["--json", "check", "a", &place, "--download", "--checkers", "1"]);
             command
         };
-        server.fault(&format!("download nth=5 hold-after {}", PART / 2));
-        end.in_the_middle(&mut check(), &server);
-        let (requests, sent) = (server.stat("download"), server.stat("bytes_out"));
-        let counts = counts(&mut check());
-        let (requests, sent) =
-            (server.stat("download") - requests, server.stat("bytes_out") - sent);
+        let counts = ended_in_the_fifth_part(end, &server, check);
         assert_eq!((counts["equal"].as_u64(), counts["resumed"].as_u64()), (Some(6), Some(4)));
-        assert_eq!(requests, 2, "{end:?}");
-        assert!((2 * PART as u64..2 * PART as u64 + TALK).contains(&sent), "{end:?}: {sent}");
-        assert_eq!(self::counts(&mut check())["resumed"], 0, "{end:?}");
     }
 }
 

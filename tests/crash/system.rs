@@ -14,7 +14,7 @@ use super::cases::{Case, Files, Side, Verb};
 use super::checks::{Findings, Way, after_rerun, after_strike};
 use super::tracer::{Strike, run};
 use super::world::{World, runtime};
-use crate::support::{Home, Run, finish};
+use crate::support::{Home, Run, behind, finish};
 
 const fn case(verb: Verb, from: Side, to: Side) -> Case {
     Case { verb, from, to }
@@ -65,13 +65,9 @@ fn fault_35_short_writes_and_interrupted_calls_are_gone_on_with() {
 
 /// The command of a world under a limit of the shell.
 fn limited(world: &World, limit: &str) -> Run {
-    let command = world.command();
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("ulimit {limit} && exec \"$@\""), "sh"]);
-    shell.arg(command.get_program()).args(command.get_args()).env_clear();
-    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    shell.current_dir(command.get_current_dir().unwrap());
-    finish(&mut shell)
+    finish(&mut behind(shell, &world.command()))
 }
 
 #[test]
@@ -179,12 +175,7 @@ fn fault_46_a_machine_that_slept_renews_what_ran_out_and_goes_on() {
     sim.faults().inject("download next=1 status 410".parse().unwrap());
     sim.holds().release(false);
     kill(pid, Signal::SIGCONT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let run = Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::new(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
+    let run = Run::from(child.wait_with_output().unwrap());
     assert_done(&world, &files, "awake again", &run);
 }
 

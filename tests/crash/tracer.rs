@@ -26,7 +26,7 @@ use nix::unistd::Pid;
 use super::calls::{Act, Place, amount, reads, shape};
 use super::disk::{Disk, Intent};
 use super::registers::{read_call, read_result, write_argument, write_error};
-use crate::support::Run;
+use crate::support::{Run, behind};
 
 /// What is done to the program. Calls are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,9 +141,7 @@ impl Tracer {
         // The shell waits for a line, so that it is traced before it becomes the program.
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"read -r _ && exec "$@" </dev/null"#, "sh"]);
-        shell.arg(command.get_program()).args(command.get_args()).env_clear();
-        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shell.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+        let mut shell = behind(shell, command);
         shell.stdin(Stdio::piped());
         shell.stdout(output[0].try_clone().unwrap()).stderr(output[1].try_clone().unwrap());
         let mut child = shell.spawn().unwrap();

@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The key that the emulator accepts.
 pub use ketch_fichier_sim::SANDBOX_KEY;
@@ -116,12 +116,25 @@ impl Home {
 
 /// Runs a command and gathers what it gave.
 pub fn finish(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    command.output().unwrap().into()
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Run {
+        Run {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
+}
+
+/// `command` as the last arguments of another program, with its environment and in its folder.
+pub fn behind(mut program: Command, command: &Command) -> Command {
+    program.arg(command.get_program()).args(command.get_args()).env_clear();
+    program.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    program.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+    program
 }
 
 /// An emulator in a process of its own.

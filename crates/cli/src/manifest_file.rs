@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 
 use crate::context::Context;
 use crate::output::Level;
-use crate::problem::{Problem, Result, cannot_write};
+use crate::problem::{Problem, Result, about_file};
 use crate::settings::is_dash;
 use crate::{exit, secrets};
 
@@ -29,8 +29,7 @@ pub(crate) type Reader = ManifestReader<Box<dyn std::io::BufRead + Send>>;
 /// Opens a manifest after reading all of it once: its form, its totals, and with `key` its signature. What is read afterwards
 /// is checked again on the way, so that it cannot become another in between.
 pub(crate) fn open(path: &Path, key: Option<&str>) -> Result<(Reader, Totals)> {
-    let wrong =
-        |error: &dyn std::fmt::Display| Problem::other(format!("{}: {error}", path.display()));
+    let wrong = |error: &dyn std::fmt::Display| about_file(path, error);
     let mut file = File::open(path).map_err(|error| wrong(&error))?;
     if let Some(key) = key {
         check_signature(path, &mut file, key)?;
@@ -51,14 +50,13 @@ fn check_signature(path: &Path, file: &mut File, key: &str) -> Result<()> {
         Err(_) => key.to_owned(),
     };
     let beside = signature_path(path);
-    let signature = std::fs::read_to_string(&beside).map_err(|error| Problem {
+    let refused = |path: &Path, error: &dyn std::fmt::Display| Problem {
         code: exit::CORRUPT,
-        text: Some(format!("{}: {error}", beside.display())),
-    })?;
-    sign::verify(BufReader::new(file), &key, &signature).map(drop).map_err(|error| Problem {
-        code: exit::CORRUPT,
-        text: Some(format!("{}: {error}", path.display())),
-    })
+        ..about_file(path, error)
+    };
+    let signature = std::fs::read_to_string(&beside).map_err(|error| refused(&beside, &error))?;
+    let verified = sign::verify(BufReader::new(file), &key, &signature);
+    verified.map(drop).map_err(|error| refused(path, &error))
 }
 
 fn signature_path(path: &Path) -> PathBuf {
@@ -141,7 +139,7 @@ impl Output {
         if is_dash(path) {
             return Ok(Output::Stream(path.to_owned()));
         }
-        let wrong = |error: &dyn std::fmt::Display| cannot_write(path, error);
+        let wrong = |error: &dyn std::fmt::Display| about_file(path, error);
         match path.metadata() {
             Ok(found) if found.is_dir() => return Err(wrong(&"it is a folder")),
             Ok(found) if !found.is_file() => return Ok(Output::Stream(path.to_owned())),
@@ -174,7 +172,7 @@ impl Output {
     }
 
     pub(crate) fn writer(&self) -> Result<Box<dyn Write + Send>> {
-        let wrong = |path: &Path, error: &std::io::Error| cannot_write(path, error);
+        let wrong = |path: &Path, error: &std::io::Error| about_file(path, error);
         match self {
             Output::File(unfinished) => {
                 let file = unfinished.file.try_clone();
@@ -209,7 +207,7 @@ impl Output {
                 None => Ok(()),
             }
         };
-        keep().map_err(|error| cannot_write(&path, &error))
+        keep().map_err(|error| about_file(&path, &error))
     }
 }
 
@@ -230,8 +228,7 @@ pub(crate) struct Signer {
 
 impl Signer {
     pub(crate) fn open(context: &Context, path: &Path) -> Result<Self> {
-        let other =
-            |error: &dyn std::fmt::Display| Problem::other(format!("{}: {error}", path.display()));
+        let other = |error: &dyn std::fmt::Display| about_file(path, error);
         let key = std::fs::read_to_string(path).map_err(|error| other(&error))?;
         let password = match sign::needs_password(&key).map_err(|error| other(&error))? {
             true => {
@@ -258,12 +255,12 @@ impl Signer {
         let Output::File(Unfinished { path, file, .. }) = output else {
             return Err(Problem::usage("only a manifest that is a file can be signed"));
         };
-        let mut content = file.try_clone().map_err(|error| cannot_write(path, &error))?;
-        content.rewind().map_err(|error| cannot_write(path, &error))?;
+        let mut content = file.try_clone().map_err(|error| about_file(path, &error))?;
+        content.rewind().map_err(|error| about_file(path, &error))?;
         let comment = format!("ketch manifest, root {}", totals.root);
         let key = self.key.expose_secret();
         sign::sign(BufReader::new(content), key, self.password(), &comment)
-            .map_err(|error| Problem::other(format!("{}: {error}", path.display())))
+            .map_err(|error| about_file(path, &error))
     }
 }
 

@@ -48,7 +48,7 @@ impl From<ketch_core::Error> for Problem {
     }
 }
 
-/// A file of this machine that cannot be written.
-pub(crate) fn cannot_write(path: &Path, error: &dyn std::fmt::Display) -> Problem {
+/// What is wrong with a file of this machine: that it cannot be read, or written, or is not what it should be.
+pub(crate) fn about_file(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::other(format!("{}: {error}", path.display()))
 }

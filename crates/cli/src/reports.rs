@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::RecordArgs;
 use crate::jsonl;
 use crate::output::Console;
-use crate::problem::{Problem, Result, cannot_write};
+use crate::problem::{Problem, Result, about_file};
 use crate::settings::is_dash;
 
 /// No line of a report is longer.
@@ -35,7 +35,7 @@ impl<'a> Reports<'a> {
     /// Makes the files, so that a mistake shows before anything is done.
     pub(crate) fn open(args: &RecordArgs, console: &'a Console) -> Result<Self> {
         let open = |path: &Path| -> Result<(PathBuf, BufWriter<File>)> {
-            let file = File::create(path).map_err(|error| cannot_write(path, &error))?;
+            let file = File::create(path).map_err(|error| about_file(path, &error))?;
             Ok((path.to_owned(), BufWriter::new(file)))
         };
         let combined = match &args.combined {
@@ -71,7 +71,7 @@ impl<'a> Reports<'a> {
     fn item(&mut self, outcome: &ItemOutcome) -> Result<()> {
         if let Some((path, file)) = &mut self.json {
             let line = jsonl::line("item", item(outcome)) + "\n";
-            file.write_all(line.as_bytes()).map_err(|error| cannot_write(path, &error))?;
+            file.write_all(line.as_bytes()).map_err(|error| about_file(path, &error))?;
         }
         let before = format!("{} ", outcome.mark());
         match &mut self.combined {
@@ -81,7 +81,7 @@ impl<'a> Reports<'a> {
             Some(Combined::File(path, file)) => {
                 let name = bytes_from_core(outcome.path.as_str());
                 let line = [before.as_bytes(), &name, b"\n"].concat();
-                file.write_all(&line).map_err(|error| cannot_write(path, &error))?;
+                file.write_all(&line).map_err(|error| about_file(path, &error))?;
             }
             None => {}
         }
@@ -94,10 +94,10 @@ impl<'a> Reports<'a> {
             let body = json!({ "counts": jsonl::counts(report), "stopped": report.stopped });
             let line = jsonl::line("report", body) + "\n";
             let written = file.write_all(line.as_bytes()).and_then(|()| file.flush());
-            written.map_err(|error| cannot_write(path, &error))?;
+            written.map_err(|error| about_file(path, &error))?;
         }
         if let Some(Combined::File(path, file)) = &mut self.combined {
-            file.flush().map_err(|error| cannot_write(path, &error))?;
+            file.flush().map_err(|error| about_file(path, &error))?;
         }
         Ok(())
     }

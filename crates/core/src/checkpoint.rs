@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, nanoseconds};
 use crate::error::Result;
 
 /// One transfer of a job, across all processes that work on it.
@@ -49,10 +49,7 @@ pub trait Note: fmt::Debug + Send + Sync {
 
 /// What tells versions of a source apart: where it is, its size, time, version and digests. Stable across processes.
 pub fn source_identity(location: &str, entry: &Entry) -> Box<str> {
-    let time = entry.mtime.map(|time| match time.duration_since(std::time::UNIX_EPOCH) {
-        Ok(after) => after.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    });
+    let time = entry.mtime.map(nanoseconds);
     let mut text = format!("{location}\n{}\n{:?}\n{time:?}\n", entry.path, entry.size);
     text.push_str(entry.version.as_deref().unwrap_or_default());
     text.push('\n');

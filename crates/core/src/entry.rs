@@ -26,6 +26,14 @@ pub struct Entry {
     pub hashes: Option<Box<Hashes>>,
 }
 
+/// Nanoseconds since 1970, before it too: what a time is written as where it is compared for equality only.
+pub fn nanoseconds(time: SystemTime) -> i128 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryKind {

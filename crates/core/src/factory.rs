@@ -29,6 +29,13 @@ pub struct OptionInfo {
     pub unless: Option<&'static str>,
 }
 
+impl OptionInfo {
+    /// Is neither this option given nor the one that takes its place?
+    pub fn is_missing(&self, is_given: impl Fn(&str) -> bool) -> bool {
+        !is_given(self.name) && !self.unless.is_some_and(is_given)
+    }
+}
+
 /// A kind of remote.
 #[derive(Debug, Clone, Copy)]
 pub struct Factory {
@@ -89,8 +96,7 @@ impl Factory {
             }
         }
         for option in self.options.iter().filter(|option| option.required) {
-            let is_given = |name| request.options.contains_key(name);
-            if !is_given(option.name) && !option.unless.is_some_and(is_given) {
+            if option.is_missing(|name| request.options.contains_key(name)) {
                 return Err(self.refuse(
                     &request.name,
                     format!("the option `{}` is missing: {}", option.name, option.help),

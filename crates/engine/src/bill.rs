@@ -3,12 +3,18 @@
 use std::collections::{HashMap, HashSet};
 
 use ketch_core::bill::Work;
-use ketch_core::{Capabilities, Entry, Gather, RelPath};
+use ketch_core::{Backend, Capabilities, Entry, Gather, RelPath};
 
 use crate::decide::Action;
+use crate::join::Pair;
 
 /// Folders whose small files are counted at the same time; beyond it they are counted as sent, which says a little more.
 const FOLDERS_OPEN: usize = 65_536;
+
+/// Does this remote count calls? Where neither side does, nothing need be counted for a bill.
+pub(crate) fn counts_calls(side: &dyn Backend) -> bool {
+    side.bill(&Work { listings: 1, ..Work::default() }).is_some()
+}
 
 /// The work of a plan at its two sides.
 #[derive(Debug, Default)]
@@ -34,8 +40,19 @@ impl Tally {
         self.destination.listings += u64::from(destination);
     }
 
+    /// What the listings of the folders above showed under one name. `enters_extra`: also folders are listed that only the
+    /// destination has.
+    pub(crate) fn saw(&mut self, pair: &Pair, enters_extra: bool) {
+        let is_dir = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::is_dir);
+        let (at_source, at_destination) = (is_dir(&pair.source), is_dir(&pair.destination));
+        self.listed(at_source, at_destination && (at_source || enters_extra));
+        if at_source && pair.destination.is_none() {
+            self.lacks(pair.path().clone());
+        }
+    }
+
     /// A folder of the source that the destination lacks: it is made when something comes into it.
-    pub(crate) fn lacks(&mut self, folder: RelPath) {
+    fn lacks(&mut self, folder: RelPath) {
         if self.missing.len() < FOLDERS_OPEN {
             self.missing.insert(folder);
         }

@@ -129,7 +129,7 @@ impl Digests {
         only_fresh: bool,
     ) -> Option<Facts> {
         let known = &self.0.known;
-        let has_any = known.fresh.is_some() || (known.cache.is_some() && !place.is_at_hand());
+        let has_any = known.fresh.is_some() || known.cache_of(place).is_some();
         if !has_any || (only_fresh && known.fresh.is_none()) {
             return None;
         }

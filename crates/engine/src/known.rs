@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use ketch_core::{Entry, Hashes};
+use ketch_core::{Entry, Hashes, nanoseconds};
 
 use crate::content::Facts;
 use crate::digest::{Place, blocking};
@@ -57,6 +57,12 @@ impl Store {
         }
     }
 
+    /// What is remembered of this version of a file, if everything that its listing shows agrees. Blocks.
+    fn recall(&self, place: &Place, entry: &Entry) -> Option<Facts> {
+        let facts = self.get()?.recall(&place.key(entry), &version(place, entry)?)?;
+        agrees(&facts.hashes, entry).then_some(facts)
+    }
+
     /// Would learning one thing more not block?
     fn takes_at_once(&self) -> bool {
         matches!(self.open.get(), Some(Some(cache)) if cache.takes_at_once())
@@ -75,25 +81,23 @@ pub(crate) struct Known {
 impl Known {
     /// What this job itself stored under this name, if it is still that version. Blocks.
     pub(crate) fn stored(&self, place: &Place, entry: &Entry) -> Option<Facts> {
-        let facts =
-            self.fresh.as_ref()?.get()?.recall(&place.key(entry), &version(place, entry)?)?;
-        agrees(&facts.hashes, entry).then_some(facts)
+        self.fresh.as_ref()?.recall(place, entry)
     }
 
     /// What was learnt of a file of a remote when it was sent. Blocks.
     pub(crate) fn sent(&self, place: &Place, entry: &Entry) -> Option<Facts> {
-        if place.is_at_hand() {
-            return None;
-        }
-        let facts =
-            self.cache.as_ref()?.get()?.recall(&place.key(entry), &version(place, entry)?)?;
-        agrees(&facts.hashes, entry).then_some(facts)
+        self.cache_of(place)?.recall(place, entry)
     }
 
     /// Was anything of this place ever learnt by sending? Blocks.
     pub(crate) fn has_sent(&self, place: &Place) -> bool {
-        let cache = self.cache.as_ref().filter(|_| !place.is_at_hand()).and_then(Store::get);
+        let cache = self.cache_of(place).and_then(Store::get);
         cache.is_some_and(|cache| cache.has_any_below(&place.folder()))
+    }
+
+    /// Where digests of what was sent to a place are remembered; `None` for files at hand, which are read instead.
+    pub(crate) fn cache_of(&self, place: &Place) -> Option<&Store> {
+        self.cache.as_ref().filter(|_| !place.is_at_hand())
     }
 
     /// Remembers what was found out about the content of `stored` while it was sent.
@@ -103,7 +107,7 @@ impl Known {
         stored: &Entry,
         facts: Facts,
     ) {
-        let cache = this.cache.as_ref().filter(|_| !place.is_at_hand());
+        let cache = this.cache_of(place);
         let stores = [this.fresh.as_ref(), cache];
         let Some(version) = version(place, stored).filter(|_| stores.iter().any(Option::is_some))
         else {
@@ -151,10 +155,7 @@ fn version(place: &Place, entry: &Entry) -> Option<String> {
     if entry.version.is_none() && entry.handle.is_none() && time.is_none() {
         return None;
     }
-    let since = time.map(|time| match time.duration_since(std::time::UNIX_EPOCH) {
-        Ok(after) => after.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    });
+    let since = time.map(nanoseconds);
     let fingerprint = Marks::fingerprint(&[
         &format!("{:?} {since:?}", entry.size),
         entry.version.as_deref().unwrap_or_default(),

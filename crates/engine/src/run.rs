@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::bill::Tally;
+use crate::bill::{Tally, counts_calls};
 use crate::decide::{Action, Reason, Rules, job_can_start};
 use crate::digest::Place;
 use crate::event::{Event, Progress};
@@ -63,7 +63,10 @@ pub(crate) async fn run(
     let state = State {
         failed_dirs: records.resumed().held.clone(),
         occupied_dirs: records.resumed().occupied.clone(),
-        tally: Tally::new(destination.capabilities()),
+        tally: [&source, &destination]
+            .into_iter()
+            .any(|side| counts_calls(&**side))
+            .then(|| Tally::new(destination.capabilities())),
         ..State::default()
     };
     let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
@@ -162,8 +165,8 @@ struct State {
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,
-    /// The same as work of the remotes.
-    tally: Tally,
+    /// The same as work of the remotes, if one of them counts it.
+    tally: Option<Tally>,
     /// Items that were begun and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
 }

@@ -143,8 +143,13 @@ impl Transfers {
 
     /// Do files get from one side to the other without passing through this machine?
     pub(crate) fn can_copy_by_remote(&self) -> bool {
-        let shared = self.source.scope().zip(self.destination.scope());
-        self.destination.capabilities().copy && shared.is_some_and(|(left, right)| left == right)
+        self.destination.capabilities().copy && self.are_one_scope()
+    }
+
+    /// Does each side accept the entries of the other?
+    pub(crate) fn are_one_scope(&self) -> bool {
+        let scopes = self.source.scope().zip(self.destination.scope());
+        scopes.is_some_and(|(left, right)| left == right)
     }
 
     /// The copy that the remote makes itself; `None` when it cannot.

@@ -1,13 +1,13 @@
 //! Manifests and checks of any backend: what they cost, what they find, and that they go on where they were.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+mod common;
 
 use std::sync::Arc;
 
+use common::manifest_of;
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::prove::ProveSettings;
-use ketch_engine::prove::create::{Made, What, create};
 use ketch_engine::prove::repair::repair;
 use ketch_engine::prove::verify::{Coverage, Sample, Verdict, VerifySettings, verify};
 use ketch_engine::state::Marks;
@@ -89,20 +89,6 @@ async fn a_check_of_a_thousand_remote_files_costs_listings_only() {
         assert_eq!(side.count("list"), 4);
         assert_eq!(side.calls().len(), 4, "{:?}", side.calls());
     }
-}
-
-async fn manifest_of(backend: Arc<dyn Backend>, settings: &ProveSettings) -> Vec<ManifestEntry> {
-    let mut entries = Vec::new();
-    let take = |made| {
-        match made {
-            Made::Entry(entry) => entries.push(entry),
-            Made::Other(path, why) => panic!("{path}: {why}"),
-            Made::Failed(path, error) => panic!("{path}: {error}"),
-        }
-        Ok(())
-    };
-    create(&backend, settings, What::Manifest, None, take).await.unwrap();
-    entries
 }
 
 async fn verdicts(

@@ -1,15 +1,15 @@
 //! Digests that are taken while bytes pass: remembered for remotes that show none later, and written into manifests.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+mod common;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use common::manifest_of;
 use ketch_core::{Backend, Capabilities, ErrorKind, HashAlgo};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::event::Event;
 use ketch_engine::prove::ProveSettings;
-use ketch_engine::prove::create::{Made, What, create};
 use ketch_engine::{
     CheckReport, Compare, Digests, JobKind, Report, Request, Settings, Stop, Verify, start,
 };
@@ -182,21 +182,6 @@ async fn nothing_is_remembered_of_what_was_not_hashed_or_not_to_be_remembered() 
     }
 }
 
-async fn manifest_of(backend: Arc<dyn Backend>, digests: Digests) -> Vec<ManifestEntry> {
-    let mut entries = Vec::new();
-    let take = |made| {
-        match made {
-            Made::Entry(entry) => entries.push(entry),
-            Made::Other(path, why) => panic!("{path}: {why}"),
-            Made::Failed(path, error) => panic!("{path}: {error}"),
-        }
-        Ok(())
-    };
-    let settings = ProveSettings { digests, ..ProveSettings::default() };
-    create(&backend, &settings, What::Manifest, None, take).await.unwrap();
-    entries
-}
-
 #[tokio::test]
 async fn the_manifest_of_what_a_job_stored_costs_no_reading() {
     let folder = tempfile::tempdir().unwrap();
@@ -209,10 +194,11 @@ async fn the_manifest_of_what_a_job_stored_costs_no_reading() {
         let settings = Settings { digests: digests.clone(), ..Settings::default() };
         run(JobKind::Copy, &source, there.clone(), settings).await;
         let reads = Arc::new(Recorder::new(there.clone()));
-        let sent = manifest_of(reads.clone(), digests).await;
+        let of_job = ProveSettings { digests, ..ProveSettings::default() };
+        let sent = manifest_of(reads.clone(), &of_job).await;
         assert_eq!((sent.len(), reads.count("read")), (11, 0));
         // It says what reading would have found out.
-        let read = manifest_of(source.clone(), Digests::default()).await;
+        let read = manifest_of(source.clone(), &ProveSettings::default()).await;
         for (sent, read) in sent.iter().zip(&read) {
             assert_eq!((&sent.path, sent.size), (&read.path, read.size));
             assert_eq!((sent.prefix, &sent.parts), (read.prefix, &read.parts), "{}", read.path);

@@ -41,7 +41,7 @@ pub(crate) fn plant(world: &World, plant: &Plant) -> Result<(), SimError> {
         SimError::io("plant files".to_owned())(error)
     };
     let store = &world.store;
-    let now = world.clock.seconds();
+    let (now, domain) = (world.clock.seconds(), world.rules().default_domain);
     let folder = if plant.folder.is_empty() {
         0
     } else {
@@ -52,21 +52,12 @@ pub(crate) fn plant(world: &World, plant: &Plant) -> Result<(), SimError> {
         let id = crate::names::new_file_id();
         let whirlpool = store.write_blob(&id, b"x").map_err(failed)?;
         let age = (plant.count - number) as u64 * plant.spacing;
+        let uploaded = now.saturating_sub_unsigned(age);
         files.push(FileRecord {
-            id,
-            name: format!("f{number:06}"),
             size: 1,
-            whirlpool,
-            uploaded: now.saturating_sub_unsigned(age),
             folder: Some(folder),
-            domain: world.rules().default_domain,
-            remove_code: None,
-            password: None,
-            description: String::new(),
-            no_ssl: false,
-            inline: false,
-            cdn: false,
-            acl: None,
+            domain,
+            ..FileRecord::new(id, format!("f{number:06}"), whirlpool, uploaded)
         });
     }
     store.edit_files(|_| (files, ())).map_err(failed)
@@ -75,15 +66,7 @@ pub(crate) fn plant(world: &World, plant: &Plant) -> Result<(), SimError> {
 fn folder(world: &World, name: &str, now: i64) -> Result<u64, crate::store::StoreError> {
     let made = world.store.make_folder(
         |tables| tables.folders_in(0).find(|folder| folder.name == name).map(|folder| folder.id),
-        |id| FolderRecord {
-            id,
-            name: name.to_owned(),
-            parent: 0,
-            created: now,
-            shared: None,
-            share_password: None,
-            shares: Vec::new(),
-        },
+        |id| FolderRecord::new(id, name, 0, now),
     )?;
     Ok(made.map_or_else(|id| id, |folder| folder.id))
 }

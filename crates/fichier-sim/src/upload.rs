@@ -212,10 +212,8 @@ impl<'a> Form<'a> {
                     && !file_name.is_empty()
                     && self.files_seen <= self.rules.upload_files;
                 if is_wanted {
-                    self.open = Some((
-                        file_name,
-                        self.world.store.blob_writer(self.world.rules().told_digest),
-                    ));
+                    let told = self.rules.told_digest.clone();
+                    self.open = Some((file_name, self.world.store.blob_writer(told)));
                 }
             }
             Event::FileData(bytes) => {
@@ -266,11 +264,7 @@ impl<'a> Form<'a> {
             .received
             .iter()
             .map(|(name, blob)| FileRecord {
-                id: blob.id.clone(),
-                name: stored_name(name, self.rules),
                 size: blob.size,
-                whirlpool: blob.whirlpool.clone(),
-                uploaded,
                 folder: has_key.then_some(folder),
                 domain: match self.domain {
                     Some(domain) if usize::from(domain) < names::DOMAINS.len() => domain,
@@ -278,11 +272,12 @@ impl<'a> Form<'a> {
                 },
                 remove_code: (!has_key).then(names::new_code),
                 password: self.password.clone(),
-                description: String::new(),
-                no_ssl: false,
-                inline: false,
-                cdn: false,
-                acl: None,
+                ..FileRecord::new(
+                    blob.id.clone(),
+                    stored_name(name, self.rules),
+                    blob.whirlpool.clone(),
+                    uploaded,
+                )
             })
             .collect();
         let hidden = self.strikes.find(|effect| match effect {

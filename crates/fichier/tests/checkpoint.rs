@@ -76,12 +76,36 @@ impl World {
 
     /// A process that puts, and dies when the request that `fault` strikes is held.
     async fn die(&self, fault: &str, content: &str, old: Option<&Entry>) {
+        self.die_at(fault, self.sim.held(1), content, old).await;
+    }
+
+    /// The same with the upload on its way: it has left the process whole, and the node has not stored it.
+    async fn die_with_the_upload_on_its_way(&self, content: &str, old: &Entry) {
+        let holds = self.sim.holds();
+        self.die_at("upload nth=1 hold-whole", holds.arrived(), content, Some(old)).await;
+    }
+
+    async fn die_at(
+        &self,
+        fault: &str,
+        moment: impl Future<Output = ()>,
+        content: &str,
+        old: Option<&Entry>,
+    ) {
         self.fault(fault);
         tokio::select! {
             result = self.put(content, old) => panic!("{fault}: ended with {result:?}"),
-            () = self.sim.held(1) => {}
+            () = moment => {}
         }
         self.sim.faults().clear();
+    }
+
+    /// Another process, and the file of `size` bytes that it finds.
+    async fn arrived(&self, size: u64) -> (Arc<dyn Backend>, Entry) {
+        let backend = self.process();
+        let seen = list(&*backend, "d").await.expect("lists");
+        let found = seen.into_iter().find(|entry| entry.size == Some(size)).expect("arrived");
+        (backend, found)
     }
 
     async fn contents(&self) -> Vec<String> {
@@ -180,10 +204,8 @@ async fn a_report_on_a_file_that_is_gone_again_is_no_file() {
     let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
     world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
     // Somebody removes the new version; the report on it goes on being given.
-    let backend = world.process();
-    let seen = list(&*backend, "d").await.expect("lists");
-    let new = seen.iter().find(|entry| entry.size == Some(11)).expect("arrived");
-    backend.delete(new).await.expect("deleted");
+    let (backend, new) = world.arrived(11).await;
+    backend.delete(&new).await.expect("deleted");
     world.put("new content", Some(&old)).await.expect("stored");
     assert_eq!(world.contents().await, ["new content"]);
     assert_eq!(world.uploads(), 3, "it is sent again");
@@ -259,16 +281,6 @@ async fn a_failure_that_stored_nothing_leaves_no_note() {
     assert_eq!(world.sim.stats().of("folder/ls"), 2, "there is nothing to look for");
 }
 
-/// A process whose upload has left it whole, and that dies before the node has stored it.
-async fn die_with_the_upload_on_its_way(world: &World, content: &str, old: &Entry) {
-    world.fault("upload nth=1 hold-whole");
-    tokio::select! {
-        result = world.put(content, Some(old)) => panic!("ended with {result:?}"),
-        () = world.sim.holds().arrived() => {}
-    }
-    world.sim.faults().clear();
-}
-
 async fn until_stored(world: &World, count: u64) {
     while world.uploads() < count {
         tokio::task::yield_now().await;
@@ -279,7 +291,7 @@ async fn until_stored(world: &World, count: u64) {
 async fn an_upload_that_arrives_after_it_was_sent_anew_is_removed() {
     let world = World::start().await;
     let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
-    die_with_the_upload_on_its_way(&world, "new content", &old).await;
+    world.die_with_the_upload_on_its_way("new content", &old).await;
     // Nothing has arrived, so the next process sends; meanwhile the first upload arrives.
     world.fault("upload nth=1 hold-answer");
     let (stored, ()) = tokio::join!(world.put("new content", Some(&old)), async {
@@ -297,7 +309,7 @@ async fn an_upload_that_arrives_after_it_was_sent_anew_is_removed() {
 async fn an_upload_that_arrives_after_two_deaths_is_found_by_the_third_process() {
     let world = World::start().await;
     let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
-    die_with_the_upload_on_its_way(&world, "new content", &old).await;
+    world.die_with_the_upload_on_its_way("new content", &old).await;
     world.die("upload nth=1 hold-answer", "new content", Some(&old)).await;
     world.sim.holds().release(true);
     until_stored(&world, 3).await;
@@ -311,10 +323,8 @@ async fn what_somebody_moved_away_is_no_late_arrival() {
     let world = World::start().await;
     let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
     world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
-    let backend = world.process();
-    let seen = list(&*backend, "d").await.expect("lists");
-    let new = seen.iter().find(|entry| entry.size == Some(11)).expect("arrived");
-    backend.rename(new, &path("d/safe")).await.expect("moved");
+    let (backend, new) = world.arrived(11).await;
+    backend.rename(&new, &path("d/safe")).await.expect("moved");
     world.put("newer", Some(&old)).await.expect("stored");
     assert_eq!(world.contents().await, ["newer", "new content"]);
 }

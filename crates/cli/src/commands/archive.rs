@@ -22,7 +22,7 @@ use crate::context::Context;
 use crate::exit;
 use crate::manifest_file::names_within;
 use crate::output::Level;
-use crate::problem::{Problem, Result, cannot_write};
+use crate::problem::{Problem, Result, about_file};
 use crate::settings::is_dash;
 use crate::signals::Signals;
 
@@ -53,7 +53,7 @@ impl<'a> Archive<'a> {
         }
         let folder = job.destination_folder.as_deref();
         if let Some(folder) = folder {
-            make_folder_within(path, folder).map_err(|error| cannot_write(path, &error))?;
+            make_folder_within(path, folder).map_err(|error| about_file(path, &error))?;
         }
         let except = names_within(path, folder);
         let filter: &Arc<Filter> = &job.settings.filter;

@@ -18,7 +18,7 @@ use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result, cannot_write};
+use crate::problem::{Problem, Result, about_file};
 use crate::settings::{self, is_dash};
 use crate::{exit, jsonl, summary, watch};
 
@@ -189,7 +189,7 @@ impl<'a> Lists<'a> {
                 Some(target) => target.clone(),
                 None if is_dash(path) => Target::Stdout(console),
                 None => {
-                    let file = File::create(path).map_err(|error| cannot_write(path, &error))?;
+                    let file = File::create(path).map_err(|error| about_file(path, &error))?;
                     Target::File(path.clone(), Arc::new(Mutex::new(BufWriter::new(file))))
                 }
             };
@@ -209,7 +209,7 @@ impl<'a> Lists<'a> {
                 Target::File(name, file) => {
                     let line = [before.as_bytes(), &bytes_from_core(path), b"\n"].concat();
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                    file.write_all(&line).map_err(|error| cannot_write(name, &error))?;
+                    file.write_all(&line).map_err(|error| about_file(name, &error))?;
                 }
             }
         }
@@ -220,7 +220,7 @@ impl<'a> Lists<'a> {
         for list in self.lists {
             if let Target::File(name, file) = list.target {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.flush().map_err(|error| cannot_write(&name, &error))?;
+                file.flush().map_err(|error| about_file(&name, &error))?;
             }
         }
         Ok(())

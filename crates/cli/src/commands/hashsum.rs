@@ -17,7 +17,7 @@ use crate::args::HashsumArgs;
 use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, about_file};
 use crate::remotes::Opened;
 use crate::settings::{self, is_dash};
 use crate::{exit, jsonl, watch};
@@ -125,8 +125,7 @@ async fn check(
         let text = "--check takes a folder and no filter: the file says which files are meant";
         return Err(Problem::usage(text));
     }
-    let cannot_read =
-        |error: &std::io::Error| Problem::other(format!("{}: {error}", file.display()));
+    let cannot_read = |error: &std::io::Error| about_file(file, error);
     let reader: Box<dyn BufRead> = match is_dash(file) {
         true => Box::new(std::io::stdin().lock()),
         false => Box::new(BufReader::new(File::open(file).map_err(|error| cannot_read(&error))?)),

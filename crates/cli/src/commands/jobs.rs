@@ -13,7 +13,7 @@ use crate::args::{Cli, Command, JobsCommand, LocalArgs};
 use crate::context::{Context, Done};
 use crate::location::Location;
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, about_file};
 use crate::reports;
 
 /// Runs `jobs …`.
@@ -159,8 +159,7 @@ async fn resume(context: &Context, jobs: &Jobs, name: Option<&str>) -> Result<Do
         )));
     }
     if let Some(folder) = &job.header.folder {
-        std::env::set_current_dir(folder)
-            .map_err(|error| Problem::other(format!("{}: {error}", folder.display())))?;
+        std::env::set_current_dir(folder).map_err(|error| about_file(folder, &error))?;
     }
     let words = std::iter::once("ketch").chain(job.header.arguments.iter().map(String::as_str));
     let cli = Cli::try_parse_from(words).map_err(|_| {

@@ -20,7 +20,7 @@ use crate::args::{
 use crate::context::{Context, Done};
 use crate::manifest_file::{Output, Signer, entries, names_within, open};
 use crate::output::Level;
-use crate::problem::{Problem, Result, cannot_write};
+use crate::problem::{Problem, Result, about_file};
 use crate::settings::{self, is_dash};
 use crate::signals::Signals;
 use crate::{exit, jsonl, watch};
@@ -172,7 +172,7 @@ impl<'a> ManifestFile<'a> {
         place: String,
     ) -> Result<Written> {
         let console = &*context.console;
-        let cannot_write = |error: &dyn std::fmt::Display| cannot_write(self.path, error);
+        let cannot_write = |error: &dyn std::fmt::Display| about_file(self.path, error);
         let compressor = Compressor::by_name(self.path, self.output.writer()?)
             .map_err(|error| cannot_write(&error))?;
         let created =

@@ -17,7 +17,7 @@ use crate::args::{CopyArgs, PlanCommand};
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result, cannot_write};
+use crate::problem::{Problem, Result, about_file};
 use crate::summary;
 
 /// Runs `plan …`.
@@ -70,7 +70,7 @@ impl<'a> Output<'a> {
         let mut temporary = path.clone().into_os_string();
         temporary.push(".new");
         let temporary = PathBuf::from(temporary);
-        let file = File::create(&temporary).map_err(|error| cannot_write(path, &error))?;
+        let file = File::create(&temporary).map_err(|error| about_file(path, &error))?;
         Ok(Output::File { file: BufWriter::new(file), temporary, path })
     }
 
@@ -78,7 +78,7 @@ impl<'a> Output<'a> {
         let Output::File { file, temporary, path } = self else { return Ok(()) };
         let synced = file.get_ref().sync_all();
         let named = synced.and_then(|()| std::fs::rename(temporary, path));
-        named.map_err(|error| cannot_write(path, &error))
+        named.map_err(|error| about_file(path, &error))
     }
 }
 
@@ -108,7 +108,7 @@ async fn make(
     let header = PlanHeader::new(kind, job.shown.clone(), job.locations.clone(), created);
     let out = Output::open(output.as_ref(), console)?;
     let failed = |error: std::io::Error| match output {
-        Some(path) => cannot_write(path, &error),
+        Some(path) => about_file(path, &error),
         None => Problem::output(&error),
     };
     let mut writer = PlanWriter::new(out, &header).map_err(failed)?;

@@ -68,8 +68,7 @@ fn option(raw: &RawPlace) -> Result<(String, SecretString)> {
 fn ask_for_secrets(context: &Context, factory: &Factory, options: &mut Options) -> Result<()> {
     let is_wanted = |option: &&OptionInfo| option.secret && option.required;
     for option in factory.options.iter().filter(is_wanted) {
-        let is_given = |name: &str| options.contains_key(name);
-        if is_given(option.name) || option.unless.is_some_and(is_given) {
+        if !option.is_missing(|name| options.contains_key(name)) {
             continue;
         }
         let prompt = || {

@@ -17,7 +17,7 @@ use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
 use crate::manifest_file::{entries, names_within, open};
 use crate::output::{Console, Level};
-use crate::problem::{Problem, Result};
+use crate::problem::{Problem, Result, about_file};
 use crate::{exit, settings, watch};
 
 /// Nothing of these commands goes by what was read before.
@@ -180,7 +180,7 @@ impl Scrub {
             file.persist(path)?;
             Ok(())
         };
-        write().map_err(|error| Problem::other(format!("{}: {error}", path.display())))?;
+        write().map_err(|error| about_file(path, &error))?;
         Ok(self.state.done.len())
     }
 }

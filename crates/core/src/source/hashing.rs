@@ -78,9 +78,7 @@ impl HashingSource {
     pub fn hashes(&self) -> Option<Hashes> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-impl HashingSource {
     fn hasher(&self) -> Hasher {
         Hasher {
             own: MultiHasher::new(&self.algos),

@@ -101,13 +101,6 @@ pub struct Journal {
     _running: File,
 }
 
-impl Journal {
-    /// The folder of its records, for what else belongs to the job and goes with it.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-}
-
 /// An open job that is not gone on with.
 #[derive(Debug)]
 pub struct OldJob {
@@ -393,6 +386,11 @@ pub struct Begin {
 }
 
 impl Journal {
+    /// The folder of its records, for what else belongs to the job and goes with it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes down how the job ended; it is not gone on with any more.
     pub fn close(&self, ended: &Ended) -> Result<()> {
         self.records.sync()?;

@@ -139,9 +139,8 @@ impl Runner {
         source: &Entry,
         replaces: Option<&Entry>,
     ) -> Result<Acted> {
-        let (from, to) = (&self.context.source, &self.context.destination);
-        let shared = from.scope().zip(to.scope()).is_some_and(|(left, right)| left == right);
-        if replaces.is_none() && shared && to.capabilities().rename {
+        let to = &self.context.destination;
+        if replaces.is_none() && self.transfers.are_one_scope() && to.capabilities().rename {
             to.rename(source, &source.path).await?;
             return Ok(Outcome::MovedByRemote.into());
         }

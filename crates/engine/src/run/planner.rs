@@ -55,7 +55,9 @@ impl Runner {
             .buffered(context.settings.checkers.max(1))
             .ready_chunks(CHUNK_STEPS);
         let mut found = Box::pin(found);
-        self.state().tally.listed(true, true);
+        if let Some(tally) = &mut self.state().tally {
+            tally.listed(true, true);
+        }
         let mut place = Place { key: march_start(&self.records), steps: 0 };
         while let Some(chunk) = found.next().await {
             let mut ready = Vec::new();
@@ -104,7 +106,8 @@ impl Runner {
 
     /// Says what the plan costs where calls are counted.
     async fn tell_bills(&self) {
-        let (mut source, mut destination) = self.state().tally.finish();
+        let work = self.state().tally.as_mut().map(Tally::finish);
+        let Some((mut source, mut destination)) = work else { return };
         if !self.context.settings.dry_run {
             // They have been made.
             (source.listings, destination.listings) = (0, 0);
@@ -146,12 +149,8 @@ impl Runner {
     fn count(&self, step: &Step) {
         if let Step::Pair(pair) = step {
             let state = &mut *self.state();
-            let is_dir = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::is_dir);
-            let (at_source, at_destination) = (is_dir(&pair.source), is_dir(&pair.destination));
-            let is_entered = at_source || self.context.kind == JobKind::Sync;
-            state.tally.listed(at_source, at_destination && is_entered);
-            if at_source && pair.destination.is_none() {
-                state.tally.lacks(pair.path().clone());
+            if let Some(tally) = &mut state.tally {
+                tally.saw(pair, self.context.kind == JobKind::Sync);
             }
             let report = &mut state.report;
             report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
@@ -265,9 +264,10 @@ impl Runner {
             }
             action => {
                 let is_deletion = matches!(action, Action::Delete { .. });
-                let by_remote = self.transfers.can_copy_by_remote();
-                let moves = self.context.kind == JobKind::Move;
-                self.state().tally.add(&action, by_remote, moves);
+                if let Some(tally) = &mut self.state().tally {
+                    let moves = self.context.kind == JobKind::Move;
+                    tally.add(&action, self.transfers.can_copy_by_remote(), moves);
+                }
                 let Ok(planned) = Planned::from_action(action.clone()) else { return Ok(None) };
                 let seq = self.records.plan(planned)?;
                 {

@@ -38,15 +38,7 @@ pub(super) fn make(context: &Context<'_>) -> Answer {
                 ExistingFolder::SameId => Some(Ok(existing.clone())),
             }
         },
-        |id| FolderRecord {
-            id,
-            name: name.to_owned(),
-            parent,
-            created: context.world.clock.seconds(),
-            shared: None,
-            share_password: None,
-            shares: Vec::new(),
-        },
+        |id| FolderRecord::new(id, name, parent, context.world.clock.seconds()),
     )?;
     let folder = match made {
         Ok(folder) => folder,

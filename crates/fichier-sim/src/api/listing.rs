@@ -65,22 +65,9 @@ fn item(file: &FileRecord, date: String) -> Value {
 }
 
 fn hostile_file(context: &Context<'_>, name: &str) -> FileRecord {
-    FileRecord {
-        id: crate::names::new_file_id(),
-        name: name.to_owned(),
-        size: 12,
-        whirlpool: "0".repeat(128),
-        uploaded: context.world.clock.seconds(),
-        folder: Some(0),
-        domain: context.rules.default_domain,
-        remove_code: None,
-        password: None,
-        description: String::new(),
-        no_ssl: false,
-        inline: false,
-        cdn: false,
-        acl: None,
-    }
+    let (id, now) = (crate::names::new_file_id(), context.world.clock.seconds());
+    let domain = context.rules.default_domain;
+    FileRecord { size: 12, domain, ..FileRecord::new(id, name.to_owned(), "0".repeat(128), now) }
 }
 
 /// One folder with its folders, and with `files:1` its files.

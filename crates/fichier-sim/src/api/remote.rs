@@ -106,20 +106,10 @@ fn download(context: &Context<'_>, url: &str, folder: u64, now: i64) -> Result<V
     let id = names::new_file_id();
     let whirlpool = store.write_blob(&id, url.as_bytes())?;
     let file = FileRecord {
-        id,
-        name: context.file_name(name),
         size: url.len() as u64,
-        whirlpool,
-        uploaded: now,
         folder: Some(folder),
         domain: context.rules.default_domain,
-        remove_code: None,
-        password: None,
-        description: String::new(),
-        no_ssl: false,
-        inline: false,
-        cdn: false,
-        acl: None,
+        ..FileRecord::new(id, context.file_name(name), whirlpool, now)
     };
     let link = file.link();
     store.edit_files(|_| (vec![file], ()))?;

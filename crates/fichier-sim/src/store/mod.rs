@@ -193,15 +193,7 @@ mod tests {
     use super::*;
 
     fn folder(id: u64, name: &str) -> FolderRecord {
-        FolderRecord {
-            id,
-            name: name.to_owned(),
-            parent: 0,
-            created: 1,
-            shared: None,
-            share_password: None,
-            shares: Vec::new(),
-        }
+        FolderRecord::new(id, name, 0, 1)
     }
 
     fn put(store: &Store, folder: FolderRecord) -> Result<(), StoreError> {

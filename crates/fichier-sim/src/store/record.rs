@@ -33,6 +33,26 @@ pub(crate) struct FileRecord {
 }
 
 impl FileRecord {
+    /// A file of the account that nobody has changed yet. `uploaded` in seconds since 1970.
+    pub(crate) fn new(id: String, name: String, whirlpool: String, uploaded: i64) -> Self {
+        FileRecord {
+            id,
+            name,
+            size: 0,
+            whirlpool,
+            uploaded,
+            folder: Some(0),
+            domain: 0,
+            remove_code: None,
+            password: None,
+            description: String::new(),
+            no_ssl: false,
+            inline: false,
+            cdn: false,
+            acl: None,
+        }
+    }
+
     /// The link that identifies the file.
     pub(crate) fn link(&self) -> String {
         crate::names::file_link(self.domain, &self.id)
@@ -67,6 +87,14 @@ pub(crate) struct FolderRecord {
     /// The people the folder is shared with, as they were given.
     #[serde(default)]
     pub(crate) shares: Vec<Value>,
+}
+
+impl FolderRecord {
+    /// A folder that is shared with nobody. `created` in seconds since 1970.
+    pub(crate) fn new(id: u64, name: &str, parent: u64, created: i64) -> Self {
+        let (shared, share_password, shares) = (None, None, Vec::new());
+        FolderRecord { id, name: name.to_owned(), parent, created, shared, share_password, shares }
+    }
 }
 
 /// What `end.pl` tells about one upload.

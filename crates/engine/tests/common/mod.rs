@@ -1,0 +1,28 @@
+//! What several tests of manifests do.
+
+#![allow(unreachable_pub, reason = "shared by several test files")]
+
+use std::sync::Arc;
+
+use ketch_core::Backend;
+use ketch_engine::prove::ProveSettings;
+use ketch_engine::prove::create::{Made, What, create};
+use ketch_manifest::ManifestEntry;
+
+/// The entries of a manifest of all that `backend` holds.
+pub async fn manifest_of(
+    backend: Arc<dyn Backend>,
+    settings: &ProveSettings,
+) -> Vec<ManifestEntry> {
+    let mut entries = Vec::new();
+    let take = |made| {
+        match made {
+            Made::Entry(entry) => entries.push(entry),
+            Made::Other(path, why) => panic!("{path}: {why}"),
+            Made::Failed(path, error) => panic!("{path}: {error}"),
+        }
+        Ok(())
+    };
+    create(&backend, settings, What::Manifest, None, take).await.expect("a manifest");
+    entries
+}
