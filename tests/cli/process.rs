@@ -120,6 +120,31 @@ fn a_signal_ends_a_job_with_its_summary() {
     }
 }
 
+/// Ten seconds are the program's own.
+#[test]
+fn one_sigterm_ends_a_job_in_the_end_and_takes_back_what_was_being_written() {
+    let home = Home::new();
+    home.write("a/x", &"0123456789abcdef".repeat(512 * 1024));
+    let mut command = home.command();
+    // More than an hour, if nobody ended it.
+    command.args(["--json", "copy", "--bwlimit", "1K", "a", "b"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    let mut text = String::new();
+    while !text.contains("\"progress\"") {
+        assert!(stdout.read_line(&mut text).expect("a line") > 0, "{text}");
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+    stdout.read_to_string(&mut text).expect("text");
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(143), "{stderr}");
+    assert_eq!(json_lines(&text).last().expect("a summary")["job_is_open"], true);
+    let left: Vec<_> = std::fs::read_dir(home.path("b")).into_iter().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[test]
 fn progress_lines_appear_only_where_they_are_wanted() {
     let home = Home::new();

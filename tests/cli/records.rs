@@ -131,6 +131,22 @@ fn a_plan_is_made_shown_and_applied_and_what_changed_since_is_left_alone() {
 }
 
 #[test]
+fn plans_of_a_copy_and_of_a_move_are_applied_as_such() {
+    for (verb, stays_at_source) in [("copy", true), ("move", false)] {
+        let home = Home::new();
+        home.write("a/d/new", "new");
+        home.write("b/extra", "extra");
+        home.expect(0, &["plan", verb, "-o", "plan.jsonl", "a", "b"]);
+        let show = home.expect(0, &["plan", "show", "plan.jsonl"]).stdout;
+        assert!(show.starts_with(&format!("{verb} a to b")), "{show}");
+        assert!(!home.path("b/d/new").exists() && home.path("a/d/new").exists(), "{verb}");
+        home.expect(0, &["apply", "plan.jsonl"]);
+        assert_eq!((home.read("b/d/new"), home.read("b/extra")), ("new".into(), "extra".into()));
+        assert_eq!(home.path("a/d/new").exists(), stays_at_source, "{verb}");
+    }
+}
+
+#[test]
 fn promise_1_a_plan_from_a_source_with_nothing_but_folders_deletes_nothing() {
     let home = Home::new();
     home.write("b/f", "content");
