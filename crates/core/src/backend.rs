@@ -125,6 +125,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("set time"))
     }
 
+    /// What the folder held when it was last listed, where the remote has found out for less than a listing costs that all
+    /// files of it are still there unchanged. `None`: list it.
+    ///
+    /// Others may have moved something since, so it can show that nothing is to be done and nothing else: whoever finds
+    /// something missing, extra or different lists the folder.
+    async fn recall(&self, _dir: &RelPath) -> Option<Vec<Entry>> {
+        None
+    }
+
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {

@@ -197,6 +197,7 @@ impl Checker {
             enter_extra: !self.settings.one_way,
             after: None,
             lookahead: settings.checkers.max(1),
+            recall: true,
             progress: self.progress.clone(),
         };
         let mut unseen: HashSet<String> =

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use ketch_core::{
     Backend, Entry, EntryKind, Error, ErrorKind, ListOptions, Order, RelPath, Result, compare_keys,
 };
@@ -73,6 +73,9 @@ pub struct March {
     pub after: Option<(RelPath, bool)>,
     /// Folders listed ahead.
     pub lookahead: usize,
+    /// Take what the destination remembers of a folder in place of a listing, where it can prove that and where it shows
+    /// the same names and sizes as the source.
+    pub recall: bool,
     /// Where listed entries are counted.
     pub progress: Progress,
 }
@@ -110,6 +113,13 @@ impl March {
     }
 
     async fn list_pair(self: Arc<Self>, dir: RelPath, sides: Sides) -> Listed {
+        if self.recall
+            && sides.source
+            && sides.destination
+            && let Some(known) = self.destination.recall(&dir).await
+        {
+            return self.list_recalled(dir, known).await;
+        }
         let source = async {
             match sides.source {
                 true => self.list_side(&self.source, &dir).await,
@@ -128,6 +138,39 @@ impl March {
         };
         let (source, destination) = tokio::join!(source, destination);
         Listed { source, destination }
+    }
+
+    /// ORDER: what is remembered is never the reason to call anything missing or extra: with any difference in names, kinds
+    /// or sizes the destination is listed.
+    async fn list_recalled(&self, dir: RelPath, mut known: Vec<Entry>) -> Listed {
+        let source = match self.entries(&self.source, &dir).await {
+            Ok(source) => source,
+            Err(error) => {
+                return Listed { source: Err(error), destination: Ok(Listing::new(&dir)) };
+            }
+        };
+        join::sort(&mut known);
+        let look = |entry: &Entry| (entry.path.clone(), entry.kind, entry.size);
+        let destination = match known.iter().map(look).eq(source.iter().map(look)) {
+            true => {
+                self.progress.listed(known.len() as u64);
+                Ok(Listing::of_sorted(&dir, known))
+            }
+            false => match self.list_side(&self.destination, &dir).await {
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::new(&dir)),
+                result => result,
+            },
+        };
+        self.progress.listed(source.len() as u64);
+        Listed { source: Ok(Listing::of_sorted(&dir, source)), destination }
+    }
+
+    /// All entries of a folder, sorted.
+    async fn entries(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Vec<Entry>> {
+        let stream = backend.list(dir, ListOptions::default());
+        let mut entries: Vec<Entry> = stream.try_collect().await?;
+        join::sort(&mut entries);
+        Ok(entries)
     }
 
     async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Listing> {

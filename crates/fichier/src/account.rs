@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::api::Api;
 use crate::gather::Changes;
 use crate::index::Index;
+use crate::known::Known;
 use crate::lost::Lost;
 use crate::pace::Watch;
 use crate::placement::Placement;
@@ -40,6 +41,8 @@ pub(crate) struct Account {
     pub(crate) placement: Placement,
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
+    /// Held while the whole account is looked at. Was that done?
+    pub(crate) look: tokio::sync::Mutex<bool>,
     /// Places for uploads on their way.
     pub(crate) places: Semaphore,
     /// Places for downloads on their way: not the same ones, for an upload may wait for what it is read from.
@@ -57,7 +60,9 @@ impl Account {
     pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
-        let tree = Tree::new(Index::new(file));
+        let known = request.state_folder.as_deref().filter(|_| settings.account_view);
+        let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
+        let tree = Tree::new(Index::new(file), known);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -73,6 +78,7 @@ impl Account {
             placement: Placement::default(),
             uploads: Uploads::default(),
             changes: Changes::default(),
+            look: tokio::sync::Mutex::default(),
             places: Semaphore::new(CONNECTIONS),
             reads: Arc::new(Semaphore::new(CONNECTIONS)),
         }))
@@ -84,12 +90,13 @@ impl Account {
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
         let manner = format!(
-            "{}/{}/{:?}/{:?}/{:?}",
+            "{}/{}/{:?}/{:?}/{:?}/{}",
             settings.paced,
             settings.scale,
             settings.end_wait,
             settings.gather,
-            settings.requests_per_hour
+            settings.requests_per_hour,
+            settings.account_view
         );
         let key = (settings.state_name(), request.state_folder.clone(), manner);
         let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,13 +5,14 @@ mod extra;
 
 use std::time::Duration;
 
-use ketch_core::{Result, Retry, Usage};
+use ketch_core::{ErrorKind, Result, Retry, Usage};
 use serde_json::{Value, json};
 
+use crate::cache::FileItem;
 use crate::error::{Refusal, Said};
 use crate::hosts::Place;
 use crate::http::Http;
-use crate::listing::FILES_MAX;
+use crate::listing::{self, FILES_MAX};
 use crate::pace::{Listing, Pacer, Want, Watch};
 use crate::settings::Settings;
 use crate::types::{
@@ -80,6 +81,26 @@ impl Api {
             }
             (Some(_), _) => Ok(answer),
         }
+    }
+
+    /// All files of the account; `None` when it may not be asked for, or when there are so many that the answer may be cut.
+    /// Asked for once an hour, and nobody waits for that.
+    pub(crate) async fn account_ls(&self) -> Result<Option<Vec<FileItem>>, Refusal> {
+        let body = json!({"folder_id": -1});
+        let called = self.call_as("file/ls.cgi", body, Want::Account, Effect::Repeatable).await;
+        let answer: FileLs = match called {
+            Ok((answer, _)) => answer,
+            Err(refusal) if refusal.error.kind() == ErrorKind::Throttled => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        let Some(items) = answer.items.filter(|items| items.len() < FILES_MAX) else {
+            return Ok(None);
+        };
+        // Without the number nobody knows whether it was cut.
+        if answer.count != Some(items.len() as u64) {
+            return Ok(None);
+        }
+        Ok(Some(items.into_iter().map(listing::file).collect::<Result<_>>()?))
     }
 
     /// Makes a folder.

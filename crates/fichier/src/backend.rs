@@ -23,7 +23,7 @@ use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::SIZE_MAX;
-use crate::{bill, change, download, lost, resume, settings, upload};
+use crate::{account_view, bill, change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -173,6 +173,10 @@ impl Fichier {
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<()> {
+        if entries::is_recalled(entry) {
+            let message = "its folder was not listed, so it may be somewhere else by now";
+            return Err(Error::new(ErrorKind::Changed, message));
+        }
         match Handle::of(entry)? {
             Handle::File { folder, url } => change::delete_file(&self.account, folder, &url).await,
             Handle::Folder { parent, id } => change::delete_folder(&self.account, parent, id).await,
@@ -216,6 +220,8 @@ fn replaced(options: &PutOptions) -> Result<Old> {
             let message = "a folder of that name is there";
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
+        // It may have been moved away since it was seen, and must not be removed there.
+        Expect::Entry(entry) if entries::is_recalled(entry) => Old::Unknown,
         Expect::Entry(entry) => Old::Known(vec![entries::file_of(entry)?.1]),
     })
 }
@@ -269,6 +275,12 @@ impl Backend for Fichier {
             Ok::<_, Error>(futures::stream::iter(entries.into_iter().map(Ok)))
         };
         futures::stream::once(entries).try_flatten().boxed()
+    }
+
+    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
+        let full = self.root.join_path(dir);
+        let (id, listing) = account_view::recall(&self.account, &full).await?;
+        Some(entries::recalled(entries::all(dir, id, &listing)))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

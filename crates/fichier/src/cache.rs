@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 use ketch_core::Digest;
 use tokio::time::Instant;
 
+use crate::known::Known;
+
 /// The most folders, and the most entries in all of them, that are kept.
 const FOLDERS_MAX: usize = 64;
 const ENTRIES_MAX: usize = 100_000;
@@ -104,7 +106,11 @@ impl Change {
 
 /// The listings.
 #[derive(Debug, Default)]
-pub(crate) struct Cache(Mutex<Inner>);
+pub(crate) struct Cache {
+    inner: Mutex<Inner>,
+    /// What folders held that were listed earlier, kept right by the same changes.
+    pub(crate) known: Known,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -122,6 +128,11 @@ struct Slot {
 }
 
 impl Cache {
+    /// A cache beside what is remembered.
+    pub(crate) fn new(known: Known) -> Self {
+        Cache { inner: Mutex::default(), known }
+    }
+
     /// The listing of a folder if it is younger than `life`.
     pub(crate) fn get(&self, folder: u64, life: Duration) -> Option<Arc<FolderListing>> {
         let mut inner = self.lock();
@@ -149,6 +160,7 @@ impl Cache {
             }
         }
         let listing = Arc::new(listing);
+        self.known.learn(folder, &listing);
         inner.uses += 1;
         let slot = Slot { taken: Instant::now(), used: inner.uses, listing: Arc::clone(&listing) };
         inner.entries += listing.len();
@@ -161,6 +173,7 @@ impl Cache {
 
     /// Enters a change of our own.
     pub(crate) fn change(&self, folder: u64, change: Change) {
+        self.known.change(folder, &change);
         self.lock().change(folder, change);
     }
 
@@ -173,14 +186,19 @@ impl Cache {
         let old: Vec<FileItem> =
             known.into_iter().filter(|known| known.url != file.url).cloned().collect();
         for file in &old {
-            inner.apply(folder, &Change::RemoveFile(file.url.clone()));
+            let change = Change::RemoveFile(file.url.clone());
+            self.known.change(folder, &change);
+            inner.apply(folder, &change);
         }
-        inner.change(folder, Change::AddFile(file));
+        let change = Change::AddFile(file);
+        self.known.change(folder, &change);
+        inner.change(folder, change);
         old
     }
 
     /// Forgets a folder, for example because it is gone.
     pub(crate) fn forget(&self, folder: u64) {
+        self.known.forget(folder);
         let mut inner = self.lock();
         if let Some(slot) = inner.folders.remove(&folder) {
             inner.entries -= slot.listing.len();
@@ -188,7 +206,7 @@ impl Cache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -14,6 +14,9 @@ pub(crate) enum Handle {
     Folder { parent: u64, id: u64 },
 }
 
+/// How the handle of a file begins that was recalled and not listed.
+const RECALLED: &str = "recalled";
+
 impl Handle {
     fn write(&self) -> Box<str> {
         match self {
@@ -29,7 +32,7 @@ impl Handle {
         let (kind, place, what) = (parts.next(), parts.next(), parts.next());
         let place = place.and_then(|place| place.parse().ok());
         match (kind, place, what) {
-            (Some("file"), Some(folder), Some(url)) if entry.is_file() => {
+            (Some("file" | RECALLED), Some(folder), Some(url)) if entry.is_file() => {
                 Ok(Handle::File { folder, url: url.to_owned() })
             }
             (Some("folder"), Some(parent), Some(id)) if entry.is_dir() => {
@@ -39,6 +42,22 @@ impl Handle {
             _ => Err(not_ours()),
         }
     }
+}
+
+/// The same entries, marked as ones that nobody has seen in their folder just now.
+pub(crate) fn recalled(mut entries: Vec<Entry>) -> Vec<Entry> {
+    for entry in &mut entries {
+        let handle = entry.handle.as_deref().and_then(|handle| handle.strip_prefix("file "));
+        if let Some(rest) = handle {
+            entry.handle = Some(format!("{RECALLED} {rest}").into());
+        }
+    }
+    entries
+}
+
+/// Is it one of them? Before anything is removed because of it, its folder must be listed.
+pub(crate) fn is_recalled(entry: &Entry) -> bool {
+    entry.handle.as_deref().is_some_and(|handle| handle.starts_with(RECALLED))
 }
 
 fn not_ours() -> Error {

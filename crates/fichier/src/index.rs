@@ -116,7 +116,9 @@ impl Index {
             Some(Content { v: VERSION, files: state.habit, folders })
         });
         if let Some(content) = content
-            && let Err(error) = replace(file, &content)
+            && let Err(error) = serde_json::to_vec(&content)
+                .map_err(Into::into)
+                .and_then(|text| replace(file, &text))
         {
             tracing::debug!(%error, ?file, "the folder tree cannot be remembered");
         }
@@ -151,13 +153,13 @@ fn read(file: &Path) -> Option<Content> {
     (content.v == VERSION && content.folders.len() <= FOLDERS_MAX).then_some(content)
 }
 
-fn replace(file: &Path, content: &Content) -> std::io::Result<()> {
+/// Writes a file of the state folder whole, through a new name.
+pub(crate) fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let new = file.with_extension(format!("{:08x}.new", fastrand::u32(..)));
-    let written = std::fs::write(&new, serde_json::to_vec(content)?)
-        .and_then(|()| std::fs::rename(&new, file));
+    let written = std::fs::write(&new, content).and_then(|()| std::fs::rename(&new, file));
     if written.is_err() {
         // Nobody else knows of it; if it cannot be removed either there is nothing more to do.
         let _ = std::fs::remove_file(&new);

@@ -6,6 +6,7 @@
 //! times of its own calls (`pace`).
 
 mod account;
+mod account_view;
 mod api;
 mod backend;
 mod batch;
@@ -20,6 +21,7 @@ mod gather;
 mod hosts;
 mod http;
 mod index;
+mod known;
 mod listing;
 mod lost;
 mod multipart;

@@ -119,7 +119,8 @@ fn check_complete(listed: usize, told: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-fn file(item: Item) -> Result<FileItem> {
+/// A file as it is listed.
+pub(crate) fn file(item: Item) -> Result<FileItem> {
     if !item.url.starts_with("http") {
         let message = "the answer makes no sense: a file has no address";
         return Err(Error::new(ErrorKind::Protocol, message));

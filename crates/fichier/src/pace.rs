@@ -98,7 +98,7 @@ impl Pacer {
     // CANCEL: nothing is noted before the turn is taken, and both locks are given back on a drop.
     async fn turn_of_its_kind(&self, want: Want) -> Verdict {
         let _lane = match want {
-            Want::Listing(..) => Some(self.listings.lock().await),
+            Want::Listing(..) | Want::Account => Some(self.listings.lock().await),
             Want::Call | Want::UserInfo => None,
         };
         loop {
@@ -135,7 +135,7 @@ impl Pacer {
     /// Notes that the answer to `want` came. The service counts from when a listing *arrived*, which may be later than when
     /// it was let go (a connection had to be made first), but not later than its answer.
     pub(crate) async fn answered(&self, want: Want) {
-        if matches!(want, Want::Listing(..)) && self.rules.same_folder > 0 {
+        if matches!(want, Want::Listing(..) | Want::Account) && self.rules.same_folder > 0 {
             let rules = self.rules;
             self.store.step(move |state, now| rules.answered(state, now, want)).await;
         }

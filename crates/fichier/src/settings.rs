@@ -81,6 +81,14 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         unless: None,
     },
     OptionInfo {
+        name: "account_view",
+        help: "Whether one call an hour may show all files of the account in place of listing many folders, up to 5000 files: on where nobody else moves files about, or off.",
+        default: Some("off"),
+        secret: false,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
         name: "gather_files",
         help: "How many small files of a folder travel in one upload at most, 1 to 500; 1 sends each by itself.",
         default: Some("500"),
@@ -118,6 +126,8 @@ pub(crate) struct Settings {
     pub(crate) end_wait: Duration,
     /// The most calls in any hour.
     pub(crate) requests_per_hour: Option<u32>,
+    /// May the whole account be looked at in place of folders?
+    pub(crate) account_view: bool,
     /// Which files travel together.
     pub(crate) gather: Gather,
     /// Tells accounts apart without telling the key: 16 hexadecimal digits.
@@ -149,6 +159,11 @@ impl Settings {
             "documented" => true,
             "off" => false,
             _ => return Err(refuse("pace", "must be `documented` or `off`")),
+        };
+        let account_view = match get("account_view").unwrap_or("off") {
+            "on" => true,
+            "off" => false,
+            _ => return Err(refuse("account_view", "must be `on` or `off`")),
         };
         let scale: u32 = number("pace_scale", get("pace_scale").unwrap_or("1"))?;
         let minutes: u32 = number("end_wait", get("end_wait").unwrap_or("15"))?;
@@ -183,6 +198,7 @@ impl Settings {
             scale,
             end_wait: Duration::from_secs(60) * minutes.clamp(1, 24 * 60),
             requests_per_hour,
+            account_view,
             gather,
             account,
         })
@@ -201,6 +217,11 @@ impl Settings {
     /// The name of the file that keeps the folder tree.
     pub(crate) fn tree_name(&self) -> String {
         format!("fichier-{}.tree.json", self.identity())
+    }
+
+    /// The name of the file that keeps what the folders held.
+    pub(crate) fn known_name(&self) -> String {
+        format!("fichier-{}.known.json", self.identity())
     }
 
     /// Tells accounts and hosts apart without telling the key.

@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::cache::{Cache, Change, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::index::Index;
+use crate::known::Known;
 use crate::listing::{self, Habits};
 use crate::names;
 
@@ -36,10 +37,10 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// A tree of which only `index` is known.
-    pub(crate) fn new(index: Index) -> Self {
+    /// A tree of which only `index` is known, and what its folders held.
+    pub(crate) fn new(index: Index, known: Known) -> Self {
         let habits = Habits::new(index.habit());
-        let (cache, paths) = (Cache::default(), Mutex::default());
+        let (cache, paths) = (Cache::new(known), Mutex::default());
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
         Tree { cache, paths, index, listing_locks, making_locks, habits }
     }
@@ -48,6 +49,12 @@ impl Tree {
     pub(crate) fn remember(&self) {
         self.index.learn_habit(self.habits.files());
         self.index.write(true);
+        self.cache.known.write();
+    }
+
+    /// The number that the folder at `path` has, or had when an earlier run saw it. Makes no call.
+    pub(crate) fn remembered(&self, path: &RelPath) -> Option<u64> {
+        self.known(path).or_else(|| self.index.get(path))
     }
 
     /// The listing of a folder, not older than `life` when this is called. Tasks that want the same one wait for one call.
@@ -370,7 +377,7 @@ mod tests {
 
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
-        let tree = Tree::new(Index::new(None));
+        let tree = Tree::new(Index::new(None), Known::default());
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

@@ -136,6 +136,10 @@ impl Backend for Retry {
         self.inner.scope()
     }
 
+    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
+        self.inner.recall(dir).await
+    }
+
     fn bill(&self, work: &Work) -> Option<Bill> {
         self.inner.bill(work)
     }

@@ -187,6 +187,10 @@ impl Backend for Timeout {
         self.inner.scope()
     }
 
+    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
+        self.inner.recall(dir).await
+    }
+
     fn bill(&self, work: &Work) -> Option<Bill> {
         self.inner.bill(work)
     }

@@ -45,6 +45,7 @@ pub fn walk(
         enter_extra: false,
         after: None,
         lookahead: settings.checkers.max(1),
+        recall: false,
         progress: settings.progress.clone(),
     };
     let progress = settings.progress.clone();

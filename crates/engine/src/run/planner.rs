@@ -34,6 +34,7 @@ impl Runner {
             enter_extra: context.kind == JobKind::Sync,
             after: self.records.resumed().mark.key.clone(),
             lookahead: context.settings.checkers.max(1),
+            recall: context.settings.compare == Compare::Checksum,
             progress: context.progress.clone(),
         };
         let mut unseen: HashSet<String> =

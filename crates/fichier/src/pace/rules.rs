@@ -16,6 +16,8 @@ const LISTINGS: u64 = 3_000;
 const SAME_FOLDER: u64 = 30_000;
 /// Between two calls of user/info.
 const USER_INFO: u64 = 300_000;
+/// Between two listings of the whole account.
+const ACCOUNT: u64 = HOUR;
 /// How long the first flood lock is taken to last, and the longest.
 const LOCK_FIRST: u64 = 30_000;
 const LOCK_MAX: u64 = 300_000;
@@ -43,6 +45,8 @@ pub(crate) enum Want {
     Listing(Listing, u64),
     /// `user/info.cgi`
     UserInfo,
+    /// A listing of the whole account.
+    Account,
 }
 
 /// Whether a call may go now.
@@ -70,6 +74,7 @@ pub(crate) struct State {
     listing: u64,
     folders: BTreeMap<String, u64>,
     user_info: u64,
+    account: u64,
     cooldown_until: u64,
     cooldown: u64,
     locked_until: u64,
@@ -85,6 +90,7 @@ pub(crate) struct Rules {
     listings: u64,
     pub(super) same_folder: u64,
     user_info: u64,
+    account: u64,
     lock_first: u64,
     lock_max: u64,
     lock_forgotten: u64,
@@ -105,6 +111,7 @@ impl Rules {
             listings: distance(LISTINGS),
             same_folder: distance(SAME_FOLDER),
             user_info: distance(USER_INFO),
+            account: distance(ACCOUNT),
             lock_first: scaled(LOCK_FIRST),
             lock_max: scaled(LOCK_MAX),
             lock_forgotten: scaled(LOCK_FORGOTTEN),
@@ -141,6 +148,16 @@ impl Rules {
                     return Verdict::RefuseOwn(Duration::from_millis(wait));
                 }
             }
+            Want::Account => {
+                let wait = since(state.account, now, self.account);
+                if wait > 0 {
+                    return Verdict::RefuseOwn(Duration::from_millis(wait));
+                }
+                let wait = since(state.listing, now, self.listings);
+                if wait > 0 {
+                    return Verdict::WaitListing(Duration::from_millis(wait));
+                }
+            }
             Want::Listing(endpoint, folder) => {
                 let last = state.folders.get(&key(endpoint, folder)).copied().unwrap_or(0);
                 let wait = since(last, now, self.same_folder);
@@ -166,6 +183,7 @@ impl Rules {
         match want {
             Want::Call => {}
             Want::UserInfo => state.user_info = now,
+            Want::Account => (state.account, state.listing) = (now, now),
             Want::Listing(endpoint, folder) => {
                 state.listing = now;
                 state.folders.retain(|_, last| since(*last, now, self.same_folder) > 0);
@@ -187,16 +205,24 @@ impl Rules {
 
     /// Counts the distances to the next listing from now.
     pub(super) fn answered(&self, state: &mut State, now: u64, want: Want) {
-        if let Want::Listing(endpoint, folder) = want {
-            state.listing = now;
-            state.folders.insert(key(endpoint, folder), now);
+        match want {
+            Want::Listing(endpoint, folder) => {
+                state.listing = now;
+                state.folders.insert(key(endpoint, folder), now);
+            }
+            Want::Account => (state.account, state.listing) = (now, now),
+            Want::Call | Want::UserInfo => {}
         }
     }
 
     /// Takes back that a folder was listed.
     pub(super) fn unsent(&self, state: &mut State, want: Want) {
-        if let Want::Listing(endpoint, folder) = want {
-            state.folders.remove(&key(endpoint, folder));
+        match want {
+            Want::Listing(endpoint, folder) => {
+                state.folders.remove(&key(endpoint, folder));
+            }
+            Want::Account => state.account = 0,
+            Want::Call | Want::UserInfo => {}
         }
     }
 

@@ -301,6 +301,10 @@ impl Backend for Faulty {
         self.inner.scope()
     }
 
+    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
+        self.inner.recall(dir).await
+    }
+
     fn bill(&self, work: &ketch_core::bill::Work) -> Option<ketch_core::bill::Bill> {
         self.inner.bill(work)
     }
