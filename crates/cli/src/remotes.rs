@@ -214,7 +214,7 @@ impl Remotes {
         let backend = self.open(place).await?;
         let entry = backend.stat(&RelPath::root()).await?;
         match (entry.kind, place.split()) {
-            (EntryKind::File, Some((folder, name))) => {
+            (EntryKind::File | EntryKind::Link, Some((folder, name))) => {
                 // A link that is named is meant, also where links that are found are skipped.
                 let links = (folder.base == Base::Local)
                     .then(|| self.local.insert("links".to_owned(), SecretString::from("follow")));
@@ -228,7 +228,9 @@ impl Remotes {
             (EntryKind::Special(special), _) => {
                 Err(Problem::other(format!("{} is {}", place.redacted(), special.describe())))
             }
-            (EntryKind::File | EntryKind::Dir, _) => Ok(Opened { backend, only: None }),
+            (EntryKind::File | EntryKind::Link | EntryKind::Dir, _) => {
+                Ok(Opened { backend, only: None })
+            }
         }
     }
 
@@ -277,6 +279,7 @@ fn local_options(args: &LocalArgs) -> Options {
     let links = match (args.follow_links, args.links) {
         (true, _) | (_, Some(Links::Follow)) => Some("follow"),
         (false, Some(Links::Skip)) => Some("skip"),
+        (false, Some(Links::Keep)) => Some("keep"),
         (false, None) => None,
     };
     let fsync = args.fsync.map(|fsync| match fsync {

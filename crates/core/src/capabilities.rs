@@ -42,6 +42,8 @@ pub struct Capabilities {
     pub put_unsized: bool,
     /// `put` takes an empty body.
     pub put_empty: bool,
+    /// Symbolic links are kept as [`crate::EntryKind::Link`]: `put` takes one as the bytes it points to.
+    pub links: bool,
     /// The largest body `put` takes, in bytes; `None` = no limit known.
     pub put_max: Option<u64>,
     /// `copy` works between entries of the same [`crate::Backend::scope`].

@@ -111,6 +111,10 @@ impl Backend for Recorder {
     }
 
     /// Opening a file of it is recorded as `read`.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         let inner = self.inner.disk()?;
         Some(Arc::new(RecordedDisk { inner, calls: Arc::clone(&self.calls) }))
@@ -190,6 +194,11 @@ impl Backend for Recorder {
     async fn usage(&self) -> Result<Usage> {
         self.note("usage", &RelPath::root(), None);
         self.inner.usage().await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.note("flush", &RelPath::root(), None);
+        self.inner.flush().await
     }
 
     async fn close(&self) -> Result<()> {

@@ -187,7 +187,7 @@ impl Deleter<'_> {
         if same.is_empty() {
             same.push(entry);
         }
-        for entry in same.iter().filter(|entry| entry.is_file()) {
+        for entry in same.iter().filter(|entry| entry.has_content()) {
             self.delete(entry).await?;
         }
         Ok(())
@@ -232,9 +232,13 @@ impl Deleter<'_> {
         for entry in entries {
             match entry.kind {
                 EntryKind::Dir if admits(self.filter, &entry) => frame.waiting.push(entry),
-                EntryKind::File if admits(self.filter, &entry) => files.push(entry),
+                EntryKind::File | EntryKind::Link if admits(self.filter, &entry) => {
+                    files.push(entry)
+                }
                 // What is neither is never touched.
-                EntryKind::Dir | EntryKind::File | EntryKind::Special(_) => frame.stays = true,
+                EntryKind::Dir | EntryKind::File | EntryKind::Link | EntryKind::Special(_) => {
+                    frame.stays = true;
+                }
             }
         }
         frame.waiting.reverse();

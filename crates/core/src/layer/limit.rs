@@ -100,6 +100,10 @@ impl Backend for Limit {
     }
 
     /// Reading it would go round the limit.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         None
     }
@@ -192,6 +196,12 @@ impl Backend for Limit {
 
     async fn usage(&self) -> Result<Usage> {
         self.call("usage", None, self.inner.usage()).await
+    }
+
+    /// Not limited: the requests it is made of are.
+    async fn flush(&self) -> Result<()> {
+        let result = self.inner.flush().await;
+        result.map_err(|error| Request::new("flush", &self.inner, None).named(error))
     }
 
     /// Not limited: whoever ends the run does not wait behind a pause.

@@ -128,6 +128,10 @@ impl Backend for Retry {
         self.inner.location()
     }
 
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         self.inner.disk()
     }
@@ -264,6 +268,12 @@ impl Backend for Retry {
 
     async fn usage(&self) -> Result<Usage> {
         self.repeat("usage", None, || self.inner.usage()).await
+    }
+
+    /// Not repeated: what it is made of is.
+    async fn flush(&self) -> Result<()> {
+        let result = self.inner.flush().await;
+        result.map_err(|error| Request::new("flush", &self.inner, None).named(error))
     }
 
     /// Not repeated: the run is over.

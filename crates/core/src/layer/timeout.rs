@@ -179,6 +179,10 @@ impl Backend for Timeout {
     }
 
     /// Reading it would go round the clock.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         None
     }
@@ -251,6 +255,10 @@ impl Backend for Timeout {
 
     async fn usage(&self) -> Result<Usage> {
         self.within("usage", None, self.inner.usage()).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.within("flush", None, self.inner.flush()).await
     }
 
     async fn close(&self) -> Result<()> {

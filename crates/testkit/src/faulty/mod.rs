@@ -293,6 +293,10 @@ impl Backend for Faulty {
     }
 
     /// Reading it would go round the faults.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         None
     }
@@ -397,6 +401,10 @@ impl Backend for Faulty {
 
     async fn usage(&self) -> Result<Usage> {
         self.pass("usage", &[], self.inner.usage()).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.pass("flush", &[], self.inner.flush()).await
     }
 
     async fn close(&self) -> Result<()> {
