@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ketch_catalog::Catalog;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::Observer;
 use ketch_core::{Backend, EntryKind, RelPath};
@@ -21,6 +22,9 @@ use crate::secrets;
 
 /// Every kind of remote in this build.
 pub(crate) const KINDS: &[Factory] = &[ketch_fichier::FACTORY, ketch_local::FACTORY];
+
+/// The option of remotes that may have a catalogue.
+const CATALOG: &str = "catalog";
 
 /// Opens places, each command its own.
 pub(crate) struct Remotes {
@@ -87,7 +91,7 @@ impl Remotes {
                 // The emulator lives no longer than this process, so nothing about it is worth being remembered.
                 let request = self.request(place, options, false)?;
                 use_tls();
-                Ok(ketch_fichier::FACTORY.open(request)?)
+                open_remote(&ketch_fichier::FACTORY, request)
             }
             Base::Named(name) => self.open_configured(name, place),
             Base::OfType(kind) => {
@@ -138,7 +142,7 @@ impl Remotes {
         }
         let request = self.request(place, options, true)?;
         use_tls();
-        Ok(factory.open(request)?)
+        open_remote(factory, request)
     }
 
     /// What the constructor of a backend gets, with all references to secrets followed.
@@ -252,6 +256,24 @@ impl Remotes {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
+    }
+}
+
+/// Opens a remote that is reached by a network, with its catalogue if it is to have one.
+fn open_remote(factory: &Factory, request: BuildRequest) -> Result<Arc<dyn Backend>> {
+    let has_catalog = match request.options.get(CATALOG).map(String::as_str) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            let name = &request.name;
+            let text = format!("the option `{CATALOG}` of {name} must be `true` or `false`");
+            return Err(Problem::other(text));
+        }
+    };
+    let remote = factory.open(request)?;
+    match has_catalog {
+        true => Ok(Arc::new(Catalog::around(remote))),
+        false => Ok(remote),
     }
 }
 

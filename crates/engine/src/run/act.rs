@@ -141,8 +141,12 @@ impl Runner {
     ) -> Result<Acted> {
         let to = &self.context.destination;
         if replaces.is_none() && self.transfers.are_one_scope() && to.capabilities().rename {
-            to.rename(source, &source.path).await?;
-            return Ok(Outcome::MovedByRemote.into());
+            match to.rename(source, &source.path).await {
+                Ok(_) => return Ok(Outcome::MovedByRemote.into()),
+                // Of this one: a remote may hold what only it can remove.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) => return Err(error),
+            }
         }
         let acted = self.copy_file(task, source, replaces).await?;
         self.remove_source(source).await?;

@@ -33,6 +33,7 @@ async fn put_at(context: &Context, name: &str, mtime: SystemTime) -> ketch_core:
 async fn check(context: &Context, mtime: SystemTime) {
     let precision = context.claimed().mtime.expect("claimed");
     let returned = put_at(context, "f", mtime).await;
+    context.backend().flush().await.expect("flushed");
     let listed = context.list("").await.remove(0);
     let afresh = context.afresh().stat(&super::context::path("f")).await.expect("there");
     for shown in [returned, listed, context.stat("f").await, afresh] {
