@@ -70,6 +70,7 @@ impl Catalog {
             links: kept.links || holds,
             mtime: Some(Duration::from_nanos(1)),
             set_mtime: true,
+            set_mode: true,
             ..kept.clone()
         };
         let state = State {
@@ -329,6 +330,11 @@ impl Backend for Catalog {
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         let set = self.0.set_mtime(entry, mtime).await;
         set.map_err(|error| self.0.told(error, "set time", &entry.path))
+    }
+
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let set = self.0.set_mode(entry, mode).await;
+        set.map_err(|error| self.0.told(error, "set permissions", &entry.path))
     }
 
     // What the catalogue alone holds is not on the disk.

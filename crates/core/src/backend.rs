@@ -125,6 +125,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("set time"))
     }
 
+    /// Sets the permission bits that are kept beside a file that exists ([`crate::MODE_MASK`]), and returns what is there now.
+    /// Only where the capabilities say so.
+    async fn set_mode(&self, _entry: &Entry, _mode: u32) -> Result<Entry> {
+        Err(Error::unsupported("set permissions"))
+    }
+
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {

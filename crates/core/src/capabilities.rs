@@ -59,6 +59,9 @@ pub struct Capabilities {
     pub mtime: Option<Duration>,
     /// `set_mtime` works on an entry that exists.
     pub set_mtime: bool,
+    /// `set_mode` works: permissions are kept as facts beside the content, so they follow those of the source. Not a disk,
+    /// where they say who may use the file, and stay as they are.
+    pub set_mode: bool,
     /// Digests that listings or `put` report for free, any order.
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.

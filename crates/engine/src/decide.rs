@@ -34,7 +34,7 @@ pub enum Reason {
     SameHash,
     /// The sizes are equal and nothing else is compared.
     SameSize,
-    /// The content is equal and only the modification time differs.
+    /// The content is equal and only the modification time differs, or the permissions where those are kept beside it.
     OnlyTimeDiffers,
     /// The destination has a newer one, which `--update` keeps.
     DestinationNewer,
@@ -116,7 +116,7 @@ impl fmt::Display for Reason {
             Reason::SameSizeAndTime => "same size and modification time",
             Reason::SameHash => "same digest",
             Reason::SameSize => "same size",
-            Reason::OnlyTimeDiffers => "only the modification time differs",
+            Reason::OnlyTimeDiffers => "only the modification time or the permissions differ",
             Reason::DestinationNewer => "destination is newer",
             Reason::Existing => "exists at the destination",
             Reason::Extra => "not at the source",
@@ -160,7 +160,7 @@ pub enum Action {
         /// Why.
         reason: Reason,
     },
-    /// Give the destination's file the source's modification time.
+    /// Give the destination's file the source's modification time, and its permissions where those are kept beside it.
     SetTime {
         /// Whose time.
         source: Box<Entry>,
@@ -482,6 +482,12 @@ fn decide_both(
         (Some(window), Some((left, right))) => {
             let apart = left.duration_since(right).unwrap_or_else(|error| error.duration());
             if apart < window {
+                if rules.destination.set_mode && !rules.remove_source && !ambiguous {
+                    let is_other = source.mode.is_some() && source.mode != destination.mode;
+                    if is_other {
+                        return Decision::Act(Action::SetTime { source, destination });
+                    }
+                }
                 return skip(source, destination, Reason::SameSizeAndTime);
             }
             let if_equal =

@@ -116,6 +116,7 @@ impl Fichier {
             // What a listing shows is when the file was sent.
             mtime: None,
             set_mtime: false,
+            set_mode: false,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,

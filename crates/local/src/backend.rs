@@ -39,6 +39,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     duplicates: false,
     mtime: Some(Duration::from_nanos(1)),
     set_mtime: true,
+    set_mode: false,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,

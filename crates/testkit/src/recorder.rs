@@ -181,6 +181,11 @@ impl Backend for Recorder {
         self.inner.set_mtime(entry, mtime).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.note("set_mode", &entry.path, None);
+        self.inner.set_mode(entry, mode).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.note("kept", path, None);
         self.inner.kept(path, checkpoint).await

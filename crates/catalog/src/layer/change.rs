@@ -226,27 +226,47 @@ impl Inner {
     pub(super) async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.look(None).await?;
         if Kept::of(entry).is_some() {
-            return self.set_time_of_kept(entry, mtime);
+            return self.change_kept(entry, |fact| match fact {
+                Fact::Empty { mode, .. } => Fact::Empty { mode, mtime: Some(mtime) },
+                Fact::Link { target, .. } => Fact::Link { target, mtime: Some(mtime) },
+                other => other,
+            });
         }
         let now = self.find_version(entry).await?;
         let known = self.with_view(|view| view.decorate(now.clone()));
         Ok(self.learn(now, Some(mtime), known.mode, blake3_of(&known)).await)
     }
 
-    fn set_time_of_kept(&self, entry: &Entry, time: SystemTime) -> Result<Entry> {
-        let gone = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
+    pub(super) async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.look(None).await?;
+        let mode = mode & ketch_core::MODE_MASK;
+        if Kept::of(entry).is_some() {
+            return self.change_kept(entry, |fact| match fact {
+                Fact::Empty { mtime, .. } => Fact::Empty { mtime, mode: Some(mode) },
+                other => other,
+            });
+        }
+        let now = self.find_version(entry).await?;
+        let known = self.with_view(|view| view.decorate(now.clone()));
+        Ok(self.learn(now, known.mtime, Some(mode), blake3_of(&known)).await)
+    }
+
+    /// Changes what is known of what the catalogue alone holds, if it still is what `entry` shows.
+    fn change_kept(&self, entry: &Entry, change: impl FnOnce(Fact) -> Fact) -> Result<Entry> {
         let mut state = self.state();
-        let fact = match state.records.get(&entry.path).map(|record| record.fact.clone()) {
-            Some(Fact::Empty { mode, .. }) => Fact::Empty { mode, mtime: Some(time) },
-            Some(Fact::Link { target, .. }) => Fact::Link { target, mtime: Some(time) },
-            Some(Fact::File(_) | Fact::Gone) | None => return Err(gone()),
-        };
-        let shown = fact.entry(entry.path.clone(), &self.location, self.shown());
-        let shown = shown.filter(|now| now.version == entry.version).ok_or_else(|| {
-            Error::new(ErrorKind::Changed, "it is not the version that was listed")
-        })?;
+        let known = state.records.get(&entry.path).map(|record| record.fact.clone());
+        let shown = |fact: &Fact| fact.entry(entry.path.clone(), &self.location, self.shown());
+        let gone = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
+        let (fact, now) =
+            known.and_then(|fact| shown(&fact).map(|now| (fact, now))).ok_or_else(gone)?;
+        if now.kind != entry.kind || now.version != entry.version {
+            let message = "it is not the version that was listed";
+            return Err(Error::new(ErrorKind::Changed, message));
+        }
+        let fact = change(fact);
+        let now = shown(&fact).ok_or_else(gone)?;
         state.set(&entry.path, fact);
-        Ok(shown)
+        Ok(now)
     }
 
     /// The file that `entry` shows, as the remote shows it now; it may be one of several of that name.

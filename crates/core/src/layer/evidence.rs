@@ -129,6 +129,7 @@ mod tests {
         dirs: false,
         duplicates: false,
         set_mtime: false,
+        set_mode: false,
         hashes: &[],
         name_max_bytes: None,
         put_resume: false,

@@ -258,6 +258,11 @@ impl Backend for Retry {
         self.repeat("set time", Some(&entry.path), attempt).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let attempt = || self.inner.set_mode(entry, mode);
+        self.repeat("set permissions", Some(&entry.path), attempt).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.repeat("look for a part", Some(path), || self.inner.kept(path, checkpoint)).await
     }

@@ -245,6 +245,10 @@ impl Backend for Timeout {
         self.within("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.within("set permissions", Some(&entry.path), self.inner.set_mode(entry, mode)).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.within("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
     }

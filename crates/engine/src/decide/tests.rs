@@ -308,6 +308,15 @@ fn a_time_that_the_destination_does_not_know_is_set_where_the_content_is_equal()
         pair(Some(file(1, 1)), Some(timeless(file(1, 1)))),
         "compare whirlpool: set time | copy over hash_differs",
     );
+    // Permissions alone, where they are a fact beside the content.
+    let moded = |mode| Entry { mode: Some(mode), ..file(1, 1) };
+    let beside = Capabilities { set_mode: true, ..keeping.clone() };
+    let case = Case::between(disk(), beside);
+    case.check(pair(Some(moded(0o600)), Some(moded(0o600))), "skip same_size_and_time");
+    case.check(pair(Some(moded(0o600)), Some(moded(0o644))), "set time");
+    case.check(pair(Some(moded(0o600)), Some(file(1, 1))), "set time");
+    let case = Case::between(disk(), disk());
+    case.check(pair(Some(moded(0o600)), Some(moded(0o644))), "skip same_size_and_time");
     // Nothing is known that could be set.
     let case = Case::between(keeping, disk());
     case.check(pair(Some(timeless(file(1, 1))), Some(file(1, 1))), "skip same_size");

@@ -20,7 +20,7 @@ use ketch_core::{
 use self::bytes::{Damage, DamagedSource, damage};
 
 /// What a rule can name: the methods of the trait.
-const OPERATIONS: [&str; 11] = [
+const OPERATIONS: [&str; 13] = [
     "stat",
     "list",
     "read",
@@ -30,6 +30,8 @@ const OPERATIONS: [&str; 11] = [
     "copy",
     "rename",
     "set_mtime",
+    "set_mode",
+    "flush",
     "usage",
     "close",
 ];
@@ -389,6 +391,10 @@ impl Backend for Faulty {
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
         self.pass("set_mtime", &[&entry.path], self.inner.set_mtime(entry, mtime)).await
+    }
+
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.pass("set_mode", &[&entry.path], self.inner.set_mode(entry, mode)).await
     }
 
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {

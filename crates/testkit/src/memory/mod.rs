@@ -129,6 +129,7 @@ impl MemoryBackend {
             duplicates: false,
             mtime: Some(Duration::from_nanos(1)),
             set_mtime: true,
+            set_mode: false,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
             put_resume: true,
