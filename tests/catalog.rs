@@ -328,3 +328,28 @@ fn many_empty_files_share_a_few_catalogues() {
         facts(&scene.home.path("src")).into_keys().collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn two_processes_at_once_lose_nothing_of_each_other() {
+    let scene = Scene::new();
+    for number in 0..40 {
+        scene.home.write(format!("src/{number}"), "");
+        scene.home.write(format!("other/{number}x"), "");
+    }
+    // Both know the same catalogue when they begin.
+    scene.home.write("first/first", "");
+    scene.run("copy first box:there").expect(0);
+    let start = |source: &str| {
+        let mut command = scene.home.command();
+        command.args(["copy", source]).arg(scene.place("box:there"));
+        // One job at a time works on a tree; these are two machines.
+        command.env("XDG_STATE_HOME", scene.home.path(format!("state of {source}")));
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let children = [start("src"), start("other")];
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    scene.run("copy box:there back").expect(0);
+    assert_eq!(facts(&scene.home.path("back")).len(), 81);
+}
