@@ -353,3 +353,22 @@ fn two_processes_at_once_lose_nothing_of_each_other() {
     scene.run("copy box:there back").expect(0);
     assert_eq!(facts(&scene.home.path("back")).len(), 81);
 }
+
+#[test]
+fn single_commands_know_what_the_catalogue_holds() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    let stat = scene.run("stat box:there/empty").expect(0).stdout;
+    assert!(stat.contains("size            0"), "{stat}");
+    assert_eq!(scene.run("cat box:there/link").expect(0).stdout, "plain.txt");
+    let ls = scene.run("ls box:there").expect(0).stdout;
+    assert!(ls.contains("link@") && ls.contains("2017-07-14"), "{ls}");
+    // A folder that holds something only the catalogue knows is not empty.
+    assert_ne!(scene.run("rmdir box:there").code, 0);
+    scene.run("delete box:there/link").expect(0);
+    scene.run("delete box:there/empty").expect(0);
+    assert!(!scene.run("ls box:there").expect(0).stdout.contains("empty"));
+    scene.run("purge box:there").expect(0);
+    assert_eq!((scene.server.stat("files"), scene.server.stat("folders")), (0, 0));
+}

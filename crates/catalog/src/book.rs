@@ -51,6 +51,11 @@ impl Book {
         }
     }
 
+    /// The folder is gone, and the object with it.
+    pub(crate) fn begin_anew(&mut self) {
+        *self = Book { is_looked_for: true, is_read: true, ..Book::default() };
+    }
+
     /// Looks for the object, unless that is done, and reads it. `listed` is the listing of the root, if somebody has it.
     ///
     /// Errors: those of the remote. An object that makes no sense is told of and is none.
@@ -197,6 +202,18 @@ async fn read(inner: &dyn Backend, entry: &Entry) -> Result<Result<Records, Form
     // The size was listed, and more than it never comes.
     let bytes = collect(stream, usize::try_from(OBJECT_MAX).unwrap_or(usize::MAX)).await?;
     Ok(format::decode(&bytes))
+}
+
+/// Does a catalogue of another root hold what no listing shows? One that was put aside holds nothing; of one that makes no
+/// sense nobody knows.
+pub(crate) async fn holds_anything(inner: &dyn Backend, entry: &Entry) -> Result<bool> {
+    if entry.path.name() != Some(NAME) {
+        return Ok(false);
+    }
+    match read(inner, entry).await? {
+        Ok(records) => Ok(records.iter().any(|(_, record)| record.fact.content().is_some())),
+        Err(_) => Ok(true),
+    }
 }
 
 /// A catalogue of `records`, without what is old enough to be forgotten.

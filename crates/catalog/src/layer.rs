@@ -6,6 +6,7 @@
 
 mod change;
 mod keep;
+mod services;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -347,7 +348,8 @@ impl Backend for Catalog {
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {
-        self.0.remote.services()
+        let services = self.0.remote.services()?;
+        Some(Arc::new(services::OwnServices(services)))
     }
 
     fn doubt(&self) -> Option<String> {

@@ -114,7 +114,7 @@ async fn several_catalogues_are_taken_in_and_one_is_left() {
         for (name, at, fact) in side {
             records.set(&path(name), Record { at: at + 1_000_000_000_000_000, fact });
         }
-        remote.insert_duplicate(NAME, &encode(&records).expect("encoded"));
+        remote.insert_duplicate(NAME, encode(&records).expect("encoded"));
     }
     assert_eq!(objects(&remote).await, 2);
     let catalog = around(&remote);
@@ -191,7 +191,7 @@ async fn a_folder_takes_what_is_in_it_along_and_is_not_empty_while_something_is(
 }
 
 #[tokio::test]
-async fn a_folder_that_was_a_root_goes_with_its_catalogue() {
+async fn a_folder_that_was_a_root_goes_with_its_catalogue_when_that_holds_nothing() {
     let remote = remote();
     let below = Arc::new(remote.reopen("d/root"));
     put(&around(&below), "empty", "").await.expect("stored");
@@ -200,6 +200,12 @@ async fn a_folder_that_was_a_root_goes_with_its_catalogue() {
     // It is no content, so nothing else is seen of it here.
     assert_eq!(all(&catalog).await, ["d/", "d/root/"]);
     let folder = catalog.stat(&path("d/root")).await.expect("there");
+    let kept = catalog.delete(&folder).await.expect_err("something is in it");
+    assert_eq!(kept.kind(), ErrorKind::InvalidInput);
+    assert_eq!(all(&around(&below)).await, ["empty="]);
+    let inside = around(&below);
+    let entry = inside.stat(&path("empty")).await.expect("there");
+    inside.delete(&entry).await.expect("deleted");
     catalog.delete(&folder).await.expect("deleted");
     assert_eq!(all(&catalog).await, ["d/"]);
 }

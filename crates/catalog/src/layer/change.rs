@@ -99,6 +99,14 @@ impl Inner {
             }
             deleted => deleted?,
         }
+        if entry.path.is_root() {
+            // Nothing of this is left to be stored, or the folder would be made again for it.
+            self.book.lock().await.begin_anew();
+            let mut state = self.state();
+            state.records = Records::default();
+            state.stored = state.changes;
+            return Ok(());
+        }
         let mut state = self.state();
         for path in state.records.below(&entry.path) {
             state.forget(&path);
@@ -112,6 +120,15 @@ impl Inner {
         let listed: Vec<Entry> = listing.try_collect().await?;
         if listed.iter().any(|entry| !entry.is_file() || !is_own_path(&entry.path)) {
             return Err(Error::new(ErrorKind::InvalidInput, "the folder is not empty"));
+        }
+        // What the own one holds is known; another may hold what nothing here shows.
+        if !dir.is_root() {
+            for entry in &listed {
+                if book::holds_anything(&*self.remote, entry).await? {
+                    let message = "the folder is not empty: a catalogue of its own holds empty files or links";
+                    return Err(Error::new(ErrorKind::InvalidInput, message));
+                }
+            }
         }
         for entry in &listed {
             self.remote.delete(entry).await?;

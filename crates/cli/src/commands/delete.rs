@@ -78,18 +78,33 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
     console.event("start", start)?;
     let started = Instant::now();
     let filter = settings::filter(&FilterArgs::default(), None)?;
+    // What a catalogue of the folder holds is only seen from within.
+    let kept = thing.backend.capabilities();
+    let inside = match kept.links && !kept.read_local && !place.path.is_empty() {
+        true => Some(signals.guard(remotes.open(&place)).await?),
+        false => None,
+    };
     let mut deleter = Deleter {
         console,
-        backend: thing.backend,
+        backend: Arc::clone(inside.as_ref().unwrap_or(&thing.backend)),
         filter: &filter,
         dry_run: args.dry_run,
         rmdirs: true,
-        top: Some(thing.entry),
+        top: inside.is_none().then(|| thing.entry.clone()),
         stop: &signals.stop,
         report: Report::default(),
     };
+    let work = async {
+        deleter.delete_below().await?;
+        if inside.is_some() && !deleter.is_ending() && !args.dry_run {
+            deleter.backend = Arc::clone(&thing.backend);
+            deleter.top = Some(thing.entry.clone());
+            deleter.delete_below().await?;
+        }
+        Ok::<(), Problem>(())
+    };
     let result = tokio::select! {
-        result = deleter.delete_below() => result,
+        result = work => result,
         () = signals.stop.now.cancelled() => Ok(()),
     };
     let report = deleter.report;
