@@ -20,6 +20,7 @@ mod error;
 mod fence;
 mod ledger;
 mod list;
+mod nameless;
 mod names;
 mod open;
 mod options;

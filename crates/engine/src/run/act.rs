@@ -112,8 +112,10 @@ impl Runner {
         replaces: Option<&Entry>,
     ) -> Result<Acted> {
         let guard = self.context.progress.start(&source.path, source.size);
-        let (path, size) = (source.path.clone(), source.size);
-        self.tell(Event::ItemStarted { path, size }).await;
+        let size = source.size;
+        if self.context.settings.report_started {
+            self.tell(Event::ItemStarted { path: source.path.clone(), size }).await;
+        }
         let checkpoint = self.records.checkpoint(task.seq, &self.source_location, source);
         let counter = guard.counter();
         let transfer =
