@@ -80,31 +80,26 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
     let filter = settings::filter(&FilterArgs::default(), None)?;
     // What a catalogue of the folder holds is only seen from within.
     let kept = thing.backend.capabilities();
-    let inside = match kept.links && !kept.read_local && !place.path.is_empty() {
-        true => Some(signals.guard(remotes.open(&place)).await?),
-        false => None,
+    let (backend, top) = match kept.links && !kept.read_local && !place.path.is_empty() {
+        true => {
+            let inside = signals.guard(remotes.open(&place)).await?;
+            let top = signals.guard(async { Ok(inside.stat(&RelPath::root()).await?) }).await?;
+            (inside, top)
+        }
+        false => (thing.backend, thing.entry),
     };
     let mut deleter = Deleter {
         console,
-        backend: Arc::clone(inside.as_ref().unwrap_or(&thing.backend)),
+        backend,
         filter: &filter,
         dry_run: args.dry_run,
         rmdirs: true,
-        top: inside.is_none().then(|| thing.entry.clone()),
+        top: Some(top),
         stop: &signals.stop,
         report: Report::default(),
     };
-    let work = async {
-        deleter.delete_below().await?;
-        if inside.is_some() && !deleter.is_ending() && !args.dry_run {
-            deleter.backend = Arc::clone(&thing.backend);
-            deleter.top = Some(thing.entry.clone());
-            deleter.delete_below().await?;
-        }
-        Ok::<(), Problem>(())
-    };
     let result = tokio::select! {
-        result = work => result,
+        result = deleter.delete_below() => result,
         () = signals.stop.now.cancelled() => Ok(()),
     };
     let report = deleter.report;
