@@ -286,7 +286,7 @@ fn an_empty_file_is_removed_at_the_source_only_when_it_is_in_a_stored_catalogue(
     let scene = Scene::new();
     scene.home.write("src/d/empty", "");
     symlink("x", scene.home.path("src/d/link")).unwrap();
-    scene.server.fault("upload every cannot-open");
+    scene.server.fault("upload/get_upload_server every ko 403 Something new #777");
     let run = scene.run("move --links keep src box:there");
     assert_ne!(run.code, 0);
     assert_eq!(facts(&scene.home.path("src")).len(), 3, "everything is still there");

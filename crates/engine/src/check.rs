@@ -319,6 +319,10 @@ impl Checker {
                 (EntryKind::Special(special), _) => {
                     Known::Verdict(Verdict::NotStorable(special.describe()))
                 }
+                // One replaces the other in a `sync`, so it is a difference and nothing that cannot be told.
+                (EntryKind::File, EntryKind::Link) | (EntryKind::Link, EntryKind::File) => {
+                    Known::Verdict(Verdict::ContentDiffers)
+                }
                 (EntryKind::Dir, EntryKind::Dir) => Known::Nothing,
                 _ => unverifiable("not a file on both sides"),
             },
