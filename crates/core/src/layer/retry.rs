@@ -275,10 +275,8 @@ impl Backend for Retry {
         self.repeat("usage", None, || self.inner.usage()).await
     }
 
-    /// Not repeated: what it is made of is.
     async fn flush(&self) -> Result<()> {
-        let result = self.inner.flush().await;
-        result.map_err(|error| Request::new("flush", &self.inner, None).named(error))
+        self.repeat("flush", None, || self.inner.flush()).await
     }
 
     /// Not repeated: the run is over.
