@@ -306,14 +306,22 @@ impl Checker {
             }
             // What clashes has its verdict at the source's entry.
             (None, Some(_)) if pair.clash => Known::Nothing,
-            (None, Some(destination)) => match destination.is_file() && !self.settings.one_way {
-                true => Known::Verdict(Verdict::MissingOnSource),
-                false => Known::Nothing,
-            },
+            (None, Some(destination)) => {
+                match destination.has_content() && !self.settings.one_way {
+                    true => Known::Verdict(Verdict::MissingOnSource),
+                    false => Known::Nothing,
+                }
+            }
             (Some(source), Some(destination)) => match (source.kind, destination.kind) {
-                (EntryKind::File, EntryKind::File) => self.judge_sizes(source, destination),
+                (EntryKind::File, EntryKind::File) | (EntryKind::Link, EntryKind::Link) => {
+                    self.judge_sizes(source, destination)
+                }
                 (EntryKind::Special(special), _) => {
                     Known::Verdict(Verdict::NotStorable(special.describe()))
+                }
+                // One replaces the other in a `sync`, so it is a difference and nothing that cannot be told.
+                (EntryKind::File, EntryKind::Link) | (EntryKind::Link, EntryKind::File) => {
+                    Known::Verdict(Verdict::ContentDiffers)
                 }
                 (EntryKind::Dir, EntryKind::Dir) => Known::Nothing,
                 _ => unverifiable("not a file on both sides"),
@@ -345,7 +353,10 @@ impl Checker {
             {
                 Some(Verdict::NotStorable("the destination stores no empty files"))
             }
-            EntryKind::File => Some(Verdict::MissingOnDestination),
+            EntryKind::Link if !self.destination.backend.capabilities().links => {
+                Some(Verdict::NotStorable("the destination keeps no symbolic links"))
+            }
+            EntryKind::File | EntryKind::Link => Some(Verdict::MissingOnDestination),
         }
     }
 

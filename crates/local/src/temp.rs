@@ -302,7 +302,7 @@ impl Drop for Temp {
 }
 
 /// The folder that is to hold `path`, made if it is not there.
-fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
+pub(crate) fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
     if let Some(kept) = root.kept_folder(path)
         && root.is_in_place(&kept).unwrap_or(false)
     {
@@ -334,8 +334,12 @@ pub(crate) fn check_target(
         (None, Expect::Entry(_)) => refuse(changed("what was to be replaced is gone")),
         (Some(_), Expect::Absent) => refuse(appeared(path)),
         (Some(EntryKind::File), Expect::Anything) => Ok(found.map(|seen| seen.stat)),
-        (Some(EntryKind::File), Expect::Entry(known)) => match found {
-            Some(Seen { stat, .. }) if is_version_of(known, &stat) => Ok(Some(stat)),
+        // The permissions of a link mean nothing, so nobody gets to see them.
+        (Some(EntryKind::Link), Expect::Anything) => Ok(None),
+        (Some(EntryKind::File | EntryKind::Link), Expect::Entry(known)) => match found {
+            Some(Seen { stat, .. }) if is_version_of(known, &stat) => {
+                Ok((kind == Some(EntryKind::File)).then_some(stat))
+            }
             _ => refuse(changed("what was to be replaced is not the version that was listed")),
         },
         (Some(EntryKind::Dir), Expect::Anything) => {
@@ -351,7 +355,7 @@ pub(crate) fn check_target(
     }
 }
 
-fn appeared(path: &RelPath) -> Error {
+pub(crate) fn appeared(path: &RelPath) -> Error {
     changed("something of that name appeared meanwhile").with_path(path)
 }
 

@@ -128,6 +128,10 @@ impl Backend for Retry {
         self.inner.location()
     }
 
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         self.inner.disk()
     }
@@ -254,6 +258,11 @@ impl Backend for Retry {
         self.repeat("set time", Some(&entry.path), attempt).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let attempt = || self.inner.set_mode(entry, mode);
+        self.repeat("set permissions", Some(&entry.path), attempt).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.repeat("look for a part", Some(path), || self.inner.kept(path, checkpoint)).await
     }
@@ -264,6 +273,12 @@ impl Backend for Retry {
 
     async fn usage(&self) -> Result<Usage> {
         self.repeat("usage", None, || self.inner.usage()).await
+    }
+
+    /// Not repeated: what it is made of is.
+    async fn flush(&self) -> Result<()> {
+        let result = self.inner.flush().await;
+        result.map_err(|error| Request::new("flush", &self.inner, None).named(error))
     }
 
     /// Not repeated: the run is over.
