@@ -59,7 +59,8 @@ fn every_module_says_what_it_is_for() {
 #[test]
 fn the_crate_graph_is_the_one_that_was_drawn() {
     let expected: BTreeMap<&str, BTreeSet<&str>> = [
-        ("ketch-core", vec![]),
+        ("ketch-whirlpool", vec![]),
+        ("ketch-core", vec!["ketch-whirlpool"]),
         ("ketch-manifest", vec!["ketch-core"]),
         ("ketch-engine", vec!["ketch-core", "ketch-manifest"]),
         ("ketch-local", vec!["ketch-core"]),

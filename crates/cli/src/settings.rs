@@ -17,7 +17,7 @@ use crate::location::Location;
 use crate::problem::{Problem, Result};
 
 /// Ranges of one file are this large, unless the buffer is too small for it.
-const PART_BYTES: u64 = 8 * 1024 * 1024;
+const PART_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The settings of a `copy` or `sync`; its filter is still as it was asked for. `every_file`: what begins and what needs
 /// nothing is told, too.

@@ -135,7 +135,7 @@ pub struct MultiHasher(Vec<Hasher>);
 enum Hasher {
     Blake3(Box<blake3::Hasher>),
     Sha256(sha2::Sha256),
-    Whirlpool(Box<whirlpool::Whirlpool>),
+    Whirlpool(Box<ketch_whirlpool::Whirlpool>),
     Sha1(sha1::Sha1),
     Md5(md5::Md5),
 }
@@ -153,7 +153,7 @@ impl MultiHasher {
         let hashers = wanted.map(|algo| match algo {
             HashAlgo::Blake3 => Hasher::Blake3(Box::default()),
             HashAlgo::Sha256 => Hasher::Sha256(sha2::Sha256::new()),
-            HashAlgo::Whirlpool => Hasher::Whirlpool(Box::new(whirlpool::Whirlpool::new())),
+            HashAlgo::Whirlpool => Hasher::Whirlpool(Box::default()),
             HashAlgo::Sha1 => Hasher::Sha1(sha1::Sha1::new()),
             HashAlgo::Md5 => Hasher::Md5(md5::Md5::new()),
         });
@@ -185,7 +185,7 @@ impl MultiHasher {
                 Digest { algo: HashAlgo::Sha256, bytes: state.finalize()[..].into() }
             }
             Hasher::Whirlpool(state) => {
-                Digest { algo: HashAlgo::Whirlpool, bytes: state.finalize()[..].into() }
+                Digest { algo: HashAlgo::Whirlpool, bytes: state.finish()[..].into() }
             }
             Hasher::Sha1(state) => {
                 Digest { algo: HashAlgo::Sha1, bytes: state.finalize()[..].into() }

@@ -106,7 +106,7 @@ impl Default for Settings {
             checkers: 8,
             parallel_from: 64 * 1024 * 1024,
             streams: 4,
-            part_bytes: 8 * 1024 * 1024,
+            part_bytes: 4 * 1024 * 1024,
             buffer_bytes: 256 * 1024 * 1024,
             bandwidth: None,
             plan_folder: None,

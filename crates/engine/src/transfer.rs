@@ -195,7 +195,8 @@ impl Transfers {
             body = ResumedSource::body(kept, body);
         }
         let mut algos = Vec::new();
-        if matches!(self.verify, Verify::Hash | Verify::ReadBack) {
+        let by_digest = matches!(self.verify, Verify::Hash | Verify::ReadBack);
+        if by_digest {
             let shown = self.destination.capabilities().hashes;
             algos.extend(strongest(|algo| shown.contains(&algo)));
             // ketch's own digest costs next to nothing, and is what reports, manifests and reading back compare.
@@ -204,7 +205,8 @@ impl Transfers {
             }
         }
         let hashing = HashingSource::new(body, algos);
-        let listed = entry.hashes.as_ref().and_then(|hashes| {
+        // Who asked for sizes only asked for the time that a digest takes.
+        let listed = entry.hashes.as_ref().filter(|_| by_digest).and_then(|hashes| {
             let algo = strongest(|algo| hashes.get(algo).is_some())?;
             hashes.get(algo).cloned()
         });

@@ -2,12 +2,15 @@
 //!
 //! Reading ahead in order, and not writing at offsets, keeps one rule for every destination: it gets one stream, so the
 //! digest is computed in the same pass, and a destination that can only be written from start to end gains as much as a disk.
+//!
+//! A part is one buffer of its size: the pieces of a network come in buffers of any size, of which many would be held that
+//! are mostly empty. So the memory is one part more than there are streams, and not twice that.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,6 +18,9 @@ use super::exact::exact_length;
 use super::{Body, ByteStream, Source};
 use crate::budget::{ByteBudget, BytePermit};
 use crate::error::{Error, ErrorKind, Result};
+
+/// A part is handed on in slices of this size, so that whoever is behind can begin with it.
+const SLICE_BYTES: usize = 256 * 1024;
 
 /// A source that reads `streams` parts of `part_bytes` ahead.
 #[derive(Debug)]
@@ -63,12 +69,14 @@ impl Source for ParallelSource {
                 task.await.map_err(|_| Error::new(ErrorKind::Io, "a reading task stopped"))?
             })
             .buffered(self.streams);
-        // `permit` lives as long as the pieces of its part wait here.
-        let pieces = streams.map_ok(|(pieces, permit)| {
-            futures::stream::iter(pieces).map(move |piece| {
+        // `permit` lives as long as slices of its part wait here.
+        let pieces = streams.map_ok(|(mut part, permit)| {
+            let slices = std::iter::from_fn(move || {
                 let _held = &permit;
-                Ok(piece)
-            })
+                let length = part.len().min(SLICE_BYTES);
+                (length > 0).then(|| Ok(part.split_to(length)))
+            });
+            futures::stream::iter(slices)
         });
         Ok(pieces.try_flatten().boxed())
     }
@@ -87,9 +95,16 @@ async fn read_part(
     inner: Body,
     part: Range<u64>,
     permit: BytePermit,
-) -> Result<(Vec<Bytes>, BytePermit)> {
-    let stream = exact_length(inner.open(part.clone()).await?, part.end - part.start);
-    Ok((stream.try_collect().await?, permit))
+) -> Result<(Bytes, BytePermit)> {
+    let length = part.end - part.start;
+    let mut stream = exact_length(inner.open(part).await?, length);
+    let length = usize::try_from(length)
+        .map_err(|_| Error::new(ErrorKind::InvalidInput, "a part is larger than the memory"))?;
+    let mut whole = BytesMut::with_capacity(length);
+    while let Some(piece) = stream.try_next().await? {
+        whole.extend_from_slice(&piece);
+    }
+    Ok((whole.freeze(), permit))
 }
 
 #[cfg(test)]
