@@ -4,6 +4,7 @@
 //! * `crash/tracer.rs` counts the calls (`ptrace`) and strikes at the chosen one; `calls.rs` and `registers.rs` say what a
 //!   call is.
 //! * `crash/disk.rs` is the disk that forgets what was not synced.
+//! * `crash/proofs.rs` kills what writes and reads manifests.
 //! * `crash/cases.rs` has the jobs, `crash/world.rs` their places, `crash/checks.rs` the rules.
 //!
 //! A small job between local folders is killed at *every* call, and at every request to the emulator. Of its calls with
@@ -27,6 +28,8 @@ mod checks;
 mod disk;
 #[path = "crash/honest.rs"]
 mod honest;
+#[path = "crash/proofs.rs"]
+mod proofs;
 #[path = "crash/registers.rs"]
 mod registers;
 #[path = "crash/requests.rs"]

@@ -192,3 +192,42 @@ fn large_files_come_back_in_parallel_ranges_on_one_token() {
     assert!(ranges >= 2, "several ranges, not {ranges}");
     assert_eq!(server.stat("tokens"), 1);
 }
+
+#[test]
+fn links_that_are_kept_arrive_as_links_and_are_followed_through_every_change() {
+    let home = Home::new();
+    home.write("src/f", "content");
+    fs::create_dir(home.path("outside")).unwrap();
+    for (target, name) in [("f", "to-file"), ("../outside", "to-folder"), ("nowhere", "broken")] {
+        symlink(target, home.path("src").join(name)).unwrap();
+    }
+    let sync = |code| home.run(["sync", "--links", "keep", "src", "dst"]).expect(code);
+    let targets = || {
+        ["to-file", "to-folder", "broken"]
+            .map(|name| fs::read_link(home.path("dst").join(name)).ok())
+    };
+    sync(0);
+    assert_eq!(targets(), ["f", "../outside", "nowhere"].map(|target| Some(target.into())));
+    home.run(["check", "--links", "keep", "src", "dst"]).expect(0);
+    let run = sync(0);
+    assert!(!run.stderr.contains("copied 1"), "{}", run.stderr);
+    // One points elsewhere, one is a file now, one is gone, and a file is a link.
+    for name in ["to-file", "to-folder", "broken", "f"] {
+        fs::remove_file(home.path("src").join(name)).unwrap();
+    }
+    symlink("elsewhere", home.path("src/to-file")).unwrap();
+    home.write("src/broken", "a file now");
+    symlink("broken", home.path("src/f")).unwrap();
+    home.run(["check", "--links", "keep", "src", "dst"]).expect(1);
+    sync(0);
+    assert_eq!(targets(), [Some("elsewhere".into()), None, None]);
+    assert_eq!(fs::read_link(home.path("dst/f")).unwrap(), std::path::Path::new("broken"));
+    assert_eq!(fs::read(home.path("dst/broken")).unwrap(), b"a file now");
+    assert_eq!(fs::read_dir(home.path("outside")).unwrap().count(), 0, "nothing went through one");
+    home.run(["check", "--links", "keep", "src", "dst"]).expect(0);
+    // A move takes them along; without the option they are told of and left alone.
+    home.run(["move", "src", "third"]).expect(0).says("symbolic link");
+    assert!(home.path("src/f").is_symlink() && !home.path("third/f").is_symlink());
+    home.run(["move", "--links", "keep", "src", "third"]).expect(0);
+    assert!(!home.path("src/f").is_symlink() && home.path("third/f").is_symlink());
+}

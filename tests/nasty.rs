@@ -314,3 +314,32 @@ fn two_processes_on_one_account_at_once_meet_no_flood_and_leave_no_duplicate() {
     // Forty files, four folders, and the one they are in.
     assert_eq!((names.len(), listed.lines().count()), (45, 45), "{listed}");
 }
+
+#[test]
+fn a_look_at_the_whole_account_spares_listings_and_hides_no_difference() {
+    let pace = "pace = \"off\"\npace_scale = \"1000\"\naccount_view = \"on\"";
+    let scene = Scene::limited("off", pace);
+    for folder in 0..6 {
+        scene.home.write(format!("src/{folder}/f"), format!("content of {folder}"));
+    }
+    let calls = |command: &str, code| {
+        let before = scene.api_requests();
+        scene.run(command).expect(code);
+        scene.api_requests() - before
+    };
+    scene.run("copy src box:").expect(0);
+    // The top folder and six below it; one look and one proof.
+    assert_eq!(calls("check src box:", 0), 2);
+    assert_eq!(calls("sync --checksum src box:", 0), 2);
+    // An edit of the same size, a file that is new and one that is gone are found, in whichever way.
+    scene.home.write("src/1/f", "CONTENT of 1");
+    scene.home.write("src/2/new", "new");
+    std::fs::remove_file(scene.home.path("src/3/f")).unwrap();
+    let told = scene.run("check src box:").expect(1);
+    for name in ["1/f", "2/new", "3/f"] {
+        assert!(told.stdout.contains(name), "{name}: {}", told.stdout);
+    }
+    scene.run("sync --checksum --max-delete 100% src box:").expect(0);
+    scene.run("check --download src box:").expect(0);
+    assert_eq!(scene.server.stat("files"), 6);
+}

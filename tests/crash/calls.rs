@@ -53,7 +53,9 @@ pub struct Shape {
     pub target: Option<Place>,
 }
 
-const OPENING: u64 = (libc::O_CREAT | libc::O_TRUNC) as u64;
+/// The last makes a file without a name.
+const OPENING: u64 =
+    (libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u64;
 const FICLONE: u64 = 0x4004_9409;
 const FICLONERANGE: u64 = 0x4020_940d;
 

@@ -90,6 +90,10 @@ impl Disk {
             return;
         }
         let identity = identity(&metadata);
+        if metadata.nlink() == 0 && !self.synced.contains_key(&identity) {
+            // It has no name yet, and gets one when it is whole.
+            self.new.insert(identity);
+        }
         if !self.synced.contains_key(&identity) && !self.new.contains(&identity) {
             self.synced.insert(identity, fs::read(path).unwrap_or_default());
         }

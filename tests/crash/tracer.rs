@@ -112,6 +112,8 @@ pub fn run(command: &Command, home: &Path, strike: Strike) -> Traced {
 struct Pending {
     act: Act,
     path: PathBuf,
+    /// Where its content can be read.
+    reachable: PathBuf,
     intent: Option<Intent>,
     error: Option<Errno>,
     kill: bool,
@@ -323,11 +325,25 @@ impl Tracer {
         let mut intent = None;
         if error.is_none() {
             match act {
-                Act::Write | Act::Resize => self.traced.disk.touch(&path),
+                Act::Write | Act::Resize => {
+                    self.traced.disk.touch(&self.reachable(shape.place, &raw.arguments, &path));
+                }
                 _ => intent = self.traced.disk.intend(act, &path, target.as_deref()),
             }
         }
-        self.pending.insert(thread, Pending { act, path, intent, error, kill: kill_after });
+        let reachable = self.reachable(shape.place, &raw.arguments, &path);
+        self.pending
+            .insert(thread, Pending { act, path, reachable, intent, error, kill: kill_after });
+    }
+
+    /// Where the content of the file at `path` can be read, also while it has no name.
+    fn reachable(&self, place: Place, arguments: &[u64; 6], path: &Path) -> PathBuf {
+        match place {
+            Place::Descriptor(index) if !path.exists() => {
+                PathBuf::from(format!("/proc/{}/fd/{}", self.leader, arguments[index] as i32))
+            }
+            Place::Descriptor(_) | Place::Path { .. } => path.to_owned(),
+        }
     }
 
     fn at_exit(&mut self, thread: Pid, pending: Pending) {
@@ -338,7 +354,7 @@ impl Tracer {
         let Ok(result) = read_result(thread) else { return };
         if result >= 0 {
             match pending.act {
-                Act::Sync => self.traced.disk.sync(&pending.path),
+                Act::Sync => self.traced.disk.sync(&pending.reachable),
                 Act::Write => {
                     *self.traced.written.entry(pending.path).or_default() += result.cast_unsigned();
                 }
@@ -378,7 +394,8 @@ impl Tracer {
         self.traced.struck.get_or_insert_with(|| format!("read of {}", path.display()));
         write_argument(thread, index, u64::MAX).expect("a stopped thread takes another argument");
         let (act, error) = (Act::Write, Some(Errno::EIO));
-        self.pending.insert(thread, Pending { act, path, intent: None, error, kill: false });
+        let (reachable, intent) = (path.clone(), None);
+        self.pending.insert(thread, Pending { act, path, reachable, intent, error, kill: false });
         true
     }
 

@@ -66,6 +66,7 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
         ("ketch-local", vec!["ketch-core"]),
         ("ketch-fichier", vec!["ketch-core"]),
         ("ketch-fichier-sim", vec![]),
+        ("ketch-catalog", vec!["ketch-core"]),
         ("ketch-testkit", vec!["ketch-core"]),
         (
             "ketch-cli",
@@ -73,6 +74,7 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
                 "ketch-core",
                 "ketch-engine",
                 "ketch-manifest",
+                "ketch-catalog",
                 "ketch-local",
                 "ketch-fichier",
                 "ketch-fichier-sim",

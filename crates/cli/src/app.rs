@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
-    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, JobsCommand, ManifestCommand,
+    CacheCommand, Cli, Command, CommonArgs, ConfigCommand, CopyArgs, JobsCommand, ManifestCommand,
     PlanCommand, RemoteCommand, SandboxCommand, When,
 };
 use crate::commands::{
@@ -32,14 +32,14 @@ pub(crate) fn run(cli: Cli) -> u8 {
     let environment = Environment::of_process();
     let console = Arc::new(Console::new(&cli.common, &environment));
     let config_file = cli.common.config.clone().or_else(|| environment.config_file());
-    let context = Context { console, environment, config_file };
+    let context = Arc::new(Context { console, environment, config_file });
     let name = verb(&cli.command);
     let done = dispatch(&context, cli.command)
         .unwrap_or_else(|problem| Done::problem(&problem, &context.console));
     finish(&context.console, name, done)
 }
 
-fn dispatch(context: &Context, command: Command) -> Result<Done> {
+fn dispatch(context: &Arc<Context>, command: Command) -> Result<Done> {
     match command {
         Command::Help(ref args) => return help::run(context, args),
         Command::Cache(command) => return cache::run(context, &command),
@@ -53,11 +53,11 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         match command {
-            Command::Copy(args) => copy::run(context, JobKind::Copy, &args, false).await,
-            Command::Sync(args) => copy::run(context, JobKind::Sync, &args, false).await,
+            Command::Copy(args) => run_job(context, JobKind::Copy, args, false).await,
+            Command::Sync(args) => run_job(context, JobKind::Sync, args, false).await,
             Command::Move(args) => {
                 let empty_dirs = args.delete_empty_src_dirs;
-                copy::run(context, JobKind::Move, &args.copy, empty_dirs).await
+                run_job(context, JobKind::Move, args.copy, empty_dirs).await
             }
             Command::Plan(command) => plan::run(context, &command).await,
             Command::Apply(args) => apply::run(context, &args).await,
@@ -92,6 +92,24 @@ fn dispatch(context: &Context, command: Command) -> Result<Done> {
     });
     runtime.shutdown_timeout(LINGER);
     result
+}
+
+/// Runs a job as a task like those that do its items: what they tell it then costs no switch to the main thread.
+async fn run_job(
+    context: &Arc<Context>,
+    kind: JobKind,
+    args: CopyArgs,
+    delete_empty_source_dirs: bool,
+) -> Result<Done> {
+    let context = Arc::clone(context);
+    let task =
+        tokio::spawn(
+            async move { copy::run(&context, kind, &args, delete_empty_source_dirs).await },
+        );
+    task.await.unwrap_or_else(|stopped| match stopped.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(Problem::other("the job was stopped; this is a bug")),
+    })
 }
 
 fn runtime() -> Result<Runtime> {

@@ -185,6 +185,7 @@ pub(crate) fn entry(entry: &Entry) -> (&'static str, Value) {
     let kind = match entry.kind {
         EntryKind::File => "file",
         EntryKind::Dir => "dir",
+        EntryKind::Link => "symlink",
         EntryKind::Special(_) => "special",
     };
     let hashes: serde_json::Map<_, _> = entry
@@ -248,6 +249,7 @@ mod tests {
             "file",
             "dir",
             "special",
+            "symlink",
             "remote",
             "sandbox",
             "link",

@@ -13,8 +13,15 @@ use crate::environment::Environment;
 use crate::output::{Console, Level};
 
 /// The crates whose diagnostics are shown in detail. What HTTP libraries say may hold addresses, so they stay silent.
-const OURS: [&str; 6] =
-    ["ketch", "ketch_core", "ketch_engine", "ketch_local", "ketch_fichier", "ketch_fichier_sim"];
+const OURS: [&str; 7] = [
+    "ketch",
+    "ketch_core",
+    "ketch_engine",
+    "ketch_local",
+    "ketch_fichier",
+    "ketch_fichier_sim",
+    "ketch_catalog",
+];
 
 /// Sends diagnostics to `console`. `KETCH_LOG` says which, in the notation of env-filter.
 pub(crate) fn begin(console: &Arc<Console>, environment: &Environment) {

@@ -94,6 +94,13 @@ impl Console {
         self.json
     }
 
+    /// [`Console::tell`] of a line that is only made when it is told: for what comes once a file.
+    pub(crate) fn tell_of(&self, level: Level, line: impl FnOnce() -> String) {
+        if self.tells(level) {
+            self.tell(level, &line());
+        }
+    }
+
     /// Is this much told?
     pub(crate) fn tells(&self, level: Level) -> bool {
         level <= self.level

@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ketch_catalog::Catalog;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::Observer;
-use ketch_core::{Backend, EntryKind, RelPath};
+use ketch_core::{Backend, EntryKind, ErrorKind, RelPath};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::args::{Fsync, Links, LocalArgs};
@@ -22,6 +23,9 @@ use crate::secrets;
 /// Every kind of remote in this build.
 pub(crate) const KINDS: &[Factory] = &[ketch_fichier::FACTORY, ketch_local::FACTORY];
 
+/// The option of remotes that may have a catalogue.
+const CATALOG: &str = "catalog";
+
 /// Opens places, each command its own.
 pub(crate) struct Remotes {
     environment: Environment,
@@ -34,6 +38,8 @@ pub(crate) struct Remotes {
     fence: Vec<PathBuf>,
     /// Places whose connection string has a key in it, to be warned about.
     exposed: Vec<String>,
+    /// What is to store what it knows at the end.
+    opened: Vec<Arc<dyn Backend>>,
 }
 
 /// A place files are taken from.
@@ -53,8 +59,17 @@ impl Remotes {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let local = local_options(local);
-        let (config, sandbox, fence, exposed) = (None, None, Vec::new(), Vec::new());
-        Remotes { environment, config_file, config, local, sandbox, observer, fence, exposed }
+        Remotes {
+            environment,
+            config_file,
+            config: None,
+            local,
+            sandbox: None,
+            observer,
+            fence: Vec::new(),
+            exposed: Vec::new(),
+            opened: Vec::new(),
+        }
     }
 
     /// The configuration.
@@ -87,7 +102,7 @@ impl Remotes {
                 // The emulator lives no longer than this process, so nothing about it is worth being remembered.
                 let request = self.request(place, options, false)?;
                 use_tls();
-                Ok(ketch_fichier::FACTORY.open(request)?)
+                self.open_remote(&ketch_fichier::FACTORY, request)
             }
             Base::Named(name) => self.open_configured(name, place),
             Base::OfType(kind) => {
@@ -125,7 +140,7 @@ impl Remotes {
     }
 
     fn open_kind(
-        &self,
+        &mut self,
         factory: &Factory,
         place: &Location,
         mut options: Options,
@@ -138,7 +153,7 @@ impl Remotes {
         }
         let request = self.request(place, options, true)?;
         use_tls();
-        Ok(factory.open(request)?)
+        self.open_remote(factory, request)
     }
 
     /// What the constructor of a backend gets, with all references to secrets followed.
@@ -212,9 +227,21 @@ impl Remotes {
     /// Opens a place that must exist: a folder, or a file, which is then the only one of its folder that takes part.
     pub(crate) async fn open_source(&mut self, place: &Location) -> Result<Opened> {
         let backend = self.open(place).await?;
-        let entry = backend.stat(&RelPath::root()).await?;
+        let entry = match backend.stat(&RelPath::root()).await {
+            // What a catalogue alone holds is something of its folder, and no place by itself.
+            Err(error) if error.kind() == ErrorKind::NotFound && backend.capabilities().links => {
+                let Some((folder, name)) = place.split() else { return Err(error.into()) };
+                let backend = self.open(&folder).await?;
+                let path = RelPath::new(&name).map_err(|_| Problem::from(error))?;
+                return match backend.stat(&path).await?.has_content() {
+                    true => Ok(Opened { backend, only: Some(name) }),
+                    false => Err(Problem::other(format!("{} is not there", place.redacted()))),
+                };
+            }
+            entry => entry?,
+        };
         match (entry.kind, place.split()) {
-            (EntryKind::File, Some((folder, name))) => {
+            (EntryKind::File | EntryKind::Link, Some((folder, name))) => {
                 // A link that is named is meant, also where links that are found are skipped.
                 let links = (folder.base == Base::Local)
                     .then(|| self.local.insert("links".to_owned(), SecretString::from("follow")));
@@ -228,7 +255,9 @@ impl Remotes {
             (EntryKind::Special(special), _) => {
                 Err(Problem::other(format!("{} is {}", place.redacted(), special.describe())))
             }
-            (EntryKind::File | EntryKind::Dir, _) => Ok(Opened { backend, only: None }),
+            (EntryKind::File | EntryKind::Link | EntryKind::Dir, _) => {
+                Ok(Opened { backend, only: None })
+            }
         }
     }
 
@@ -245,8 +274,40 @@ impl Remotes {
         }
     }
 
-    /// Ends what is running in this process.
+    /// Opens a remote that is reached by a network, with its catalogue if it is to have one.
+    fn open_remote(
+        &mut self,
+        factory: &Factory,
+        request: BuildRequest,
+    ) -> Result<Arc<dyn Backend>> {
+        let has_catalog = match request.options.get(CATALOG).map(String::as_str) {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                let name = &request.name;
+                let text = format!("the option `{CATALOG}` of {name} must be `true` or `false`");
+                return Err(Problem::other(text));
+            }
+        };
+        let remote = factory.open(request)?;
+        if !has_catalog {
+            return Ok(remote);
+        }
+        let remote: Arc<dyn Backend> = Arc::new(Catalog::around(remote));
+        self.opened.push(Arc::clone(&remote));
+        Ok(remote)
+    }
+
+    /// Ends what is running in this process, and has remotes store what they know and have not stored.
     pub(crate) async fn close(self) {
+        for remote in &self.opened {
+            // Facts beside the content: that they are lost costs a comparison, and what the command did is done.
+            if let Err(error) = remote.flush().await {
+                tracing::warn!(
+                    "not everything that is known of the files could be stored: {error}"
+                );
+            }
+        }
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
@@ -277,6 +338,7 @@ fn local_options(args: &LocalArgs) -> Options {
     let links = match (args.follow_links, args.links) {
         (true, _) | (_, Some(Links::Follow)) => Some("follow"),
         (false, Some(Links::Skip)) => Some("skip"),
+        (false, Some(Links::Keep)) => Some("keep"),
         (false, None) => None,
     };
     let fsync = args.fsync.map(|fsync| match fsync {

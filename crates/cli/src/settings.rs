@@ -19,8 +19,9 @@ use crate::problem::{Problem, Result};
 /// Ranges of one file are this large, unless the buffer is too small for it.
 const PART_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The settings of a `copy` or `sync`; its filter is still as it was asked for.
-pub(crate) fn for_copy(args: &CopyArgs, report_unchanged: bool) -> Result<(Settings, FilterSpec)> {
+/// The settings of a `copy` or `sync`; its filter is still as it was asked for. `every_file`: what begins and what needs
+/// nothing is told, too.
+pub(crate) fn for_copy(args: &CopyArgs, every_file: bool) -> Result<(Settings, FilterSpec)> {
     let compare = &args.compare;
     let settings = Settings {
         compare: choose_compare(compare)?,
@@ -32,7 +33,8 @@ pub(crate) fn for_copy(args: &CopyArgs, report_unchanged: bool) -> Result<(Setti
         },
         create_empty_dirs: args.create_empty_src_dirs,
         dry_run: args.dry_run,
-        report_unchanged,
+        report_unchanged: every_file,
+        report_started: every_file,
         ..for_limits(&args.limits, &args.verify, for_speed(&args.speed)?)?
     };
     Ok((settings, filters::spec(&args.filter)?))
@@ -178,7 +180,9 @@ mod tests {
 
     #[test]
     fn without_flags_a_job_has_the_engines_defaults() {
-        let (ours, engine) = (settings(&[]).unwrap(), Settings::default());
+        // Nobody is told what begins, unless he asks for every file.
+        let engine = Settings { report_started: false, ..Settings::default() };
+        let ours = settings(&[]).unwrap();
         assert_eq!(format!("{ours:?}"), format!("{engine:?}"));
     }
 

@@ -23,7 +23,9 @@ pub(crate) struct Teller<'a> {
 impl Teller<'_> {
     /// Tells of one event.
     pub(crate) fn tell(&mut self, event: &Event) -> Result<()> {
-        if let Some((kind, body)) = jsonl::event(event, self.dry_run) {
+        if self.console.is_json()
+            && let Some((kind, body)) = jsonl::event(event, self.dry_run)
+        {
             self.console.event(kind, body)?;
         }
         match event {
@@ -54,11 +56,13 @@ impl Teller<'_> {
                 );
             }
             Event::ItemDone { path, outcome, reason, size, .. } => {
-                let detail = detail(*reason, *size);
                 if self.dry_run && !self.console.is_json() {
+                    let detail = detail(*reason, *size);
                     return self.console.named_line(plan_word(*outcome), path.as_str(), &detail);
                 }
-                self.console.tell(Level::Item, &format!("{}{path}{detail}", done_word(*outcome)));
+                self.console.tell_of(Level::Item, || {
+                    format!("{}{path}{}", done_word(*outcome), detail(*reason, *size))
+                });
             }
             Event::ItemFailed { failure, is_failure: false, record } => {
                 let text = format!("{}: {}", record.status.as_str(), failure.message);

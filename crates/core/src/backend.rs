@@ -64,7 +64,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     async fn stat(&self, path: &RelPath) -> Result<Entry>;
 
     /// The entries directly in the folder `dir`, complete or ending in an error. Duplicates of one name are all shown.
-    /// Links that are not followed, sockets and the like are shown as [`crate::EntryKind::Special`].
+    /// Links that are neither followed nor kept, sockets and the like are shown as [`crate::EntryKind::Special`].
     ///
     /// Errors: `NotFound` when the folder is not there.
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream;
@@ -134,6 +134,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Sets the permission bits that are kept beside a file that exists ([`crate::MODE_MASK`]), and returns what is there now.
+    /// Only where the capabilities say so.
+    async fn set_mode(&self, _entry: &Entry, _mode: u32) -> Result<Entry> {
+        Err(Error::unsupported("set permissions"))
+    }
+
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {
@@ -149,6 +155,19 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// and is not repeated.
     fn services(&self) -> Option<Arc<dyn Services>> {
         None
+    }
+
+    /// Why empty files and links that are here may be missing from what this place has listed so far; `None` = nothing may
+    /// be. Whoever deletes what this place lacks leaves those alone then. No I/O.
+    fn doubt(&self) -> Option<String> {
+        None
+    }
+
+    /// Stores what the backend knows of what it did and has not stored yet: facts beside the content (times, permissions,
+    /// digests), never content. Called at the end of a job, and of a command, whether it went well or not. Calling it twice
+    /// is fine.
+    async fn flush(&self) -> Result<()> {
+        Ok(())
     }
 
     /// How much room there is.
@@ -178,6 +197,10 @@ pub struct ReadOptions {
 pub struct PutOptions {
     /// The modification time to store, if the remote keeps one.
     pub mtime: Option<SystemTime>,
+    /// The permission bits to store with a new file, if the remote keeps any ([`crate::MODE_MASK`]).
+    pub mode: Option<u32>,
+    /// What is stored is a symbolic link, and the body is what it points to. Only where the capabilities have links.
+    pub is_link: bool,
     /// What the caller knows to be at the path now.
     pub expect: Expect,
     /// How this transfer is gone on with when its process dies. `None`: it is not, and nothing is left behind that a

@@ -42,6 +42,8 @@ pub struct Capabilities {
     pub put_unsized: bool,
     /// `put` takes an empty body.
     pub put_empty: bool,
+    /// Symbolic links are kept as [`crate::EntryKind::Link`]: `put` takes one as the bytes it points to.
+    pub links: bool,
     /// The largest body `put` takes, in bytes; `None` = no limit known.
     pub put_max: Option<u64>,
     /// `copy` works between entries of the same [`crate::Backend::scope`].
@@ -57,6 +59,9 @@ pub struct Capabilities {
     pub mtime: Option<Duration>,
     /// `set_mtime` works on an entry that exists.
     pub set_mtime: bool,
+    /// `set_mode` works: permissions are kept as facts beside the content, so they follow those of the source. Not a disk,
+    /// where they say who may use the file, and stay as they are.
+    pub set_mode: bool,
     /// Digests that listings or `put` report for free, any order.
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.

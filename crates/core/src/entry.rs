@@ -11,7 +11,7 @@ use crate::path::{RelPath, compare_keys};
 pub struct Entry {
     /// Where it is, relative to the root of its backend.
     pub path: RelPath,
-    /// File, folder, or something that can be neither copied nor entered.
+    /// File, folder, link, or something that can be neither copied nor entered.
     pub kind: EntryKind,
     /// Bytes; `None` for folders and when the remote does not tell.
     pub size: Option<u64>,
@@ -24,7 +24,12 @@ pub struct Entry {
     pub handle: Option<Box<str>>,
     /// Digests that came for free with the listing.
     pub hashes: Option<Box<Hashes>>,
+    /// Permission bits of a file (`rwxrwxrwx`, at most [`MODE_MASK`]), where they are kept.
+    pub mode: Option<u32>,
 }
+
+/// The permission bits that travel. What makes a program run as somebody else is not among them.
+pub const MODE_MASK: u32 = 0o777;
 
 /// Nanoseconds since 1970, before it too: what a time is written as where it is compared for equality only.
 pub fn nanoseconds(time: SystemTime) -> i128 {
@@ -41,6 +46,8 @@ pub enum EntryKind {
     File,
     /// A folder.
     Dir,
+    /// A symbolic link that is kept as one: its content is the path it points to, as bytes.
+    Link,
     /// Something listed so that it can be reported, and never copied, entered, replaced or deleted.
     Special(Special),
 }
@@ -65,7 +72,9 @@ impl Special {
     /// A few words for a notice: what it is and, if there is one thing to do, what to do.
     pub fn describe(self) -> &'static str {
         match self {
-            Special::Symlink => "a symbolic link (--links follow copies what it points to)",
+            Special::Symlink => {
+                "a symbolic link (--links keep copies the link, --links follow what it points to)"
+            }
             Special::BrokenSymlink => "a symbolic link that points nowhere",
             Special::SymlinkLoop => {
                 "a symbolic link to a folder above itself or to the other side of the job"
@@ -89,7 +98,16 @@ impl Entry {
 
     /// An entry with all optional facts unknown.
     pub fn bare(path: RelPath, kind: EntryKind) -> Self {
-        Entry { path, kind, size: None, mtime: None, version: None, handle: None, hashes: None }
+        Entry {
+            path,
+            kind,
+            size: None,
+            mtime: None,
+            version: None,
+            handle: None,
+            hashes: None,
+            mode: None,
+        }
     }
 
     /// Is it a folder?
@@ -100,6 +118,11 @@ impl Entry {
     /// Is it a file?
     pub fn is_file(&self) -> bool {
         self.kind == EntryKind::File
+    }
+
+    /// Is it something with content, a file or a link that is kept?
+    pub fn has_content(&self) -> bool {
+        matches!(self.kind, EntryKind::File | EntryKind::Link)
     }
 
     /// Compares by the canonical key order (see [`compare_keys`]).

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::bandwidth::Bandwidth;
-use crate::content::Scratch;
+use crate::compare::Comparer;
 use crate::digest::{AtHand, Digests, Place, blocking};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
@@ -307,14 +307,22 @@ impl Checker {
             }
             // What clashes has its verdict at the source's entry.
             (None, Some(_)) if pair.clash => Known::Nothing,
-            (None, Some(destination)) => match destination.is_file() && !self.settings.one_way {
-                true => Known::Verdict(Verdict::MissingOnSource),
-                false => Known::Nothing,
-            },
+            (None, Some(destination)) => {
+                match destination.has_content() && !self.settings.one_way {
+                    true => Known::Verdict(Verdict::MissingOnSource),
+                    false => Known::Nothing,
+                }
+            }
             (Some(source), Some(destination)) => match (source.kind, destination.kind) {
-                (EntryKind::File, EntryKind::File) => self.judge_sizes(source, destination),
+                (EntryKind::File, EntryKind::File) | (EntryKind::Link, EntryKind::Link) => {
+                    self.judge_sizes(source, destination)
+                }
                 (EntryKind::Special(special), _) => {
                     Known::Verdict(Verdict::NotStorable(special.describe()))
+                }
+                // One replaces the other in a `sync`, so it is a difference and nothing that cannot be told.
+                (EntryKind::File, EntryKind::Link) | (EntryKind::Link, EntryKind::File) => {
+                    Known::Verdict(Verdict::ContentDiffers)
                 }
                 (EntryKind::Dir, EntryKind::Dir) => Known::Nothing,
                 _ => unverifiable("not a file on both sides"),
@@ -346,7 +354,10 @@ impl Checker {
             {
                 Some(Verdict::NotStorable("the destination stores no empty files"))
             }
-            EntryKind::File => Some(Verdict::MissingOnDestination),
+            EntryKind::Link if !self.destination.backend.capabilities().links => {
+                Some(Verdict::NotStorable("the destination keeps no symbolic links"))
+            }
+            EntryKind::File | EntryKind::Link => Some(Verdict::MissingOnDestination),
         }
     }
 
@@ -362,17 +373,19 @@ impl Checker {
             .into_iter()
             .map(|(index, source, destination)| (index, (source, destination)))
             .unzip();
-        let verdicts = self.compare_at_hand(entries.clone()).await?;
-        let mut judged = Vec::with_capacity(verdicts.len());
-        for (verdict, (source, destination)) in verdicts.into_iter().zip(entries) {
-            judged.push(self.or_by_stream(verdict, &source, &destination).await?);
+        let mut judged = Vec::with_capacity(indexes.len());
+        let compared = self.compare_at_hand(entries).await?;
+        for (index, (verdict, (source, destination))) in indexes.into_iter().zip(compared) {
+            judged.push((index, self.or_by_stream(verdict, &source, &destination).await?));
         }
-        let verdicts = judged;
-        Ok(indexes.into_iter().zip(verdicts).collect())
+        Ok(judged)
     }
 
-    /// The verdicts on files of both sides that are at hand.
-    async fn compare_at_hand(&self, pairs: Vec<(Entry, Entry)>) -> Result<Vec<Verdict>> {
+    /// The verdicts on files of both sides that are at hand, each with its files.
+    async fn compare_at_hand(
+        &self,
+        pairs: Vec<(Entry, Entry)>,
+    ) -> Result<Vec<(Verdict, (Entry, Entry))>> {
         let _permit = self.permit().await?;
         let (source, destination) = (self.source.clone(), self.destination.clone());
         let digests = self.digests.clone();
@@ -380,16 +393,18 @@ impl Checker {
             let (Some(from), Some(to)) = (&source.disk, &destination.disk) else {
                 return Err(Error::unsupported("read"));
             };
-            let mut scratch = Scratch::default();
-            let compare = |(left, right): &(Entry, Entry)| {
-                let (left_key, right_key) = (source.key(left), destination.key(right));
+            let mut comparer = Comparer::new(&digests, cancel);
+            let (mut left_key, mut right_key) = (String::new(), String::new());
+            let compare = |(left, right): (Entry, Entry)| {
+                source.put_key(&left, &mut left_key);
+                destination.put_key(&right, &mut right_key);
                 let files = (
-                    AtHand { disk: &**from, key: &left_key, entry: left },
-                    AtHand { disk: &**to, key: &right_key, entry: right },
+                    AtHand { disk: &**from, key: &left_key, entry: &left },
+                    AtHand { disk: &**to, key: &right_key, entry: &right },
                 );
-                verdict(digests.compare_at_hand(files, None, &mut scratch, cancel))
+                Ok((verdict(comparer.compare(files))?, (left, right)))
             };
-            pairs.iter().map(compare).collect()
+            pairs.into_iter().map(compare).collect()
         })
         .await
     }
@@ -398,9 +413,8 @@ impl Checker {
         match self.method {
             Method::Content => {
                 let pair = (source.clone(), destination.clone());
-                let verdicts = self.compare_at_hand(vec![pair]).await?;
-                let verdict = verdicts.into_iter().next();
-                let verdict = verdict.ok_or_else(|| Error::unsupported("compare"))?;
+                let compared = self.compare_at_hand(vec![pair]).await?.into_iter().next();
+                let (verdict, _) = compared.ok_or_else(|| Error::unsupported("compare"))?;
                 self.or_by_stream(verdict, source, destination).await
             }
             Method::Digest(algo) => self.compare_digests(source, destination, algo).await,

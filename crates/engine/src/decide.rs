@@ -24,6 +24,8 @@ pub enum Reason {
     HashDiffers,
     /// The source is newer than the stored copy and no digest says that the content is equal.
     SourceNewer,
+    /// A file on one side and a symbolic link on the other.
+    KindDiffers,
     /// Everything is transferred again, as asked for.
     Asked,
     /// Size and modification time are equal.
@@ -32,7 +34,7 @@ pub enum Reason {
     SameHash,
     /// The sizes are equal and nothing else is compared.
     SameSize,
-    /// The content is equal and only the modification time differs.
+    /// The content is equal and only the modification time differs, or the permissions where those are kept beside it.
     OnlyTimeDiffers,
     /// The destination has a newer one, which `--update` keeps.
     DestinationNewer,
@@ -44,6 +46,8 @@ pub enum Reason {
     EmptyFile,
     /// The destination stores no empty files, and what it has of that name is an older content.
     EmptyFileOverOld,
+    /// The destination keeps no symbolic links.
+    LinkNotKept,
     /// The file is larger than the destination takes.
     TooLarge,
     /// The destination must know the size beforehand and the source does not tell it.
@@ -73,6 +77,7 @@ impl Reason {
             Reason::TimeDiffers => "time_differs",
             Reason::HashDiffers => "hash_differs",
             Reason::SourceNewer => "source_newer",
+            Reason::KindDiffers => "kind_differs",
             Reason::Asked => "asked",
             Reason::SameSizeAndTime => "same_size_and_time",
             Reason::SameHash => "same_hash",
@@ -83,6 +88,7 @@ impl Reason {
             Reason::Extra => "extra",
             Reason::EmptyFile => "empty_file",
             Reason::EmptyFileOverOld => "empty_file_over_old",
+            Reason::LinkNotKept => "link_not_kept",
             Reason::TooLarge => "too_large",
             Reason::UnknownSize => "unknown_size",
             Reason::Special(_) => "special",
@@ -105,17 +111,21 @@ impl fmt::Display for Reason {
             Reason::TimeDiffers => "modification times differ",
             Reason::HashDiffers => "digests differ",
             Reason::SourceNewer => "source is newer than the stored copy",
+            Reason::KindDiffers => "a file on one side and a symbolic link on the other",
             Reason::Asked => "asked for",
             Reason::SameSizeAndTime => "same size and modification time",
             Reason::SameHash => "same digest",
             Reason::SameSize => "same size",
-            Reason::OnlyTimeDiffers => "only the modification time differs",
+            Reason::OnlyTimeDiffers => "only the modification time or the permissions differ",
             Reason::DestinationNewer => "destination is newer",
             Reason::Existing => "exists at the destination",
             Reason::Extra => "not at the source",
             Reason::EmptyFile => "the destination stores no empty files",
             Reason::EmptyFileOverOld => {
                 "the source file is empty now and the destination stores no empty files: it keeps the old content"
+            }
+            Reason::LinkNotKept => {
+                "a symbolic link, and the destination keeps none (--links follow copies what it points to)"
             }
             Reason::TooLarge => "larger than the destination takes (it would have to be split, which a later release brings)",
             Reason::UnknownSize => "the source does not tell its size and the destination must know it",
@@ -150,7 +160,7 @@ pub enum Action {
         /// Why.
         reason: Reason,
     },
-    /// Give the destination's file the source's modification time.
+    /// Give the destination's file the source's modification time, and its permissions where those are kept beside it.
     SetTime {
         /// Whose time.
         source: Box<Entry>,
@@ -313,10 +323,25 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
             let reason = Reason::Special(special);
             Decision::Act(Action::NotStorable { path: source.path, reason })
         }
+        (Some(source), _) if source.kind == EntryKind::Link && !rules.destination.links => {
+            let reason = Reason::LinkNotKept;
+            Decision::Act(Action::NotStorable { path: source.path, reason })
+        }
         (Some(source), None) if pair.clash => refuse(&source.path, Reason::Clash),
         (Some(source), None) if source.is_dir() => decide_new_dir(source, rules),
         (Some(source), None) => {
             Decision::Act(transfer(Box::new(source), None, Reason::Missing, rules))
+        }
+        (Some(source), Some(destination)) if is_file_against_link(&source, &destination) => {
+            let path = source.path.clone();
+            if pair.destination_duplicates {
+                return refuse(&path, Reason::AmbiguousDestination);
+            }
+            if rules.settings.ignore_existing {
+                return Decision::Act(Action::Skip { path, reason: Reason::Existing });
+            }
+            let replaces = Some(Box::new(destination));
+            Decision::Act(transfer(Box::new(source), replaces, Reason::KindDiffers, rules))
         }
         (Some(source), Some(destination)) if source.kind != destination.kind => {
             refuse(&source.path, Reason::Clash)
@@ -341,6 +366,11 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
 
 fn refuse(path: &RelPath, reason: Reason) -> Decision {
     Decision::Act(Action::Refuse { path: path.clone(), reason })
+}
+
+/// One is a file and the other a link that is kept: one replaces the other.
+fn is_file_against_link(left: &Entry, right: &Entry) -> bool {
+    left.has_content() && right.has_content() && left.kind != right.kind
 }
 
 fn decide_new_dir(source: Entry, rules: &Rules<'_>) -> Decision {
@@ -371,6 +401,10 @@ fn transfer(
 ) -> Action {
     let path = source.path.clone();
     let limits = rules.destination;
+    // Whether links are kept is asked before this.
+    if source.kind == EntryKind::Link {
+        return Action::Copy { source, replaces, reason };
+    }
     match source.size {
         Some(0) if !limits.put_empty && replaces.is_some() => {
             Action::Refuse { path, reason: Reason::EmptyFileOverOld }
@@ -448,6 +482,12 @@ fn decide_both(
         (Some(window), Some((left, right))) => {
             let apart = left.duration_since(right).unwrap_or_else(|error| error.duration());
             if apart < window {
+                if rules.destination.set_mode && !rules.remove_source && !ambiguous {
+                    let is_other = source.mode.is_some() && source.mode != destination.mode;
+                    if is_other {
+                        return Decision::Act(Action::SetTime { source, destination });
+                    }
+                }
                 return skip(source, destination, Reason::SameSizeAndTime);
             }
             let if_equal =
@@ -457,6 +497,11 @@ fn decide_both(
                 None => replace(source, destination, Reason::TimeDiffers),
             }
         }
+        // The destination keeps modification times and does not know this one: equal content gets the source's.
+        (Some(_), None) if source.mtime.is_some() && rules.destination.set_mtime => match algo {
+            Some(algo) => compare(source, destination, algo, IfEqual::SetTime, Reason::HashDiffers),
+            None => skip(source, destination, Reason::SameSize),
+        },
         // A side keeps no modification time. The time the copy was stored still says whether the source changed since.
         (None, Some((left, right))) if rules.source.mtime.is_some() && left > right => match algo {
             Some(algo) => compare(source, destination, algo, IfEqual::Skip, Reason::SourceNewer),

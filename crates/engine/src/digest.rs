@@ -15,13 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::content::{Facts, Reader, Scratch};
 use crate::known::{Known, Store};
-use crate::report::Evidence;
 use crate::state::DigestCache;
 
 /// Pieces above this size are hashed on a blocking thread.
 const INLINE_BYTES: usize = 64 * 1024;
-/// From this size on, hashing one file against a digest that is known beats reading two.
-const ONE_SIDE_BYTES: u64 = 1024 * 1024;
 
 /// Where digests come from, and how much was read for them. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +58,17 @@ impl Place {
 
     /// What names a file of this place across jobs.
     pub(crate) fn key(&self, entry: &Entry) -> String {
-        format!("{}/{}", self.location, entry.path)
+        let mut key = String::new();
+        self.put_key(entry, &mut key);
+        key
+    }
+
+    /// Makes `key` what names a file of this place across jobs.
+    pub(crate) fn put_key(&self, entry: &Entry, key: &mut String) {
+        key.clear();
+        key.push_str(&self.location);
+        key.push('/');
+        key.push_str(entry.path.as_str());
     }
 
     /// What all its keys begin with.
@@ -84,12 +91,12 @@ pub(crate) struct AtHand<'a> {
 }
 
 impl AtHand<'_> {
-    fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         self.entry.version.as_deref().unwrap_or_default()
     }
 
     /// May what is read from now on be remembered?
-    fn is_settled(&self, now: SystemTime) -> bool {
+    pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
         self.entry.version.is_some() && self.disk.is_settled(self.entry, now)
     }
 }
@@ -168,7 +175,7 @@ impl Digests {
     }
 
     /// The cache. Blocks.
-    fn cache(&self) -> Option<&DigestCache> {
+    pub(crate) fn cache(&self) -> Option<&DigestCache> {
         self.0.known.cache.as_ref().and_then(Store::get)
     }
 
@@ -203,7 +210,7 @@ impl Digests {
         if !backend.capabilities().read_local {
             let facts = self.known(&Place::new(backend), entry, false).await;
             if let Some(digest) = facts.as_ref().and_then(|facts| facts.hashes.get(algo)) {
-                self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+                self.spared(1);
                 return Ok(digest.clone());
             }
             let message = format!("the remote shows no {algo} digest of this file");
@@ -287,7 +294,7 @@ impl Digests {
         if let Some(Facts { hashes: known, .. }) = self.recall(file)
             && algos.iter().all(|algo| known.get(*algo).is_some())
         {
-            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+            self.spared(1);
             return Ok(known);
         }
         Ok(self.facts_at_hand(file, algos, scratch, cancel)?.hashes)
@@ -311,65 +318,6 @@ impl Digests {
         Ok(facts)
     }
 
-    /// Compares two files of one size that are at hand, as cheaply as it can be done for certain: by digests that are known,
-    /// as a pair that was compared before, by hashing one when the other is known, or byte for byte up to the first
-    /// difference. With `algo` by that digest alone. Blocks.
-    pub(crate) fn compare_at_hand(
-        &self,
-        files: (AtHand<'_>, AtHand<'_>),
-        algo: Option<HashAlgo>,
-        scratch: &mut Scratch,
-        cancel: &CancellationToken,
-    ) -> Result<(bool, Evidence)> {
-        let (left, right) = files;
-        if let Some(algo) = algo {
-            let hashes = self.hashes_at_hand(left, &[algo], scratch, cancel)?;
-            let others = self.hashes_at_hand(right, &[algo], scratch, cancel)?;
-            return Ok((hashes.get(algo) == others.get(algo), Evidence::Digest(algo)));
-        }
-        let hashes = |facts: Option<Facts>| facts.map(|facts| facts.hashes);
-        let known = (hashes(self.recall(left)), hashes(self.recall(right)));
-        if let (Some(hashes), Some(others)) = &known
-            && let Some(algo) = common(hashes, others)
-        {
-            self.0.from_cache.fetch_add(2, Ordering::Relaxed);
-            return Ok((hashes.get(algo) == others.get(algo), Evidence::Digest(algo)));
-        }
-        let (named, versions) = ((left.key, left.version()), (right.key, right.version()));
-        let cache = self.cache();
-        let has_versions = left.entry.version.is_some() && right.entry.version.is_some();
-        if has_versions && cache.is_some_and(|cache| cache.recall_pair(named, versions)) {
-            self.0.from_cache.fetch_add(2, Ordering::Relaxed);
-            return Ok((true, Evidence::Content));
-        }
-        let is_large = left.entry.size.is_some_and(|size| size >= ONE_SIDE_BYTES);
-        let blake3 = |hashes: &Option<Hashes>| {
-            hashes.as_ref().and_then(|hashes| hashes.get(HashAlgo::Blake3)).cloned()
-        };
-        let one_side = match (blake3(&known.0), blake3(&known.1)) {
-            (Some(digest), None) if is_large => Some((digest, right)),
-            (None, Some(digest)) if is_large => Some((digest, left)),
-            _ => None,
-        };
-        if let Some((digest, unknown)) = one_side {
-            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
-            let facts = self.facts_at_hand(unknown, &[HashAlgo::Blake3], scratch, cancel)?;
-            let is_equal = facts.hashes.get(HashAlgo::Blake3) == Some(&digest);
-            return Ok((is_equal, Evidence::Digest(HashAlgo::Blake3)));
-        }
-        let started = SystemTime::now();
-        let (one, other) = ((left.disk, left.entry), (right.disk, right.entry));
-        let is_equal = self.0.reader.is_equal(one, other, scratch, cancel)?;
-        if let Some(cache) = cache
-            && is_equal
-            && left.is_settled(started)
-            && right.is_settled(started)
-        {
-            cache.remember_pair(named, versions);
-        }
-        Ok((is_equal, Evidence::Content))
-    }
-
     /// What a manifest says about a file at hand, from the cache if it was read before, or from the transfer that brought it.
     /// Blocks.
     pub(crate) fn facts_for_manifest(
@@ -388,10 +336,15 @@ impl Digests {
             && facts.hashes.get(HashAlgo::Blake3).is_some()
             && facts.prefix.is_some()
         {
-            self.0.from_cache.fetch_add(1, Ordering::Relaxed);
+            self.spared(1);
             return Ok(facts);
         }
         self.facts_at_hand(file, &[HashAlgo::Blake3], scratch, cancel)
+    }
+
+    /// Counts files that were not read because they had been before.
+    pub(crate) fn spared(&self, files: u64) {
+        self.0.from_cache.fetch_add(files, Ordering::Relaxed);
     }
 
     pub(crate) fn reader(&self) -> &Reader {
@@ -402,11 +355,6 @@ impl Digests {
         let version = file.entry.version.as_deref()?;
         self.cache()?.recall(file.key, version)
     }
-}
-
-fn common(left: &Hashes, right: &Hashes) -> Option<HashAlgo> {
-    let has = |hashes: &Hashes, algo| hashes.get(algo).is_some();
-    HashAlgo::BY_STRENGTH.into_iter().find(|algo| has(left, *algo) && has(right, *algo))
 }
 
 /// Does `work` on a thread that may block.
@@ -440,15 +388,15 @@ pub async fn content_digest(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use ketch_core::{DiskFile, RelPath};
 
     /// Files of one content, whose versions are settled or not.
     #[derive(Debug)]
-    struct Shelf {
-        content: Vec<u8>,
-        is_settled: bool,
+    pub(crate) struct Shelf {
+        pub(crate) content: Vec<u8>,
+        pub(crate) is_settled: bool,
     }
 
     impl Disk for Shelf {
@@ -474,7 +422,7 @@ mod tests {
         }
     }
 
-    fn entry(name: &str, size: usize, version: Option<&str>) -> Entry {
+    pub(crate) fn entry(name: &str, size: usize, version: Option<&str>) -> Entry {
         let file = Entry::file(RelPath::new(name).expect("legal"), size as u64);
         Entry { version: version.map(Into::into), ..file }
     }
@@ -505,53 +453,5 @@ mod tests {
         assert_eq!(read_twice(true, [Some("1"), Some("2")]), [1, 1]);
         assert_eq!(read_twice(false, [Some("1"), Some("1")]), [1, 1]);
         assert_eq!(read_twice(true, [None, None]), [1, 1]);
-    }
-
-    /// Compares twice and says how many files were read each time.
-    fn compare_twice(is_settled: bool, other: &[u8], second: &str) -> [(bool, u64); 2] {
-        let folder = tempfile::tempdir().expect("scratch");
-        let digests = Digests::remembered(folder.path().join("c"));
-        let left = Shelf { content: vec![1; 10], is_settled };
-        let right = Shelf { content: other.to_vec(), is_settled };
-        let mut before = 0;
-        ["1", second].map(|version| {
-            let (of_left, of_right) = (entry("f", 10, Some("1")), entry("f", 10, Some(version)));
-            let files = (
-                AtHand { disk: &left, key: "local:/l/f", entry: &of_left },
-                AtHand { disk: &right, key: "local:/r/f", entry: &of_right },
-            );
-            let (mut scratch, cancel) = (Scratch::default(), CancellationToken::new());
-            let compared = digests.compare_at_hand(files, None, &mut scratch, &cancel);
-            digests.finish();
-            let read = digests.counts().files_read - before;
-            before += read;
-            (compared.expect("readable").0, read)
-        })
-    }
-
-    #[test]
-    fn only_a_pair_of_settled_versions_that_was_equal_is_not_read_again() {
-        assert_eq!(compare_twice(true, &[1; 10], "1"), [(true, 2), (true, 0)]);
-        assert_eq!(compare_twice(true, &[1; 10], "2"), [(true, 2), (true, 2)]);
-        assert_eq!(compare_twice(false, &[1; 10], "1"), [(true, 2), (true, 2)]);
-        assert_eq!(compare_twice(true, &[2; 10], "1"), [(false, 2), (false, 2)]);
-    }
-
-    #[test]
-    fn a_large_file_whose_twin_is_known_is_hashed_and_the_twin_is_not_read() {
-        let folder = tempfile::tempdir().expect("scratch");
-        let digests = Digests::remembered(folder.path().join("c"));
-        let content = vec![1; ONE_SIDE_BYTES as usize];
-        let shelf = Shelf { content: content.clone(), is_settled: true };
-        let entry = entry("f", content.len(), Some("1"));
-        let left = AtHand { disk: &shelf, key: "local:/l/f", entry: &entry };
-        let right = AtHand { key: "local:/r/f", ..left };
-        let (mut scratch, cancel) = (Scratch::default(), CancellationToken::new());
-        digests.hashes_at_hand(left, &[HashAlgo::Blake3], &mut scratch, &cancel).expect("readable");
-        digests.finish();
-        let compared = digests.compare_at_hand((left, right), None, &mut scratch, &cancel);
-        let evidence = Evidence::Digest(HashAlgo::Blake3);
-        assert_eq!(compared.expect("readable"), (true, evidence));
-        assert_eq!((digests.counts().files_read, digests.counts().from_cache), (2, 1));
     }
 }

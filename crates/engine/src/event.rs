@@ -45,7 +45,7 @@ pub enum Event {
         /// The calls, and how long they take.
         bill: Bill,
     },
-    /// A transfer began. Once per attempt at an item.
+    /// A transfer began. Once per attempt at an item, unless [`crate::Settings::report_started`] says otherwise.
     ItemStarted {
         /// What is transferred.
         path: RelPath,

@@ -12,6 +12,7 @@
 pub mod bandwidth;
 mod bill;
 pub mod check;
+mod compare;
 pub mod content;
 pub mod decide;
 pub mod digest;

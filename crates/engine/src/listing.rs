@@ -16,6 +16,7 @@ const KIND_DIR: u8 = 1;
 const HAS_SIZE: u8 = 1 << 1;
 const HAS_TIME: u8 = 1 << 2;
 const HAS_VERSION: u8 = 1 << 3;
+const HAS_MODE: u8 = 1 << 4;
 /// The entry is among those that are not packed.
 const IS_APART: u8 = 1 << 7;
 
@@ -90,7 +91,7 @@ impl Listing {
         let kind = match entry.kind {
             EntryKind::File => KIND_FILE,
             EntryKind::Dir => KIND_DIR,
-            EntryKind::Special(_) => IS_APART,
+            EntryKind::Link | EntryKind::Special(_) => IS_APART,
         };
         let is_plain = entry.handle.is_none() && entry.hashes.is_none();
         let name = entry.path.name().filter(|_| is_plain && self.is_child(&entry.path));
@@ -103,7 +104,8 @@ impl Listing {
         self.packed.push(
             kind | flag(entry.size.is_some(), HAS_SIZE)
                 | flag(entry.mtime.is_some(), HAS_TIME)
-                | flag(entry.version.is_some(), HAS_VERSION),
+                | flag(entry.version.is_some(), HAS_VERSION)
+                | flag(entry.mode.is_some(), HAS_MODE),
         );
         put_bytes(&mut self.packed, name.as_bytes());
         if let Some(size) = entry.size {
@@ -114,6 +116,9 @@ impl Listing {
         }
         if let Some(version) = entry.version {
             put_bytes(&mut self.packed, version.as_bytes());
+        }
+        if let Some(mode) = entry.mode {
+            put_number(&mut self.packed, mode.into());
         }
     }
 }
@@ -181,6 +186,9 @@ impl Iterator for Entries {
         }
         if flags & HAS_VERSION != 0 {
             entry.version = Some(take_text(&self.packed, &mut self.at).into());
+        }
+        if flags & HAS_MODE != 0 {
+            entry.mode = Some(take_number(&self.packed, &mut self.at) as u32);
         }
         Some(entry)
     }
@@ -254,6 +262,7 @@ mod tests {
         let kind = match choice % 5 {
             0 => EntryKind::Dir,
             1 => EntryKind::Special(Special::Device),
+            2 if is(13) => EntryKind::Link,
             _ => EntryKind::File,
         };
         let apart = Duration::new(number >> 20, (number % 1_000_000_000) as u32);
@@ -261,6 +270,7 @@ mod tests {
             size: is(4).then_some(number),
             mtime: is(5).then(|| if is(6) { UNIX_EPOCH - apart } else { UNIX_EPOCH + apart }),
             version: is(7).then(|| format!("version {number}").into()),
+            mode: is(12).then_some(choice & 0o777),
             handle: (is(8) && is(9)).then(|| "handle".into()),
             hashes: (is(10) && is(11))
                 .then(|| Box::new(hash_bytes(&[HashAlgo::Md5], &number.to_le_bytes()))),

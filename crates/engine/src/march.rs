@@ -212,7 +212,9 @@ impl March {
         let path = entry.path.as_str();
         match entry.kind {
             EntryKind::Dir => self.filter.admits_dir(path),
-            EntryKind::File => self.filter.admits_file(path, entry.size, entry.mtime),
+            EntryKind::File | EntryKind::Link => {
+                self.filter.admits_file(path, entry.size, entry.mtime)
+            }
             EntryKind::Special(_) => self.filter.admits_file(path, None, None),
         }
     }

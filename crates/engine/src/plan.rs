@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, RelPath};
+use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, MODE_MASK, RelPath};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Action, Reason};
@@ -154,6 +154,7 @@ pub enum PlannedReason {
     SourceNewer,
     CannotTell,
     NoDigest,
+    KindDiffers,
     Asked,
 }
 
@@ -163,8 +164,13 @@ pub struct PlannedEntry {
     path: RelPath,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     dir: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    link: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    /// Permission bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
     /// Seconds since 1970 rounded down, and nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mtime: Option<(i64, u32)>,
@@ -186,6 +192,7 @@ impl PlannedReason {
             PlannedReason::SourceNewer => Reason::SourceNewer,
             PlannedReason::CannotTell => Reason::CannotTell,
             PlannedReason::NoDigest => Reason::NoDigest,
+            PlannedReason::KindDiffers => Reason::KindDiffers,
             PlannedReason::Asked => Reason::Asked,
         }
     }
@@ -208,7 +215,9 @@ impl From<Entry> for PlannedEntry {
         let hashes = entry.hashes.iter().flat_map(|hashes| hashes.iter());
         PlannedEntry {
             dir: entry.is_dir(),
+            link: entry.kind == EntryKind::Link,
             size: entry.size,
+            mode: entry.mode,
             mtime: entry.mtime.map(to_parts),
             hashes: hashes.map(|digest| (digest.algo().to_string(), digest.to_string())).collect(),
             version: entry.version,
@@ -229,7 +238,12 @@ impl From<PlannedEntry> for Entry {
         }
         Entry {
             path: stored.path,
-            kind: if stored.dir { EntryKind::Dir } else { EntryKind::File },
+            kind: match (stored.dir, stored.link) {
+                (true, _) => EntryKind::Dir,
+                (false, true) => EntryKind::Link,
+                (false, false) => EntryKind::File,
+            },
+            mode: stored.mode.map(|mode| mode & MODE_MASK),
             size: stored.size,
             mtime: stored.mtime.and_then(from_parts),
             version: stored.version,
@@ -277,6 +291,7 @@ impl Planned {
                     Reason::SourceNewer => PlannedReason::SourceNewer,
                     Reason::CannotTell => PlannedReason::CannotTell,
                     Reason::NoDigest => PlannedReason::NoDigest,
+                    Reason::KindDiffers => PlannedReason::KindDiffers,
                     _ => PlannedReason::Asked,
                 },
             },

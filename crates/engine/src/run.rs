@@ -100,6 +100,7 @@ pub(crate) async fn run(
     if let Err(error) = result {
         runner.state().report.fatal.get_or_insert(error);
     }
+    runner.flush_both().await;
     runner.end(journal, started)
 }
 
@@ -313,6 +314,25 @@ impl Runner {
                  (--max-transfer {bytes}B allows it)"
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Has both sides store what they know and have not stored. That it fails costs facts beside the content only.
+    async fn flush_both(&self) {
+        if self.context.settings.dry_run {
+            return;
+        }
+        for side in [&self.context.destination, &self.context.source] {
+            // CANCEL: a second stop does not wait for it.
+            let flushed = tokio::select! {
+                flushed = side.flush() => flushed,
+                () = self.context.stop.now.cancelled() => return,
+            };
+            if let Err(error) = flushed {
+                let text =
+                    format!("not everything that is known of the files could be stored: {error}");
+                self.tell(Event::Notice { path: None, text }).await;
+            }
         }
     }
 

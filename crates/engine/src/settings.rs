@@ -46,6 +46,8 @@ pub struct Settings {
     pub plan_folder: Option<PathBuf>,
     /// Send an [`crate::Event::Unchanged`] for every file that is left alone.
     pub report_unchanged: bool,
+    /// Send an [`crate::Event::ItemStarted`] for every transfer that begins.
+    pub report_started: bool,
     /// Bytes that a plan may transfer before nothing of it is done; `None` = any number.
     pub max_transfer: Option<u64>,
     /// A `sync` from a source without any file may delete everything.
@@ -109,6 +111,7 @@ impl Default for Settings {
             bandwidth: None,
             plan_folder: None,
             report_unchanged: false,
+            report_started: true,
             max_transfer: None,
             allow_empty_source: false,
             on_changed: OnChanged::default(),

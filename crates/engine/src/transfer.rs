@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
-    Backend, Body, ByteBudget, ByteStream, Checkpoint, Entry, Error, ErrorKind, Expect, HashAlgo,
-    Hashes, PutOptions, Result, Retry, Source,
+    Backend, Body, ByteBudget, ByteStream, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect,
+    HashAlgo, Hashes, PutOptions, Result, Retry, Source,
 };
 
 use crate::bandwidth::Bandwidth;
@@ -94,7 +94,9 @@ impl Transfers {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,
         };
-        let options = PutOptions { mtime: entry.mtime, expect, checkpoint };
+        let is_link = entry.kind == EntryKind::Link;
+        let options =
+            PutOptions { mtime: entry.mtime, mode: entry.mode, is_link, expect, checkpoint };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
             return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified, hashes: None });
@@ -165,7 +167,8 @@ impl Transfers {
     async fn copy_by_system(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         let to = self.destination.capabilities();
         // Bytes that the system copies are seen by nobody.
-        if self.digests.keeps()
+        if !entry.is_file()
+            || self.digests.keeps()
             || !to.copy
             || !to.read_local
             || self.bandwidth.is_some()

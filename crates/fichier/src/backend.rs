@@ -107,6 +107,7 @@ impl Fichier {
             read_local: false,
             put_unsized: false,
             put_empty: false,
+            links: false,
             put_max: Some(SIZE_MAX),
             copy: true,
             rename: true,
@@ -115,6 +116,7 @@ impl Fichier {
             // What a listing shows is when the file was sent.
             mtime: None,
             set_mtime: false,
+            set_mode: false,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
@@ -292,6 +294,10 @@ impl Backend for Fichier {
     // the old one; a reader finds one or the other, each whole.
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         let full = self.root.join_path(path);
+        if options.is_link {
+            let error = Error::new(ErrorKind::Unsupported, "1fichier keeps no symbolic links");
+            return Err(self.told(error, "put", path));
+        }
         let result = match replaced(&options) {
             Ok(old) => upload::put(&self.account, &full, body, old, options.checkpoint).await,
             Err(error) => Err(error),

@@ -85,6 +85,7 @@ pub(crate) fn file(path: RelPath, folder: u64, file: &FileItem) -> Entry {
         version: Some(version.into()),
         handle: Some(handle.write()),
         hashes: file.hash.clone().map(|digest| Box::new(Hashes::of(digest))),
+        mode: None,
     }
 }
 

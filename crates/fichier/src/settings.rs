@@ -24,6 +24,16 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         required: true,
         unless: Some("shared_folder"),
     },
+    // Read by whoever opens the remote: it is a wrapper that knows no remote.
+    OptionInfo {
+        name: "catalog",
+        help: "Whether ketch keeps times, permissions, empty files and links in a small object of its own, in the folder that \
+               is opened: `true` or `false`.",
+        default: Some("false"),
+        secret: false,
+        required: false,
+        unless: None,
+    },
     OptionInfo {
         name: "shared_folder",
         help: "A folder that somebody made public, by its address: it is shown and read, without the key.",

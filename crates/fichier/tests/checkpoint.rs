@@ -62,7 +62,7 @@ impl World {
             keep: Arc::new(AtomicBool::new(true)),
         };
         let expect = old.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
-        PutOptions { mtime: None, expect, checkpoint: Some(checkpoint) }
+        PutOptions { expect, checkpoint: Some(checkpoint), ..PutOptions::default() }
     }
 
     fn checkpoint(&self, source: &str) -> Checkpoint {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ketch_catalog::Catalog;
 use ketch_core::factory::BuildRequest;
 use ketch_core::source::BytesSource;
 use ketch_core::{Backend, Expect, PutOptions, RelPath};
@@ -63,7 +64,17 @@ fn in_layers() -> BoxFuture<'static, Fixture> {
     fixture(|request| FACTORY.open(request)).boxed()
 }
 
+/// With a catalogue, also around what looks at it as another process would.
+fn with_catalog() -> BoxFuture<'static, Fixture> {
+    let around = |remote| Arc::new(Catalog::around(remote)) as Arc<dyn Backend>;
+    in_layers().map(move |fixture| fixture.behind(around)).boxed()
+}
+
 fn main() -> ExitCode {
     let config = |backend, make| SuiteConfig { backend, make, exceptions: &[] };
-    run_all(&[config("fichier", bare), config("fichier-in-layers", in_layers)])
+    run_all(&[
+        config("fichier", bare),
+        config("fichier-in-layers", in_layers),
+        config("fichier-with-catalog", with_catalog),
+    ])
 }

@@ -25,12 +25,13 @@ use crate::options::{Links, LocalOptions};
 use crate::root::{Root, blocking};
 use crate::{copy, delete, list, part, read, rename, write};
 
-static CAPABILITIES: Capabilities = Capabilities {
+const CAPABILITIES: Capabilities = Capabilities {
     list_order: Order::Key,
     read_range: true,
     read_local: true,
     put_unsized: true,
     put_empty: true,
+    links: false,
     put_max: None,
     copy: true,
     rename: true,
@@ -38,6 +39,7 @@ static CAPABILITIES: Capabilities = Capabilities {
     duplicates: false,
     mtime: Some(Duration::from_nanos(1)),
     set_mtime: true,
+    set_mode: false,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,
@@ -51,6 +53,7 @@ static CAPABILITIES: Capabilities = Capabilities {
 #[derive(Debug)]
 pub struct LocalBackend {
     name: String,
+    capabilities: Capabilities,
     root: Arc<Root>,
     location: OnceLock<String>,
     /// Whose entry was copied last.
@@ -75,8 +78,16 @@ impl LocalBackend {
     }
 
     pub(crate) fn named(name: String, root: PathBuf, options: LocalOptions) -> LocalBackend {
+        let links = options.links == Links::Keep;
+        let capabilities = Capabilities { links, ..CAPABILITIES };
         let root = Arc::new(Root::new(&root, options));
-        LocalBackend { name, root, location: OnceLock::new(), lender: Mutex::default() }
+        LocalBackend {
+            name,
+            capabilities,
+            root,
+            location: OnceLock::new(),
+            lender: Mutex::default(),
+        }
     }
 
     /// Runs `work` on another thread and says in its error what was done and where.
@@ -125,7 +136,7 @@ impl Backend for LocalBackend {
     }
 
     fn capabilities(&self) -> &Capabilities {
-        &CAPABILITIES
+        &self.capabilities
     }
 
     fn location(&self) -> String {

@@ -21,9 +21,9 @@ pub(crate) struct Found {
     pub(crate) seen: Seen,
 }
 
-/// Finds the file that `known` shows.
+/// Finds the file, or the link that is kept, that `known` shows.
 ///
-/// Errors: `NotFound`; `Changed` when it is no longer a file or not that version.
+/// Errors: `NotFound`; `Changed` when it is something else now or not that version.
 pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
     let path = &known.path;
     let fail = |errno| root.error(errno, path);
@@ -31,8 +31,8 @@ pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
     let (folder, name) = root.open_parent(path, Way::Beneath).map_err(fail)?;
     let seen =
         Folder::new(root, folder.as_fd(), &parent).look(&name, path.clone()).map_err(fail)?;
-    if seen.entry.kind != EntryKind::File {
-        return Err(changed("it is no longer a file").with_path(path));
+    if seen.entry.kind != known.kind || !known.has_content() {
+        return Err(changed("it is no longer what was listed").with_path(path));
     }
     if !is_version_of(known, &seen.stat) {
         return Err(changed("it is not the version that was listed").with_path(path));
@@ -43,7 +43,7 @@ pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
 /// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to.
 pub(crate) fn delete(root: &Root, entry: &Entry) -> Result<()> {
     let result = match entry.kind {
-        EntryKind::File => delete_file(root, entry),
+        EntryKind::File | EntryKind::Link => delete_file(root, entry),
         EntryKind::Dir => delete_folder(root, entry),
         EntryKind::Special(special) => {
             let message = format!("{} is never deleted", special.describe());
@@ -90,7 +90,7 @@ fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
 /// Errors: `Denied` for a link that is followed, because that would be a change outside the folder it is in.
 pub(crate) fn set_mtime(root: &Root, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
     let Found { folder, name, seen } = find_file(root, entry)?;
-    if seen.is_link {
+    if seen.is_link && entry.kind != EntryKind::Link {
         return Err(root.error(Errno::LOOP, &entry.path));
     }
     let parent = entry.path.parent().unwrap_or_else(RelPath::root);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Disk, DiskFile, Entry, Error, Result};
+use ketch_core::{Disk, DiskFile, Entry, EntryKind, Error, Result};
 use rustix::io::{pread, retry_on_intr};
 
 use crate::entry::times_of_version;
 use crate::read::{OpenFile, open_file};
 use crate::root::Root;
+use crate::symlink;
 
 /// A change within this time after another may get the same time stamp: the kernel stamps with a clock that ticks 100 to
 /// 1000 times a second, and this is ten of the slowest ticks.
@@ -25,6 +26,11 @@ pub(crate) struct LocalDisk {
 
 impl Disk for LocalDisk {
     fn open(&self, entry: &Entry) -> Result<Box<dyn DiskFile>> {
+        if entry.kind == EntryKind::Link {
+            let target = symlink::read_target(&self.root, entry);
+            let target = target.map_err(|error| explain(error, &self.name, entry))?;
+            return Ok(Box::new(LinkTarget(target)));
+        }
         let opened = open_file(&self.root, entry);
         let file = opened.map_err(|error| explain(error, &self.name, entry))?;
         let (name, root) = (self.name.clone(), Arc::clone(&self.root));
@@ -74,6 +80,22 @@ impl DiskFile for LocalFile {
     fn check_unchanged(&self) -> Result<()> {
         let checked = self.file.check_unchanged(&self.root, &self.entry);
         checked.map_err(|error| explain(error, &self.name, &self.entry))
+    }
+}
+
+/// What a link pointed to when it was looked at; a link is never changed, only replaced.
+struct LinkTarget(Vec<u8>);
+
+impl DiskFile for LinkTarget {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.0.len());
+        let got = buffer.len().min(self.0.len() - start);
+        buffer[..got].copy_from_slice(&self.0[start..start + got]);
+        Ok(got)
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        Ok(())
     }
 }
 

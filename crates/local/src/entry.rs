@@ -8,13 +8,14 @@ use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ketch_core::{Entry, EntryKind, RelPath, Special};
+use ketch_core::{Entry, EntryKind, MODE_MASK, RelPath, Special};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::fence::{climb, leads_to};
 use crate::names::is_temporary;
 use crate::open::Way;
+use crate::options::Links;
 use crate::root::Root;
 
 /// What was seen under a name.
@@ -47,6 +48,7 @@ impl<'a> Folder<'a> {
         let is_link = FileType::from_raw_mode(own.st_mode) == FileType::Symlink;
         let (kind, stat) = match is_link {
             false => (kind_of(&own), own),
+            true if self.root.options.links == Links::Keep => (EntryKind::Link, own),
             true if !self.root.follows_links() => (EntryKind::Special(Special::Symlink), own),
             true => match stat_at(AtFlags::empty()) {
                 Ok(target) => (self.kind_of_target(name, &target)?, target),
@@ -56,7 +58,7 @@ impl<'a> Folder<'a> {
                 Err(errno) => return Err(errno),
             },
         };
-        if kind == EntryKind::File && is_temporary(name.to_bytes()) {
+        if (kind == EntryKind::File || is_link) && is_temporary(name.to_bytes()) {
             return Err(Errno::NOENT);
         }
         Ok(Seen { entry: entry(path, kind, &stat), stat, is_link })
@@ -111,6 +113,13 @@ pub(crate) fn entry(path: RelPath, kind: EntryKind, stat: &Stat) -> Entry {
     let mtime = Some(system_time(stat.st_mtime, stat.st_mtime_nsec as u32));
     match kind {
         EntryKind::File => Entry {
+            size: Some(size(stat)),
+            mtime,
+            version: Some(version(stat)),
+            mode: Some(stat.st_mode & MODE_MASK),
+            ..Entry::bare(path, kind)
+        },
+        EntryKind::Link => Entry {
             size: Some(size(stat)),
             mtime,
             version: Some(version(stat)),

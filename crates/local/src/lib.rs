@@ -4,8 +4,8 @@
 //! followed, and then only for reading: whoever swaps a folder for a link while ketch runs cannot make it write outside
 //! the root. The root path itself may lead through links.
 //!
-//! A name of the form `.*.ketch-????????.part` (eight hexadecimal digits) that is a regular file is a part of ketch's own
-//! that is being written, or was left by a crash; one that ends in `.ledger` says how far such a part is. They are never
+//! A name of the form `.*.ketch-????????.part` (eight hexadecimal digits) that is a regular file or a link is a part of
+//! ketch's own that is being written, or was left by a crash; one that ends in `.ledger` says how far such a part is. They are never
 //! content: they are not listed and nothing can be stored there.
 //!
 //! Linux only: the crate is written to `openat2`, `renameat2` and `getdents64`.
@@ -20,6 +20,7 @@ mod error;
 mod fence;
 mod ledger;
 mod list;
+mod nameless;
 mod names;
 mod open;
 mod options;
@@ -27,6 +28,7 @@ mod part;
 mod read;
 mod rename;
 mod root;
+mod symlink;
 mod temp;
 mod write;
 

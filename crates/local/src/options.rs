@@ -22,6 +22,8 @@ pub enum Links {
     Skip,
     /// What they point to is listed and read, also outside the root. Nothing is ever written through one.
     Follow,
+    /// They are listed, read and stored as [`ketch_core::EntryKind::Link`], and never entered.
+    Keep,
 }
 
 /// What is forced to the disk before a change counts as done. `write.rs` says what each survives.
@@ -57,7 +59,7 @@ pub const FACTORY: Factory = Factory {
     options: &[
         OptionInfo {
             name: "links",
-            help: "Symbolic links: `skip` reports them, `follow` reads what they point to.",
+            help: "Symbolic links: `skip` reports them, `follow` reads what they point to, `keep` copies them as links.",
             default: Some("skip"),
             secret: false,
             required: false,
@@ -97,7 +99,7 @@ fn build_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Ba
         links: choose(
             &request.options,
             "links",
-            &[("skip", Links::Skip), ("follow", Links::Follow)],
+            &[("skip", Links::Skip), ("follow", Links::Follow), ("keep", Links::Keep)],
         )
         .map_err(refuse)?,
         fsync: choose(

@@ -479,7 +479,11 @@ pub(crate) fn abandon(
     let Some((folder, names)) = find(root, path, checkpoint).map_err(fail)? else { return Ok(()) };
     let file = match open_own(&folder, &names.part, OFlags::RDONLY) {
         Ok(file) => Some(file),
-        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Ok(()), // Not a part of ours.
+        // A link that was to get its name.
+        Err(Errno::LOOP) => {
+            return fs::unlinkat(&folder, names.part.as_c_str(), AtFlags::empty()).map_err(fail);
+        }
+        Err(Errno::NXIO | Errno::NODEV) => return Ok(()), // Not a part of ours.
         Err(_) => None,
     };
     if let Some(file) = file {

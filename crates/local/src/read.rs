@@ -20,6 +20,7 @@ use crate::entry::{is_version_of, kind_of, size, version};
 use crate::error::changed;
 use crate::open::{Way, system_name};
 use crate::root::{Hop, Root, blocking, finish, start};
+use crate::symlink;
 
 /// Bytes of one piece.
 const PIECE_BYTES: u64 = 1024 * 1024;
@@ -102,6 +103,9 @@ pub(crate) async fn read(
     entry: Entry,
     range: Option<Range<u64>>,
 ) -> Result<ByteStream> {
+    if entry.kind == EntryKind::Link {
+        return symlink::read(root, entry, range).await;
+    }
     let first = blocking(move || {
         let file = open_file(&root, &entry)?;
         let all = size(&file.stat);

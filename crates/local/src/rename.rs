@@ -18,7 +18,7 @@ use crate::temp::{check_name, check_target};
 /// `Unsupported`, as is a move to another file system.
 pub(crate) fn rename(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
     match from.kind {
-        EntryKind::File => rename_file(root, from, to),
+        EntryKind::File | EntryKind::Link => rename_file(root, from, to),
         EntryKind::Dir => rename_folder(root, from, to),
         EntryKind::Special(special) => {
             let message = format!("{} is never moved", special.describe());
@@ -30,7 +30,7 @@ pub(crate) fn rename(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
 fn rename_file(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
     check_name(to)?;
     let Found { folder, name, seen } = find_file(root, from)?;
-    if seen.is_link {
+    if seen.is_link && from.kind != EntryKind::Link {
         let message = "a symbolic link is not moved, because what it points to would change";
         return Err(Error::new(ErrorKind::Unsupported, message).with_path(&from.path));
     }

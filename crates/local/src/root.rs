@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
@@ -29,6 +30,8 @@ pub(crate) struct Root {
     pub(crate) options: LocalOptions,
     /// Where short work is done.
     pub(crate) batcher: Arc<Batcher>,
+    /// Files can be made here that have no name yet, as far as is known.
+    pub(crate) nameless: AtomicBool,
     folders: Mutex<VecDeque<Arc<Place>>>,
 }
 
@@ -49,7 +52,8 @@ impl Root {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         // Through the components, because a trailing slash would mean something to the system.
         let path = absolute.components().collect();
-        Root { path, options, batcher: Arc::default(), folders: Mutex::default() }
+        let nameless = AtomicBool::new(true);
+        Root { path, options, batcher: Arc::default(), nameless, folders: Mutex::default() }
     }
 
     /// The folder that holds `path`, if it is kept open.

@@ -2,9 +2,13 @@
 //!
 //! Dropped before that, it is removed, unless a later process of the same job is to go on with it (see `part`). A write that
 //! is still under way then has only a descriptor, and cannot bring the name back.
+//!
+//! What is made in one piece of work and replaces nothing has no name at all until it is whole, where the file system
+//! can do that (`O_TMPFILE`): one change of the folder instead of two, and nothing to sweep after a kill.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -15,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::entry::{Folder, Seen, entry, is_version_of, size, timestamps};
 use crate::error::changed;
+use crate::nameless::{copy_again, create_nameless, link_descriptor};
 use crate::names::{NAME_MAX, is_temporary, temporary};
 use crate::open::{sync_folder, system_name};
 use crate::options::Fsync;
@@ -35,7 +40,8 @@ pub(crate) struct Temp {
     path: RelPath,
     folder: Arc<Place>,
     name: CString,
-    own_name: CString,
+    /// `None`: it has no name at all.
+    own_name: Option<CString>,
     /// It has the permissions it is to have.
     has_mode: bool,
     /// How far it is, if it can be gone on with.
@@ -101,18 +107,25 @@ impl Temp {
         } else {
             check_target(&root, folder.descriptor.as_fd(), &name, &path, &finish.expect)?;
         }
-        let opened = match going_on {
-            Some(going_on) => part::open(&folder, &name, going_on, mode).map_err(fail)?,
-            None => None,
+        let nameless = match finish.is_left_to_the_system() {
+            true => create_nameless(&root, &folder.descriptor, mode).map_err(fail)?,
+            false => None,
         };
-        let (file, own_name, is_new, progress) = match opened {
-            Some(Opened { file, name, is_new, progress }) => {
-                (file, name, is_new, Some(Arc::new(progress)))
+        let opened = match going_on {
+            Some(going_on) if nameless.is_none() => {
+                part::open(&folder, &name, going_on, mode).map_err(fail)?
             }
-            None => {
+            Some(_) | None => None,
+        };
+        let (file, own_name, is_new, progress) = match (nameless, opened) {
+            (Some(file), _) => (file, None, true, None),
+            (None, Some(Opened { file, name, is_new, progress })) => {
+                (file, Some(name), is_new, Some(Arc::new(progress)))
+            }
+            (None, None) => {
                 let (file, own_name) =
                     create_unique(&folder.descriptor, &name, mode).map_err(fail)?;
-                (file, own_name, true, None)
+                (file, Some(own_name), true, None)
             }
         };
         let has_mode = is_new && finish.is_left_to_the_system();
@@ -126,7 +139,8 @@ impl Temp {
     /// Errors: `Changed`; `AlreadyExists` when a folder has the name; `CommitUnknown` when the file has its name but the
     /// folder could not be forced to the disk.
     pub(crate) fn commit(mut self, finish: &Finish) -> Result<Entry> {
-        let fail = |errno| self.root.error(errno, &self.path);
+        let (root, path) = (Arc::clone(&self.root), self.path.clone());
+        let fail = |errno| root.error(errno, &path);
         if !self.has_mode {
             let target = self.check_target(&finish.expect)?;
             let mode = self.mode(target.as_ref(), finish.mode).map_err(fail)?;
@@ -143,7 +157,8 @@ impl Temp {
         if !finish.at_once {
             self.check_written(finish.size)?;
         }
-        if !self.root.is_in_place(&self.folder).map_err(fail)? {
+        // What has no name was begun a moment ago, in a folder that was looked at then.
+        if self.own_name.is_some() && !self.root.is_in_place(&self.folder).map_err(fail)? {
             // A folder that was moved away while the file was written would take the file along.
             self.root.forget_folders();
             let message = "its folder was replaced by another meanwhile";
@@ -156,8 +171,12 @@ impl Temp {
             return Err(Error::cancelled());
         }
         let absent = matches!(finish.expect, Expect::Absent);
-        self.is_named = self.publish(absent).map_err(|errno| match errno {
-            Errno::EXIST if absent => appeared(&self.path),
+        let published = match self.link_nameless(finish) {
+            Some(linked) => linked.map(|()| true),
+            None => self.publish(absent),
+        };
+        self.is_named = published.map_err(|errno| match errno {
+            Errno::EXIST if absent => appeared(&path),
             errno => fail(errno),
         })?;
         if let Some(progress) = self.progress.take() {
@@ -177,10 +196,51 @@ impl Temp {
         Ok(entry(self.path.clone(), EntryKind::File, &stat))
     }
 
+    /// Gives a file without any name its name, which must be free. `None`: it has a name of its own, or has got one because
+    /// this cannot be done here.
+    fn link_nameless(&mut self, finish: &Finish) -> Option<io::Result<()>> {
+        if self.own_name.is_some() {
+            return None;
+        }
+        match link_descriptor(&self.file, &self.folder.descriptor, &self.name) {
+            Err(Errno::NOENT | Errno::PERM | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            other => return Some(other),
+        }
+        match self.make_again(finish) {
+            Ok((file, own_name)) => {
+                self.root.nameless.store(false, Ordering::Relaxed);
+                (self.file, self.own_name) = (Arc::new(file), Some(own_name));
+                None
+            }
+            Err(errno) => Some(Err(errno)),
+        }
+    }
+
+    /// The same file once more, with a name of its own.
+    fn make_again(&self, finish: &Finish) -> io::Result<(OwnedFd, CString)> {
+        let (file, own_name) =
+            create_unique(&self.folder.descriptor, &self.name, finish.mode & 0o777)?;
+        let made = copy_again(&self.file, &file, finish.size).and_then(|()| {
+            if let Some(mtime) = finish.mtime {
+                fs::futimens(&file, &timestamps(mtime))?;
+            }
+            match self.root.options.fsync {
+                Fsync::None => Ok(()),
+                Fsync::File | Fsync::All => retry_on_intr(|| fs::fsync(&file)),
+            }
+        });
+        if let Err(errno) = made {
+            // If it cannot be removed it is swept later; why it could not be made says more.
+            let _ = fs::unlinkat(&self.folder.descriptor, own_name.as_c_str(), AtFlags::empty());
+            return Err(errno);
+        }
+        Ok((file, own_name))
+    }
+
     /// Renames, and tells whether the own name is gone with that.
     fn publish(&self, absent: bool) -> io::Result<bool> {
-        let (folder, own, name) =
-            (&self.folder.descriptor, self.own_name.as_c_str(), self.name.as_c_str());
+        let own = self.own_name.as_deref().ok_or(Errno::NOENT)?;
+        let (folder, name) = (&self.folder.descriptor, self.name.as_c_str());
         if !absent {
             return fs::renameat(folder, own, folder, name).map(|()| true);
         }
@@ -231,17 +291,18 @@ impl Drop for Temp {
             }
             progress.close();
         }
-        match fs::unlinkat(&self.folder.descriptor, self.own_name.as_c_str(), AtFlags::empty()) {
+        let Some(own_name) = &self.own_name else { return };
+        match fs::unlinkat(&self.folder.descriptor, own_name.as_c_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
-                tracing::warn!(path = ?self.path, name = ?self.own_name, %errno, "a part could not be removed");
+                tracing::warn!(path = ?self.path, name = ?own_name, %errno, "a part could not be removed");
             }
         }
     }
 }
 
 /// The folder that is to hold `path`, made if it is not there.
-fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
+pub(crate) fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
     if let Some(kept) = root.kept_folder(path)
         && root.is_in_place(&kept).unwrap_or(false)
     {
@@ -273,8 +334,12 @@ pub(crate) fn check_target(
         (None, Expect::Entry(_)) => refuse(changed("what was to be replaced is gone")),
         (Some(_), Expect::Absent) => refuse(appeared(path)),
         (Some(EntryKind::File), Expect::Anything) => Ok(found.map(|seen| seen.stat)),
-        (Some(EntryKind::File), Expect::Entry(known)) => match found {
-            Some(Seen { stat, .. }) if is_version_of(known, &stat) => Ok(Some(stat)),
+        // The permissions of a link mean nothing, so nobody gets to see them.
+        (Some(EntryKind::Link), Expect::Anything) => Ok(None),
+        (Some(EntryKind::File | EntryKind::Link), Expect::Entry(known)) => match found {
+            Some(Seen { stat, .. }) if is_version_of(known, &stat) => {
+                Ok((kind == Some(EntryKind::File)).then_some(stat))
+            }
             _ => refuse(changed("what was to be replaced is not the version that was listed")),
         },
         (Some(EntryKind::Dir), Expect::Anything) => {
@@ -290,7 +355,7 @@ pub(crate) fn check_target(
     }
 }
 
-fn appeared(path: &RelPath) -> Error {
+pub(crate) fn appeared(path: &RelPath) -> Error {
     changed("something of that name appeared meanwhile").with_path(path)
 }
 
@@ -336,6 +401,50 @@ fn umask() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn small(root: &Arc<Root>, finish: &Finish, content: &'static str) -> Temp {
+        let path = RelPath::new("sub/f").expect("legal");
+        let temp = Temp::create(Arc::clone(root), path, finish, None).expect("made");
+        crate::write::write_all(&temp.file, &[content.into()], 0).expect("written");
+        temp
+    }
+
+    fn names(folder: &std::path::Path) -> Vec<std::ffi::OsString> {
+        let entries = std::fs::read_dir(folder).expect("there");
+        entries.map(|entry| entry.expect("readable").file_name()).collect()
+    }
+
+    #[test]
+    fn a_small_new_file_is_made_the_same_with_and_without_a_name_of_its_own() {
+        let mtime = Some(SystemTime::UNIX_EPOCH);
+        for (nameless, is_refused) in [(true, false), (true, true), (false, false)] {
+            let scratch = tempfile::tempdir().expect("scratch");
+            let root = Arc::new(Root::new(scratch.path(), Default::default()));
+            root.nameless.store(nameless, Ordering::Relaxed);
+            let (expect, cancel) = (Expect::Absent, CancellationToken::new());
+            let finish = Finish { size: 7, mtime, mode: 0o640, expect, cancel, at_once: true };
+            let mut temp = small(&root, &finish, "content");
+            let folder = scratch.path().join("sub");
+            let has_own = temp.own_name.is_some();
+            assert_eq!(names(&folder).len(), usize::from(has_own));
+            if is_refused && !has_own {
+                // As where a descriptor cannot be given a name.
+                let (file, own_name) = temp.make_again(&finish).expect("made again");
+                (temp.file, temp.own_name) = (Arc::new(file), Some(own_name));
+            }
+            let entry = temp.commit(&finish).expect("stored");
+            assert_eq!((entry.size, entry.mtime), (Some(7), mtime));
+            assert_eq!(names(&folder), ["f"]);
+            assert_eq!(std::fs::read(folder.join("f")).expect("there"), b"content");
+            let mode = fs::stat(folder.join("f")).expect("there").st_mode & 0o777;
+            assert_eq!(mode, 0o640 & !umask());
+            drop(small(&root, &finish, "another"));
+            let error = small(&root, &finish, "another").commit(&finish).expect_err("it is taken");
+            assert_eq!(error.kind(), ErrorKind::Changed);
+            assert_eq!(names(&folder), ["f"]);
+            assert_eq!(std::fs::read(folder.join("f")).expect("there"), b"content");
+        }
+    }
 
     #[test]
     fn a_hard_link_replaces_nothing_either() {

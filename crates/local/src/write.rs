@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger::Maker;
 use crate::part::{COMPARE_BYTES, GoOn, Progress, Recorder, abandon_failed, read_piece};
 use crate::root::{Hop, Root, blocking, finish, start};
+use crate::symlink;
 use crate::temp::{Finish, Temp, check_name};
 
 /// Bytes that are written at a time.
@@ -40,7 +41,7 @@ const BATCH_PIECES: usize = 512;
 /// Room is taken beforehand for files from this size on.
 const PREALLOCATE_BYTES: u64 = 64 * 1024;
 
-/// Permissions of a new file, before the umask.
+/// Permissions of a new file when nothing else is asked for, before the umask.
 const MODE: u32 = 0o666;
 
 /// Stores `body` at `path`. With a checkpoint it goes on with what an earlier process left, as far as that is equal to what
@@ -54,6 +55,9 @@ pub(crate) async fn put(
     options: PutOptions,
 ) -> Result<Entry> {
     check_name(&path)?;
+    if options.is_link {
+        return symlink::put(root, path, body, options).await;
+    }
     let checkpoint = options.checkpoint.clone();
     let stored = receive(Arc::clone(&root), path.clone(), body, options).await;
     if stored.is_err() {
@@ -65,8 +69,9 @@ pub(crate) async fn put(
 async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions) -> Result<Entry> {
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
-    let PutOptions { mtime, expect, checkpoint } = options;
-    let mut finish_with = Finish { size: 0, mtime, mode: MODE, expect, cancel, at_once: false };
+    let PutOptions { mtime, mode, is_link: _, expect, checkpoint } = options;
+    let mode = mode.unwrap_or(MODE);
+    let mut finish_with = Finish { size: 0, mtime, mode, expect, cancel, at_once: false };
     let size = body.size();
     let stream = open_all(&*body).await?;
     let mut batches = Batches::new(match size {

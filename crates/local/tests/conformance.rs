@@ -60,8 +60,10 @@ fn following_links() -> BoxFuture<'static, Fixture> {
     fixture(LocalOptions { links: Links::Follow, fsync: Fsync::None, ..LocalOptions::default() })
 }
 
-fn in_layers() -> BoxFuture<'static, Fixture> {
-    let fixture = fixture(LocalOptions { fsync: Fsync::None, ..LocalOptions::default() });
+fn keeping_links_in_layers() -> BoxFuture<'static, Fixture> {
+    let options =
+        LocalOptions { links: Links::Keep, fsync: Fsync::None, ..LocalOptions::default() };
+    let fixture = fixture(options);
     let stack = |raw| {
         Stack::new(raw)
             .timeout(TimeoutSettings::default())
@@ -77,6 +79,6 @@ fn main() -> ExitCode {
     run_all(&[
         config("local", skipping_links),
         config("local-following-links", following_links),
-        config("local-in-layers", in_layers),
+        config("local-keeping-links-in-layers", keeping_links_in_layers),
     ])
 }

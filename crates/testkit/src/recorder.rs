@@ -111,6 +111,10 @@ impl Backend for Recorder {
     }
 
     /// Opening a file of it is recorded as `read`.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         let inner = self.inner.disk()?;
         Some(Arc::new(RecordedDisk { inner, calls: Arc::clone(&self.calls) }))
@@ -181,6 +185,11 @@ impl Backend for Recorder {
         self.inner.set_mtime(entry, mtime).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.note("set_mode", &entry.path, None);
+        self.inner.set_mode(entry, mode).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.note("kept", path, None);
         self.inner.kept(path, checkpoint).await
@@ -194,6 +203,11 @@ impl Backend for Recorder {
     async fn usage(&self) -> Result<Usage> {
         self.note("usage", &RelPath::root(), None);
         self.inner.usage().await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.note("flush", &RelPath::root(), None);
+        self.inner.flush().await
     }
 
     async fn close(&self) -> Result<()> {

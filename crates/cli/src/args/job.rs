@@ -431,7 +431,7 @@ pub(crate) fn digest_name(text: &str) -> Result<HashAlgo, String> {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Local disk")]
 pub(crate) struct LocalArgs {
-    /// Skip symbolic links, or follow them.
+    /// Skip symbolic links, follow them, or keep them as links.
     #[arg(long, env = "KETCH_LINKS", hide_env_values = true, value_name = "WHAT")]
     pub(crate) links: Option<Links>,
     /// Follow symbolic links, like --links=follow.
@@ -449,6 +449,8 @@ pub(crate) enum Links {
     Skip,
     /// What they point to is read.
     Follow,
+    /// They are copied as links, where the destination keeps any.
+    Keep,
 }
 
 /// What is forced to the disk.

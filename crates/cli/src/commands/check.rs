@@ -68,7 +68,9 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let progress = job.progress.clone();
     let mut notices = Notices::default();
     let followed = watch::follow(&mut job.events, &progress, console, &signals, |event| {
-        if let Some((kind, body)) = jsonl::event(&event, false) {
+        if console.is_json()
+            && let Some((kind, body)) = jsonl::event(&event, false)
+        {
             console.event(kind, body)?;
         }
         match event {

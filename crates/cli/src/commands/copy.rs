@@ -45,8 +45,8 @@ pub(crate) async fn open<'a>(
 ) -> Result<OpenJob<'a>> {
     let (source_place, destination_place) =
         (settings::place(&args.source)?, settings::place(&args.destination)?);
-    let report_unchanged = context.console.tells(Level::Detail);
-    let (settings, mut spec) = settings::for_copy(args, report_unchanged)?;
+    let every_file = context.console.tells(Level::Detail);
+    let (settings, mut spec) = settings::for_copy(args, every_file)?;
     if let Some(failed) = &args.retry_failed {
         spec.files_from_raw = Some(failed_paths(context, failed)?);
     }

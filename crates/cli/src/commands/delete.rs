@@ -78,13 +78,23 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
     console.event("start", start)?;
     let started = Instant::now();
     let filter = settings::filter(&FilterArgs::default(), None)?;
+    // What a catalogue of the folder holds is only seen from within.
+    let kept = thing.backend.capabilities();
+    let (backend, top) = match kept.links && !kept.read_local && !place.path.is_empty() {
+        true => {
+            let inside = signals.guard(remotes.open(&place)).await?;
+            let top = signals.guard(async { Ok(inside.stat(&RelPath::root()).await?) }).await?;
+            (inside, top)
+        }
+        false => (thing.backend, thing.entry),
+    };
     let mut deleter = Deleter {
         console,
-        backend: thing.backend,
+        backend,
         filter: &filter,
         dry_run: args.dry_run,
         rmdirs: true,
-        top: Some(thing.entry),
+        top: Some(top),
         stop: &signals.stop,
         report: Report::default(),
     };
@@ -187,7 +197,7 @@ impl Deleter<'_> {
         if same.is_empty() {
             same.push(entry);
         }
-        for entry in same.iter().filter(|entry| entry.is_file()) {
+        for entry in same.iter().filter(|entry| entry.has_content()) {
             self.delete(entry).await?;
         }
         Ok(())
@@ -232,9 +242,13 @@ impl Deleter<'_> {
         for entry in entries {
             match entry.kind {
                 EntryKind::Dir if admits(self.filter, &entry) => frame.waiting.push(entry),
-                EntryKind::File if admits(self.filter, &entry) => files.push(entry),
+                EntryKind::File | EntryKind::Link if admits(self.filter, &entry) => {
+                    files.push(entry)
+                }
                 // What is neither is never touched.
-                EntryKind::Dir | EntryKind::File | EntryKind::Special(_) => frame.stays = true,
+                EntryKind::Dir | EntryKind::File | EntryKind::Link | EntryKind::Special(_) => {
+                    frame.stays = true;
+                }
             }
         }
         frame.waiting.reverse();

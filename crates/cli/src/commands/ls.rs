@@ -99,6 +99,7 @@ impl Lister<'_> {
         let end = match entry.kind {
             EntryKind::File => "",
             EntryKind::Dir => "/",
+            EntryKind::Link => "@",
             EntryKind::Special(special) => &format!("  ({})", special.describe()),
         };
         self.console.named_line(&format!("{size:>12}  {date:19}  "), entry.path.as_str(), end)
@@ -109,7 +110,9 @@ impl Lister<'_> {
 pub(crate) fn admits(filter: &Filter, entry: &Entry) -> bool {
     match entry.kind {
         EntryKind::Dir => filter.admits_dir(entry.path.as_str()),
-        EntryKind::File => filter.admits_file(entry.path.as_str(), entry.size, entry.mtime),
+        EntryKind::File | EntryKind::Link => {
+            filter.admits_file(entry.path.as_str(), entry.size, entry.mtime)
+        }
         EntryKind::Special(_) => filter.admits_file(entry.path.as_str(), None, None),
     }
 }

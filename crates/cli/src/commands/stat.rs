@@ -44,6 +44,7 @@ pub(crate) async fn run(context: &Context, args: &PlaceArgs) -> Result<Done> {
         let kind = match entry.kind {
             EntryKind::File => "file".to_owned(),
             EntryKind::Dir => "folder".to_owned(),
+            EntryKind::Link => "symbolic link".to_owned(),
             EntryKind::Special(special) => special.describe().to_owned(),
         };
         let mut facts = vec![("kind", kind)];

@@ -101,7 +101,7 @@ impl Totals {
     fn add(&mut self, entry: &Entry) {
         match entry.kind {
             EntryKind::Dir => self.dirs += 1,
-            EntryKind::File => {
+            EntryKind::File | EntryKind::Link => {
                 self.files += 1;
                 match entry.size {
                     Some(size) => self.bytes += size,

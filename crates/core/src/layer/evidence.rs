@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::backend::{Expect, PutOptions};
 use crate::capabilities::Capabilities;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryKind};
 use crate::hash::{HashAlgo, Hashes};
 
 /// Is `found` what was stored by a put or copy of `size` bytes?
@@ -18,7 +18,7 @@ pub(super) fn is_stored(
     options: &PutOptions,
     capabilities: &Capabilities,
 ) -> Option<bool> {
-    if !found.is_file() || differ(&found.size, &size) == Some(true) {
+    if found.kind != stored_kind(options) || differ(&found.size, &size) == Some(true) {
         return Some(false);
     }
     if let Some(same) = same_digest(found.hashes.as_deref(), hashes) {
@@ -39,6 +39,10 @@ pub(super) fn is_stored(
     }
 }
 
+fn stored_kind(options: &PutOptions) -> EntryKind {
+    if options.is_link { EntryKind::Link } else { EntryKind::File }
+}
+
 /// Is `found` what was at `from` before a rename?
 pub(super) fn is_moved(found: &Entry, from: &Entry, capabilities: &Capabilities) -> Option<bool> {
     if found.kind != from.kind || differ(&found.size, &from.size) == Some(true) {
@@ -54,7 +58,7 @@ pub(super) fn is_moved(found: &Entry, from: &Entry, capabilities: &Capabilities)
         return Some(true);
     }
     // Folders get new times when something in them changes.
-    if found.is_file() { same_time(found.mtime, from.mtime, capabilities) } else { None }
+    if found.has_content() { same_time(found.mtime, from.mtime, capabilities) } else { None }
 }
 
 /// The strongest digest of `found`, to compare with that of the body.
@@ -118,12 +122,14 @@ mod tests {
         read_local: false,
         put_unsized: false,
         put_empty: false,
+        links: false,
         put_max: None,
         copy: false,
         rename: false,
         dirs: false,
         duplicates: false,
         set_mtime: false,
+        set_mode: false,
         hashes: &[],
         name_max_bytes: None,
         put_resume: false,

@@ -100,6 +100,10 @@ impl Backend for Limit {
     }
 
     /// Reading it would go round the limit.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         None
     }
@@ -186,6 +190,10 @@ impl Backend for Limit {
         self.call("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.call("set permissions", Some(&entry.path), self.inner.set_mode(entry, mode)).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.call("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
     }
@@ -196,6 +204,12 @@ impl Backend for Limit {
 
     async fn usage(&self) -> Result<Usage> {
         self.call("usage", None, self.inner.usage()).await
+    }
+
+    /// Not limited: the requests it is made of are.
+    async fn flush(&self) -> Result<()> {
+        let result = self.inner.flush().await;
+        result.map_err(|error| Request::new("flush", &self.inner, None).named(error))
     }
 
     /// Not limited: whoever ends the run does not wait behind a pause.

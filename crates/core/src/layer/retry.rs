@@ -128,6 +128,10 @@ impl Backend for Retry {
         self.inner.location()
     }
 
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         self.inner.disk()
     }
@@ -258,6 +262,11 @@ impl Backend for Retry {
         self.repeat("set time", Some(&entry.path), attempt).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let attempt = || self.inner.set_mode(entry, mode);
+        self.repeat("set permissions", Some(&entry.path), attempt).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.repeat("look for a part", Some(path), || self.inner.kept(path, checkpoint)).await
     }
@@ -268,6 +277,10 @@ impl Backend for Retry {
 
     async fn usage(&self) -> Result<Usage> {
         self.repeat("usage", None, || self.inner.usage()).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.repeat("flush", None, || self.inner.flush()).await
     }
 
     /// Not repeated: the run is over.

@@ -179,6 +179,10 @@ impl Backend for Timeout {
     }
 
     /// Reading it would go round the clock.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         None
     }
@@ -245,6 +249,10 @@ impl Backend for Timeout {
         self.within("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.within("set permissions", Some(&entry.path), self.inner.set_mode(entry, mode)).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.within("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
     }
@@ -255,6 +263,10 @@ impl Backend for Timeout {
 
     async fn usage(&self) -> Result<Usage> {
         self.within("usage", None, self.inner.usage()).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.within("flush", None, self.inner.flush()).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -280,6 +280,49 @@ fn what_is_neither_file_nor_folder_is_told_of_and_never_touched() {
 }
 
 #[test]
+fn a_link_is_kept_where_both_sides_keep_links_and_told_of_elsewhere() {
+    let keeping = || Capabilities { links: true, ..disk() };
+    let link = |seconds| Entry { kind: EntryKind::Link, ..file(7, seconds) };
+    let case = Case::between(keeping(), keeping());
+    case.check(pair(Some(link(1)), None), "copy missing");
+    case.check(pair(Some(link(1)), Some(link(1))), "skip same_size_and_time");
+    case.check(
+        pair(Some(link(1)), Some(link(2))),
+        "compare blake3: set time | copy over time_differs",
+    );
+    case.check(pair(None, Some(link(1))), "delete");
+    case.check(pair(Some(link(1)), Some(file(7, 1))), "copy over kind_differs");
+    case.check(pair(Some(file(7, 1)), Some(link(1))), "copy over kind_differs");
+    case.check(pair(Some(link(1)), Some(Entry::dir(link(1).path))), "refuse clash");
+    let case = Case::between(keeping(), disk());
+    case.check(pair(Some(link(1)), None), "not storable link_not_kept");
+    case.check(pair(Some(link(1)), Some(file(7, 1))), "not storable link_not_kept");
+}
+
+#[test]
+fn a_time_that_the_destination_does_not_know_is_set_where_the_content_is_equal() {
+    let timeless = |entry| Entry { mtime: None, ..entry };
+    let keeping = Capabilities { mtime: disk().mtime, set_mtime: true, ..service() };
+    let case = Case::between(disk(), keeping.clone());
+    case.check(
+        pair(Some(file(1, 1)), Some(timeless(file(1, 1)))),
+        "compare whirlpool: set time | copy over hash_differs",
+    );
+    // Permissions alone, where they are a fact beside the content.
+    let moded = |mode| Entry { mode: Some(mode), ..file(1, 1) };
+    let beside = Capabilities { set_mode: true, ..keeping.clone() };
+    let case = Case::between(disk(), beside);
+    case.check(pair(Some(moded(0o600)), Some(moded(0o600))), "skip same_size_and_time");
+    case.check(pair(Some(moded(0o600)), Some(moded(0o644))), "set time");
+    case.check(pair(Some(moded(0o600)), Some(file(1, 1))), "set time");
+    let case = Case::between(disk(), disk());
+    case.check(pair(Some(moded(0o600)), Some(moded(0o644))), "skip same_size_and_time");
+    // Nothing is known that could be set.
+    let case = Case::between(keeping, disk());
+    case.check(pair(Some(timeless(file(1, 1))), Some(file(1, 1))), "skip same_size");
+}
+
+#[test]
 fn clashes_and_several_of_one_name_are_refused_and_nothing_is_guessed() {
     let case = Case::between(disk(), service());
     let clash = |source, destination| Pair { clash: true, ..pair(source, destination) };

@@ -82,6 +82,7 @@ fn understand(step: Step) -> Option<Result<Found>> {
                 }
                 EntryKind::File => Some(Ok(Found::File(entry))),
                 EntryKind::Dir => None,
+                EntryKind::Link => other("a symbolic link".to_owned()),
                 EntryKind::Special(special) => other(special.describe().to_owned()),
             }
         }

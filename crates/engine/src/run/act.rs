@@ -77,9 +77,7 @@ impl Runner {
                 self.copy_file(task, source, replaces.as_deref()).await
             }
             Action::SetTime { source, destination: entry } => {
-                if let Some(mtime) = source.mtime {
-                    destination.set_mtime(entry, mtime).await?;
-                }
+                self.set_facts(source, entry).await?;
                 Ok(Outcome::TimeSet.into())
             }
             Action::MakeDir { path } => {
@@ -114,8 +112,10 @@ impl Runner {
         replaces: Option<&Entry>,
     ) -> Result<Acted> {
         let guard = self.context.progress.start(&source.path, source.size);
-        let (path, size) = (source.path.clone(), source.size);
-        self.tell(Event::ItemStarted { path, size }).await;
+        let size = source.size;
+        if self.context.settings.report_started {
+            self.tell(Event::ItemStarted { path: source.path.clone(), size }).await;
+        }
         let checkpoint = self.records.checkpoint(task.seq, &self.source_location, source);
         let counter = guard.counter();
         let transfer =
@@ -141,8 +141,12 @@ impl Runner {
     ) -> Result<Acted> {
         let to = &self.context.destination;
         if replaces.is_none() && self.transfers.are_one_scope() && to.capabilities().rename {
-            to.rename(source, &source.path).await?;
-            return Ok(Outcome::MovedByRemote.into());
+            match to.rename(source, &source.path).await {
+                Ok(_) => return Ok(Outcome::MovedByRemote.into()),
+                // Of this one: a remote may hold what only it can remove.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) => return Err(error),
+            }
         }
         let acted = self.copy_file(task, source, replaces).await?;
         self.remove_source(source).await?;
@@ -166,13 +170,23 @@ impl Runner {
     }
 
     async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
-        let to = &self.context.destination;
         // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
-        let keeps =
-            to.capabilities().set_mtime && self.context.source.capabilities().mtime.is_some();
-        match source.mtime {
-            Some(mtime) if keeps && entry.mtime != Some(mtime) => {
-                to.set_mtime(entry, mtime).await.map(drop)
+        let keeps = self.context.destination.capabilities().set_mtime
+            && self.context.source.capabilities().mtime.is_some();
+        if keeps { self.set_facts(source, entry).await } else { Ok(()) }
+    }
+
+    /// Gives `entry` of the destination what `source` has beside its content.
+    async fn set_facts(&self, source: &Entry, entry: &Entry) -> Result<()> {
+        let to = &self.context.destination;
+        let mut now = None;
+        if let Some(mtime) = source.mtime.filter(|_| entry.mtime != source.mtime) {
+            now = Some(to.set_mtime(entry, mtime).await?);
+        }
+        let now = now.as_ref().unwrap_or(entry);
+        match source.mode {
+            Some(mode) if to.capabilities().set_mode && now.mode != Some(mode) => {
+                to.set_mode(now, mode).await.map(drop)
             }
             _ => Ok(()),
         }

@@ -93,8 +93,9 @@ impl Runner {
             }
             Action::SetTime { source, destination } => {
                 let now = self.context.destination.stat(&destination.path).await?;
-                let is_set = now.size == source.size && now.mtime == source.mtime;
                 let to = &self.context.destination;
+                let has_mode = !to.capabilities().set_mode || now.mode == source.mode;
+                let is_set = now.size == source.size && now.mtime == source.mtime && has_mode;
                 match (is_set, is_unchanged(&destination, &now, to)) {
                     (true, _) => Ok(Again::Done(Outcome::TimeSet.into())),
                     (false, true) => {

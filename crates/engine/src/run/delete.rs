@@ -1,6 +1,13 @@
 //! Deletions: last of all, children before parents, never in a folder in which something failed.
 
+use ketch_core::EntryKind;
+
 use super::*;
+
+/// Is it something that a place may have without listing it ([`Backend::doubt`])?
+fn may_be_unseen(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Link || entry.is_file() && entry.size == Some(0)
+}
 
 impl Runner {
     /// Deletes what the plan holds, from its back to its front. Files go several at a time; a folder waits for all before it.
@@ -10,6 +17,7 @@ impl Runner {
     ) -> Result<()> {
         let at_a_time = self.context.settings.transfers.max(1);
         let mut running = tokio::task::JoinSet::new();
+        let mut is_doubt_told = false;
         while let Some(PlanItem { seq, action }) = deletions.next()? {
             if self.records.resumed().settled.contains(seq) {
                 continue;
@@ -33,6 +41,19 @@ impl Runner {
             while running.len() >= limit {
                 self.wait_for_one(&mut running).await;
             }
+            if let Some(doubt) = self.doubt_about(entry).await {
+                if !std::mem::replace(&mut is_doubt_told, true) {
+                    let name = self.context.source.name();
+                    let text = format!(
+                        "empty files and links are not deleted, because {name} may have them: {doubt}"
+                    );
+                    self.tell(Event::Notice { path: None, text }).await;
+                }
+                let dir = entry.path.parent().unwrap_or_else(RelPath::root);
+                self.state().occupy(dir);
+                self.succeeded(&task, Outcome::Held.into()).await;
+                continue;
+            }
             if let Some(outcome) = self.stays(entry) {
                 self.succeeded(&task, outcome.into()).await;
                 continue;
@@ -44,6 +65,18 @@ impl Runner {
             self.wait_for_one(&mut running).await;
         }
         Ok(())
+    }
+
+    /// Why the source may have an entry that it did not list, told once a folder of it was looked at.
+    async fn doubt_about(&self, entry: &Entry) -> Option<String> {
+        let source = &self.context.source;
+        if !may_be_unseen(entry) {
+            return None;
+        }
+        source.doubt()?;
+        // A place that was not asked for anything yet, as when a plan is applied, looks now. What it cannot answer it doubts.
+        let _ = source.stat(&entry.path).await;
+        source.doubt()
     }
 
     /// Whether an entry stays, and with which outcome. If it does, so does its folder.

@@ -1,11 +1,17 @@
 //! So many items at a time, until there are no more or the job is stopped.
 
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use tokio::task::JoinError;
 
 use super::*;
 
-/// One item's task on the runtime.
-type Running = AbortOnDropHandle<bool>;
+/// Small items that share a task of the runtime, if so many are known already: they are begun and ended together, and a task
+/// costs more than the part of a small file that is not the disk's.
+const GROUP_ITEMS: usize = 16;
+
+/// A task on the runtime, and the places of its items.
+type Running = BoxFuture<'static, (Taken, std::result::Result<(), JoinError>)>;
 
 impl Runner {
     /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more places
@@ -40,40 +46,63 @@ impl Runner {
         let gather = to.gather.filter(|_| !to.read_local || is_copied_at_once);
         let mut places =
             Places { many, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
-        let mut tasks = std::pin::pin!(tasks.take_until(self.stopping()));
+        let group_items = GROUP_ITEMS.min(places.many_small);
+        let is_small =
+            |task: &Task| gather.is_some_and(|gather| is_gathered(&task.action, gather.item_bytes));
+        let tasks = tasks.take_until(self.stopping()).ready_chunks(group_items);
+        let mut tasks = std::pin::pin!(tasks);
         let mut running = FuturesUnordered::new();
-        while let Some(task) = tasks.next().await {
-            let task = match task {
-                Ok(task) => task,
-                Err(error) => return self.fatal(error),
-            };
-            let is_small =
-                gather.is_some_and(|gather| is_gathered(&task.action, gather.item_bytes));
-            while !places.take(is_small) {
-                self.one_ended(&mut running, &mut places).await;
+        while let Some(known) = tasks.next().await {
+            let mut group = Vec::with_capacity(known.len());
+            for task in known {
+                match task {
+                    Ok(task) if is_small(&task) => group.push(task),
+                    Ok(task) => {
+                        // ORDER: what comes first begins first.
+                        self.begin(std::mem::take(&mut group), true, &mut running, &mut places)
+                            .await;
+                        self.begin(vec![task], false, &mut running, &mut places).await;
+                    }
+                    Err(error) => return self.fatal(error),
+                }
             }
-            let runner = Arc::clone(self);
-            // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
-            let handle: Running = AbortOnDropHandle::new(tokio::spawn(async move {
-                runner.act(task, false).await;
-                is_small
-            }));
-            running.push(handle);
+            self.begin(group, true, &mut running, &mut places).await;
         }
         while !running.is_empty() {
             self.one_ended(&mut running, &mut places).await;
         }
     }
 
-    async fn one_ended(&self, running: &mut FuturesUnordered<Running>, places: &mut Places) {
-        match running.next().await {
-            Some(Ok(was_small)) => places.give_back(was_small),
-            Some(Err(error)) if error.is_panic() => {
-                self.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
-                places.give_back(false);
-            }
-            Some(Err(_)) | None => places.give_back(false),
+    /// Begins items in a task of their own, when there is room for all of them.
+    async fn begin(
+        self: &Arc<Self>,
+        tasks: Vec<Task>,
+        are_small: bool,
+        running: &mut FuturesUnordered<Running>,
+        places: &mut Places,
+    ) {
+        if tasks.is_empty() {
+            return;
         }
+        let taken = Taken { items: tasks.len(), are_small };
+        while !places.take(taken) {
+            self.one_ended(running, places).await;
+        }
+        let runner = Arc::clone(self);
+        // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
+        let handle = AbortOnDropHandle::new(tokio::spawn(async move {
+            let acts = tasks.into_iter().map(|task| runner.act(task, false));
+            futures::future::join_all(acts).await;
+        }));
+        running.push(Box::pin(async move { (taken, handle.await) }));
+    }
+
+    async fn one_ended(&self, running: &mut FuturesUnordered<Running>, places: &mut Places) {
+        let Some((taken, ended)) = running.next().await else { return };
+        if ended.is_err_and(|error| error.is_panic()) {
+            self.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
+        }
+        places.give_back(taken);
     }
 
     /// Ends some time after the first stop.
@@ -89,16 +118,27 @@ struct Places {
     many_small: usize,
 }
 
+/// The places of a task.
+#[derive(Clone, Copy)]
+struct Taken {
+    items: usize,
+    are_small: bool,
+}
+
 impl Places {
-    fn take(&mut self, is_small: bool) -> bool {
-        let room = if is_small { &mut self.many_small } else { &mut self.many };
-        let taken = *room > 0;
-        *room -= usize::from(taken);
-        taken
+    fn room(&mut self, are_small: bool) -> &mut usize {
+        if are_small { &mut self.many_small } else { &mut self.many }
     }
 
-    fn give_back(&mut self, was_small: bool) {
-        if was_small { self.many_small += 1 } else { self.many += 1 }
+    fn take(&mut self, wanted: Taken) -> bool {
+        let room = self.room(wanted.are_small);
+        let is_enough = *room >= wanted.items;
+        *room -= if is_enough { wanted.items } else { 0 };
+        is_enough
+    }
+
+    fn give_back(&mut self, taken: Taken) {
+        *self.room(taken.are_small) += taken.items;
     }
 }
 

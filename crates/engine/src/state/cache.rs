@@ -19,6 +19,7 @@ use redb::{
 };
 
 use super::store::{self, OpenError};
+use super::sweep::Sweep;
 use crate::content::Facts;
 
 const DIGESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("digests-1");
@@ -105,23 +106,22 @@ impl DigestCache {
             let record = table.get(key)?;
             Ok(record.and_then(|record| decode(record.value(), version)))
         };
-        find().unwrap_or_else(|error| {
-            tracing::debug!(%error, "the digest cache cannot be read");
-            None
-        })
+        readable(find()).flatten()
     }
 
-    /// Were these versions of two files found equal?
-    pub fn recall_pair(&self, left: (&str, &str), right: (&str, &str)) -> bool {
-        let (key, versions) = pair(left, right);
-        let find = || -> Result<bool, redb::Error> {
-            let table = self.database.begin_read()?.open_table(PAIRS)?;
-            Ok(table.get(&*key)?.is_some_and(|record| record.value() == versions))
+    /// What is known now, for many look-ups. `None` when it cannot be read. Blocks.
+    pub(crate) fn view(&self) -> Option<View> {
+        let open = || -> Result<View, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let digests = || Ok::<_, redb::Error>(Sweep::new(transaction.open_table(DIGESTS)?));
+            Ok(View {
+                digests: [digests()?, digests()?],
+                pairs: Sweep::new(transaction.open_table(PAIRS)?),
+                key: String::new(),
+                versions: String::new(),
+            })
         };
-        find().unwrap_or_else(|error| {
-            tracing::debug!(%error, "the digest cache cannot be read");
-            false
-        })
+        readable(open())
     }
 
     /// Remembers what reading a file found out. `version` must have been settled when it was read. Blocks when a batch is full.
@@ -131,7 +131,9 @@ impl DigestCache {
 
     /// Remembers that two files are equal, under the same condition. Blocks when a batch is full.
     pub fn remember_pair(&self, left: (&str, &str), right: (&str, &str)) {
-        let (key, versions) = pair(left, right);
+        let (mut key, mut versions) = (String::new(), String::new());
+        put_pair(&mut key, left.0, right.0);
+        put_pair(&mut versions, left.1, right.1);
         self.learn(Learnt::Pair { key, versions });
     }
 
@@ -148,10 +150,7 @@ impl DigestCache {
             let first = table.range(folder..)?.next().transpose()?;
             Ok(first.is_some_and(|(key, _)| key.value().starts_with(folder)))
         };
-        find().unwrap_or_else(|error| {
-            tracing::debug!(%error, "the digest cache cannot be read");
-            false
-        })
+        readable(find()).unwrap_or(false)
     }
 
     /// Would remembering one thing more not block?
@@ -234,9 +233,50 @@ impl Drop for DigestCache {
     }
 }
 
+/// What was known at one moment. Made for many look-ups of keys that ascend; others take longer.
+pub(crate) struct View {
+    /// One for each side of a comparison: each side's keys ascend.
+    digests: [Sweep<&'static [u8]>; 2],
+    pairs: Sweep<&'static str>,
+    key: String,
+    versions: String,
+}
+
+impl View {
+    /// Were these versions of two files (each after its key) found equal? Blocks for microseconds, or a disk.
+    pub(crate) fn is_equal_pair(&mut self, left: (&str, &str), right: (&str, &str)) -> bool {
+        put_pair(&mut self.key, left.0, right.0);
+        put_pair(&mut self.versions, left.1, right.1);
+        let versions = readable(self.pairs.get(&self.key)).flatten();
+        versions.is_some_and(|versions| versions == self.versions)
+    }
+
+    /// What is known of these versions of two files. Blocks for microseconds, or a disk.
+    pub(crate) fn recall_both(
+        &mut self,
+        left: (&str, &str),
+        right: (&str, &str),
+    ) -> [Option<Facts>; 2] {
+        let [lefts, rights] = &mut self.digests;
+        let find = |sweep: &mut Sweep<&'static [u8]>, (key, version): (&str, &str)| {
+            let record = readable(sweep.get(key)).flatten();
+            record.and_then(|record| decode(record, version))
+        };
+        [find(lefts, left), find(rights, right)]
+    }
+}
+
+/// A cache that cannot be read is only slower.
+fn readable<T>(read: Result<T, redb::Error>) -> Option<T> {
+    read.map_err(|error| tracing::debug!(%error, "the digest cache cannot be read")).ok()
+}
+
 /// A path never holds a NUL, so no two pairs have one key.
-fn pair(left: (&str, &str), right: (&str, &str)) -> (String, String) {
-    (format!("{}\0{}", left.0, right.0), format!("{}\0{}", left.1, right.1))
+fn put_pair(text: &mut String, left: &str, right: &str) {
+    text.clear();
+    text.push_str(left);
+    text.push('\0');
+    text.push_str(right);
 }
 
 /// The version, a NUL, and each fact after the number of its kind.
@@ -348,10 +388,23 @@ mod tests {
         let cache = DigestCache::open(&folder.path().join("c")).expect("opens");
         cache.remember_pair(("a", "1"), ("b", "2"));
         cache.finish();
-        assert!(cache.recall_pair(("a", "1"), ("b", "2")));
-        assert!(!cache.recall_pair(("a", "1"), ("b", "3")));
-        assert!(!cache.recall_pair(("a", "0"), ("b", "2")));
-        assert!(!cache.recall_pair(("b", "2"), ("a", "1")));
+        let mut view = cache.view().expect("readable");
+        assert!(view.is_equal_pair(("a", "1"), ("b", "2")));
+        assert!(!view.is_equal_pair(("a", "1"), ("b", "3")));
+        assert!(!view.is_equal_pair(("a", "0"), ("b", "2")));
+        assert!(!view.is_equal_pair(("b", "2"), ("a", "1")));
+    }
+
+    #[test]
+    fn a_view_believes_a_digest_for_its_version_only() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let cache = DigestCache::open(&folder.path().join("c")).expect("opens");
+        let blake3 = facts(HashAlgo::Blake3, "x");
+        cache.remember("l/a".into(), "1".into(), blake3.clone());
+        cache.finish();
+        let mut view = cache.view().expect("readable");
+        assert_eq!(view.recall_both(("l/a", "1"), ("l/a", "2")), [Some(blake3.clone()), None]);
+        assert_eq!(view.recall_both(("l/b", "1"), ("l/a", "1")), [None, Some(blake3)]);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 mod cache;
 mod marks;
 mod store;
+mod sweep;
 
+pub(crate) use cache::View;
 pub use cache::{CacheStats, DigestCache};
 pub use marks::Marks;
 pub use store::OpenError;

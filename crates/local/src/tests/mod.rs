@@ -1,6 +1,7 @@
 //! The behaviour of the backend, on real files. What each file tests is its name.
 
 mod change;
+mod keep;
 mod link;
 mod list;
 mod read;

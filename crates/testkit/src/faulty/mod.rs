@@ -20,7 +20,7 @@ use ketch_core::{
 use self::bytes::{Damage, DamagedSource, damage};
 
 /// What a rule can name: the methods of the trait.
-const OPERATIONS: [&str; 11] = [
+const OPERATIONS: [&str; 13] = [
     "stat",
     "list",
     "read",
@@ -30,6 +30,8 @@ const OPERATIONS: [&str; 11] = [
     "copy",
     "rename",
     "set_mtime",
+    "set_mode",
+    "flush",
     "usage",
     "close",
 ];
@@ -293,6 +295,10 @@ impl Backend for Faulty {
     }
 
     /// Reading it would go round the faults.
+    fn doubt(&self) -> Option<String> {
+        self.inner.doubt()
+    }
+
     fn disk(&self) -> Option<Arc<dyn Disk>> {
         None
     }
@@ -391,6 +397,10 @@ impl Backend for Faulty {
         self.pass("set_mtime", &[&entry.path], self.inner.set_mtime(entry, mtime)).await
     }
 
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        self.pass("set_mode", &[&entry.path], self.inner.set_mode(entry, mode)).await
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.pass("kept", &[path], self.inner.kept(path, checkpoint)).await
     }
@@ -401,6 +411,10 @@ impl Backend for Faulty {
 
     async fn usage(&self) -> Result<Usage> {
         self.pass("usage", &[], self.inner.usage()).await
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.pass("flush", &[], self.inner.flush()).await
     }
 
     async fn close(&self) -> Result<()> {

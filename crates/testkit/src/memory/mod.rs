@@ -121,6 +121,7 @@ impl MemoryBackend {
             read_local: true,
             put_unsized: true,
             put_empty: true,
+            links: false,
             put_max: None,
             copy: true,
             rename: true,
@@ -128,6 +129,7 @@ impl MemoryBackend {
             duplicates: false,
             mtime: Some(Duration::from_nanos(1)),
             set_mtime: true,
+            set_mode: false,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
             put_resume: true,
@@ -378,6 +380,9 @@ impl MemoryBackend {
     async fn try_put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         let to = self.full(path);
         self.check_names(&to)?;
+        if options.is_link {
+            return Err(Error::new(ErrorKind::Unsupported, "keeps no symbolic links"));
+        }
         self.check_size(body.size())?;
         self.with_tree(|tree| self.check_expect(tree, &to, &options.expect))?;
         let checkpoint = options.checkpoint.as_ref().filter(|_| self.capabilities.put_resume);
@@ -423,7 +428,7 @@ impl MemoryBackend {
                 }
                 Node::Dir(tree.folder(&place.path).ok_or_else(not_found)?.clone())
             }
-            EntryKind::Special(_) => return Err(special()),
+            EntryKind::Link | EntryKind::Special(_) => return Err(special()),
         };
         let entry = self.entry(path.clone(), &node);
         if here && to == place.path {
@@ -465,7 +470,7 @@ impl MemoryBackend {
                 return Err(Error::new(ErrorKind::InvalidInput, "the root stays"));
             }
             EntryKind::Dir => None,
-            EntryKind::Special(_) => return Err(special()),
+            EntryKind::Link | EntryKind::Special(_) => return Err(special()),
         };
         let tree = account.get_mut(&place.volume).ok_or_else(foreign)?;
         if is_meant.is_none() && tree.folder(&place.path).is_some_and(|folder| !folder.is_empty()) {

@@ -61,6 +61,14 @@ pub(super) fn empty_bodies(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.put_empty, "put_empty")
 }
 
+pub(super) fn modes(claimed: &Capabilities) -> Option<&'static str> {
+    unless(claimed.set_mode, "set_mode")
+}
+
+pub(super) fn links(claimed: &Capabilities) -> Option<&'static str> {
+    unless(claimed.links, "links")
+}
+
 pub(super) fn largest_body(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.put_max.is_some(), "put_max")
 }

@@ -18,6 +18,7 @@ mod delete;
 mod dirs;
 mod errors;
 mod hashes;
+mod links;
 mod list;
 mod mtime;
 mod names;
@@ -141,6 +142,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         resume::CASES,
         mtime::CASES,
         hashes::CASES,
+        links::CASES,
         names::CASES,
         errors::CASES,
         cancel::CASES,

@@ -1,10 +1,10 @@
-//! Modification times: kept as finely as claimed, or not claimed at all.
+//! Modification times, and permissions beside the content: kept as finely as claimed, or not claimed at all.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ketch_core::{ErrorKind, PutOptions};
 
-use super::case::{Case, case, setting_times, times};
+use super::case::{Case, case, modes, setting_times, times};
 use super::context::{Context, apart, expect_error};
 
 pub(super) const CASES: &[Case] = &[
@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     case!(times_before_1970_are_kept, times),
     case!(an_overwrite_brings_its_own_time, times),
     case!(a_time_is_set_and_the_content_stays, setting_times),
+    case!(permissions_beside_the_content_are_kept, modes),
     case!(the_time_of_a_missing_file_cannot_be_set, setting_times),
     case!(a_time_that_is_not_kept_is_when_it_was_stored, |claimed| {
         claimed.mtime.is_some().then_some("no mtime")
@@ -33,6 +34,7 @@ async fn put_at(context: &Context, name: &str, mtime: SystemTime) -> ketch_core:
 async fn check(context: &Context, mtime: SystemTime) {
     let precision = context.claimed().mtime.expect("claimed");
     let returned = put_at(context, "f", mtime).await;
+    context.backend().flush().await.expect("flushed");
     let listed = context.list("").await.remove(0);
     let afresh = context.afresh().stat(&super::context::path("f")).await.expect("there");
     for shown in [returned, listed, context.stat("f").await, afresh] {
@@ -83,6 +85,21 @@ async fn a_time_is_set_and_the_content_stays(context: &Context) {
     context.check_entry(&returned, "d/f", b"content").await;
     context.expect_file("d/f", b"content").await;
     assert_eq!(context.read(&returned).await, "content", "what is returned can be read");
+}
+
+async fn permissions_beside_the_content_are_kept(context: &Context) {
+    let mtime = after(1_500_000_000, 0);
+    let options = PutOptions { mode: Some(0o640), mtime: Some(mtime), ..PutOptions::default() };
+    let entry = context.try_put("d/f", "content".into(), options).await.expect("stored");
+    assert_eq!(entry.mode, Some(0o640));
+    let set = context.backend().set_mode(&entry, 0o4711).await.expect("set");
+    context.backend().flush().await.expect("flushed");
+    let afresh = context.afresh().stat(&super::context::path("d/f")).await.expect("there");
+    for shown in [set, context.stat("d/f").await, context.list("d").await.remove(0), afresh] {
+        assert_eq!(shown.mode, Some(0o711), "nothing makes it run as another");
+        assert_eq!(shown.mtime, entry.mtime);
+    }
+    context.expect_file("d/f", b"content").await;
 }
 
 async fn the_time_of_a_missing_file_cannot_be_set(context: &Context) {

@@ -1,0 +1,385 @@
+//! The wrapper: a backend around a backend, with what the catalogue knows in every entry.
+//!
+//! Files with content go to the remote as they are, and what is known beside them is written down at the end (and every
+//! [`HINTS_UNSTORED`] of them): losing it costs a comparison by digest. What the catalogue alone holds is in a stored
+//! catalogue before its `put` returns; while one is being stored the next ones gather, and one more stores them all.
+
+mod change;
+mod keep;
+mod services;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt};
+use ketch_core::bill::{Bill, Work};
+use ketch_core::services::Services;
+use ketch_core::source::{Body, ByteStream, BytesSource};
+use ketch_core::{
+    Backend, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error, ErrorKind, Expect,
+    HashAlgo, ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
+};
+
+use crate::book::{self, Book};
+use crate::format::RECORDS_MAX;
+use crate::record::{Fact, Kept, Record};
+use crate::records::Records;
+use crate::view::{View, is_own_path};
+
+/// So many hints may be lost with the process.
+const HINTS_UNSTORED: u64 = 4096;
+
+/// A backend whose files have times and permissions, and that holds empty files and links.
+///
+/// It needs a remote with folders of its own; around one without them it keeps times and permissions only. Everything that
+/// goes through it costs no request more, but one download of the catalogue when the first folder is listed, and one upload
+/// when something has changed.
+#[derive(Debug, Clone)]
+pub struct Catalog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    remote: Arc<dyn Backend>,
+    capabilities: Capabilities,
+    location: String,
+    state: Mutex<State>,
+    /// Whoever has it looks for the object or stores it.
+    book: tokio::sync::Mutex<Book>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: Records,
+    /// Changes so far, and how many of them are in the stored catalogue.
+    changes: u64,
+    stored: u64,
+    /// Hints are stored at this number of changes.
+    due: u64,
+    /// See [`Backend::doubt`].
+    doubt: Option<String>,
+    is_full: bool,
+}
+
+impl Catalog {
+    /// A catalogue in the root of `remote`.
+    pub fn around(remote: Arc<dyn Backend>) -> Catalog {
+        let kept = remote.capabilities();
+        let holds = kept.dirs;
+        let capabilities = Capabilities {
+            put_empty: kept.put_empty || holds,
+            links: kept.links || holds,
+            mtime: Some(Duration::from_nanos(1)),
+            set_mtime: true,
+            set_mode: true,
+            ..kept.clone()
+        };
+        let state = State {
+            due: HINTS_UNSTORED,
+            doubt: Some("its catalogue was not looked for yet".to_owned()),
+            ..State::default()
+        };
+        Catalog(Arc::new(Inner {
+            location: remote.location(),
+            remote,
+            capabilities,
+            state: Mutex::new(state),
+            book: tokio::sync::Mutex::default(),
+        }))
+    }
+}
+
+impl State {
+    /// Writes down what is known of `path` now, later than anything before; what was there comes back.
+    fn set(&mut self, path: &RelPath, fact: Fact) -> Option<Record> {
+        let before = self.records.get(path).map_or(0, |record| record.at);
+        let at = book::now().max(before.saturating_add(1));
+        self.changes += 1;
+        self.records.set(path, Record { at, fact })
+    }
+
+    /// Is there room for one more?
+    fn has_room(&mut self, path: &RelPath) -> bool {
+        let has_room = self.records.len() < RECORDS_MAX || self.records.get(path).is_some();
+        if !has_room && !std::mem::replace(&mut self.is_full, true) {
+            tracing::warn!("the catalogue is full ({RECORDS_MAX} paths): what is new is not in it");
+        }
+        has_room
+    }
+
+    /// Forgets a hint. What the catalogue alone held leaves a mark that it is gone.
+    fn forget(&mut self, path: &RelPath) {
+        match self.records.get(path).map(|record| record.fact.content().is_some()) {
+            Some(true) => drop(self.set(path, Fact::Gone)),
+            Some(false) => {
+                self.records.remove(path);
+                self.changes += 1;
+            }
+            None => {}
+        }
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shown(&self) -> &'static [HashAlgo] {
+        self.remote.capabilities().hashes
+    }
+
+    fn told(&self, error: Error, operation: &'static str, path: &RelPath) -> Error {
+        error.with_operation(operation).with_remote(self.remote.name()).with_path(path)
+    }
+
+    fn with_view<T>(&self, work: impl FnOnce(View<'_>) -> T) -> T {
+        let state = self.state();
+        work(View { records: &state.records, location: &self.location, shown: self.shown() })
+    }
+
+    /// Knows what the object says, from now on. `listed`: the listing of the root, if it is at hand.
+    async fn look(&self, listed: Option<&[Entry]>) -> Result<()> {
+        let mut book = self.book.lock().await;
+        let found = book.look(&*self.remote, listed).await;
+        self.take_over(&book, found)
+    }
+
+    fn take_over(&self, book: &Book, found: Result<Records>) -> Result<()> {
+        let mut state = self.state();
+        state.doubt = book.doubt();
+        state.records.merge(found?);
+        Ok(())
+    }
+
+    /// Returns when a catalogue is stored that has all changes up to the number `wanted`.
+    ///
+    /// CANCEL: dropped while it waits for its turn, nothing is lost: whoever stores next stores these changes too.
+    async fn store(&self, wanted: u64) -> Result<()> {
+        let mut book = self.book.lock().await;
+        if self.state().stored >= wanted {
+            return Ok(());
+        }
+        // Whoever is about to write something down does it now, and need not wait for the next one.
+        tokio::task::yield_now().await;
+        let found = book.look(&*self.remote, None).await;
+        self.take_over(&book, found)?;
+        let mut included = 0;
+        let stored = book
+            .store(&*self.remote, |others| {
+                let mut state = self.state();
+                state.records.merge(others);
+                included = state.changes;
+                book::write(&mut state.records)
+            })
+            .await;
+        let mut state = self.state();
+        // Whether it went well or not: not every further hint is a reason to try again.
+        state.due = state.changes + HINTS_UNSTORED;
+        if stored.is_ok() {
+            state.stored = state.stored.max(included);
+            state.doubt = book.doubt();
+        }
+        stored
+    }
+
+    /// Stores hints when there are many. That it fails costs no more than the hints.
+    async fn store_many(&self) {
+        let due = {
+            let state = self.state();
+            (state.changes >= state.due).then_some(state.changes)
+        };
+        if let Some(changes) = due
+            && let Err(error) = self.store(changes).await
+        {
+            tracing::warn!("the catalogue of {} was not stored: {error}", self.remote.name());
+        }
+    }
+
+    async fn list(&self, dir: &RelPath, options: ListOptions) -> Result<Vec<Entry>> {
+        let listed: Vec<Entry> = self.remote.list(dir, options).try_collect().await?;
+        self.look(dir.is_root().then_some(&listed[..])).await?;
+        let order = self.remote.capabilities().list_order;
+        Ok(self.with_view(|view| view.merge(dir, listed, order)))
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        let nothing = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
+        if is_own_path(path) {
+            return Err(nothing());
+        }
+        match self.remote.stat(path).await {
+            Ok(entry) if entry.is_file() && !path.is_root() => {
+                self.look(None).await?;
+                Ok(self.with_view(|view| view.decorate(entry)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_root() => {
+                self.look(None).await?;
+                let kept = self.with_view(|view| view.kept(path)).ok_or(error)?;
+                // In a folder that is gone there is nothing.
+                let parent = path.parent().unwrap_or_else(RelPath::root);
+                if !parent.is_root() && !self.remote.stat(&parent).await?.is_dir() {
+                    return Err(nothing());
+                }
+                Ok(kept)
+            }
+            other => other,
+        }
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        let changes = work.uploads + work.copies + work.files_removed;
+        let stores = u64::from(changes > 0);
+        // The catalogue is read once, and replaced once at the end.
+        let work = Work {
+            reads: work.reads + u64::from(work.listings > 0),
+            uploads: work.uploads + stores,
+            upload_folders: work.upload_folders + stores,
+            files_removed: work.files_removed + stores,
+            ..*work
+        };
+        self.remote.bill(&work)
+    }
+}
+
+// Every method is written out: one that was passed over would lose what the remote can do.
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl Backend for Catalog {
+    fn name(&self) -> &str {
+        self.0.remote.name()
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.0.capabilities
+    }
+
+    fn location(&self) -> String {
+        self.0.location.clone()
+    }
+
+    fn scope(&self) -> Option<&str> {
+        self.0.remote.scope()
+    }
+
+    fn lend(&self, entry: &Entry) -> Option<Entry> {
+        match Kept::of(entry) {
+            Some(_) => None,
+            None => self.0.remote.lend(entry),
+        }
+    }
+
+    async fn stat(&self, path: &RelPath) -> Result<Entry> {
+        self.0.stat(path).await.map_err(|error| self.0.told(error, "stat", path))
+    }
+
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
+        let (inner, dir) = (Arc::clone(&self.0), dir.clone());
+        let entries = async move {
+            let listed = inner.list(&dir, options).await;
+            let listed = listed.map_err(|error| inner.told(error, "list", &dir))?;
+            Ok::<_, Error>(futures::stream::iter(listed.into_iter().map(Ok)))
+        };
+        futures::stream::once(entries).try_flatten().boxed()
+    }
+
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
+        let Some(kept) = Kept::of(entry) else { return self.0.remote.read(entry, options).await };
+        let all = kept.content.len() as u64;
+        let range = options.range.unwrap_or(0..all);
+        if range.start > range.end || range.end > all {
+            let message = format!("the range {range:?} is not within the {all} bytes");
+            let error = Error::new(ErrorKind::InvalidInput, message);
+            return Err(self.0.told(error, "read", &entry.path));
+        }
+        BytesSource::body(kept.content).open(range).await
+    }
+
+    async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
+        let stored = self.0.put(path, body, options).await;
+        stored.map_err(|error| self.0.told(error, "put", path))
+    }
+
+    async fn delete(&self, entry: &Entry) -> Result<()> {
+        let deleted = self.0.delete(entry).await;
+        deleted.map_err(|error| self.0.told(error, "delete", &entry.path))
+    }
+
+    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+        let made = self.0.make_dir(path).await;
+        made.map_err(|error| self.0.told(error, "make folder", path))
+    }
+
+    async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        let copied = self.0.copy(from, to, options).await;
+        copied.map_err(|error| self.0.told(error, "copy", to))
+    }
+
+    async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
+        let renamed = self.0.rename(from, to).await;
+        renamed.map_err(|error| self.0.told(error, "rename", to))
+    }
+
+    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        self.0.remote.kept(path, checkpoint).await
+    }
+
+    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
+        self.0.remote.abandon(path, checkpoint).await
+    }
+
+    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+        let set = self.0.set_mtime(entry, mtime).await;
+        set.map_err(|error| self.0.told(error, "set time", &entry.path))
+    }
+
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let set = self.0.set_mode(entry, mode).await;
+        set.map_err(|error| self.0.told(error, "set permissions", &entry.path))
+    }
+
+    // What the catalogue alone holds is not on the disk.
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
+    /// What the catalogue adds is found out beside a listing, so folders are listed.
+    async fn recall(&self, _dir: &RelPath) -> Option<Vec<Entry>> {
+        None
+    }
+
+    fn bill(&self, work: &Work) -> Option<Bill> {
+        self.0.bill(work)
+    }
+
+    fn services(&self) -> Option<Arc<dyn Services>> {
+        let services = self.0.remote.services()?;
+        Some(Arc::new(services::OwnServices(services)))
+    }
+
+    fn doubt(&self) -> Option<String> {
+        let own = self.0.state().doubt.clone();
+        own.or_else(|| self.0.remote.doubt())
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.0.remote.flush().await?;
+        let (changes, stored) = {
+            let state = self.0.state();
+            (state.changes, state.stored)
+        };
+        if changes == stored {
+            return Ok(());
+        }
+        let flushed = self.0.store(changes).await;
+        flushed.map_err(|error| self.0.told(error, "flush", &RelPath::root()))
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.0.remote.usage().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.0.remote.close().await
+    }
+}

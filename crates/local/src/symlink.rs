@@ -1,0 +1,210 @@
+//! Symbolic links that are kept: their content is the path they point to, as bytes.
+//!
+//! A link is made in one step under its name where nothing is to be there, and else beside it and renamed over what it
+//! replaces. Nothing is ever written or looked for through a link, so where it points does not matter here. A link cannot be
+//! changed, only replaced, so what was read of one is whole.
+
+use std::ffi::{CStr, CString};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use ketch_core::source::{collect, exact_length, open_all};
+use ketch_core::{
+    Body, ByteStream, Entry, EntryKind, Error, ErrorKind, Expect, PutOptions, RelPath, Result,
+};
+use rustix::fs::{self, AtFlags};
+use rustix::io::{Errno, retry_on_intr};
+use tokio_util::sync::CancellationToken;
+
+use crate::delete::{Found, find_file};
+use crate::entry::{Folder, entry, kind_of, timestamps, version};
+use crate::error::changed;
+use crate::names::{of_job, temporary};
+use crate::open::{sync_folder, system_name};
+use crate::options::{Fsync, Links};
+use crate::root::{Place, Root, blocking};
+use crate::temp::{appeared, check_target, open_place};
+
+/// The longest path a link can point to, in bytes.
+const TARGET_MAX: usize = 4095;
+
+/// What the link that `known` shows points to.
+///
+/// Errors: `Changed` when it is another one now.
+pub(crate) fn read_target(root: &Root, known: &Entry) -> Result<Vec<u8>> {
+    let Found { folder, name, .. } = find_file(root, known)?;
+    let fail = |errno| root.error(errno, &known.path);
+    let target = retry_on_intr(|| fs::readlinkat(&folder, name.as_c_str(), Vec::new()));
+    let target = target.map_err(|errno| match errno {
+        Errno::INVAL => changed("it is no longer a link").with_path(&known.path),
+        errno => fail(errno),
+    })?;
+    // The name may have got another link between the look and the reading.
+    let now = fs::statat(&folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+    if known.version.as_ref().is_some_and(|known| *known != version(&now)) {
+        return Err(changed("it was replaced while it was read").with_path(&known.path));
+    }
+    Ok(target.into_bytes())
+}
+
+/// [`read_target`], or a range of it, as content.
+pub(crate) async fn read(
+    root: Arc<Root>,
+    known: Entry,
+    range: Option<Range<u64>>,
+) -> Result<ByteStream> {
+    let path = known.path.clone();
+    let target = Bytes::from(blocking(move || read_target(&root, &known)).await?);
+    let all = target.len() as u64;
+    let range = range.unwrap_or(0..all);
+    if range.start > range.end || range.end > all {
+        let message = format!("the range {range:?} is not within the {all} bytes");
+        return Err(Error::new(ErrorKind::InvalidInput, message).with_path(&path));
+    }
+    // Both are within the target, which is short.
+    let piece = target.slice(range.start as usize..range.end as usize);
+    let pieces = (!piece.is_empty()).then_some(Ok(piece));
+    Ok(stream::iter(pieces).boxed())
+}
+
+/// Makes a link at `path` that points to what `body` says.
+///
+/// Errors: as [`crate::LocalBackend`]'s `put`; `Unsupported` where links are not kept; `InvalidInput` for a body that no link
+/// can point to.
+///
+/// CANCEL: dropped before it has its name, there is no link.
+pub(crate) async fn put(
+    root: Arc<Root>,
+    path: RelPath,
+    body: Body,
+    options: PutOptions,
+) -> Result<Entry> {
+    if root.options.links != Links::Keep {
+        let message = "links are not kept here (--links keep keeps them)";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let stream = open_all(&*body).await?;
+    let stream = match body.size() {
+        Some(size) => exact_length(stream, size),
+        None => stream,
+    };
+    let target = collect(stream, TARGET_MAX).await?;
+    let refuse = |message| Err(Error::new(ErrorKind::InvalidInput, message).with_path(&path));
+    if target.is_empty() {
+        return refuse("a link cannot point to nothing");
+    }
+    let Ok(target) = CString::new(target.to_vec()) else {
+        return refuse("a link cannot point to a path with a NUL in it");
+    };
+    let cancel = CancellationToken::new();
+    let _stops_when_dropped = cancel.clone().drop_guard();
+    blocking(move || make(&root, &path, &target, &options, &cancel)).await
+}
+
+fn make(
+    root: &Root,
+    path: &RelPath,
+    target: &CStr,
+    options: &PutOptions,
+    cancel: &CancellationToken,
+) -> Result<Entry> {
+    let fail = |errno| root.error(errno, path);
+    let place = open_place(root, path)?;
+    let folder = place.descriptor.as_fd();
+    let name = system_name(path.name().unwrap_or_default()).map_err(fail)?;
+    check_target(root, folder, &name, path, &options.expect)?;
+    let set_time = |name: &CStr| match options.mtime {
+        Some(mtime) => {
+            fs::utimensat(folder, name, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)
+        }
+        None => Ok(()),
+    };
+    if matches!(options.expect, Expect::Absent) {
+        check_place(root, &place, path, cancel)?;
+        retry_on_intr(|| fs::symlinkat(target, folder, name.as_c_str())).map_err(|errno| {
+            match errno {
+                Errno::EXIST => appeared(path),
+                errno => fail(errno),
+            }
+        })?;
+        set_time(&name)?;
+    } else {
+        let own = own_name(&name, options);
+        let own = CString::new(own).map_err(|_| fail(Errno::INVAL))?;
+        make_beside(root, path, target, &place, &own)?;
+        let renamed = set_time(&own)
+            .and_then(|()| check_place(root, &place, path, cancel))
+            .and_then(|()| check_target(root, folder, &name, path, &options.expect))
+            .and_then(|_| {
+                fs::renameat(folder, own.as_c_str(), folder, name.as_c_str()).map_err(fail)
+            });
+        if let Err(error) = renamed {
+            if let Err(errno) = fs::unlinkat(folder, own.as_c_str(), AtFlags::empty()) {
+                tracing::warn!(?path, name = ?own, %errno, "a part could not be removed");
+            }
+            return Err(error);
+        }
+    }
+    if root.options.fsync == Fsync::All {
+        sync_folder(folder).map_err(|errno| {
+            let message = "stored, but the folder could not be forced to the disk";
+            let cause = std::io::Error::from(errno);
+            Error::new(ErrorKind::CommitUnknown, message).with_path(path).with_source(cause)
+        })?;
+    }
+    let parent = path.parent().unwrap_or_else(RelPath::root);
+    let seen = Folder::new(root, folder, &parent).look(&name, path.clone()).map_err(fail)?;
+    match kind_of(&seen.stat) == kind_of_link() {
+        true => Ok(entry(path.clone(), EntryKind::Link, &seen.stat)),
+        false => Err(changed("it was replaced at once").with_path(path)),
+    }
+}
+
+fn kind_of_link() -> EntryKind {
+    EntryKind::Special(ketch_core::Special::Symlink)
+}
+
+/// The same for all processes of a job, so that what a dead one left is found again.
+fn own_name(name: &CStr, options: &PutOptions) -> Vec<u8> {
+    match &options.checkpoint {
+        Some(checkpoint) => of_job(name.to_bytes(), checkpoint.job).0,
+        None => temporary(name.to_bytes(), fastrand::u32(..)),
+    }
+}
+
+fn make_beside(
+    root: &Root,
+    path: &RelPath,
+    target: &CStr,
+    place: &Place,
+    own: &CStr,
+) -> Result<()> {
+    let fail = |errno| root.error(errno, path);
+    let folder = &place.descriptor;
+    match retry_on_intr(|| fs::symlinkat(target, folder, own)) {
+        // What a process of this job left that died in between.
+        Err(Errno::EXIST) => {
+            fs::unlinkat(folder, own, AtFlags::empty()).map_err(fail)?;
+            retry_on_intr(|| fs::symlinkat(target, folder, own)).map_err(fail)
+        }
+        made => made.map_err(fail),
+    }
+}
+
+/// Is the folder still where it was, and is the link still wanted?
+fn check_place(
+    root: &Root,
+    place: &Place,
+    path: &RelPath,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    if !root.is_in_place(place).map_err(|errno| root.error(errno, path))? {
+        root.forget_folders();
+        let message = "its folder was replaced by another meanwhile";
+        return Err(changed(message).with_path(path));
+    }
+    if cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+}

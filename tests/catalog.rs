@@ -1,0 +1,374 @@
+//! `catalog = true` on a 1fichier remote, through the built binary and the emulator: what comes back, what it costs, and what a
+//! stale, damaged, missing or newer catalogue does.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use support::{Home, Run, Server};
+
+const CATALOG: &str = ".ketch-catalog.zst";
+
+/// A home, an emulator, and `box:` and `plain:` on it: the same folder with and without a catalogue.
+struct Scene {
+    home: Home,
+    server: Server,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let home = Home::new();
+        let server = home.serve("emulator", "off");
+        Scene { home, server }
+    }
+
+    /// Runs words; `box:` and `plain:` become places on the emulator.
+    fn run(&self, words: &str) -> Run {
+        self.home.run(words.split(' ').map(|word| self.place(word)))
+    }
+
+    fn place(&self, word: &str) -> String {
+        match (word.strip_prefix("box:"), word.strip_prefix("plain:")) {
+            (Some(path), _) => self.server.place(path, ",pace=off,catalog=true"),
+            (None, Some(path)) => self.server.place(path, ",pace=off"),
+            (None, None) => word.to_owned(),
+        }
+    }
+
+    /// A tree with everything that 1fichier does not keep.
+    fn write_source(&self) {
+        let home = &self.home;
+        home.write("src/plain.txt", "plain");
+        home.write("src/d/tool", "#!/bin/sh\n");
+        home.write("src/d/secret", "nobody else's");
+        home.write("src/empty", "");
+        home.write("src/d/e/also empty", "");
+        fs::create_dir(home.path("src/nothing in it")).unwrap();
+        symlink("plain.txt", home.path("src/link")).unwrap();
+        symlink("../nowhere/at all", home.path("src/d/broken")).unwrap();
+        symlink(OsStr::from_bytes(b"caf\xe9"), home.path("src/d/e/odd")).unwrap();
+        for (name, mode) in [("d/tool", 0o755), ("d/secret", 0o600), ("empty", 0o640)] {
+            let permissions = fs::Permissions::from_mode(mode);
+            fs::set_permissions(home.path("src").join(name), permissions).unwrap();
+        }
+        for (number, name) in ["plain.txt", "d/tool", "empty", "d/e/also empty"].iter().enumerate()
+        {
+            let time = SystemTime::UNIX_EPOCH + Duration::new(1_500_000_000, number as u32 + 1);
+            File::options()
+                .write(true)
+                .open(home.path("src").join(name))
+                .unwrap()
+                .set_modified(time)
+                .unwrap();
+        }
+    }
+
+    fn up(&self) -> Run {
+        self.run("sync --links keep --create-empty-src-dirs src box:there")
+    }
+
+    /// Names, sizes and kinds of what a plain client sees.
+    fn plain_names(&self) -> Vec<String> {
+        let run = self.run("--json ls --recursive plain:there").expect(0);
+        let lines = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+        let mut names: Vec<String> = lines
+            .filter_map(|line: serde_json::Value| Some(line["path"].as_str()?.to_owned()))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn uploads(&self) -> u64 {
+        self.server.stat("upload")
+    }
+
+    /// Puts `content` in place of the catalogue, as another program could.
+    fn replace_catalog(&self, content: &[u8]) {
+        self.home.write("other/x", content);
+        fs::rename(self.home.path("other/x"), self.home.path("other").join(CATALOG)).unwrap();
+        self.run("copy --ignore-times other plain:there").expect(0);
+    }
+
+    /// The bytes of the catalogue.
+    fn catalog(&self) -> Vec<u8> {
+        let folder = self.home.path("seen");
+        let _ = fs::remove_dir_all(&folder);
+        self.run(&format!("copy --ignore-times plain:there/{CATALOG} seen")).expect(0);
+        fs::read(folder.join(CATALOG)).unwrap()
+    }
+}
+
+/// Everything about everything below `folder`: kind, content or target, permissions, modification time of what is no folder.
+fn facts(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let about = fs::symlink_metadata(&path).unwrap();
+            let time = (about.mtime(), about.mtime_nsec());
+            let fact = if about.is_dir() {
+                waiting.push(path.clone());
+                "folder".to_owned()
+            } else if about.is_symlink() {
+                format!("link to {:?} of {time:?}", fs::read_link(&path).unwrap())
+            } else {
+                let content = fs::read(&path).unwrap();
+                format!("{:o} {time:?} {content:?}", about.permissions().mode() & 0o7777)
+            };
+            found.insert(path.strip_prefix(folder).unwrap().display().to_string(), fact);
+        }
+    }
+    found
+}
+
+#[test]
+fn times_permissions_empty_files_and_folders_and_links_come_back() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    scene.run("copy --links keep --create-empty-src-dirs box:there back").expect(0);
+    assert_eq!(facts(&scene.home.path("back")), facts(&scene.home.path("src")));
+    assert_eq!(
+        scene.plain_names(),
+        [CATALOG, "d", "d/e", "d/secret", "d/tool", "nothing in it", "plain.txt"],
+        "other clients see what they saw before, and one object"
+    );
+}
+
+#[test]
+fn a_second_sync_does_nothing_and_check_finds_all_equal() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    let before = (scene.uploads(), scene.server.stat("file/rm.cgi"), scene.catalog());
+    let run = scene.run("--json sync --links keep --create-empty-src-dirs src box:there").expect(0);
+    let summary = run.stdout.lines().last().unwrap();
+    let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+    let counts = &summary["counts"];
+    assert_eq!((&counts["done"], &counts["unchanged"]), (&0.into(), &8.into()), "{summary}");
+    assert_eq!((scene.uploads(), scene.server.stat("file/rm.cgi"), scene.catalog()), before);
+    let run = scene.run("check --links keep src box:there").expect(0);
+    assert!(run.stderr.contains("8"), "{}", run.stderr);
+    // Only times and permissions differ: they are set, and no file is sent.
+    let permissions = fs::Permissions::from_mode(0o750);
+    fs::set_permissions(scene.home.path("src/d/secret"), permissions).unwrap();
+    let file = File::options().write(true).open(scene.home.path("src/plain.txt")).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000, 7)).unwrap();
+    scene.up().expect(0);
+    assert_eq!(scene.uploads(), before.0 + 1, "the catalogue");
+    scene.run("copy --links keep --create-empty-src-dirs box:there back").expect(0);
+    assert_eq!(facts(&scene.home.path("back")), facts(&scene.home.path("src")));
+}
+
+#[test]
+fn without_the_option_no_request_is_another_and_no_object_is_written() {
+    let log = |option: &str| {
+        let scene = Scene::new();
+        scene.write_source();
+        let place = scene.server.place("there", &format!(",pace=off{option}"));
+        let run = scene.home.run(["sync", "src", &place]).expect(0);
+        assert!(!scene.plain_names().iter().any(|name| name.contains("ketch")));
+        let requests = scene.server.log();
+        let shown =
+            |request: &serde_json::Value| format!("{} {}", request["endpoint"], request["status"]);
+        (requests.iter().map(shown).collect::<Vec<_>>(), run.stderr.contains("empty"))
+    };
+    let (without, tells) = log("");
+    assert!(tells, "empty files are told of");
+    assert!(without.len() > 4, "{without:?}");
+    assert_eq!(log(",catalog=false").0, without);
+    let home = Home::new();
+    home.run(["ls", ":fichier,api_key=x,catalog=perhaps:"]).expect(1).says("`true` or `false`");
+}
+
+#[test]
+fn what_other_clients_do_counts_and_not_what_was_known() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    // One file is removed, one replaced by as many bytes, and an empty file gets content.
+    scene.run("delete plain:there/d/secret").expect(0);
+    scene.home.write("theirs/plain.txt", "PLAIN");
+    scene.home.write("theirs/empty", "not any more");
+    scene.run("copy --ignore-times theirs plain:there").expect(0);
+    let run = scene.run("check --links keep src box:there").expect(1);
+    assert!(run.stdout.contains("plain.txt") || run.stderr.contains("plain.txt"));
+    scene.run("copy --links keep --create-empty-src-dirs box:there back").expect(0);
+    let back = facts(&scene.home.path("back"));
+    assert_eq!(fs::read(scene.home.path("back/plain.txt")).unwrap(), b"PLAIN");
+    assert_eq!(fs::read(scene.home.path("back/empty")).unwrap(), b"not any more");
+    assert!(!back.contains_key("d/secret"));
+    let known = facts(&scene.home.path("src"));
+    assert_ne!(fs::metadata(scene.home.path("back/plain.txt")).unwrap().mtime(), 1_500_000_000);
+    assert_eq!(back["d/tool"], known["d/tool"]);
+    // What the source has comes back over it.
+    scene.up().expect(0);
+    scene.run("check --links keep src box:there").expect(0);
+    let _ = fs::remove_dir_all(scene.home.path("back"));
+    scene.run("copy --links keep --create-empty-src-dirs box:there back").expect(0);
+    assert_eq!(facts(&scene.home.path("back")), known);
+}
+
+#[test]
+fn a_damaged_or_missing_catalogue_costs_no_upload_of_a_file_and_no_file_at_the_other_end() {
+    for how in ["changed", "cut", "nonsense", "missing"] {
+        let scene = Scene::new();
+        scene.write_source();
+        scene.up().expect(0);
+        scene.run("copy --links keep --create-empty-src-dirs box:there back").expect(0);
+        let mut bytes = scene.catalog();
+        let middle = bytes.len() / 2;
+        match how {
+            "changed" => bytes[middle] ^= 1,
+            "cut" => bytes.truncate(middle),
+            "nonsense" => bytes = b"not a catalogue".to_vec(),
+            _ => {}
+        }
+        match how {
+            "missing" => drop(scene.run(&format!("delete plain:there/{CATALOG}")).expect(0)),
+            _ => scene.replace_catalog(&bytes),
+        }
+        // As a source: nothing is deleted for not being listed now.
+        let run =
+            scene.run("sync --links keep --create-empty-src-dirs --max-delete 100% box:there back");
+        assert!(run.stderr.contains("are not deleted"), "{how}: {}", run.stderr);
+        let both = (facts(&scene.home.path("back")), facts(&scene.home.path("src")));
+        assert_eq!(both.0.keys().collect::<Vec<_>>(), both.1.keys().collect::<Vec<_>>(), "{how}");
+        // As a destination: everything is as before, and no file was sent for it.
+        let before = scene.uploads();
+        let run = scene.up().expect(0);
+        assert_eq!(run.stderr.contains("damaged"), how != "missing", "{how}: {}", run.stderr);
+        let catalogs = scene.uploads() - before;
+        assert!((1..=4).contains(&catalogs), "{how}: {catalogs} catalogues were stored");
+        let aside = scene.plain_names().iter().filter(|name| name.contains("damaged-")).count();
+        assert_eq!(aside, usize::from(how != "missing"), "{how}");
+        let _ = fs::remove_dir_all(scene.home.path("back"));
+        scene.run("sync --links keep --create-empty-src-dirs box:there back").expect(0);
+        assert_eq!(facts(&scene.home.path("back")), both.1, "{how}");
+    }
+}
+
+#[test]
+fn a_catalogue_of_a_newer_ketch_is_left_as_it_is() {
+    let scene = Scene::new();
+    scene.write_source();
+    let newer = b"{\"ketch_catalog\":2,\"records\":0}\n{\"end\":\"new\"}\n";
+    let newer = zstd::encode_all(&newer[..], 3).unwrap();
+    scene.replace_catalog(&newer);
+    let run = scene.up();
+    assert_ne!(run.code, 0, "empty files and links cannot be stored");
+    assert!(run.stderr.contains("newer ketch"), "{}", run.stderr);
+    assert_eq!(scene.catalog(), newer);
+    assert!(scene.plain_names().contains(&"d/tool".to_owned()), "files are stored all the same");
+    // What cannot be stored stays at the source of a move.
+    let run = scene.run("move --links keep src box:there");
+    assert_ne!(run.code, 0);
+    let left: Vec<String> = facts(&scene.home.path("src")).into_keys().collect();
+    for name in ["empty", "d/e/also empty", "link", "d/broken", "d/e/odd"] {
+        assert!(
+            left.iter().any(|left| left.as_str() == name || name == "d/e/odd"),
+            "{name}: {left:?}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_file_is_removed_at_the_source_only_when_it_is_in_a_stored_catalogue() {
+    let scene = Scene::new();
+    scene.home.write("src/d/empty", "");
+    symlink("x", scene.home.path("src/d/link")).unwrap();
+    scene.server.fault("upload/get_upload_server every ko 403 Something new #777");
+    let run = scene.run("move --links keep src box:there");
+    assert_ne!(run.code, 0);
+    assert_eq!(facts(&scene.home.path("src")).len(), 3, "everything is still there");
+    scene.server.fault("clear");
+    // Killed while the catalogue is on its way.
+    scene.server.fault("upload next=1 hold");
+    let words = ["move", "--links", "keep", "src"].map(str::to_owned);
+    let mut command = scene.home.command();
+    command.args(words).arg(scene.place("box:there"));
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    scene.server.held();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(facts(&scene.home.path("src")).len(), 3, "everything is still there");
+    scene.server.clear();
+    scene.run("move --links keep src box:there").expect(0);
+    assert_eq!(facts(&scene.home.path("src")).len(), 1, "the folder is left");
+    scene.run("copy --links keep --create-empty-src-dirs box:there back").expect(0);
+    let back = facts(&scene.home.path("back"));
+    assert_eq!(back.keys().collect::<Vec<_>>(), ["d", "d/empty", "d/link"]);
+}
+
+#[test]
+fn many_empty_files_share_a_few_catalogues() {
+    let scene = Scene::new();
+    for number in 0..200 {
+        scene.home.write(format!("src/d{}/e{number}", number % 4), "");
+    }
+    scene.up().expect(0);
+    let stored = scene.uploads();
+    assert!(stored <= 12, "{stored} catalogues for 200 files");
+    // What is extra at the destination goes, and what goes does not come back.
+    fs::remove_dir_all(scene.home.path("src/d1")).unwrap();
+    fs::remove_file(scene.home.path("src/d2/e2")).unwrap();
+    scene.up().expect(0);
+    scene.run("sync box:there back").expect(0);
+    assert_eq!(
+        facts(&scene.home.path("back")).into_keys().collect::<Vec<_>>(),
+        facts(&scene.home.path("src")).into_keys().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn two_processes_at_once_lose_nothing_of_each_other() {
+    let scene = Scene::new();
+    for number in 0..40 {
+        scene.home.write(format!("src/{number}"), "");
+        scene.home.write(format!("other/{number}x"), "");
+    }
+    // Both know the same catalogue when they begin.
+    scene.home.write("first/first", "");
+    scene.run("copy first box:there").expect(0);
+    let start = |source: &str| {
+        let mut command = scene.home.command();
+        command.args(["copy", source]).arg(scene.place("box:there"));
+        // One job at a time works on a tree; these are two machines.
+        command.env("XDG_STATE_HOME", scene.home.path(format!("state of {source}")));
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let children = [start("src"), start("other")];
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    scene.run("copy box:there back").expect(0);
+    assert_eq!(facts(&scene.home.path("back")).len(), 81);
+}
+
+#[test]
+fn single_commands_know_what_the_catalogue_holds() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    let stat = scene.run("stat box:there/empty").expect(0).stdout;
+    assert!(stat.contains("size            0"), "{stat}");
+    assert_eq!(scene.run("cat box:there/link").expect(0).stdout, "plain.txt");
+    let ls = scene.run("ls box:there").expect(0).stdout;
+    assert!(ls.contains("link@") && ls.contains("2017-07-14"), "{ls}");
+    // A folder that holds something only the catalogue knows is not empty.
+    assert_ne!(scene.run("rmdir box:there").code, 0);
+    scene.run("delete box:there/link").expect(0);
+    scene.run("delete box:there/empty").expect(0);
+    assert!(!scene.run("ls box:there").expect(0).stdout.contains("empty"));
+    scene.run("purge box:there").expect(0);
+    assert_eq!((scene.server.stat("files"), scene.server.stat("folders")), (0, 0));
+}
