@@ -41,6 +41,8 @@ pub struct CheckSettings {
     /// What an interrupted run of the same check had found equal. With [`CheckSettings::download`] these files are not read
     /// again. Removed when the check comes to its end.
     pub marks: Option<Arc<Marks>>,
+    /// Equal files are counted and not told of: of a million there is then nothing to tell.
+    pub equal_is_silent: bool,
 }
 
 /// A running check.
@@ -535,6 +537,9 @@ impl Checker {
             }
         }
         self.progress.done(0);
+        if self.settings.equal_is_silent && matches!(verdict, Verdict::Equal(_)) {
+            return;
+        }
         // A reader of events that went away does not stop a check.
         let _ = self.events.send(Event::Checked { path, verdict }).await;
     }

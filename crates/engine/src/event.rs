@@ -83,7 +83,8 @@ pub enum Event {
         /// Why nothing was needed.
         reason: Reason,
     },
-    /// The verdict of a check on one file. Exactly one per file of either side.
+    /// The verdict of a check on one file. Exactly one per file of either side, unless
+    /// [`crate::check::CheckSettings::equal_is_silent`] leaves out the equal ones.
     Checked {
         /// What it was.
         path: RelPath,

@@ -56,6 +56,29 @@ async fn run_check(
 }
 
 #[tokio::test]
+async fn equal_files_are_counted_when_they_are_not_told_of_and_others_are_told_of() {
+    for (equal_is_silent, expected) in [(false, 30), (true, 1)] {
+        let (source, destination) = (remote("source", &[], 30), remote("destination", &[], 30));
+        destination.seed("d0/f0003", "something else, of another size");
+        let settings =
+            CheckSettings { download: true, equal_is_silent, ..CheckSettings::default() };
+        let mut job = check::start(source, destination, settings, Stop::new());
+        let mut told = Vec::new();
+        while let Some(event) = job.events.recv().await {
+            if let ketch_engine::event::Event::Checked { path, verdict } = event {
+                told.push((path.to_string(), verdict));
+            }
+        }
+        assert_eq!(told.len(), expected);
+        assert!(
+            told.contains(&("d0/f0003".to_owned(), ketch_engine::report::Verdict::SizeDiffers))
+        );
+        let report = job.report().await;
+        assert_eq!((report.equal, report.differing), (29, 1));
+    }
+}
+
+#[tokio::test]
 async fn an_interrupted_check_by_download_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let marks = || Some(Marks::open(folder.path(), &["check"]).unwrap());

@@ -55,6 +55,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         download: args.download,
         digest: args.digest,
         marks,
+        equal_is_silent: !lists.want('=') && !console.tells(Level::Item) && !console.is_json(),
     };
     context.warn_of_keys(&mut remotes);
     let start = json!({
@@ -200,6 +201,11 @@ impl<'a> Lists<'a> {
             lists.lists.push(List { marks, with_mark, target });
         }
         Ok(lists)
+    }
+
+    /// Is there a list of what has this mark?
+    fn want(&self, mark: char) -> bool {
+        self.lists.iter().any(|list| list.marks.contains(mark))
     }
 
     fn write(&mut self, path: &str, verdict: &Verdict) -> Result<()> {
