@@ -23,7 +23,7 @@ use crate::settings::{Compare, Settings, Stop};
 use crate::state::Marks;
 
 /// Steps that are judged together, so that small files cost one hop to another thread for many.
-const BATCH_STEPS: usize = 64;
+const BATCH_STEPS: usize = 256;
 /// Files above this size have a hop of their own.
 const BATCHED_BYTES: u64 = 1024 * 1024;
 
@@ -236,15 +236,14 @@ impl Checker {
 
     /// The verdicts on some steps, in their order. `Err` ends the check.
     async fn judge_all(&self, steps: Vec<Step>) -> Result<Vec<(RelPath, Verdict)>> {
-        let mut judged: Vec<(RelPath, Option<Verdict>)> = Vec::with_capacity(steps.len());
+        let mut judged: Vec<Option<(RelPath, Verdict)>> = Vec::with_capacity(steps.len());
         // Where the verdict of each comparison belongs.
         let (mut small, mut single) = (Vec::new(), Vec::new());
         for step in steps {
             match self.judge(step)? {
                 Judged::Nothing => {}
-                Judged::Verdict(path, verdict) => judged.push((path, Some(verdict))),
+                Judged::Verdict(path, verdict) => judged.push(Some((path, verdict))),
                 Judged::Compare(source, destination) => {
-                    let path = source.path.clone();
                     let at_hand = matches!(self.method, Method::Content);
                     let is_small = source.size.is_some_and(|size| size <= BATCHED_BYTES);
                     let pair = (judged.len(), source, destination);
@@ -253,22 +252,22 @@ impl Checker {
                     } else {
                         single.push(pair)
                     }
-                    judged.push((path, None));
+                    judged.push(None);
                 }
             }
         }
         let singles = futures::future::try_join_all(single.into_iter().map(
             |(index, source, destination)| async move {
-                Ok((index, self.compare_files(&source, &destination).await?))
+                let verdict = self.compare_files(&source, &destination).await?;
+                Ok((index, source.path, verdict))
             },
         ));
         let (smalls, singles) =
             futures::future::try_join(self.compare_small(small), singles).await?;
-        for (index, verdict) in smalls.into_iter().chain(singles) {
-            judged[index].1 = Some(verdict);
+        for (index, path, verdict) in smalls.into_iter().chain(singles) {
+            judged[index] = Some((path, verdict));
         }
-        let all = judged.into_iter().filter_map(|(path, verdict)| Some((path, verdict?)));
-        Ok(all.collect())
+        Ok(judged.into_iter().flatten().collect())
     }
 
     /// What can be said about one step without reading. `Err` ends the check.
@@ -367,7 +366,7 @@ impl Checker {
     async fn compare_small(
         &self,
         pairs: Vec<(usize, Entry, Entry)>,
-    ) -> Result<Vec<(usize, Verdict)>> {
+    ) -> Result<Vec<(usize, RelPath, Verdict)>> {
         if pairs.is_empty() {
             return Ok(Vec::new());
         }
@@ -378,7 +377,8 @@ impl Checker {
         let mut judged = Vec::with_capacity(indexes.len());
         let compared = self.compare_at_hand(entries).await?;
         for (index, (verdict, (source, destination))) in indexes.into_iter().zip(compared) {
-            judged.push((index, self.or_by_stream(verdict, &source, &destination).await?));
+            let verdict = self.or_by_stream(verdict, &source, &destination).await?;
+            judged.push((index, source.path, verdict));
         }
         Ok(judged)
     }

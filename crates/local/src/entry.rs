@@ -155,26 +155,31 @@ pub(crate) fn version(stat: &Stat) -> Box<str> {
 
 /// [`version`] of inode, size, modification and change time.
 pub(crate) fn version_of(inode: u64, size: u64, mtime: (i64, u64), ctime: (i64, u64)) -> Box<str> {
-    let mut text = String::with_capacity(40);
-    put_digits(&mut text, inode);
-    put_digits(&mut text, size);
-    put_digits(&mut text, zigzag(mtime.0));
-    put_digits(&mut text, mtime.1);
-    put_digits(&mut text, zigzag(ctime.0.wrapping_sub(mtime.0)));
-    put_digits(&mut text, ctime.1);
-    text.into_boxed_str()
+    let apart = zigzag(ctime.0.wrapping_sub(mtime.0));
+    // Listings make millions of these, so each costs one allocation.
+    let mut text = [0; 6 * NUMBER_DIGITS];
+    let mut length = 0;
+    for number in [inode, size, zigzag(mtime.0), mtime.1, apart, ctime.1] {
+        put_digits(&mut text, &mut length, number);
+    }
+    // Never fails: digits are ASCII.
+    std::str::from_utf8(&text[..length]).unwrap_or_default().into()
 }
 
+/// Digits of the largest number: five bits each.
+const NUMBER_DIGITS: usize = 64_usize.div_ceil(5);
 const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
 
 /// A number in digits of five bits. The last one is from the other half of the alphabet, so that no number is the beginning
 /// of another.
-fn put_digits(text: &mut String, mut number: u64) {
+fn put_digits(text: &mut [u8], length: &mut usize, mut number: u64) {
     while number >= 32 {
-        text.push(DIGITS[(number % 32) as usize] as char);
+        text[*length] = DIGITS[(number % 32) as usize];
+        *length += 1;
         number /= 32;
     }
-    text.push(DIGITS[32 + number as usize] as char);
+    text[*length] = DIGITS[32 + number as usize];
+    *length += 1;
 }
 
 /// Small for numbers near zero of either sign.
