@@ -4,10 +4,10 @@
 //! takes no more memory than the bounds below allow.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
-use ketch_core::{MODE_MASK, RelPath};
+use ketch_core::{MODE_MASK, RelPath, seconds_and_nanoseconds, time_of};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Fact, FileFact, Record};
@@ -125,17 +125,20 @@ fn line_of(path: &RelPath, record: &Record) -> Line {
             kind: "file".to_owned(),
             size: Some(file.size),
             identity: Some(hex(&file.identity)),
-            mtime: file.mtime.map(to_parts),
+            mtime: file.mtime.map(seconds_and_nanoseconds),
             mode: file.mode,
             blake3: file.blake3.map(|digest| hex(&digest)),
             ..line
         },
-        Fact::Empty { mtime, mode } => {
-            Line { kind: "empty".to_owned(), mtime: mtime.map(to_parts), mode: *mode, ..line }
-        }
+        Fact::Empty { mtime, mode } => Line {
+            kind: "empty".to_owned(),
+            mtime: mtime.map(seconds_and_nanoseconds),
+            mode: *mode,
+            ..line
+        },
         Fact::Link { target, mtime } => Line {
             kind: "link".to_owned(),
-            mtime: mtime.map(to_parts),
+            mtime: mtime.map(seconds_and_nanoseconds),
             target: Some(core_from_bytes(target)),
             ..line
         },
@@ -223,7 +226,7 @@ fn record_of(line: Line) -> Result<(RelPath, Record), FormatError> {
         return Err(missing("a path"));
     }
     let mtime =
-        line.mtime.map(|parts| from_parts(parts).ok_or_else(|| damaged("an impossible time")));
+        line.mtime.map(|parts| real_time(parts).ok_or_else(|| damaged("an impossible time")));
     let mtime = mtime.transpose()?;
     let mode = line.mode.map(|mode| mode & MODE_MASK);
     let fact = match line.kind.as_str() {
@@ -248,6 +251,10 @@ fn record_of(line: Line) -> Result<(RelPath, Record), FormatError> {
     Ok((path, Record { at: line.at, fact }))
 }
 
+fn real_time(parts: (i64, u32)) -> Option<SystemTime> {
+    time_of(parts).filter(|_| parts.1 < 1_000_000_000)
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -262,29 +269,6 @@ fn unhex<const N: usize>(text: &str) -> Result<[u8; N], FormatError> {
         *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
     }
     Ok(bytes)
-}
-
-fn to_parts(time: SystemTime) -> (i64, u32) {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
-        Err(before) => {
-            let before = before.duration();
-            match before.subsec_nanos() {
-                0 => (-(before.as_secs() as i64), 0),
-                nanos => (-(before.as_secs() as i64) - 1, 1_000_000_000 - nanos),
-            }
-        }
-    }
-}
-
-fn from_parts((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let start = if seconds >= 0 {
-        UNIX_EPOCH.checked_add(whole)?
-    } else {
-        UNIX_EPOCH.checked_sub(whole)?
-    };
-    start.checked_add(Duration::from_nanos(u64::from(nanos))).filter(|_| nanos < 1_000_000_000)
 }
 
 #[cfg(test)]

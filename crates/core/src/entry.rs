@@ -1,7 +1,7 @@
 //! What a listing shows: one file or folder of a remote.
 
 use std::cmp::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::hash::Hashes;
 use crate::path::{RelPath, compare_keys};
@@ -37,6 +37,31 @@ pub fn nanoseconds(time: SystemTime) -> i128 {
         Ok(after) => after.as_nanos() as i128,
         Err(before) => -(before.duration().as_nanos() as i128),
     }
+}
+
+/// Seconds since 1970, rounded down, and the nanoseconds that are left: what a time is written as in files.
+pub fn seconds_and_nanoseconds(time: SystemTime) -> (i64, u32) {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            match before.subsec_nanos() {
+                0 => (-(before.as_secs() as i64), 0),
+                part => (-(before.as_secs() as i64) - 1, 1_000_000_000 - part),
+            }
+        }
+    }
+}
+
+/// The time that [`seconds_and_nanoseconds`] wrote; `None` for one that the system cannot hold.
+pub fn time_of((seconds, nanoseconds): (i64, u32)) -> Option<SystemTime> {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let start = if seconds >= 0 {
+        SystemTime::UNIX_EPOCH.checked_add(whole)?
+    } else {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)?
+    };
+    start.checked_add(Duration::from_nanos(u64::from(nanoseconds)))
 }
 
 /// What an entry is.

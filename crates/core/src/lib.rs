@@ -26,7 +26,9 @@ pub use budget::ByteBudget;
 pub use capabilities::{Capabilities, Gather, Order};
 pub use checkpoint::{Checkpoint, Note, source_identity};
 pub use disk::{Disk, DiskFile};
-pub use entry::{Entry, EntryKind, MODE_MASK, Special, nanoseconds};
+pub use entry::{
+    Entry, EntryKind, MODE_MASK, Special, nanoseconds, seconds_and_nanoseconds, time_of,
+};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
 pub use path::{PathError, RelPath, compare_keys};

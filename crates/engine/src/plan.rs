@@ -4,9 +4,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
 
-use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, MODE_MASK, RelPath};
+use ketch_core::{
+    Digest, Entry, EntryKind, HashAlgo, Hashes, MODE_MASK, RelPath, seconds_and_nanoseconds,
+    time_of,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Action, Reason};
@@ -218,7 +220,7 @@ impl From<Entry> for PlannedEntry {
             link: entry.kind == EntryKind::Link,
             size: entry.size,
             mode: entry.mode,
-            mtime: entry.mtime.map(to_parts),
+            mtime: entry.mtime.map(seconds_and_nanoseconds),
             hashes: hashes.map(|digest| (digest.algo().to_string(), digest.to_string())).collect(),
             version: entry.version,
             handle: entry.handle,
@@ -245,35 +247,12 @@ impl From<PlannedEntry> for Entry {
             },
             mode: stored.mode.map(|mode| mode & MODE_MASK),
             size: stored.size,
-            mtime: stored.mtime.and_then(from_parts),
+            mtime: stored.mtime.and_then(time_of),
             version: stored.version,
             handle: stored.handle,
             hashes: (hashes != Hashes::default()).then(|| Box::new(hashes)),
         }
     }
-}
-
-fn to_parts(time: SystemTime) -> (i64, u32) {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
-        Err(before) => {
-            let before = before.duration();
-            match before.subsec_nanos() {
-                0 => (-(before.as_secs() as i64), 0),
-                nanos => (-(before.as_secs() as i64) - 1, 1_000_000_000 - nanos),
-            }
-        }
-    }
-}
-
-fn from_parts((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let start = if seconds >= 0 {
-        SystemTime::UNIX_EPOCH.checked_add(whole)?
-    } else {
-        SystemTime::UNIX_EPOCH.checked_sub(whole)?
-    };
-    start.checked_add(Duration::from_nanos(u64::from(nanos)))
 }
 
 impl Planned {
@@ -353,7 +332,7 @@ mod tests {
             prop_assume!(text != "." && text != "..");
             let mut entry = Entry::file(RelPath::new(&text).expect("legal"), 0);
             entry.size = size;
-            entry.mtime = from_parts((seconds, nanos));
+            entry.mtime = time_of((seconds, nanos));
             entry.handle = Some("https://1fichier.com/?abc".into());
             entry.hashes = Some(Box::new(hash_bytes(&[HashAlgo::Whirlpool], text.as_bytes())));
             let action = Action::Copy {

@@ -101,7 +101,7 @@ impl Known {
 
     /// Remembers a complete listing.
     pub(crate) fn learn(&self, folder: u64, listing: &FolderListing) {
-        self.with(|state| {
+        self.change_with(|state| {
             state.seen.retain(|_, seen| seen.folder != folder);
             let folders = &mut state.content.folders;
             folders.remove(&folder);
@@ -130,7 +130,7 @@ impl Known {
 
     /// Enters a change of our own into what is remembered of `folder`, if anything is.
     pub(crate) fn change(&self, folder: u64, change: &Change) {
-        self.with(|state| {
+        self.change_with(|state| {
             state.seen.retain(|_, seen| seen.folder != folder);
             if let Change::RemoveFolder(gone) = change {
                 state.content.folders.remove(gone);
@@ -156,7 +156,7 @@ impl Known {
 
     /// Forgets what is remembered of a folder.
     pub(crate) fn forget(&self, folder: u64) {
-        self.with(|state| {
+        self.change_with(|state| {
             state.seen.retain(|_, seen| seen.folder != folder);
             state.content.folders.remove(&folder);
         });
@@ -212,7 +212,7 @@ impl Known {
 
     /// Remembers which folder a file is in that none of the remembered ones has. One that it should be in is not right.
     pub(crate) fn place(&self, url: &str, folder: u64) {
-        self.with(|state| {
+        self.change_with(|state| {
             if state.content.folders.remove(&folder).is_none() {
                 state.content.elsewhere.insert(url.to_owned(), folder);
             }
@@ -226,7 +226,7 @@ impl Known {
         places: &[Place],
         shown: &[FileItem],
     ) -> (Option<(Place, String)>, usize) {
-        self.with(|state| {
+        self.change_with(|state| {
             let shown: HashMap<&str, &FileItem> =
                 shown.iter().map(|file| (file.url.as_str(), file)).collect();
             state.content.elsewhere.retain(|url, _| shown.contains_key(url.as_str()));
@@ -251,7 +251,7 @@ impl Known {
 
     /// Takes back all that was confirmed, and what it was confirmed by.
     pub(crate) fn distrust(&self, places: &[Place]) {
-        self.with(|state| {
+        self.change_with(|state| {
             state.seen.clear();
             for (_, id) in places {
                 state.content.folders.remove(id);
@@ -292,8 +292,15 @@ impl Known {
             state.is_read = true;
             state.content = read(file).unwrap_or_default();
         }
-        state.is_changed = true;
         Some(step(&mut state))
+    }
+
+    /// The same, of what is written again for it.
+    fn change_with<T>(&self, step: impl FnOnce(&mut State) -> T) -> Option<T> {
+        self.with(|state| {
+            state.is_changed = true;
+            step(state)
+        })
     }
 }
 

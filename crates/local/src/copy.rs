@@ -243,7 +243,8 @@ fn copy_range(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<
     }
 }
 
-fn copy_through(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<u64> {
+/// Copies `wanted` bytes at most from `at` on, through this process; 0 at the end of the file.
+pub(crate) fn copy_through(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<u64> {
     let mut buffer = Vec::with_capacity(wanted as usize);
     retry_on_intr(|| pread(from, spare_capacity(&mut buffer), at))?;
     buffer.truncate(wanted as usize);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ketch_core::{Error, ErrorKind, Retry};
+use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use rustix::io::Errno;
 
 /// The error for `errno`. `folder` is asked for when the text must say which disk is meant.
@@ -60,6 +60,13 @@ pub(crate) fn from_errno(errno: Errno, folder: impl FnOnce() -> PathBuf) -> Erro
 
 fn text(errno: Errno) -> String {
     std::io::Error::from(errno).to_string()
+}
+
+/// What was done has its name, and whether a power cut leaves it that is not known.
+pub(crate) fn not_forced(what: &str, path: &RelPath, errno: Errno) -> Error {
+    let message = format!("{what}, but the folder could not be forced to the disk");
+    let cause = std::io::Error::from(errno);
+    Error::new(ErrorKind::CommitUnknown, message).with_path(path).with_source(cause)
 }
 
 /// The error of a thing that is not what was listed.

@@ -4,13 +4,11 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
-use rustix::io::{self, Errno, pread, retry_on_intr};
+use rustix::io::{self, Errno, retry_on_intr};
 
+use crate::copy::copy_through;
 use crate::root::Root;
-use crate::write::write_all;
 
 /// A file without any name. `None` where there are none.
 pub(crate) fn create_nameless(
@@ -49,14 +47,10 @@ pub(crate) fn copy_again(from: &OwnedFd, to: &OwnedFd, size: u64) -> io::Result<
     const STEP_BYTES: u64 = 64 * 1024;
     let mut at = 0;
     while at < size {
-        let wanted = usize::try_from(STEP_BYTES.min(size - at)).unwrap_or(0);
-        let mut bytes = Vec::with_capacity(wanted);
-        if retry_on_intr(|| pread(from, spare_capacity(&mut bytes), at))? == 0 {
+        let got = copy_through(from, to, at, STEP_BYTES.min(size - at))?;
+        if got == 0 {
             return Err(Errno::IO);
         }
-        bytes.truncate(wanted);
-        let got = bytes.len() as u64;
-        write_all(to, &[Bytes::from(bytes)], at)?;
         at += got;
     }
     Ok(())
@@ -65,6 +59,8 @@ pub(crate) fn copy_again(from: &OwnedFd, to: &OwnedFd, size: u64) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write::write_all;
+    use bytes::Bytes;
     use std::path::Path;
 
     fn folder(path: &Path) -> OwnedFd {

@@ -9,6 +9,7 @@ use rustix::io::{self, Errno};
 
 use crate::delete::{Found, find_file};
 use crate::entry::{Folder, identity};
+use crate::error::not_forced;
 use crate::open::{Way, sync_folder, system_name};
 use crate::options::Fsync;
 use crate::root::Root;
@@ -122,13 +123,7 @@ impl<'a> Target<'a> {
         let fail = |errno| root.error(errno, self.path);
         if root.options.fsync == Fsync::All {
             let synced = sync_folder(self.folder.as_fd()).and_then(|()| sync_folder(from.as_fd()));
-            synced.map_err(|errno| {
-                let message = "moved, but the folder could not be forced to the disk";
-                let cause = std::io::Error::from(errno);
-                Error::new(ErrorKind::CommitUnknown, message)
-                    .with_path(self.path)
-                    .with_source(cause)
-            })?;
+            synced.map_err(|errno| not_forced("moved", self.path, errno))?;
         }
         let parent = self.path.parent().unwrap_or_else(RelPath::root);
         Folder::new(root, self.folder.as_fd(), &parent)

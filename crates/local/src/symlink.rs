@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use ketch_core::source::{collect, exact_length, open_all};
+use ketch_core::source::{collect, open_exact};
 use ketch_core::{
     Body, ByteStream, Entry, EntryKind, Error, ErrorKind, Expect, PutOptions, RelPath, Result,
 };
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::delete::{Found, find_file};
 use crate::entry::{Folder, entry, kind_of, timestamps, version};
-use crate::error::changed;
+use crate::error::{changed, not_forced};
 use crate::names::{of_job, temporary};
 use crate::open::{sync_folder, system_name};
 use crate::options::{Fsync, Links};
@@ -86,12 +86,7 @@ pub(crate) async fn put(
         let message = "links are not kept here (--links keep keeps them)";
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
-    let stream = open_all(&*body).await?;
-    let stream = match body.size() {
-        Some(size) => exact_length(stream, size),
-        None => stream,
-    };
-    let target = collect(stream, TARGET_MAX).await?;
+    let target = collect(open_exact(&*body).await?, TARGET_MAX).await?;
     let refuse = |message| Err(Error::new(ErrorKind::InvalidInput, message).with_path(&path));
     if target.is_empty() {
         return refuse("a link cannot point to nothing");
@@ -149,11 +144,7 @@ fn make(
         }
     }
     if root.options.fsync == Fsync::All {
-        sync_folder(folder).map_err(|errno| {
-            let message = "stored, but the folder could not be forced to the disk";
-            let cause = std::io::Error::from(errno);
-            Error::new(ErrorKind::CommitUnknown, message).with_path(path).with_source(cause)
-        })?;
+        sync_folder(folder).map_err(|errno| not_forced("stored", path, errno))?;
     }
     let parent = path.parent().unwrap_or_else(RelPath::root);
     let seen = Folder::new(root, folder, &parent).look(&name, path.clone()).map_err(fail)?;

@@ -18,7 +18,7 @@ use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
 use crate::entry::{Folder, Seen, entry, is_version_of, size, timestamps};
-use crate::error::changed;
+use crate::error::{changed, not_forced};
 use crate::nameless::{copy_again, create_nameless, link_descriptor};
 use crate::names::{NAME_MAX, is_temporary, temporary};
 use crate::open::{sync_folder, system_name};
@@ -183,13 +183,8 @@ impl Temp {
             progress.close();
         }
         if self.root.options.fsync == Fsync::All {
-            sync_folder(self.folder.descriptor.as_fd()).map_err(|errno| {
-                let message = "stored, but the folder could not be forced to the disk";
-                let cause = std::io::Error::from(errno);
-                Error::new(ErrorKind::CommitUnknown, message)
-                    .with_path(&self.path)
-                    .with_source(cause)
-            })?;
+            sync_folder(self.folder.descriptor.as_fd())
+                .map_err(|errno| not_forced("stored", &self.path, errno))?;
         }
         // Of the descriptor and not of the name, which may be somebody else's file by now.
         let stat = fs::fstat(&*self.file).map_err(fail)?;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use ketch_core::source::{exact_length, open_all};
+use ketch_core::source::open_exact;
 use ketch_core::{Body, ByteStream, Entry, Error, ErrorKind, PutOptions, RelPath, Result};
 use rustix::fs::{self, FallocateFlags};
 use rustix::io::{self, Errno, pwritev, retry_on_intr};
@@ -73,11 +73,7 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
     let mode = mode.unwrap_or(MODE);
     let mut finish_with = Finish { size: 0, mtime, mode, expect, cancel, at_once: false };
     let size = body.size();
-    let stream = open_all(&*body).await?;
-    let mut batches = Batches::new(match size {
-        Some(size) => exact_length(stream, size),
-        None => stream,
-    });
+    let mut batches = Batches::new(open_exact(&*body).await?);
     let first = batches.next(BATCH_BYTES as u64).await?;
     let has_ended = batches.has_ended;
     finish_with.at_once = has_ended;

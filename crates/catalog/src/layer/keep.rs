@@ -1,6 +1,6 @@
 //! What the catalogue alone holds: empty files and links. Stored before it is reported done.
 
-use ketch_core::source::{collect, exact_length, open_all};
+use ketch_core::source::{collect, open_exact};
 
 use super::*;
 
@@ -19,12 +19,7 @@ impl Inner {
 
     /// Pulls the body of an empty file or a link, to its end.
     pub(super) async fn pull(&self, body: &Body, is_link: bool) -> Result<bytes::Bytes> {
-        let stream = open_all(&**body).await?;
-        let stream = match body.size() {
-            Some(size) => exact_length(stream, size),
-            None => stream,
-        };
-        let content = collect(stream, TARGET_MAX).await?;
+        let content = collect(open_exact(&**body).await?, TARGET_MAX).await?;
         if is_link && (content.is_empty() || content.contains(&0)) {
             let message = "no link can point to nothing, or to a path with a NUL in it";
             return Err(Error::new(ErrorKind::InvalidInput, message));

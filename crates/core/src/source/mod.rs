@@ -72,6 +72,16 @@ pub async fn open_all(source: &dyn Source) -> Result<ByteStream> {
     source.open(0..source.size().unwrap_or(u64::MAX)).await
 }
 
+/// Opens all of a source that has as many bytes as it says: any other number of them is an error of kind `Changed` in place of
+/// the last piece.
+pub async fn open_exact(source: &dyn Source) -> Result<ByteStream> {
+    let stream = open_all(source).await?;
+    Ok(match source.size() {
+        Some(size) => exact_length(stream, size),
+        None => stream,
+    })
+}
+
 /// Collects a stream that is known to be short. Fails with `InvalidInput` above `limit` bytes.
 pub async fn collect(mut stream: ByteStream, limit: usize) -> Result<Bytes> {
     let mut all = bytes::BytesMut::new();

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use ketch_core::hash::hash_bytes;
-use ketch_core::source::{BytesSource, exact_length, open_all};
+use ketch_core::source::{BytesSource, open_exact};
 use ketch_core::{
     Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream, Error,
     ErrorKind, Expect, HashAlgo, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
@@ -345,10 +345,7 @@ impl MemoryBackend {
     }
 
     async fn pull(&self, body: &Body, mut receiving: Receiving) -> Result<Bytes> {
-        let mut stream = open_all(&**body).await?;
-        if let Some(size) = body.size() {
-            stream = exact_length(stream, size);
-        }
+        let mut stream = open_exact(&**body).await?;
         while let Some(piece) = stream.next().await {
             receiving.content.extend_from_slice(&piece?);
         }
