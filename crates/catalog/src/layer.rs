@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use ketch_core::bill::{Bill, Work};
 use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream, BytesSource};
@@ -274,13 +274,11 @@ impl Backend for Catalog {
     }
 
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
-        let (inner, dir) = (Arc::clone(&self.0), dir.clone());
-        let entries = async move {
-            let listed = inner.list(&dir, options).await;
-            let listed = listed.map_err(|error| inner.told(error, "list", &dir))?;
-            Ok::<_, Error>(futures::stream::iter(listed.into_iter().map(Ok)))
-        };
-        futures::stream::once(entries).try_flatten().boxed()
+        let (inner, folder) = (Arc::clone(&self.0), dir.clone());
+        EntryStream::once(dir, async move {
+            let listed = inner.list(&folder, options).await;
+            listed.map_err(|error| inner.told(error, "list", &folder))
+        })
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

@@ -17,20 +17,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
 
 use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::entry::Entry;
+use crate::entry_stream::EntryStream;
 use crate::error::{Error, Result};
 use crate::path::RelPath;
 use crate::services::Services;
 use crate::source::{Body, ByteStream};
-
-/// The entries of one folder. `None` comes only after the complete listing; after an `Err` the stream has ended.
-pub type EntryStream = BoxStream<'static, Result<Entry>>;
 
 /// A place that holds files.
 #[async_trait]

@@ -12,16 +12,18 @@ pub mod capabilities;
 pub mod checkpoint;
 pub mod disk;
 pub mod entry;
+pub mod entry_stream;
 pub mod error;
 pub mod factory;
 pub mod hash;
 pub mod layer;
 pub mod names;
+pub mod page;
 pub mod path;
 pub mod services;
 pub mod source;
 
-pub use backend::{Backend, EntryStream, Expect, ListOptions, PutOptions, ReadOptions, Usage};
+pub use backend::{Backend, Expect, ListOptions, PutOptions, ReadOptions, Usage};
 pub use budget::ByteBudget;
 pub use capabilities::{Capabilities, Gather, Order};
 pub use checkpoint::{Checkpoint, Note, source_identity};
@@ -29,7 +31,9 @@ pub use disk::{Disk, DiskFile};
 pub use entry::{
     Entry, EntryKind, MODE_MASK, Special, nanoseconds, seconds_and_nanoseconds, time_of,
 };
+pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
+pub use page::{PackedKey, Page, View};
 pub use path::{PathError, RelPath, compare_keys};
 pub use source::{Body, ByteStream, Source};

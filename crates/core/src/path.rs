@@ -193,12 +193,17 @@ impl<'de> serde::Deserialize<'de> for RelPath {
 /// That is the order of flat listings of object stores, and also the order of a depth-first walk in which the
 /// children of each folder are sorted by key. So a disk and a bucket can be joined without collecting either.
 pub fn compare_keys(left: (&str, bool), right: (&str, bool)) -> Ordering {
-    fn key((path, is_dir): (&str, bool)) -> impl Iterator<Item = &u8> {
-        path.as_bytes().iter().chain(if is_dir { b"/".iter() } else { b"".iter() })
+    compare_key_bytes((left.0.as_bytes(), left.1), (right.0.as_bytes(), right.1))
+}
+
+/// [`compare_keys`] of texts that are at hand as bytes.
+pub(crate) fn compare_key_bytes(left: (&[u8], bool), right: (&[u8], bool)) -> Ordering {
+    fn key((path, is_dir): (&[u8], bool)) -> impl Iterator<Item = &u8> {
+        path.iter().chain(if is_dir { b"/".iter() } else { b"".iter() })
     }
     let common = left.0.len().min(right.0.len());
     // A comparison of slices is many times faster than one of iterators, and nearly always decides.
-    let (left_start, right_start) = (&left.0.as_bytes()[..common], &right.0.as_bytes()[..common]);
+    let (left_start, right_start) = (&left.0[..common], &right.0[..common]);
     left_start.cmp(right_start).then_with(|| key(left).cmp(key(right)))
 }
 

@@ -200,6 +200,8 @@ impl Checker {
             after: None,
             lookahead: settings.checkers.max(1),
             recall: true,
+            settles: None,
+            scratch: settings.plan_folder.clone(),
             progress: self.progress.clone(),
         };
         let mut unseen: HashSet<String> =
@@ -274,7 +276,7 @@ impl Checker {
     fn judge(&self, step: Step) -> Result<Judged> {
         let pair = match step {
             Step::Pair(pair) => pair,
-            Step::Occupied { .. } => return Ok(Judged::Nothing),
+            Step::Occupied { .. } | Step::Equal { .. } => return Ok(Judged::Nothing),
             Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => {
                 return Err(error);
             }

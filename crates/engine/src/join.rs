@@ -6,9 +6,9 @@
 
 use std::cmp::Ordering;
 
-use ketch_core::{Entry, RelPath};
+use ketch_core::{Entry, EntryKind, RelPath, Result, View};
 
-use crate::listing::{Dirs, Entries, Listing};
+use crate::listing::Listing;
 
 /// What the two sides have under one key.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,104 +40,145 @@ impl Pair {
     }
 }
 
-/// Sorts a folder's entries by key, the newest of equal ones first.
-pub fn sort(entries: &mut [Entry]) {
-    entries
-        .sort_by(|left, right| left.compare_key(right).then_with(|| right.mtime.cmp(&left.mtime)));
+/// What comes next when two listings are joined.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// What both sides have under one key.
+    Pair(Pair),
+    /// A file that both sides have and that needs nothing more; its name is [`Joined::equal`].
+    Equal,
+    /// There is no more.
+    End,
 }
 
 /// Joins two sorted listings of one folder, pair by pair.
 #[derive(Debug)]
 pub(crate) struct Joined {
-    left: Distinct,
-    right: Distinct,
-    left_dirs: Dirs,
-    right_dirs: Dirs,
-    /// Paths that are a folder on one side and something else on the other, as far as they were met. There is hardly ever
+    source: Listing,
+    destination: Listing,
+    /// Names that are a folder on one side and something else on the other, as far as they were met. There is hardly ever
     /// one. The something else has the smaller key and comes first.
-    clashes: Vec<RelPath>,
+    clashes: Vec<String>,
+    /// The name of the last file that was equal.
+    equal: String,
 }
 
 impl Joined {
-    pub(crate) fn new(mut source: Listing, mut destination: Listing) -> Self {
-        let (left_dirs, right_dirs) = (source.take_dirs(), destination.take_dirs());
-        let (left, right) = (Distinct::of(source), Distinct::of(destination));
-        Joined { left, right, left_dirs, right_dirs, clashes: Vec::new() }
+    pub(crate) fn new(source: Listing, destination: Listing) -> Self {
+        Joined { source, destination, clashes: Vec::new(), equal: String::new() }
     }
 
-    /// Is the same path something else on the other side?
-    fn is_clash(&mut self, left: Option<&Entry>, right: Option<&Entry>) -> bool {
-        let Some(entry) = left.or(right) else { return false };
-        let path = &entry.path;
+    /// The name of the last file that was [`Next::Equal`].
+    pub(crate) fn equal(&self) -> &str {
+        &self.equal
+    }
+
+    /// The next pair. Two files for which `settles` is true are not made into one.
+    ///
+    /// Errors: `Io` when a listing that had no room in memory cannot be read back.
+    pub(crate) fn next(
+        &mut self,
+        settles: impl FnOnce(&View<'_>, &View<'_>) -> bool,
+    ) -> Result<Next> {
+        self.source.head.fill()?;
+        self.destination.head.fill()?;
+        let (left, right) = (&self.source.head, &self.destination.head);
+        let order = match (left.view(), right.view()) {
+            (Some(source), Some(destination)) => {
+                let order = source.key().cmp(&destination.key());
+                let are_files = order.is_eq()
+                    && source.kind == EntryKind::File
+                    && destination.kind == EntryKind::File;
+                let are_single = !left.has_duplicates() && !right.has_duplicates();
+                let dirs = [&self.source.dirs, &self.destination.dirs];
+                let is_clash = || dirs.iter().any(|dirs| dirs.has(source.name));
+                let is_plain = are_files && are_single && !is_clash();
+                if is_plain && settles(&source, &destination) {
+                    self.equal.clear();
+                    self.equal.push_str(source.name);
+                    self.source.head.pass();
+                    self.destination.head.pass();
+                    return Ok(Next::Equal);
+                }
+                order
+            }
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return Ok(Next::End),
+        };
+        let source = if order.is_le() { take(&mut self.source)? } else { None };
+        let destination = if order.is_ge() { take(&mut self.destination)? } else { None };
+        let clash = self.is_clash(source.as_ref(), destination.as_ref());
+        let split = |side: Option<(Entry, bool)>| match side {
+            Some((entry, duplicates)) => (Some(entry), duplicates),
+            None => (None, false),
+        };
+        // What both have under one key is a pair; that a side has another kind besides is its twin's clash.
+        let is_alone = source.is_none() || destination.is_none();
+        let (source, source_duplicates) = split(source);
+        let (destination, destination_duplicates) = split(destination);
+        let clash = clash && is_alone;
+        Ok(Next::Pair(Pair {
+            source,
+            destination,
+            source_duplicates,
+            destination_duplicates,
+            clash,
+        }))
+    }
+
+    /// Is the same name something else on the other side?
+    fn is_clash(&mut self, left: Option<&(Entry, bool)>, right: Option<&(Entry, bool)>) -> bool {
+        let Some((entry, _)) = left.or(right) else { return false };
+        let name = entry.path.name().unwrap_or_default();
         if entry.is_dir() {
-            return self.clashes.contains(path);
+            return self.clashes.iter().any(|clash| clash == name);
         }
-        let is_clash = left.is_some() && self.right_dirs.has(path)
-            || right.is_some() && self.left_dirs.has(path);
+        let is_clash = left.is_some() && self.destination.dirs.has(name)
+            || right.is_some() && self.source.dirs.has(name);
         if is_clash {
-            self.clashes.push(path.clone());
+            self.clashes.push(name.to_owned());
         }
         is_clash
     }
 }
 
-impl Iterator for Joined {
-    type Item = Pair;
-
-    fn next(&mut self) -> Option<Pair> {
-        let order = match (self.left.peek(), self.right.peek()) {
-            (Some(left), Some(right)) => left.compare_key(right),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return None,
-        };
-        let split = |side: Option<(Entry, bool)>| match side {
-            Some((entry, duplicates)) => (Some(entry), duplicates),
-            None => (None, false),
-        };
-        let (source, source_duplicates) =
-            split(if order.is_le() { self.left.next() } else { None });
-        let (destination, destination_duplicates) =
-            split(if order.is_ge() { self.right.next() } else { None });
-        // What both have under one key is a pair; that a side has another kind besides is its twin's clash.
-        let is_alone = source.is_none() || destination.is_none();
-        let clash = self.is_clash(source.as_ref(), destination.as_ref()) && is_alone;
-        Some(Pair { source, destination, source_duplicates, destination_duplicates, clash })
-    }
-}
-
-/// One side, equal keys collapsed to the first.
-#[derive(Debug)]
-struct Distinct(std::iter::Peekable<Entries>);
-
-impl Distinct {
-    fn of(sorted: Listing) -> Self {
-        Distinct(sorted.into_iter().peekable())
-    }
-
-    fn peek(&mut self) -> Option<&Entry> {
-        self.0.peek()
-    }
-
-    fn next(&mut self) -> Option<(Entry, bool)> {
-        let first = self.0.next()?;
-        let mut duplicates = false;
-        while self.0.next_if(|other| other.compare_key(&first).is_eq()).is_some() {
-            duplicates = true;
-        }
-        Some((first, duplicates))
-    }
+/// The next entry of a side, and whether there are several of its key.
+fn take(listing: &mut Listing) -> Result<Option<(Entry, bool)>> {
+    let Some(view) = listing.head.view() else { return Ok(None) };
+    let taken = (view.to_entry(&listing.dir)?, listing.head.has_duplicates());
+    listing.head.pass();
+    Ok(Some(taken))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listing::{Collector, ROOM_BYTES, Room};
+    use ketch_core::{Order, Page};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
+    fn listing(entries: &[Entry]) -> Listing {
+        let root = RelPath::root();
+        let mut page = Page::new(&root);
+        entries.iter().for_each(|entry| page.push(entry).expect("a child"));
+        let room = Room::new(ROOM_BYTES, None);
+        let mut collector = Collector::new(&root, Order::Unspecified, &room);
+        collector.push(page).expect("room");
+        collector.finish().expect("room")
+    }
+
     fn join(source: Vec<Entry>, destination: Vec<Entry>) -> Vec<Pair> {
-        let listing = |entries| Listing::of_sorted(&RelPath::root(), entries);
-        Joined::new(listing(source), listing(destination)).collect()
+        let mut joined = Joined::new(listing(&source), listing(&destination));
+        let mut pairs = Vec::new();
+        loop {
+            match joined.next(|_, _| false).expect("in memory") {
+                Next::Pair(pair) => pairs.push(pair),
+                Next::Equal => panic!("nothing settles it"),
+                Next::End => return pairs,
+            }
+        }
     }
 
     fn entry(text: &str) -> Entry {
@@ -153,11 +194,7 @@ mod tests {
 
     /// `=key` both, `<key` only source, `>key` only destination, `!` clash, `2` duplicates.
     fn check(source: &[&str], destination: &[&str], expected: &[&str]) {
-        let side = |texts: &[&str]| {
-            let mut entries: Vec<_> = texts.iter().map(|text| entry(text)).collect();
-            sort(&mut entries);
-            entries
-        };
+        let side = |texts: &[&str]| texts.iter().map(|text| entry(text)).collect();
         let shown: Vec<_> = join(side(source), side(destination)).iter().map(show).collect();
         assert_eq!(shown, expected);
     }
@@ -196,16 +233,32 @@ mod tests {
         check(&["a", "a", "a"], &[], &["<a2"]);
     }
 
+    #[test]
+    fn what_is_settled_is_no_pair_unless_it_needs_a_second_look() {
+        let entries = |texts: &[&str]| texts.iter().map(|text| entry(text)).collect::<Vec<_>>();
+        let source = entries(&["a", "b", "c", "c/", "d", "e", "e", "f/"]);
+        let destination = entries(&["a", "b", "c", "d", "d/", "e", "f/"]);
+        let mut joined = Joined::new(listing(&source), listing(&destination));
+        let mut seen = Vec::new();
+        loop {
+            match joined.next(|source, _| source.name != "b").expect("in memory") {
+                Next::Pair(pair) => seen.push(show(&pair)),
+                Next::Equal => seen.push(format!("settled {}", joined.equal())),
+                Next::End => break,
+            }
+        }
+        let expected = ["settled a", "=b", "=c", "<c/!", "=d", ">d/!", "=e2", "=f/"];
+        assert_eq!(seen, expected);
+    }
+
     proptest! {
         #[test]
         fn joining_agrees_with_sets(
             source in proptest::collection::vec("[a-c]{1,2}(\\.|/)?", 0..12),
             destination in proptest::collection::vec("[a-c]{1,2}(\\.|/)?", 0..12),
         ) {
-            let side = |texts: &[String]| {
-                let mut entries: Vec<_> = texts.iter().map(|text| entry(text)).collect();
-                sort(&mut entries);
-                entries
+            let side = |texts: &[String]| -> Vec<Entry> {
+                texts.iter().map(|text| entry(text)).collect()
             };
             let (left, right) = (side(&source), side(&destination));
             let keys = |entries: &[Entry]| entries.iter().map(key).collect::<BTreeSet<_>>();

@@ -1,334 +1,305 @@
-//! One side of one folder, complete and in key order, in as little memory as it takes.
+//! One side of one folder, complete and in key order, in memory that does not grow with it.
 //!
-//! A small folder is a list of entries. From [`FEW_ENTRIES`] on the entries are packed: no path (it is the folder's and the
-//! name), no allocations, only what is known. Knows nothing of backends; what is packed comes back as it was.
+//! Entries stay packed as they came ([`ketch_core::Page`]). All listings of a job share a [`Room`]; one that finds no more
+//! of it goes to a file without a name, whole, and is read back piece by piece. What comes in no order is sorted in runs of
+//! bounded size that are merged while they are read. Knows nothing of backends.
 
 use std::collections::VecDeque;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ketch_core::{Entry, EntryKind, RelPath};
+use ketch_core::{Error, ErrorKind, Order, PackedKey, Page, RelPath, Result, View, compare_keys};
 
-/// Entries of a folder that are kept as they are.
-const FEW_ENTRIES: usize = 4096;
+use self::cursor::Cursor;
+use self::scratch::Scratch;
 
-const KIND_FILE: u8 = 0;
-const KIND_DIR: u8 = 1;
-const HAS_SIZE: u8 = 1 << 1;
-const HAS_TIME: u8 = 1 << 2;
-const HAS_VERSION: u8 = 1 << 3;
-const HAS_MODE: u8 = 1 << 4;
-/// The entry is among those that are not packed.
-const IS_APART: u8 = 1 << 7;
+mod cursor;
+mod scratch;
 
-/// The entries of one folder on one side.
-#[derive(Debug, Default)]
+pub(crate) use self::cursor::Head;
+
+/// Bytes of packed listings that all folders of a job have in memory together; about 200 000 entries.
+pub(crate) const ROOM_BYTES: usize = 16 << 20;
+/// Bytes of a listing that are in memory in any case: folders of some thousand files never touch a disk.
+const OWN_BYTES: usize = 1 << 20;
+/// Bytes of entries without order that are sorted at a time.
+const RUN_BYTES: usize = 4 << 20;
+/// Bytes of a run that are read back at a time.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// What all listings of a job may have in memory together, and where the rest goes.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    left: Arc<AtomicUsize>,
+    /// Where files without a name are made; `None` = the system's folder for temporary files.
+    folder: Option<PathBuf>,
+}
+
+impl Room {
+    pub(crate) fn new(bytes: usize, folder: Option<PathBuf>) -> Self {
+        Room { left: Arc::new(AtomicUsize::new(bytes)), folder }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let take = |left: usize| left.checked_sub(bytes);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Packed entries in memory, counted in the room that they have beyond [`OWN_BYTES`].
+#[derive(Debug)]
+struct Pieces {
+    pieces: VecDeque<Vec<u8>>,
+    bytes: usize,
+    taken: usize,
+    room: Room,
+}
+
+impl Pieces {
+    fn new(room: &Room) -> Self {
+        Pieces { pieces: VecDeque::new(), bytes: 0, taken: 0, room: room.clone() }
+    }
+
+    /// Takes another piece, or gives it back when there is no room.
+    fn push(&mut self, piece: Vec<u8>) -> std::result::Result<(), Vec<u8>> {
+        let length = piece.len();
+        if self.bytes + length > OWN_BYTES {
+            if !self.room.take(length) {
+                return Err(piece);
+            }
+            self.taken += length;
+        }
+        self.bytes += length;
+        self.pieces.push_back(piece);
+        Ok(())
+    }
+
+    /// Takes a piece that has been in memory until now.
+    fn push_anyway(&mut self, piece: Vec<u8>) {
+        if let Err(piece) = self.push(piece) {
+            self.bytes += piece.len();
+            self.pieces.push_back(piece);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let piece = self.pieces.pop_front()?;
+        let freed = piece.len().min(self.taken);
+        self.taken -= freed;
+        self.room.give_back(freed);
+        Some(piece)
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        self.room.give_back(self.taken);
+    }
+}
+
+/// A listing that is being read.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    dir: RelPath,
+    order: Order,
+    pieces: Pieces,
+    /// What had no room: whole runs.
+    scratch: Option<Scratch>,
+    dirs: Dirs,
+    /// The last entry, packed.
+    last: Vec<u8>,
+    count: u64,
+}
+
+impl Collector {
+    /// No entry yet of `dir`, whose entries will come in `order`.
+    pub(crate) fn new(dir: &RelPath, order: Order, room: &Room) -> Self {
+        Collector {
+            dir: dir.clone(),
+            order,
+            pieces: Pieces::new(room),
+            scratch: None,
+            dirs: Dirs::default(),
+            last: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Adds the next page. Errors: `Protocol` for entries that are not in the order that was promised, or of another folder;
+    /// `Io` when a file for what has no room cannot be written.
+    pub(crate) fn push(&mut self, page: Page) -> Result<()> {
+        if *page.dir() != self.dir && !page.is_empty() {
+            return Err(Error::new(ErrorKind::Protocol, "the listing shows another folder"));
+        }
+        self.count += page.len() as u64;
+        let mut is_in_order = true;
+        let mut last = PackedKey::first(&self.last).map(|(key, _)| key);
+        for key in page.keys() {
+            is_in_order &= last.is_none_or(|last| last <= key);
+            last = Some(key);
+            if key.is_dir() {
+                self.dirs.push(key.name());
+            }
+        }
+        if page.is_unsorted() {
+            self.order = Order::Unspecified;
+        }
+        // ORDER: the join relies on it, so a promise of order is checked.
+        if self.order == Order::Key && !is_in_order {
+            let text = "the listing is not in the order this remote promises";
+            return Err(Error::new(ErrorKind::Protocol, text));
+        }
+        if !page.is_empty() {
+            self.last.clear();
+            self.last.extend_from_slice(page.last());
+        }
+        let without_room = match self.pieces.push(page.into_bytes()) {
+            Ok(()) if self.order == Order::Key || self.pieces.bytes < RUN_BYTES => return Ok(()),
+            Ok(()) => None,
+            Err(piece) => Some(piece),
+        };
+        self.spill(without_room)
+    }
+
+    /// Writes everything to the file: as the next part of the one run, or as a sorted run of its own.
+    fn spill(&mut self, more: Option<Vec<u8>>) -> Result<()> {
+        let scratch = match &mut self.scratch {
+            Some(scratch) => scratch,
+            none => none.insert(Scratch::new(self.pieces.room.folder.as_deref())?),
+        };
+        let pieces = std::iter::from_fn(|| self.pieces.pop()).chain(more);
+        match self.order {
+            Order::Key => {
+                scratch.begin_run(true);
+                for piece in pieces {
+                    scratch.write(&piece)?;
+                }
+            }
+            Order::Unspecified => {
+                scratch.begin_run(false);
+                sorted(pieces.collect(), |piece| scratch.write(&piece))?;
+            }
+        }
+        self.pieces.bytes = 0;
+        Ok(())
+    }
+
+    /// The complete listing. Errors: `Io`, as for [`Collector::push`].
+    pub(crate) fn finish(mut self) -> Result<Listing> {
+        if self.order == Order::Unspecified {
+            self.dirs.sort();
+            let mut run = Pieces::new(&self.pieces.room);
+            sorted(std::iter::from_fn(|| self.pieces.pop()).collect(), |piece| {
+                run.push_anyway(piece);
+                Ok(())
+            })?;
+            self.pieces = run;
+        }
+        let runs = self.scratch.map(Scratch::finish).transpose()?.unwrap_or_default();
+        let mut cursors: Vec<_> = runs.into_iter().map(Cursor::of_file).collect();
+        match cursors.pop_if(|_| self.order == Order::Key) {
+            // What is in memory goes on where the file ends.
+            Some(cursor) => cursors.push(cursor.then(self.pieces)),
+            None => cursors.push(Cursor::of_pieces(self.pieces)),
+        }
+        let head = Head::new(cursors)?;
+        Ok(Listing { dir: self.dir, head, dirs: self.dirs, count: self.count })
+    }
+}
+
+/// Sorts packed entries by key, the newest of equal ones first, and hands them on in pieces.
+fn sorted(pieces: Vec<Vec<u8>>, mut take: impl FnMut(Vec<u8>) -> Result<()>) -> Result<()> {
+    let mut views = Vec::new();
+    for piece in &pieces {
+        let mut rest = &piece[..];
+        while let Some((view, length)) = View::first(rest) {
+            let (packed, after) = rest.split_at(length);
+            views.push((view.key(), view.time, packed));
+            rest = after;
+        }
+    }
+    views.sort_by(|(left, left_time, _), (right, right_time, _)| {
+        left.cmp(right).then_with(|| right_time.cmp(left_time))
+    });
+    let mut piece = Vec::new();
+    for (_, _, packed) in views {
+        if piece.len() + packed.len() > PIECE_BYTES && !piece.is_empty() {
+            take(std::mem::take(&mut piece))?;
+        }
+        piece.extend_from_slice(packed);
+    }
+    if piece.is_empty() { Ok(()) } else { take(piece) }
+}
+
+/// The complete entries of one folder on one side, to be read once in key order.
+#[derive(Debug)]
 pub(crate) struct Listing {
-    dir: Option<RelPath>,
-    few: Vec<Entry>,
-    packed: Vec<u8>,
-    /// Entries with something that is not packed, in order.
-    apart: VecDeque<Entry>,
-    /// Paths of the folders in it, in order.
-    dirs: Vec<RelPath>,
-    last: Option<(RelPath, bool)>,
-    count: usize,
+    pub(crate) dir: RelPath,
+    pub(crate) head: Head,
+    /// The folders in it.
+    pub(crate) dirs: Dirs,
+    count: u64,
 }
 
 impl Listing {
-    /// No entry yet of `dir`.
-    pub(crate) fn new(dir: &RelPath) -> Self {
-        Listing { dir: Some(dir.clone()), ..Listing::default() }
-    }
-
-    /// All entries of `dir`, sorted.
-    pub(crate) fn of_sorted(dir: &RelPath, entries: Vec<Entry>) -> Self {
-        let mut listing = Listing::new(dir);
-        for entry in entries {
-            listing.push(entry);
-        }
-        listing
-    }
-
-    /// Adds the next entry, and tells whether it is in order.
-    pub(crate) fn push(&mut self, entry: Entry) -> bool {
-        let is_in_order = self.last.as_ref().is_none_or(|(path, is_dir)| {
-            let new = (entry.path.as_str(), entry.is_dir());
-            ketch_core::compare_keys((path.as_str(), *is_dir), new).is_le()
-        });
-        self.last = Some((entry.path.clone(), entry.is_dir()));
-        self.count += 1;
-        if entry.is_dir() {
-            self.dirs.push(entry.path.clone());
-        }
-        if self.few.len() < FEW_ENTRIES && self.packed.is_empty() {
-            self.few.push(entry);
-        } else {
-            for early in std::mem::take(&mut self.few) {
-                self.pack(early);
-            }
-            self.pack(entry);
-        }
-        is_in_order
+    /// A folder with nothing in it.
+    pub(crate) fn empty(dir: &RelPath) -> Self {
+        Listing { dir: dir.clone(), head: Head::default(), dirs: Dirs::default(), count: 0 }
     }
 
     /// How many entries there are.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> u64 {
         self.count
     }
-
-    /// The folders in it, for whoever takes the entries. They must be in order.
-    pub(crate) fn take_dirs(&mut self) -> Dirs {
-        Dirs(std::mem::take(&mut self.dirs))
-    }
-
-    fn is_child(&self, path: &RelPath) -> bool {
-        let Some(dir) = &self.dir else { return false };
-        let above = path.as_str().rsplit_once('/').map_or("", |(above, _)| above);
-        above == dir.as_str() && !path.is_root()
-    }
-
-    fn pack(&mut self, entry: Entry) {
-        let kind = match entry.kind {
-            EntryKind::File => KIND_FILE,
-            EntryKind::Dir => KIND_DIR,
-            EntryKind::Link | EntryKind::Special(_) => IS_APART,
-        };
-        let is_plain = entry.handle.is_none() && entry.hashes.is_none();
-        let name = entry.path.name().filter(|_| is_plain && self.is_child(&entry.path));
-        let (Some(name), false) = (name, kind == IS_APART) else {
-            self.packed.push(IS_APART);
-            self.apart.push_back(entry);
-            return;
-        };
-        let flag = |is_known, flag| if is_known { flag } else { 0 };
-        self.packed.push(
-            kind | flag(entry.size.is_some(), HAS_SIZE)
-                | flag(entry.mtime.is_some(), HAS_TIME)
-                | flag(entry.version.is_some(), HAS_VERSION)
-                | flag(entry.mode.is_some(), HAS_MODE),
-        );
-        put_bytes(&mut self.packed, name.as_bytes());
-        if let Some(size) = entry.size {
-            put_number(&mut self.packed, size);
-        }
-        if let Some(time) = entry.mtime {
-            put_time(&mut self.packed, time);
-        }
-        if let Some(version) = entry.version {
-            put_bytes(&mut self.packed, version.as_bytes());
-        }
-        if let Some(mode) = entry.mode {
-            put_number(&mut self.packed, mode.into());
-        }
-    }
 }
 
-/// The folders of a listing, to be searched.
-#[derive(Debug)]
-pub(crate) struct Dirs(Vec<RelPath>);
+/// The names of the folders of a listing, to be searched: the length of the name and four bytes each.
+#[derive(Debug, Default)]
+pub(crate) struct Dirs {
+    text: String,
+    /// Where each name ends in the text.
+    ends: Vec<u32>,
+}
 
 impl Dirs {
-    /// Is there a folder of that path?
-    pub(crate) fn has(&self, path: &RelPath) -> bool {
-        let wanted = (path.as_str(), true);
-        let compare = |dir: &RelPath| ketch_core::compare_keys((dir.as_str(), true), wanted);
-        self.0.binary_search_by(compare).is_ok()
+    fn push(&mut self, name: &str) {
+        self.text.push_str(name);
+        // Four gigabytes of names of folders in one folder are not told apart; they would not be in memory either.
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
-}
 
-impl IntoIterator for Listing {
-    type Item = Entry;
-    type IntoIter = Entries;
-
-    fn into_iter(self) -> Entries {
-        Entries {
-            dir: self.dir.unwrap_or_else(RelPath::root),
-            few: self.few.into_iter(),
-            packed: self.packed,
-            at: 0,
-            apart: self.apart,
-        }
+    fn name(&self, number: usize) -> &str {
+        let start = if number == 0 { 0 } else { self.ends[number - 1] as usize };
+        self.text.get(start..self.ends[number] as usize).unwrap_or_default()
     }
-}
 
-/// The entries of a listing, in order.
-#[derive(Debug)]
-pub(crate) struct Entries {
-    dir: RelPath,
-    few: std::vec::IntoIter<Entry>,
-    packed: Vec<u8>,
-    at: usize,
-    apart: VecDeque<Entry>,
-}
-
-impl Iterator for Entries {
-    type Item = Entry;
-
-    fn next(&mut self) -> Option<Entry> {
-        if let Some(entry) = self.few.next() {
-            return Some(entry);
-        }
-        let flags = *self.packed.get(self.at)?;
-        self.at += 1;
-        if flags & IS_APART != 0 {
-            return self.apart.pop_front();
-        }
-        let name = take_text(&self.packed, &mut self.at);
-        // Never fails: it is the name of an entry that had a path.
-        let path = self.dir.join(name).unwrap_or_else(|_| self.dir.clone());
-        let kind = if flags & KIND_DIR != 0 { EntryKind::Dir } else { EntryKind::File };
-        let mut entry = Entry::bare(path, kind);
-        if flags & HAS_SIZE != 0 {
-            entry.size = Some(take_number(&self.packed, &mut self.at));
-        }
-        if flags & HAS_TIME != 0 {
-            entry.mtime = Some(take_time(&self.packed, &mut self.at));
-        }
-        if flags & HAS_VERSION != 0 {
-            entry.version = Some(take_text(&self.packed, &mut self.at).into());
-        }
-        if flags & HAS_MODE != 0 {
-            entry.mode = Some(take_number(&self.packed, &mut self.at) as u32);
-        }
-        Some(entry)
+    fn sort(&mut self) {
+        let mut names: Vec<&str> = (0..self.ends.len()).map(|number| self.name(number)).collect();
+        names.sort_by(|left, right| compare_keys((left, true), (right, true)));
+        let mut sorted = Dirs::default();
+        names.into_iter().for_each(|name| sorted.push(name));
+        *self = sorted;
     }
-}
 
-fn put_number(packed: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        packed.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    packed.push(number as u8);
-}
-
-fn take_number(packed: &[u8], at: &mut usize) -> u64 {
-    let (mut number, mut shift) = (0, 0);
-    loop {
-        let byte = packed[*at];
-        *at += 1;
-        number |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return number;
+    /// Is there a folder of that name?
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let (mut low, mut high) = (0, self.ends.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match compare_keys((self.name(middle), true), (name, true)) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return true,
+                std::cmp::Ordering::Greater => high = middle,
+            }
         }
-        shift += 7;
+        false
     }
-}
-
-fn put_bytes(packed: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(packed, bytes.len() as u64);
-    packed.extend_from_slice(bytes);
-}
-
-fn take_text<'a>(packed: &'a [u8], at: &mut usize) -> &'a str {
-    let length = take_number(packed, at) as usize;
-    let bytes = &packed[*at..*at + length];
-    *at += length;
-    // Never fails: it was a text when it was packed.
-    std::str::from_utf8(bytes).unwrap_or_default()
-}
-
-/// The sign is in the lowest bit of the seconds.
-fn put_time(packed: &mut Vec<u8>, time: SystemTime) {
-    let (apart, is_before) = match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => (after, 0),
-        Err(before) => (before.duration(), 1),
-    };
-    // No system has times for which the seconds need the highest bit.
-    put_number(packed, apart.as_secs() << 1 | is_before);
-    put_number(packed, apart.subsec_nanos().into());
-}
-
-fn take_time(packed: &[u8], at: &mut usize) -> SystemTime {
-    let seconds = take_number(packed, at);
-    let apart = Duration::new(seconds >> 1, take_number(packed, at) as u32);
-    if seconds & 1 == 1 { UNIX_EPOCH - apart } else { UNIX_EPOCH + apart }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use ketch_core::hash::hash_bytes;
-    use ketch_core::{HashAlgo, Special};
-    use proptest::prelude::*;
-
-    fn child(dir: &RelPath, name: &str) -> RelPath {
-        dir.join(name).expect("a legal name")
-    }
-
-    /// Entries of all sorts, chosen by the bits of `choice`.
-    fn entry(path: RelPath, choice: u32, number: u64) -> Entry {
-        let is = |bit: u32| choice & (1 << bit) != 0;
-        let kind = match choice % 5 {
-            0 => EntryKind::Dir,
-            1 => EntryKind::Special(Special::Device),
-            2 if is(13) => EntryKind::Link,
-            _ => EntryKind::File,
-        };
-        let apart = Duration::new(number >> 20, (number % 1_000_000_000) as u32);
-        Entry {
-            size: is(4).then_some(number),
-            mtime: is(5).then(|| if is(6) { UNIX_EPOCH - apart } else { UNIX_EPOCH + apart }),
-            version: is(7).then(|| format!("version {number}").into()),
-            mode: is(12).then_some(choice & 0o777),
-            handle: (is(8) && is(9)).then(|| "handle".into()),
-            hashes: (is(10) && is(11))
-                .then(|| Box::new(hash_bytes(&[HashAlgo::Md5], &number.to_le_bytes()))),
-            ..Entry::bare(path, kind)
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(8))]
-        #[test]
-        fn what_is_packed_comes_back_as_it_was(
-            choices in proptest::collection::vec((any::<u32>(), any::<u64>()), 1..200),
-            is_root in any::<bool>(),
-            repeats in prop_oneof![Just(1_usize), Just(60)],
-        ) {
-            let dir = if is_root { RelPath::root() } else { RelPath::new("a/b").expect("legal") };
-            let choices = choices.iter().cycle().take(choices.len() * repeats);
-            let mut entries: Vec<Entry> = choices
-                .enumerate()
-                .map(|(at, (choice, number))| entry(child(&dir, &format!("n{at}")), *choice, *number))
-                .collect();
-            // One that no backend should list there.
-            entries.push(Entry::file(RelPath::new("zzz/other/place").expect("legal"), 3));
-            crate::join::sort(&mut entries);
-            let mut listing = Listing::of_sorted(&dir, entries.clone());
-            prop_assert_eq!(listing.len(), entries.len());
-            let dirs = listing.take_dirs();
-            for entry in &entries {
-                prop_assert_eq!(dirs.has(&entry.path), entry.is_dir());
-            }
-            prop_assert!(listing.into_iter().eq(entries));
-        }
-    }
-
-    #[test]
-    fn disorder_is_told_also_where_entries_are_packed() {
-        for many in [1, FEW_ENTRIES, 2 * FEW_ENTRIES] {
-            let dir = RelPath::root();
-            let mut listing = Listing::new(&dir);
-            for number in 0..many {
-                assert!(listing.push(Entry::file(child(&dir, &format!("f{number:09}")), 1)));
-            }
-            assert!(!listing.push(Entry::file(child(&dir, "a"), 1)));
-        }
-    }
-
-    #[test]
-    fn an_entry_of_a_large_folder_takes_less_than_a_hundred_bytes() {
-        let dir = RelPath::new("a/folder/with/a/long/path").expect("legal");
-        let mut listing = Listing::new(&dir);
-        for number in 0..3 * FEW_ENTRIES {
-            let mut entry =
-                Entry::file(child(&dir, &format!("picture-{number:012}.jpeg")), 1 << 20);
-            entry.mtime = Some(UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
-            entry.version = Some("0123456789012345678901234567890123".into());
-            listing.push(entry);
-        }
-        let bytes = listing.packed.len() + listing.few.capacity() * size_of::<Entry>();
-        assert!(bytes < 100 * listing.len(), "{bytes} bytes of {} entries", listing.len());
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use ketch_core::bill::{Bill, Work};
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
@@ -257,26 +257,25 @@ impl Backend for Fichier {
     /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
     fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
         let account = Arc::clone(&self.account);
-        let (name, dir) = (self.name.clone(), dir.clone());
-        let full = self.root.join_path(&dir);
-        let entries = async move {
+        let (name, folder) = (self.name.clone(), dir.clone());
+        let full = self.root.join_path(dir);
+        EntryStream::once(dir, async move {
             let listing = account.tree.listing_of(&account.api, &full).await;
             let listing =
                 listing.and_then(|listing| listing.ok_or_else(|| no_folder(&account, &full)));
-            let (id, listing) = listing
-                .map_err(|error| error.with_operation("list").with_remote(&name).with_path(&dir))?;
+            let (id, listing) = listing.map_err(|error| {
+                error.with_operation("list").with_remote(&name).with_path(&folder)
+            })?;
             // Of several folders of one name the oldest counts: it is learnt last.
             let mut folders: Vec<_> = listing.folders.iter().collect();
             folders.sort_by_key(|folder| std::cmp::Reverse(folder.id));
-            for folder in folders {
-                if let Ok(path) = full.join(&folder.name) {
-                    account.tree.learn(&path, folder.id);
+            for known in folders {
+                if let Ok(path) = full.join(&known.name) {
+                    account.tree.learn(&path, known.id);
                 }
             }
-            let entries = entries::all(&dir, id, &listing);
-            Ok::<_, Error>(futures::stream::iter(entries.into_iter().map(Ok)))
-        };
-        futures::stream::once(entries).try_flatten().boxed()
+            Ok(entries::all(&folder, id, &listing))
+        })
     }
 
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {

@@ -8,7 +8,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt};
 use ketch_core::factory::BuildRequest;
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
@@ -227,13 +226,11 @@ impl Backend for SharedFolder {
 
     fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
         let again = Arc::clone(&self.0);
-        let dir = dir.clone();
-        let entries = async move {
-            let entries = again.entries(&dir).await;
-            let entries = entries.map_err(|error| again.told(error, "list", &dir))?;
-            Ok::<_, Error>(futures::stream::iter(entries.into_iter().map(Ok)))
-        };
-        futures::stream::once(entries).try_flatten().boxed()
+        let folder = dir.clone();
+        EntryStream::once(dir, async move {
+            let entries = again.entries(&folder).await;
+            entries.map_err(|error| again.told(error, "list", &folder))
+        })
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

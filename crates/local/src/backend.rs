@@ -161,9 +161,12 @@ impl Backend for LocalBackend {
 
     fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
         let (name, path) = (self.name.clone(), dir.clone());
-        list::list(Arc::clone(&self.root), dir.clone())
-            .map_err(move |error| error.with_operation("list").with_path(&path).with_remote(&name))
-            .boxed()
+        let pages = list::list(Arc::clone(&self.root), dir.clone()).into_pages();
+        EntryStream::of_pages(
+            pages.map_err(move |error| {
+                error.with_operation("list").with_path(&path).with_remote(&name)
+            }),
+        )
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

@@ -106,7 +106,7 @@ fn explain(error: Error, name: &str, entry: &Entry) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::version_of;
+    use crate::entry::version;
     use crate::{LocalBackend, LocalOptions};
     use ketch_core::{Backend, ErrorKind, RelPath};
 
@@ -140,17 +140,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_is_settled_only_when_the_clock_has_moved_on() {
-        let (_scratch, disk, backend) = disk_with("content");
+        let (scratch, disk, backend) = disk_with("content");
         let entry = listed(&backend).await;
         let now = SystemTime::now();
         let check_text = |version: &str, time: SystemTime, expected: bool| {
             let entry = Entry { version: Some(version.into()), ..entry.clone() };
             assert_eq!(disk.is_settled(&entry, time), expected, "{version}");
         };
+        let stat = rustix::fs::stat(scratch.path()).expect("there");
         // Modification and change time in milliseconds.
         let check = |mtime: u64, ctime: u64, time: SystemTime, expected: bool| {
             let parts = |millis: u64| ((millis / 1000) as i64, millis % 1000 * 1_000_000);
-            check_text(&version_of(1, 7, parts(mtime), parts(ctime)), time, expected);
+            let mut stat = stat;
+            (stat.st_mtime, stat.st_mtime_nsec) = parts(mtime);
+            (stat.st_ctime, stat.st_ctime_nsec) = parts(ctime);
+            check_text(&version(&stat), time, expected);
         };
         let at = |seconds: u64, millis: u64| {
             SystemTime::UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis)

@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ketch_core::{Entry, EntryKind, MODE_MASK, RelPath, Special};
+use ketch_core::{Entry, EntryKind, MODE_MASK, Page, RelPath, Special, View};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{self, Errno, retry_on_intr};
 
@@ -39,6 +39,46 @@ pub(crate) struct Folder<'a> {
 impl<'a> Folder<'a> {
     pub(crate) fn new(root: &'a Root, descriptor: BorrowedFd<'a>, path: &'a RelPath) -> Self {
         Folder { root, descriptor, path, above: OnceCell::new() }
+    }
+
+    /// Adds what is there under `raw`, which paths call `name`, to the page. `Ok(false)`: it is not a folder and was to be
+    /// one, or the reverse. `ENOENT` as for [`Folder::look`].
+    ///
+    /// Listings do this millions of times, so what is no link costs no allocation.
+    pub(crate) fn page(
+        &self,
+        name: &str,
+        raw: &CStr,
+        is_dir: bool,
+        page: &mut Page,
+    ) -> io::Result<bool> {
+        let own = retry_on_intr(|| fs::statat(self.descriptor, raw, AtFlags::SYMLINK_NOFOLLOW))?;
+        let kind = kind_of(&own);
+        if kind == EntryKind::Special(Special::Symlink) {
+            // Never fails: it is a name of the folder.
+            let path = self.path.join(name).map_err(|_| Errno::INVAL)?;
+            let entry = self.look(raw, path)?.entry;
+            if entry.is_dir() == is_dir {
+                page.push(&entry).map_err(|_| Errno::INVAL)?;
+            }
+            return Ok(entry.is_dir() == is_dir);
+        }
+        if kind == EntryKind::File && is_temporary(raw.to_bytes()) {
+            return Err(Errno::NOENT);
+        }
+        if (kind == EntryKind::Dir) != is_dir {
+            return Ok(false);
+        }
+        let mut text = [0; VERSION_BYTES];
+        let mut view = View::bare(name, kind);
+        view.time = Some((own.st_mtime, own.st_mtime_nsec as u32));
+        if kind == EntryKind::File {
+            view.size = Some(size(&own));
+            view.mode = Some(own.st_mode & MODE_MASK);
+            view = view.with_version(write_version(&own, &mut text));
+        }
+        page.push_view(&view);
+        Ok(true)
     }
 
     /// What is there under `name`, which is at `path`. `ENOENT` also for a part of ketch's own.
@@ -149,23 +189,22 @@ pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
 
 /// All that tells versions of a file apart, in few characters: a listing holds as many of these as files.
 pub(crate) fn version(stat: &Stat) -> Box<str> {
-    let mtime = (stat.st_mtime, stat.st_mtime_nsec);
-    version_of(stat.st_ino, size(stat), mtime, (stat.st_ctime, stat.st_ctime_nsec))
+    write_version(stat, &mut [0; VERSION_BYTES]).into()
 }
 
-/// [`version`] of inode, size, modification and change time.
-pub(crate) fn version_of(inode: u64, size: u64, mtime: (i64, u64), ctime: (i64, u64)) -> Box<str> {
-    let apart = zigzag(ctime.0.wrapping_sub(mtime.0));
-    // Listings make millions of these, so each costs one allocation.
-    let mut text = [0; 6 * NUMBER_DIGITS];
+fn write_version<'a>(stat: &Stat, text: &'a mut [u8; VERSION_BYTES]) -> &'a str {
+    let apart = zigzag(stat.st_ctime.wrapping_sub(stat.st_mtime));
+    let (mtime, mtime_part) = (zigzag(stat.st_mtime), stat.st_mtime_nsec);
     let mut length = 0;
-    for number in [inode, size, zigzag(mtime.0), mtime.1, apart, ctime.1] {
-        put_digits(&mut text, &mut length, number);
+    for number in [stat.st_ino, size(stat), mtime, mtime_part, apart, stat.st_ctime_nsec] {
+        put_digits(text, &mut length, number);
     }
     // Never fails: digits are ASCII.
-    std::str::from_utf8(&text[..length]).unwrap_or_default().into()
+    std::str::from_utf8(&text[..length]).unwrap_or_default()
 }
 
+/// The longest version.
+const VERSION_BYTES: usize = 6 * NUMBER_DIGITS;
 /// Digits of the largest number: five bits each.
 const NUMBER_DIGITS: usize = 64_usize.div_ceil(5);
 const DIGITS: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";

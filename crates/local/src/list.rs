@@ -3,17 +3,19 @@
 //! All names are read first and sorted, with what the system says of their kinds, and then looked at in that order, some
 //! at a time, relative to the folder's descriptor: of a large folder only the names are in memory together. A name that has
 //! vanished in between is not listed; every other failure is the failure of the listing, so that nothing that is there can
-//! ever be missing from a listing that ended well. A name that has become a folder, or is none any more, would come in the
+//! ever be missing from a listing that ended well. Of a folder with more than [`NAMES_AT_A_TIME`] names so many are read,
+//! sorted and looked at, and then the next ones, and the listing says that it keeps no order from there on. A name that has become a folder, or is none any more, would come in the
 //! wrong place and fails the listing too. `rustix::fs::Dir` is not used because it takes a folder that is removed while it
 //! is read for one that has ended.
 
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::stream;
 use ketch_core::names::{bytes_from_core, core_from_bytes};
-use ketch_core::{Entry, EntryStream, Error, ErrorKind, RelPath, Result, compare_keys};
+use ketch_core::{EntryStream, Error, Page, RelPath, Result, compare_keys};
 use rustix::fs::{FileType, OFlags, RawDir};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
@@ -26,19 +28,21 @@ use crate::root::{Hop, Root, finish, start};
 const NAMES_BYTES: usize = 64 * 1024;
 /// Names that are looked at in one piece of work.
 const LOOK_NAMES: usize = 2048;
+/// Names that are in memory together: about 35 bytes each.
+const NAMES_AT_A_TIME: usize = 250_000;
 
-/// The complete listing of `dir` in key order, or an error.
+/// The complete listing of `dir` in key order, as far as a folder has one (see above), or an error.
 ///
 /// CANCEL: dropped, the piece of work that is under way ends and no other begins.
 pub(crate) fn list(root: Arc<Root>, dir: RelPath) -> EntryStream {
     enum Next {
         Open(Arc<Root>, RelPath),
-        Looking(Hop<(Vec<Entry>, Option<Looking>)>),
+        Looking(Hop<(Page, Option<Looking>)>),
         End,
     }
     let cancel = CancellationToken::new();
     let stops_when_dropped = cancel.clone().drop_guard();
-    let pieces = stream::try_unfold(
+    EntryStream::of_pages(stream::try_unfold(
         (Next::Open(root, dir), cancel, stops_when_dropped),
         |(next, cancel, guard)| async move {
             let hop = match next {
@@ -49,7 +53,7 @@ pub(crate) fn list(root: Arc<Root>, dir: RelPath) -> EntryStream {
                 Next::Looking(hop) => hop,
                 Next::End => return Ok(None),
             };
-            let (entries, rest) = finish(hop).await?;
+            let (page, rest) = finish(hop).await?;
             // The next names are looked at while these are worked on.
             let next = match rest {
                 Some(looking) => {
@@ -58,10 +62,9 @@ pub(crate) fn list(root: Arc<Root>, dir: RelPath) -> EntryStream {
                 }
                 None => Next::End,
             };
-            Ok(Some((entries, (next, cancel, guard))))
+            Ok(Some((page, (next, cancel, guard))))
         },
-    );
-    pieces.map_ok(|entries| stream::iter(entries.into_iter().map(Ok))).try_flatten().boxed()
+    ))
 }
 
 /// A folder whose names are being looked at.
@@ -71,6 +74,8 @@ struct Looking {
     descriptor: OwnedFd,
     names: Names,
     next: usize,
+    /// Names came before these.
+    is_continued: bool,
 }
 
 impl Looking {
@@ -78,57 +83,78 @@ impl Looking {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let descriptor =
             root.open(&dir, flags, root.reading()).map_err(|errno| root.error(errno, &dir))?;
-        let folder = Folder::new(&root, descriptor.as_fd(), &dir);
-        let names = Names::read(&root, &dir, &folder, descriptor.as_fd(), cancel)?;
-        Ok(Looking { root, dir, descriptor, names, next: 0 })
+        let names = Names::default();
+        let mut looking = Looking { root, dir, descriptor, names, next: 0, is_continued: false };
+        looking.read_names(cancel)?;
+        Ok(looking)
     }
 
-    fn step(mut self, cancel: &CancellationToken) -> Result<(Vec<Entry>, Option<Self>)> {
+    /// Reads the next names, in place of those that were looked at.
+    fn read_names(&mut self, cancel: &CancellationToken) -> Result<()> {
+        let Looking { root, dir, descriptor, .. } = self;
+        let folder = Folder::new(root, descriptor.as_fd(), dir);
+        self.names = Names::read(root, dir, &folder, descriptor.as_fd(), cancel)?;
+        self.next = 0;
+        Ok(())
+    }
+
+    fn step(mut self, cancel: &CancellationToken) -> Result<(Page, Option<Self>)> {
         let folder = Folder::new(&self.root, self.descriptor.as_fd(), &self.dir);
         let end = self.names.index.len().min(self.next + LOOK_NAMES);
-        let mut entries = Vec::with_capacity(end - self.next);
+        let mut page = Page::with_capacity(&self.dir, end - self.next);
         for name in &self.names.index[self.next..end] {
             if cancel.is_cancelled() {
                 return Err(Error::cancelled());
             }
             let core = self.names.core(name);
-            let path = self.dir.join(core).map_err(|error| {
-                let message = format!("the disk shows a name that cannot be: {error:?}");
-                Error::new(ErrorKind::Protocol, message).with_path(&self.dir)
-            })?;
             let seen = match name.is_plain {
-                true => folder.look(self.names.raw(name), path.clone()),
-                false => CString::new(bytes_from_core(core))
-                    .map_err(|_| Errno::INVAL)
-                    .and_then(|raw| folder.look(&raw, path.clone())),
+                true => folder.page(core, self.names.raw(name), name.is_dir, &mut page),
+                false => match CString::new(bytes_from_core(core)) {
+                    Ok(raw) => folder.page(core, &raw, name.is_dir, &mut page),
+                    Err(_) => Err(Errno::INVAL),
+                },
             };
+            // Never the folder: the name is one of it.
+            let path = || self.dir.join(core).unwrap_or_else(|_| self.dir.clone());
             match seen {
-                Ok(seen) if seen.entry.is_dir() == name.is_dir => entries.push(seen.entry),
-                Ok(_) => {
+                Ok(true) | Err(Errno::NOENT) => {}
+                Ok(false) => {
                     let message = "it was replaced by something else while it was listed";
-                    return Err(changed(message).with_path(&path));
+                    return Err(changed(message).with_path(&path()));
                 }
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(self.root.error(errno, &path)),
+                Err(errno) => return Err(self.root.error(errno, &path())),
             }
         }
         drop(folder);
         self.next = end;
-        let is_done = self.next == self.names.index.len();
-        Ok((entries, (!is_done).then_some(self)))
+        if self.is_continued {
+            page = page.unsorted();
+        }
+        if end < self.names.index.len() {
+            return Ok((page, Some(self)));
+        }
+        if self.names.are_all {
+            return Ok((page, None));
+        }
+        self.read_names(cancel)?;
+        self.is_continued = true;
+        Ok((page, Some(self)))
     }
 }
 
-/// The names of a folder in key order, each in core form and followed by a zero.
+/// Names of a folder in key order, each in core form and followed by a zero.
+#[derive(Default)]
 struct Names {
     text: String,
     index: Vec<Name>,
+    /// The folder has no other.
+    are_all: bool,
 }
 
-/// One of them.
+/// One of them. Its place fits: there are [`NAMES_AT_A_TIME`] and as many as come with the last of them.
 struct Name {
-    start: usize,
-    length: u32,
+    start: u32,
+    length: u16,
     is_dir: bool,
     /// It is the same on the disk.
     is_plain: bool,
@@ -136,13 +162,13 @@ struct Name {
 
 impl Names {
     fn core(&self, name: &Name) -> &str {
-        &self.text[name.start..name.start + name.length as usize]
+        &self.text[name.range()]
     }
 
     fn raw(&self, name: &Name) -> &CStr {
-        let end = name.start + name.length as usize;
+        let Range { start, end } = name.range();
         // Always ends in a zero and has none before it.
-        CStr::from_bytes_until_nul(&self.text.as_bytes()[name.start..=end]).unwrap_or_default()
+        CStr::from_bytes_until_nul(&self.text.as_bytes()[start..=end]).unwrap_or_default()
     }
 
     fn read(
@@ -155,8 +181,16 @@ impl Names {
         let fail = |errno| root.error(errno, dir);
         let mut buffer = Vec::with_capacity(NAMES_BYTES);
         let mut reader = RawDir::new(descriptor, buffer.spare_capacity_mut());
-        let mut names = Names { text: String::new(), index: Vec::new() };
-        while let Some(found) = reader.next() {
+        let mut names = Names::default();
+        loop {
+            // What the system handed over with the last name would be lost.
+            if names.index.len() >= NAMES_AT_A_TIME && reader.is_buffer_empty() {
+                break;
+            }
+            let Some(found) = reader.next() else {
+                names.are_all = true;
+                break;
+            };
             if cancel.is_cancelled() {
                 return Err(Error::cancelled());
             }
@@ -181,8 +215,8 @@ impl Names {
             };
             names.push(found.file_name().to_bytes(), is_dir);
         }
-        let Names { text, index } = &mut names;
-        let core = |name: &Name| &text[name.start..name.start + name.length as usize];
+        let Names { text, index, .. } = &mut names;
+        let core = |name: &Name| &text[name.range()];
         index.sort_unstable_by(|left, right| {
             compare_keys((core(left), left.is_dir), (core(right), right.is_dir))
         });
@@ -204,9 +238,17 @@ impl Names {
                 core.as_bytes() == raw
             }
         };
-        // A name on the disk has 255 bytes at most.
-        let length = u32::try_from(self.text.len() - start).unwrap_or(u32::MAX);
+        // A name on the disk has 255 bytes at most, so both fit.
+        let length = u16::try_from(self.text.len() - start).unwrap_or(u16::MAX);
         self.text.push('\0');
+        let start = u32::try_from(start).unwrap_or(u32::MAX);
         self.index.push(Name { start, length, is_dir, is_plain });
+    }
+}
+
+impl Name {
+    fn range(&self) -> Range<usize> {
+        let start = self.start as usize;
+        start..start + usize::from(self.length)
     }
 }

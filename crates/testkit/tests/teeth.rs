@@ -129,7 +129,7 @@ impl Backend for Broken {
             });
             std::future::ready(is_shown.then_some(entry))
         });
-        shown.boxed()
+        EntryStream::of_entries(&self.name_of(dir), shown)
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

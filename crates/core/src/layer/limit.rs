@@ -12,12 +12,13 @@ use futures::{StreamExt, TryFutureExt};
 use super::context::Request;
 use super::gate::{Gate, Lane, Place};
 use super::tap::tap;
-use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::entry::Entry;
+use crate::entry_stream::EntryStream;
 use crate::error::Result;
 use crate::path::RelPath;
 use crate::services::Services;
@@ -135,12 +136,11 @@ impl Backend for Limit {
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let (inner, gate, dir) = (Arc::clone(&self.inner), Arc::clone(&self.gate), dir.clone());
         let request = Request::new("list", &self.inner, Some(&dir));
-        async move {
+        let pages = async move {
             let place = gate.enter(Lane::List).await.map_err(|error| request.named(error))?;
-            Ok(holding(inner.list(&dir, options), place, gate, request))
-        }
-        .try_flatten_stream()
-        .boxed()
+            Ok(holding(inner.list(&dir, options).into_pages(), place, gate, request))
+        };
+        EntryStream::of_pages(pages.try_flatten_stream())
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

@@ -11,9 +11,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::effort::Effort;
-use crate::backend::{Backend, EntryStream, ListOptions, ReadOptions};
+use crate::backend::{Backend, ListOptions, ReadOptions};
 use crate::entry::Entry;
+use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
+use crate::page::Page;
 use crate::path::RelPath;
 use crate::source::ByteStream;
 
@@ -134,10 +136,9 @@ pub(super) fn list(
     effort: Effort,
 ) -> EntryStream {
     let listing = Listing { inner, dir, options, effort, stream: None, handed_out: false };
-    futures::stream::try_unfold(listing, |mut listing| async move {
-        Ok(listing.next().await?.map(|entry| (entry, listing)))
-    })
-    .boxed()
+    EntryStream::of_pages(futures::stream::try_unfold(listing, |mut listing| async move {
+        Ok(listing.next().await?.map(|page| (page, listing)))
+    }))
 }
 
 struct Listing {
@@ -150,13 +151,13 @@ struct Listing {
 }
 
 impl Listing {
-    async fn next(&mut self) -> Result<Option<Entry>> {
+    async fn next(&mut self) -> Result<Option<Page>> {
         loop {
             let open = || self.inner.list(&self.dir, self.options.clone());
-            match self.stream.get_or_insert_with(open).next().await {
-                Some(Ok(entry)) => {
+            match self.stream.get_or_insert_with(open).next_page().await {
+                Some(Ok(page)) => {
                     self.handed_out = true;
-                    return Ok(Some(entry));
+                    return Ok(Some(page));
                 }
                 Some(Err(error)) => {
                     self.stream = None;

@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep};
 
 pub(super) use super::tests_parts::{DOWN, Step, flood};
 use super::tests_parts::{Flying, InFlight, failure, streamed};
-use crate::backend::{Backend, EntryStream, Expect, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::backend::{Backend, Expect, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::capabilities::Capabilities;
 use crate::entry::Entry;
+use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{HashAlgo, hash_bytes};
 use crate::path::RelPath;
@@ -177,11 +178,11 @@ impl Backend for Scripted {
         self.call("stat", || self.entry(path.as_str()).ok_or_else(not_found)).await
     }
 
-    fn list(&self, _dir: &RelPath, _options: ListOptions) -> EntryStream {
+    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
         let (step, flying) = self.start("list");
         let names: Vec<_> = self.state().objects.keys().cloned().collect();
         let entries = names.iter().filter_map(|name| self.entry(name)).collect();
-        streamed(entries, step, flying)
+        EntryStream::of_entries(dir, streamed(entries, step, flying))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

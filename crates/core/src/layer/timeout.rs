@@ -14,12 +14,13 @@ use tokio::time::{Instant, timeout};
 use super::context::Request;
 use super::tap::{Flow, tap};
 use super::timed::{no_answer, timed, too_slow};
-use crate::backend::{Backend, EntryStream, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions, Usage};
 use crate::bill::{Bill, Work};
 use crate::capabilities::Capabilities;
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::entry::Entry;
+use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::path::RelPath;
 use crate::services::Services;
@@ -213,7 +214,8 @@ impl Backend for Timeout {
 
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let request = Request::new("list", &self.inner, Some(dir));
-        timed(self.inner.list(dir, options), self.settings.idle, None, |_| 0, request)
+        let pages = self.inner.list(dir, options).into_pages();
+        EntryStream::of_pages(timed(pages, self.settings.idle, None, |_| 0, request))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

@@ -368,3 +368,66 @@ fn a_move_removes_at_the_source_only_what_a_digest_proves() {
     let known = || Some(with_digest(file(1, 1), "x"));
     Case::between(service(), service()).moving().check(pair(known(), known()), "remove source");
 }
+
+/// Whatever is settled by a look at packed entries is what [`decide`] would skip, and needs no other look.
+#[test]
+fn what_needs_nothing_by_a_look_is_what_the_table_skips() {
+    let mut settled = 0;
+    let times = [None, Some(1_000), Some(1_001), Some(2_000)];
+    let sizes = [None, Some(0), Some(5), Some(6)];
+    let modes = [None, Some(0o644), Some(0o600)];
+    let compares =
+        [Compare::SizeAndTime, Compare::SizeOnly, Compare::Checksum, Compare::IgnoreTimes];
+    let keeping = |mut capabilities: Capabilities| {
+        capabilities.set_mode = true;
+        capabilities
+    };
+    let places = [disk(), service(), plain(), keeping(disk())];
+    let flags =
+        [(false, false, false), (true, false, false), (false, true, false), (false, false, true)];
+    for (source, destination) in
+        places.iter().flat_map(|one| places.iter().map(move |two| (one, two)))
+    {
+        for compare in compares {
+            for (update, existing, moving) in flags {
+                let settings =
+                    Settings { compare, update, ignore_existing: existing, ..Settings::default() };
+                let rules = Rules {
+                    settings: &settings,
+                    delete_extra: !moving,
+                    remove_source: moving,
+                    source,
+                    destination,
+                    remembered: None,
+                };
+                let sides: Vec<Entry> = sizes
+                    .iter()
+                    .flat_map(|size| times.iter().map(move |time| (size, time)))
+                    .flat_map(|(size, time)| modes.iter().map(move |mode| (size, time, mode)))
+                    .map(|(size, time, mode)| Entry {
+                        size: *size,
+                        mtime: time.map(|time| SystemTime::UNIX_EPOCH + Duration::from_secs(time)),
+                        mode: *mode,
+                        ..file(1, 1)
+                    })
+                    .collect();
+                for left in &sides {
+                    for right in &sides {
+                        let mut page = ketch_core::Page::new(&RelPath::root());
+                        page.push(left).expect("a child");
+                        page.push(right).expect("a child");
+                        let views: Vec<_> = page.views().collect();
+                        if needs_nothing(&views[0], &views[1], &rules) {
+                            settled += 1;
+                            let pair = pair(Some(left.clone()), Some(right.clone()));
+                            let shown = show(decide(pair, &rules));
+                            assert!(shown.starts_with("skip "), "{shown}: {left:?} {right:?}");
+                            assert!(!shown.contains("unproven"), "{shown}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(settled > 1_000, "{settled}");
+}

@@ -46,6 +46,8 @@ pub fn walk(
         after: None,
         lookahead: settings.checkers.max(1),
         recall: false,
+        settles: None,
+        scratch: None,
         progress: settings.progress.clone(),
     };
     let progress = settings.progress.clone();
@@ -86,7 +88,7 @@ fn understand(step: Step) -> Option<Result<Found>> {
                 EntryKind::Special(special) => other(special.describe().to_owned()),
             }
         }
-        Step::Occupied { .. } => None,
+        Step::Occupied { .. } | Step::Equal { .. } => None,
         Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => Some(Err(error)),
         Step::Failed { dir, error, .. } => Some(Ok(Found::Failed(dir, error))),
     }
@@ -118,7 +120,7 @@ impl Backend for Nothing {
     }
 
     fn list(&self, _dir: &RelPath, _options: ListOptions) -> EntryStream {
-        futures::stream::empty().boxed()
+        EntryStream::of_pages(futures::stream::empty())
     }
 
     async fn read(&self, _entry: &Entry, _options: ReadOptions) -> Result<ByteStream> {

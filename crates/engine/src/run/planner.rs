@@ -1,10 +1,10 @@
 //! From what the march finds to actions: decisions, digests where a decision needs them, and what needs no action settled.
 
 use super::*;
-use crate::decide::{Decision, decide};
+use crate::decide::{Decision, decide, needs_nothing};
 use crate::join::Pair;
 use crate::journal::Status;
-use crate::march::{March, Step};
+use crate::march::{March, Settles, Step};
 use ketch_core::compare_keys;
 
 /// What became of one step.
@@ -35,6 +35,8 @@ impl Runner {
             after: self.records.resumed().mark.key.clone(),
             lookahead: context.settings.checkers.max(1),
             recall: context.settings.compare == Compare::Checksum,
+            settles: self.settles(),
+            scratch: context.settings.plan_folder.clone(),
             progress: context.progress.clone(),
         };
         let mut unseen: HashSet<String> =
@@ -45,12 +47,13 @@ impl Runner {
         let found = steps
             .map(|step| {
                 self.count(&step);
+                let passed = passed_by(&step);
                 if !unseen.is_empty() {
                     mark_seen(&step, &mut unseen);
                 }
                 let key = key_of(&step);
                 let runner = Arc::clone(&self);
-                async move { (key, runner.consider(step).await) }
+                async move { (key, passed, runner.consider(step).await) }
             })
             // In order, because deletions are read backwards to have children before parents.
             .buffered(context.settings.checkers.max(1))
@@ -62,11 +65,11 @@ impl Runner {
         let mut place = Place { key: march_start(&self.records), steps: 0 };
         while let Some(chunk) = found.next().await {
             let mut ready = Vec::new();
-            for (key, found) in chunk {
+            for (key, passed, found) in chunk {
                 let planned = self.settle(found?).await?;
                 ready.extend(planned);
                 place.key = key.or(place.key);
-                place.steps += 1;
+                place.steps = place.steps.saturating_add(passed);
             }
             if !ready.is_empty() || place.steps >= MARK_STEPS {
                 // ORDER: nothing is acted on that is not on record.
@@ -147,7 +150,30 @@ impl Runner {
         })
     }
 
+    /// What settles two files where they are listed: where nobody hears of what is unchanged or counts what it costs, and
+    /// nothing is done about it.
+    fn settles(self: &Arc<Self>) -> Option<Settles> {
+        let settings = &self.context.settings;
+        let is_silent = !settings.report_unchanged
+            && self.context.kind != JobKind::Move
+            && settings.filter.listed_files().next().is_none()
+            && self.state().tally.is_none();
+        let runner = Arc::clone(self);
+        is_silent.then(|| {
+            Settles(Arc::new(move |source, destination| {
+                needs_nothing(source, destination, &runner.rules())
+            }))
+        })
+    }
+
     fn count(&self, step: &Step) {
+        if let Step::Equal { count, .. } = step {
+            let report = &mut self.state().report;
+            report.source_files += count;
+            report.source_entries += count;
+            report.destination_entries += count;
+            report.unchanged += count;
+        }
         if let Step::Pair(pair) = step {
             let state = &mut *self.state();
             if let Some(tally) = &mut state.tally {
@@ -164,6 +190,7 @@ impl Runner {
     async fn consider(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
+            Step::Equal { .. } => return Ok(Found::Nothing),
             Step::Occupied { dir } => {
                 self.state().occupy(dir);
                 return Ok(Found::Nothing);
@@ -299,7 +326,16 @@ fn march_start(records: &Records) -> Option<(RelPath, bool)> {
 fn key_of(step: &Step) -> Option<(RelPath, bool)> {
     match step {
         Step::Pair(pair) => Some((pair.path().clone(), pair.is_dir())),
+        Step::Equal { last, .. } => Some((last.clone(), false)),
         Step::Occupied { .. } | Step::Failed { .. } => None,
+    }
+}
+
+/// How many pairs a step stands for.
+fn passed_by(step: &Step) -> usize {
+    match step {
+        Step::Equal { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
+        Step::Pair(_) | Step::Occupied { .. } | Step::Failed { .. } => 1,
     }
 }
 

@@ -330,7 +330,7 @@ impl Backend for Faulty {
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let (entries, failure) = match self.harm("list", &[dir]) {
             None => return self.inner.list(dir, options),
-            Some(Harm::Stall) => return futures::stream::pending().boxed(),
+            Some(Harm::Stall) => return EntryStream::of_pages(futures::stream::pending()),
             Some(Harm::ListAfter(entries, failure)) => (entries, failure),
             Some(Harm::Lose(failure)) => (usize::MAX, failure),
             Some(Harm::Fail(failure)) => (0, failure),
@@ -338,7 +338,7 @@ impl Backend for Faulty {
         };
         let error = failure.error().with_operation("list").with_path(dir);
         let end = futures::stream::once(std::future::ready(Err(error)));
-        self.inner.list(dir, options).take(entries).chain(end).boxed()
+        EntryStream::of_entries(dir, self.inner.list(dir, options).take(entries).chain(end))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

@@ -556,16 +556,11 @@ impl Backend for MemoryBackend {
     }
 
     fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
-        let (view, dir) = (self.view(), dir.clone());
-        let listing = async move {
+        let (view, folder) = (self.view(), dir.clone());
+        EntryStream::once(dir, async move {
             tokio::task::yield_now().await;
-            let entries = view.list_now(&dir).map_err(view.say("list", &dir));
-            futures::stream::iter(match entries {
-                Ok(entries) => entries.into_iter().map(Ok).collect(),
-                Err(error) => vec![Err(error)],
-            })
-        };
-        futures::stream::once(listing).flatten().boxed()
+            view.list_now(&folder).map_err(view.say("list", &folder))
+        })
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

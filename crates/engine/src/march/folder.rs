@@ -1,0 +1,297 @@
+//! One pair of folders: both listings, joined in the task that lists them.
+//!
+//! What is equal on both sides is settled here, by views on packed entries, and travels as a number. Everything else waits
+//! in a window, from which sub-folders are listed ahead. Knows nothing of the order in which folders are entered.
+
+use std::collections::VecDeque;
+
+use futures::TryStreamExt;
+use ketch_core::{Entry, EntryKind, ListOptions, Order, Page, compare_keys};
+
+use super::*;
+use crate::join::{Joined, Next};
+use crate::listing::{Collector, Listing, ROOM_BYTES, Room};
+
+/// What is looked through for sub-folders to list ahead.
+const WINDOW_PAIRS: usize = 1024;
+/// Entries that are joined at a time; what is equal among them does not count for the window.
+const JOINED_AT_A_TIME: usize = 8192;
+
+/// On which sides a folder is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sides {
+    pub(super) source: bool,
+    pub(super) destination: bool,
+}
+
+/// What comes next in a folder.
+#[derive(Debug)]
+pub(super) enum Found {
+    Pair(Pair),
+    Equal { count: u64, last: RelPath },
+}
+
+/// Opens folders.
+#[derive(Debug)]
+pub(super) struct Folders {
+    pub(super) march: March,
+    room: Room,
+}
+
+/// An open folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: RelPath,
+    /// Only the destination has it, and nothing was found in it yet that takes no part.
+    may_be_occupied: bool,
+    /// Something was found since it was last asked.
+    is_found_occupied: bool,
+    joined: Joined,
+    is_joined: bool,
+    window: VecDeque<Found>,
+}
+
+impl Folder {
+    pub(super) fn dir(&self) -> &RelPath {
+        &self.dir
+    }
+
+    /// Was something met, since this was last asked, that keeps a folder of the destination alone from being deleted?
+    pub(super) fn is_found_occupied(&mut self) -> bool {
+        std::mem::take(&mut self.is_found_occupied)
+    }
+
+    /// Looks further, unless enough is at hand. Errors: those of [`Joined::next`].
+    pub(super) fn fill(&mut self, folders: &Folders) -> Result<()> {
+        if self.window.len() > WINDOW_PAIRS / 2 {
+            return Ok(());
+        }
+        let mut path = PathText::new(&self.dir);
+        let mut is_occupied = false;
+        let (mut seen, mut equal) = (0, 0);
+        while !self.is_joined && self.window.len() < WINDOW_PAIRS {
+            seen += 1;
+            if seen > JOINED_AT_A_TIME && (equal > 0 || !self.window.is_empty()) {
+                break;
+            }
+            let settles = |source: &View<'_>, destination: &View<'_>| {
+                folders.settles(&mut path, source, destination)
+            };
+            let pair = match self.joined.next(settles)? {
+                Next::Equal => {
+                    equal += 1;
+                    continue;
+                }
+                Next::Pair(pair) => pair,
+                Next::End => {
+                    self.is_joined = true;
+                    break;
+                }
+            };
+            // ORDER: what was equal comes before what follows it, so that no mark is ahead of what is planned.
+            self.push_equal(std::mem::take(&mut equal));
+            // ORDER: joined first and filtered then, so that a name the filter hides still counts as being there.
+            let is_admitted = folders.admits(&pair);
+            let special = |entry: &Entry| matches!(entry.kind, EntryKind::Special(_));
+            is_occupied |= !is_admitted || pair.destination.as_ref().is_some_and(special);
+            if is_admitted && !folders.is_passed(&pair) {
+                self.window.push_back(Found::Pair(pair));
+            }
+        }
+        self.push_equal(equal);
+        self.is_found_occupied |= self.may_be_occupied && is_occupied;
+        self.may_be_occupied &= !is_occupied;
+        Ok(())
+    }
+
+    fn push_equal(&mut self, count: u64) {
+        if count > 0 {
+            // Never the folder: it is a name of an entry.
+            let last = self.dir.join(self.joined.equal()).unwrap_or_else(|_| self.dir.clone());
+            self.window.push_back(Found::Equal { count, last });
+        }
+    }
+
+    /// What comes next of what is at hand.
+    pub(super) fn pop(&mut self) -> Option<Found> {
+        self.window.pop_front()
+    }
+
+    /// What comes `distance` after the next one, as far as it is at hand.
+    pub(super) fn ahead(&self, distance: usize) -> Option<&Found> {
+        self.window.get(distance)
+    }
+}
+
+impl Folders {
+    pub(super) fn new(march: March) -> Self {
+        let room = Room::new(ROOM_BYTES, march.scratch.clone());
+        Folders { march, room }
+    }
+
+    /// Lists a folder on the sides that have it and joins the first of it.
+    pub(super) async fn open(self: Arc<Self>, dir: RelPath, sides: Sides) -> Opened {
+        let (source, destination) = self.list_pair(&dir, sides).await;
+        // One folder is one failure: with both, the source's is told.
+        let source = source.map_err(|error| (Side::Source, error))?;
+        let destination = destination.map_err(|error| (Side::Destination, error))?;
+        let mut folder = Folder {
+            dir,
+            may_be_occupied: !sides.source,
+            is_found_occupied: false,
+            joined: Joined::new(source, destination),
+            is_joined: false,
+            window: VecDeque::new(),
+        };
+        folder.fill(&self).map_err(|error| (Side::Source, error))?;
+        Ok(folder)
+    }
+
+    async fn list_pair(&self, dir: &RelPath, sides: Sides) -> (Result<Listing>, Result<Listing>) {
+        let march = &self.march;
+        if march.recall
+            && sides.source
+            && sides.destination
+            && let Some(known) = march.destination.recall(dir).await
+        {
+            return self.list_recalled(dir, known).await;
+        }
+        let source = async {
+            match sides.source {
+                true => self.list_side(&march.source, dir).await,
+                false => Ok(Listing::empty(dir)),
+            }
+        };
+        let destination = async {
+            match sides.destination {
+                true => self.list_destination(dir).await,
+                false => Ok(Listing::empty(dir)),
+            }
+        };
+        tokio::join!(source, destination)
+    }
+
+    async fn list_destination(&self, dir: &RelPath) -> Result<Listing> {
+        match self.list_side(&self.march.destination, dir).await {
+            // Nothing is there, so nothing is extra: this is complete knowledge.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::empty(dir)),
+            result => result,
+        }
+    }
+
+    /// ORDER: what is remembered is never the reason to call anything missing or extra: with any difference in names, kinds
+    /// or sizes the destination is listed.
+    async fn list_recalled(
+        &self,
+        dir: &RelPath,
+        mut known: Vec<Entry>,
+    ) -> (Result<Listing>, Result<Listing>) {
+        let stream = self.march.source.list(dir, ListOptions::default());
+        let mut source: Vec<Entry> = match stream.try_collect().await {
+            Ok(source) => source,
+            Err(error) => return (Err(error), Ok(Listing::empty(dir))),
+        };
+        known.sort_by(Entry::compare_key);
+        source.sort_by(Entry::compare_key);
+        let look = |entry: &Entry| (entry.path.clone(), entry.kind, entry.size);
+        let destination = match known.iter().map(look).eq(source.iter().map(look)) {
+            true => self.collect(dir, &known),
+            false => self.list_destination(dir).await,
+        };
+        (self.collect(dir, &source), destination)
+    }
+
+    /// The listing that these entries are.
+    fn collect(&self, dir: &RelPath, entries: &[Entry]) -> Result<Listing> {
+        let mut page = Page::with_capacity(dir, entries.len());
+        entries.iter().try_for_each(|entry| page.push(entry))?;
+        let mut collector = Collector::new(dir, Order::Unspecified, &self.room);
+        collector.push(page)?;
+        self.march.progress.listed(entries.len() as u64);
+        collector.finish()
+    }
+
+    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Listing> {
+        let named =
+            |error: Error| error.with_operation("list").with_remote(backend.name()).with_path(dir);
+        let mut stream = backend.list(dir, ListOptions::default());
+        let mut collector = Collector::new(dir, backend.capabilities().list_order, &self.room);
+        while let Some(page) = stream.next_page().await {
+            collector.push(page?).map_err(named)?;
+        }
+        let listing = collector.finish().map_err(named)?;
+        self.march.progress.listed(listing.len());
+        Ok(listing)
+    }
+
+    /// Do two files need nothing?
+    fn settles(&self, path: &mut PathText, source: &View<'_>, destination: &View<'_>) -> bool {
+        let Some(settles) = &self.march.settles else { return false };
+        // What an earlier march handed out is not to be counted again.
+        if self.march.after.is_some() || !(settles.0)(source, destination) {
+            return false;
+        }
+        let filter = &self.march.filter;
+        filter.admits_everything()
+            || filter.admits_file(path.of(source.name), source.size, source.mtime())
+    }
+
+    /// Does a pair take part? The source decides where it has something of that name, by its own size and age: what the
+    /// source has can be left out, but it never becomes "missing", and its twin at the destination never "extra".
+    fn admits(&self, pair: &Pair) -> bool {
+        let Some(entry) = pair.source.as_ref().or(pair.destination.as_ref()) else { return false };
+        let path = entry.path.as_str();
+        let filter = &self.march.filter;
+        match entry.kind {
+            EntryKind::Dir => filter.admits_dir(path),
+            EntryKind::File | EntryKind::Link => filter.admits_file(path, entry.size, entry.mtime),
+            EntryKind::Special(_) => filter.admits_file(path, None, None),
+        }
+    }
+
+    /// Did an earlier march hand out this pair?
+    pub(super) fn is_behind(&self, pair: &Pair) -> bool {
+        let Some((after, after_is_dir)) = &self.march.after else { return false };
+        let key = (pair.path().as_str(), pair.is_dir());
+        compare_keys(key, (after.as_str(), *after_is_dir)).is_le()
+    }
+
+    /// Did it hand out everything in it, too?
+    fn is_passed(&self, pair: &Pair) -> bool {
+        let inside = |after: &(RelPath, bool)| after.0.is_within(pair.path());
+        self.is_behind(pair) && !(pair.is_dir() && self.march.after.as_ref().is_some_and(inside))
+    }
+
+    /// On which sides `pair` is a folder to be entered.
+    pub(super) fn sides_to_enter(&self, pair: &Pair) -> Option<Sides> {
+        let ambiguous = pair.source_duplicates || pair.destination_duplicates;
+        if !pair.is_dir() || pair.clash || ambiguous {
+            return None;
+        }
+        let sides =
+            Sides { source: pair.source.is_some(), destination: pair.destination.is_some() };
+        (sides.source || self.march.enter_extra).then_some(sides)
+    }
+}
+
+/// Paths of one folder, written over one another where only a look at each is needed.
+struct PathText {
+    text: String,
+    start: usize,
+}
+
+impl PathText {
+    fn new(dir: &RelPath) -> Self {
+        let mut text = dir.as_str().to_owned();
+        if !dir.is_root() {
+            text.push('/');
+        }
+        PathText { start: text.len(), text }
+    }
+
+    fn of(&mut self, name: &str) -> &str {
+        self.text.truncate(self.start);
+        self.text.push_str(name);
+        &self.text
+    }
+}
