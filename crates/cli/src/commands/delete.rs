@@ -65,9 +65,10 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
 /// Deletes a folder with everything in it.
 pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> {
     let console = &*context.console;
-    let place = settings::place(&args.place)?;
     let mut remotes = service::remotes(context);
     let signals = context.signals()?;
+    let place = settings::place(&args.place)?;
+    let place = signals.guard(remotes.meant(&place)).await?;
     let thing = signals.guard(service::find(&mut remotes, &place)).await?;
     context.warn_of_keys(&mut remotes);
     if !thing.entry.is_dir() {

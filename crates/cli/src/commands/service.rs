@@ -54,6 +54,7 @@ pub(crate) fn services(backend: &dyn Backend, verb: &str) -> Result<Arc<dyn Serv
 
 /// Finds what is at a place, through the folder above it where there is one.
 pub(crate) async fn find(remotes: &mut Remotes, place: &Location) -> Result<Thing> {
+    let place = &remotes.meant(place).await?;
     let Some((folder, name)) = place.split() else {
         let backend = remotes.open(place).await?;
         let entry = backend.stat(&RelPath::root()).await?;
