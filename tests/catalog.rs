@@ -5,15 +5,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use support::{Home, Run, Server};
+use support::{Home, Run, Server, facts};
 
 const CATALOG: &str = ".ketch-catalog.zst";
 
@@ -104,30 +102,6 @@ impl Scene {
         self.run(&format!("copy --ignore-times plain:there/{CATALOG} seen")).expect(0);
         fs::read(folder.join(CATALOG)).unwrap()
     }
-}
-
-/// Everything about everything below `folder`: kind, content or target, permissions, modification time of what is no folder.
-fn facts(folder: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(next) = waiting.pop() {
-        for entry in fs::read_dir(&next).unwrap() {
-            let path = entry.unwrap().path();
-            let about = fs::symlink_metadata(&path).unwrap();
-            let time = (about.mtime(), about.mtime_nsec());
-            let fact = if about.is_dir() {
-                waiting.push(path.clone());
-                "folder".to_owned()
-            } else if about.is_symlink() {
-                format!("link to {:?} of {time:?}", fs::read_link(&path).unwrap())
-            } else {
-                let content = fs::read(&path).unwrap();
-                format!("{:o} {time:?} {content:?}", about.permissions().mode() & 0o7777)
-            };
-            found.insert(path.strip_prefix(folder).unwrap().display().to_string(), fact);
-        }
-    }
-    found
 }
 
 #[test]

@@ -90,10 +90,11 @@ impl Account {
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
         let manner = format!(
-            "{}/{}/{:?}/{:?}/{:?}/{}",
+            "{}/{}/{:?}/{:?}/{:?}/{:?}/{}",
             settings.paced,
             settings.scale,
             settings.end_wait,
+            settings.flood_patience,
             settings.gather,
             settings.requests_per_hour,
             settings.account_view

@@ -83,6 +83,14 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         unless: None,
     },
     OptionInfo {
+        name: "flood_patience",
+        help: "For how many minutes in all pauses that 1fichier asks for (floods) are waited for before ketch gives up; 0 waits for none.",
+        default: Some("30"),
+        secret: false,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
         name: "requests_per_hour",
         help: "The most calls in any hour, by all processes of this machine: a number up to 10000, free (100) or premium (1000).",
         default: None,
@@ -134,6 +142,8 @@ pub(crate) struct Settings {
     pub(crate) paced: bool,
     pub(crate) scale: u32,
     pub(crate) end_wait: Duration,
+    /// How long a run of floods is waited for.
+    pub(crate) flood_patience: Duration,
     /// The most calls in any hour.
     pub(crate) requests_per_hour: Option<u32>,
     /// May the whole account be looked at in place of folders?
@@ -177,6 +187,10 @@ impl Settings {
         };
         let scale: u32 = number("pace_scale", get("pace_scale").unwrap_or("1"))?;
         let minutes: u32 = number("end_wait", get("end_wait").unwrap_or("15"))?;
+        let patience: u32 = number("flood_patience", get("flood_patience").unwrap_or("30"))?;
+        if patience > 24 * 60 {
+            return Err(refuse("flood_patience", "must be at most 1440 minutes, which is a day"));
+        }
         if scale == 0 {
             return Err(refuse("pace_scale", "must be at least 1"));
         }
@@ -207,6 +221,7 @@ impl Settings {
             paced,
             scale,
             end_wait: Duration::from_secs(60) * minutes.clamp(1, 24 * 60),
+            flood_patience: Duration::from_secs(60) * patience,
             requests_per_hour,
             account_view,
             gather,
@@ -283,6 +298,7 @@ mod tests {
         assert!(settings.paced);
         assert_eq!(settings.origin.call("x").url(), "https://api.1fichier.com/v1/x");
         assert_eq!((settings.scale, settings.end_wait), (1, Duration::from_secs(900)));
+        assert_eq!(settings.flood_patience, Duration::from_secs(1_800));
     }
 
     #[test]
@@ -295,6 +311,8 @@ mod tests {
             ("pace_scale", "0"),
             ("pace_scale", "SECRET"),
             ("end_wait", "-1"),
+            ("flood_patience", "SECRET"),
+            ("flood_patience", "1441"),
             ("requests_per_hour", "0"),
             ("requests_per_hour", "SECRET"),
             ("gather_files", "0"),
