@@ -91,3 +91,57 @@ fn another_location_is_waited_for_and_the_download_goes_on() {
     assert_eq!(std::fs::read(scene.home.path("back/f")).unwrap(), b"content");
     assert_eq!(scene.server.stat("download/get_token") - before, 3);
 }
+
+#[test]
+fn a_file_with_a_password_is_shown_says_what_to_do_and_is_read_with_the_option() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.run("copy src box:there").expect(0);
+    scene.run("attr set --password secret1 box:there/f").expect(0);
+    let stat = scene.run("stat box:there/f").expect(0).stdout;
+    assert!(stat.contains("https://1fichier.com/?") && stat.contains("refused"), "{stat}");
+    scene.run("cat box:there/f").expect(1).says("file_password").says("attr set --password ''");
+    scene.run("cat box,file_password=wrong12:there/f").expect(1).says("file_password");
+    assert_eq!(scene.run("cat box,file_password=secret1:there/f").expect(0).stdout, "content");
+    let stat = scene.run("stat box,file_password=secret1:there/f").expect(0).stdout;
+    assert!(stat.contains("has_password    yes"), "{stat}");
+    let told = scene.run("-vv cat box,file_password=wrong12:there/f");
+    assert!(!told.stderr.contains("wrong12"), "{}", told.stderr);
+    let taken = scene.home.run(["attr", "set", "--password", "", "box:there/f"]);
+    assert_eq!(taken.code, 0, "{}", taken.stderr);
+    assert_eq!(scene.run("cat box:there/f").expect(0).stdout, "content");
+}
+
+#[test]
+fn commands_that_cannot_be_done_say_what_can() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.run("copy src box:there").expect(0);
+    for (command, code, words) in [
+        ("link box:", 1, "the top folder has no link"),
+        ("link --direct box:there", 1, "without --direct"),
+        ("link src/f", 1, "for remotes of 1fichier"),
+        ("attr set box:there/f", 1, "--description"),
+        ("rmdir box:there", 1, "ketch purge"),
+        ("purge box:there/f", 3, "ketch delete"),
+        ("rmdir box:none", 3, "nothing of that name"),
+        ("cat box:there", 4, "ketch ls"),
+        ("stat box:none/f", 3, "the nearest above it is the top"),
+        ("copy src nobox:there", 1, "ketch remote add"),
+        ("scan box:there", 4, "not a file"),
+        ("hashsum sha256 box:there/f", 23, "--download"),
+    ] {
+        for json in ["", "--json "] {
+            // Content cannot be JSON lines.
+            if (command, json) == ("cat box:there", "--json ") {
+                continue;
+            }
+            let run = scene.run(&format!("{json}{command}"));
+            assert_eq!(run.code, code, "{json}{command}: {}", run.stderr);
+            assert!(run.stderr.contains(words), "{json}{command}: {}", run.stderr);
+            assert!(!run.stderr.contains("::"), "{json}{command}: {}", run.stderr);
+            let last = run.stdout.lines().last().unwrap_or_default();
+            assert!(json.is_empty() || last.contains("\"exit_code\""), "{command}: {last}");
+        }
+    }
+}

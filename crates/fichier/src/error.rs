@@ -136,9 +136,11 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
             "this needs a paying 1fichier account (listing, uploading and links work without one)",
         ),
         Said::NotFound => (ErrorKind::NotFound, Retry::Never, "1fichier does not have it"),
-        Said::Forbidden => {
-            (ErrorKind::Denied, Retry::Never, "a password or an access list is in the way")
-        }
+        Said::Forbidden => (
+            ErrorKind::Denied,
+            Retry::Never,
+            "a password or an access list is in the way (the option file_password of the remote gives a password; `ketch attr set --password ''` takes that of your own file away)",
+        ),
         Said::Location => (
             ErrorKind::Throttled,
             Retry::After(LOCATION_WAIT),

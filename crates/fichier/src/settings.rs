@@ -51,6 +51,14 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         unless: None,
     },
     OptionInfo {
+        name: "file_password",
+        help: "The password of files of the account that have one, to read them.",
+        default: None,
+        secret: true,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
         name: "api_url",
         help: "Where the API is; plain http is taken for this machine only.",
         default: Some(API_URL),
@@ -137,6 +145,8 @@ const GATHER: Gather = Gather { items: 500, item_bytes: 8 << 20, bytes: 256 << 2
 /// The options of one remote.
 pub(crate) struct Settings {
     pub(crate) key: SecretString,
+    /// Of files that have one.
+    pub(crate) file_password: Option<SecretString>,
     pub(crate) origin: Origin,
     /// Are the distances between calls kept?
     pub(crate) paced: bool,
@@ -217,6 +227,7 @@ impl Settings {
         let account = blake3::hash(key.as_bytes()).to_hex()[..16].to_owned();
         Ok(Settings {
             key: SecretString::from(key),
+            file_password: get("file_password").map(SecretString::from),
             origin: Origin::parse(get("api_url").unwrap_or(API_URL))?,
             paced,
             scale,
@@ -227,6 +238,31 @@ impl Settings {
             gather,
             account,
         })
+    }
+
+    /// The question about a file, with the password of files that have one.
+    pub(crate) fn about_file(&self, url: &str) -> serde_json::Value {
+        let mut body = serde_json::json!({ "url": url });
+        if let Some(password) = &self.file_password {
+            body["pass"] = password.expose_secret().into();
+        }
+        body
+    }
+
+    /// Tells two ways of dealing with one account apart.
+    pub(crate) fn manner(&self) -> String {
+        let password = self.file_password.as_ref().map(|text| text.expose_secret().as_bytes());
+        format!(
+            "{}/{}/{:?}/{:?}/{:?}/{:?}/{}/{}",
+            self.paced,
+            self.scale,
+            self.end_wait,
+            self.flood_patience,
+            self.gather,
+            self.requests_per_hour,
+            self.account_view,
+            blake3::hash(password.unwrap_or_default()).to_hex(),
+        )
     }
 
     /// A wait, divided as the options say.

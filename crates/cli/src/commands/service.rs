@@ -48,7 +48,12 @@ impl Thing {
 
 /// What a remote can do beside holding files.
 pub(crate) fn services(backend: &dyn Backend, verb: &str) -> Result<Arc<dyn Services>> {
-    let missing = || Problem::other(format!("{} cannot do `{verb}`", backend.name()));
+    let missing = || {
+        Problem::other(format!(
+            "{} cannot do `{verb}`: it is for remotes of 1fichier",
+            backend.name()
+        ))
+    };
     backend.services().ok_or_else(missing)
 }
 
