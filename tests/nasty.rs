@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "nasty/calls.rs"]
+mod calls;
 #[path = "nasty/errors.rs"]
 mod errors;
 #[path = "nasty/floods.rs"]
