@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use support::{Home, Run, Server};
+use support::{Home, Run, Server, facts};
 
 const CATALOG: &str = ".ketch-catalog.zst";
 
@@ -104,30 +103,6 @@ impl Scene {
         self.run(&format!("copy --ignore-times plain:there/{CATALOG} seen")).expect(0);
         fs::read(folder.join(CATALOG)).unwrap()
     }
-}
-
-/// Everything about everything below `folder`: kind, content or target, permissions, modification time of what is no folder.
-fn facts(folder: &Path) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(next) = waiting.pop() {
-        for entry in fs::read_dir(&next).unwrap() {
-            let path = entry.unwrap().path();
-            let about = fs::symlink_metadata(&path).unwrap();
-            let time = (about.mtime(), about.mtime_nsec());
-            let fact = if about.is_dir() {
-                waiting.push(path.clone());
-                "folder".to_owned()
-            } else if about.is_symlink() {
-                format!("link to {:?} of {time:?}", fs::read_link(&path).unwrap())
-            } else {
-                let content = fs::read(&path).unwrap();
-                format!("{:o} {time:?} {content:?}", about.permissions().mode() & 0o7777)
-            };
-            found.insert(path.strip_prefix(folder).unwrap().display().to_string(), fact);
-        }
-    }
-    found
 }
 
 #[test]
@@ -371,4 +346,63 @@ fn single_commands_know_what_the_catalogue_holds() {
     assert!(!scene.run("ls box:there").expect(0).stdout.contains("empty"));
     scene.run("purge box:there").expect(0);
     assert_eq!((scene.server.stat("files"), scene.server.stat("folders")), (0, 0));
+}
+
+#[test]
+fn the_catalogue_of_a_shared_folder_is_read_with_a_key_and_told_of_without_and_never_written() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    let link = scene.run("link plain:there").expect(0).stdout;
+    let (link, address) = (link.trim(), &scene.server.address);
+    let shared = |options: &str| {
+        format!(
+            ":fichier,shared_folder=\"{link}\",api_url=\"http://{address}/v1\",pace=off,catalog=true{options}:"
+        )
+    };
+    let before = scene.server.log().len();
+    let with_key = shared(&format!(",api_key={}", support::SANDBOX_KEY));
+    let listed = scene.home.run(["ls", &with_key]).expect(0).stdout;
+    assert!(listed.contains(" empty\n") && listed.contains(" link@\n"), "{listed}");
+    scene.home.run(["copy", "--links", "keep", &with_key, "back"]).expect(0);
+    assert_eq!(fs::read(scene.home.path("back/empty")).unwrap(), b"");
+    assert_eq!(fs::read_link(scene.home.path("back/link")).unwrap(), Path::new("plain.txt"));
+    // Without one the files are shown, and nothing at the other end is taken for gone.
+    let without = shared("");
+    let run = scene.home.run(["ls", &without]).expect(0);
+    assert!(run.stdout.contains(" plain.txt\n") && !run.stdout.contains("empty"), "{}", run.stdout);
+    run.says("the catalogue of").says("it may not be read").says("set api_key");
+    let run = scene.home.run(["sync", "--links", "keep", "--max-delete", "100%", &without, "back"]);
+    assert!(run.stderr.contains("are not deleted"), "{}", run.stderr);
+    assert!(scene.home.path("back/empty").exists() && scene.home.path("back/link").is_symlink());
+    // Neither writes anything: pages, tokens and downloads are all that was asked for.
+    for place in [&with_key, &without] {
+        scene.home.write("more/new", "content");
+        assert_ne!(scene.home.run(["copy", "more/new", place]).code, 0);
+        assert_ne!(scene.home.run(["delete", &format!("{place}plain.txt")]).code, 0);
+    }
+    let asked: std::collections::BTreeSet<String> = scene.server.log()[before..]
+        .iter()
+        .map(|request| request["path"].as_str().unwrap().to_owned())
+        .filter(|path| path.starts_with("/v1/") || path.starts_with("/upload"))
+        .collect();
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), ["/v1/download/get_token.cgi"]);
+}
+
+#[test]
+fn a_manifest_tells_of_the_links_that_it_leaves_out() {
+    let scene = Scene::new();
+    scene.write_source();
+    scene.up().expect(0);
+    let run = scene.run("manifest create --links keep --output sums box:there").expect(0);
+    for link in ["link", "d/broken", "d/e/odd"] {
+        assert!(run.stderr.contains(&format!("{link}: not in the manifest")), "{}", run.stderr);
+    }
+    let lines = fs::read_to_string(scene.home.path("sums")).unwrap();
+    assert!(
+        lines.contains("\"path\":\"empty\"") && !lines.contains("\"path\":\"link\""),
+        "{lines}"
+    );
+    scene.run("manifest verify --links keep sums box:there").expect(0);
+    scene.run("manifest verify --links keep sums src").expect(0);
 }

@@ -7,12 +7,16 @@ mod support;
 
 #[path = "cli/archives.rs"]
 mod archives;
+#[path = "cli/dedupe.rs"]
+mod dedupe;
 #[path = "cli/digests.rs"]
 mod digests;
 #[path = "cli/jobs.rs"]
 mod jobs;
 #[path = "cli/manifests.rs"]
 mod manifests;
+#[path = "cli/names.rs"]
+mod names;
 #[path = "cli/places.rs"]
 mod places;
 #[path = "cli/process.rs"]

@@ -5,6 +5,7 @@
 //!   call is.
 //! * `crash/disk.rs` is the disk that forgets what was not synced.
 //! * `crash/proofs.rs` kills what writes and reads manifests.
+//! * `crash/catalogs.rs` kills a sync with a catalogue.
 //! * `crash/cases.rs` has the jobs, `crash/world.rs` their places, `crash/checks.rs` the rules.
 //!
 //! A small job between local folders is killed at *every* call, and at every request to the emulator. Of its calls with
@@ -22,6 +23,8 @@
 mod calls;
 #[path = "crash/cases.rs"]
 mod cases;
+#[path = "crash/catalogs.rs"]
+mod catalogs;
 #[path = "crash/checks.rs"]
 mod checks;
 #[path = "crash/disk.rs"]

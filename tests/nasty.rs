@@ -5,7 +5,15 @@
 
 mod support;
 
-use std::fs::File;
+#[path = "nasty/calls.rs"]
+mod calls;
+#[path = "nasty/errors.rs"]
+mod errors;
+#[path = "nasty/floods.rs"]
+mod floods;
+#[path = "nasty/large.rs"]
+mod large;
+
 use std::process::Stdio;
 
 use support::{Home, Run, SANDBOX_KEY, Server};
@@ -73,29 +81,6 @@ impl Scene {
         self.run("copy box:there back").expect(0);
         assert_eq!(std::fs::read(self.home.path("back/f")).unwrap(), vec![7; 300_000]);
         assert!(self.server.stat(calls) <= most, "{}", self.server.stat(calls));
-    }
-}
-
-#[test]
-fn floods_of_every_wording_are_waited_out_on_every_endpoint() {
-    Scene::new()
-        .with(
-            "folder/ls nth=1 flood 374\nfolder/mkdir nth=1 flood 412\nfile/info nth=1 flood 1032\n\
-             upload/get_upload_server nth=1 user-locked\nupload/get_upload_server nth=3 too-many 1",
-        )
-        .copies_three(2..=3);
-}
-
-#[test]
-fn a_lock_without_the_word_flood_is_reported_at_once_in_both_of_its_forms() {
-    for fault in ["* every ip-locked", "* every ip-locked-text"] {
-        // A lock of a thousandth of an hour would be waited for.
-        let scene = Scene::limited("off", "pace = \"off\"").with(fault);
-        scene.run("ls box:").expect(20).says("for about an hour");
-        assert_eq!(scene.api_requests(), 1, "{fault}");
-        // The next process knows of it.
-        scene.run("ls box:").expect(20);
-        assert_eq!(scene.api_requests(), 1, "{fault}");
     }
 }
 
@@ -226,68 +211,6 @@ fn sub_folders_that_are_left_out_when_there_are_none_are_none_and_once_only_are_
     scene.run("copy src box:there").expect(0);
     scene.server.fault("folder/ls nth=1 no-sub-folders");
     assert_eq!(scene.run("ls -R box:").expect(0).stdout.lines().count(), 3);
-}
-
-#[test]
-fn each_error_that_a_user_can_meet_says_what_to_do() {
-    let refused = |endpoint: &str, text: &str| format!("{endpoint} every ko 403 {text}");
-    let token = "download/get_token";
-    for (fault, command, code, words) in [
-        (refused("*", "Not authenticated #247"), "ls box:", 21, "console/params.pl"),
-        (refused("*", "No such user #93"), "ls box:", 21, "console/params.pl"),
-        (
-            format!("{token} every customer"),
-            "cat box:there/f",
-            1,
-            "listing, uploading and links work without one",
-        ),
-        (
-            refused(token, "professional equipment, must have CDN credits #9"),
-            "cat box:there/f",
-            1,
-            "network.html",
-        ),
-        (refused(token, "Owner locked #620"), "cat box:there/f", 1, "suspended"),
-        (
-            refused(token, "Password not provided. Resource not allowed #1"),
-            "cat box:there/f",
-            1,
-            "password",
-        ),
-        (
-            refused("folder/mkdir", "Invalid name #512"),
-            "mkdir box:new",
-            1,
-            "does not take the name",
-        ),
-        (
-            refused("upload/get_upload_server", "Quota reached #8"),
-            "copy src box:more",
-            7,
-            "ketch about",
-        ),
-        (String::from("clear"), "ls box:there/no/such", 3, "the nearest above it is `there`"),
-    ] {
-        let scene = Scene::new();
-        scene.home.write("src/f", "content");
-        scene.run("copy src box:there").expect(0);
-        scene.server.fault(&fault);
-        let run = scene.run(command);
-        assert!(run.stderr.contains(words), "{fault}: {}", run.stderr);
-        assert_eq!(run.code, code, "{fault}: {}", run.stderr);
-    }
-}
-
-#[test]
-fn a_file_that_is_too_large_is_refused_before_anything_is_sent() {
-    let scene = Scene::new();
-    scene.home.write("src/small", "content");
-    let large = File::create(scene.home.path("src/large")).unwrap();
-    // Without any content on the disk.
-    large.set_len(300_000_000_001).unwrap();
-    let run = scene.run("copy src box:there");
-    assert!(run.code != 0 && run.stderr.contains("split"), "{}", run.stderr);
-    assert_eq!((scene.server.stat("files"), scene.server.stat("upload")), (1, 1));
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn write_tree(folder: &Path, tree: &Tree) {
 }
 
 /// A copy with all times.
-fn copy_folder(from: &Path, to: &Path) {
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

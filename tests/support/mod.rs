@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -157,6 +158,12 @@ impl Server {
         assert!(answer.starts_with("HTTP/1.1 20"), "{fault}: {answer}");
     }
 
+    /// Puts many things there at once: `plant` or `folders`, with the words of the emulator.
+    pub fn plant(&self, what: &str, words: &str) {
+        let answer = self.request("POST", &format!("/__sim/{what}"), words);
+        assert!(answer.starts_with("HTTP/1.1 20"), "{words}: {answer}");
+    }
+
     /// Waits until a request is held by a fault.
     pub fn held(&self) {
         let answer = self.request("GET", "/__sim/held", "");
@@ -224,6 +231,30 @@ pub fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 let path = entry.path().strip_prefix(folder).unwrap().to_owned();
                 found.insert(path, fs::read(entry.path()).unwrap());
             }
+        }
+    }
+    found
+}
+
+/// Everything about everything below `folder`: kind, content or target, permissions, modification time of what is no folder.
+pub fn facts(folder: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let about = fs::symlink_metadata(&path).unwrap();
+            let time = (about.mtime(), about.mtime_nsec());
+            let fact = if about.is_dir() {
+                waiting.push(path.clone());
+                "folder".to_owned()
+            } else if about.is_symlink() {
+                format!("link to {:?} of {time:?}", fs::read_link(&path).unwrap())
+            } else {
+                let content = fs::read(&path).unwrap();
+                format!("{:o} {time:?} {content:?}", about.permissions().mode() & 0o7777)
+            };
+            found.insert(path.strip_prefix(folder).unwrap().display().to_string(), fact);
         }
     }
     found

@@ -125,7 +125,7 @@ fn fuzz() -> Result<(), String> {
     Ok(())
 }
 
-const FUZZ_TARGETS: &[&str] = &["manifest", "sums", "plan"];
+const FUZZ_TARGETS: &[&str] = &["manifest", "sums", "plan", "catalog"];
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINT: &[&str] =

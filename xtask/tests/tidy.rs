@@ -192,11 +192,13 @@ fn the_two_commands_of_the_readme_are_there() {
 }
 
 #[test]
-fn every_test_that_the_fault_page_names_exists() {
-    let page = fs::read_to_string(root().join("docs/FAULTS.md")).expect("a page");
+fn every_test_that_a_page_of_tests_names_exists() {
     let code: String =
         ["crates", "tests"].into_iter().flat_map(sources).map(|(_, text)| text).collect();
-    let names = page.split('`').skip(1).step_by(2).filter(|name| *name != "xtask");
-    let missing: Vec<_> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
-    assert!(missing.is_empty(), "docs/FAULTS.md names tests that do not exist: {missing:?}");
+    for page in ["docs/FAULTS.md", "docs/FICHIER-AUDIT.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("a page");
+        let names = text.split('`').skip(1).step_by(2).filter(|name| *name != "xtask");
+        let missing: Vec<_> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
+        assert!(missing.is_empty(), "{page} names tests that do not exist: {missing:?}");
+    }
 }

@@ -198,7 +198,14 @@ async fn read(inner: &dyn Backend, entry: &Entry) -> Result<Result<Records, Form
     if entry.size.is_none_or(|size| size > OBJECT_MAX) {
         return Ok(Err(FormatError::TooLarge("bytes")));
     }
-    let stream = inner.read(entry, ReadOptions::default()).await?;
+    let stream = match inner.read(entry, ReadOptions::default()).await {
+        Ok(stream) => stream,
+        // That does not pass, and the files beside it are there all the same.
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            return Ok(Err(FormatError::Denied(error.message().to_owned())));
+        }
+        Err(error) => return Err(error),
+    };
     // The size was listed, and more than it never comes.
     let bytes = collect(stream, usize::try_from(OBJECT_MAX).unwrap_or(usize::MAX)).await?;
     Ok(format::decode(&bytes))

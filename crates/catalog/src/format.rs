@@ -37,6 +37,9 @@ pub enum FormatError {
     /// It is larger than what is read.
     #[error("it is larger than what is read ({0})")]
     TooLarge(&'static str),
+    /// The remote does not hand it out.
+    #[error("it may not be read: {0}")]
+    Denied(String),
     /// It is not what was written.
     #[error("it is damaged ({0})")]
     Damaged(String),

@@ -52,7 +52,7 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         "nothing was changed, or the job was ended: --max-delete, an empty source, overlapping places, \
          no common digest, no room, a read-only disk",
     ),
-    (COOLDOWN, "the provider asks for a pause"),
+    (COOLDOWN, "the provider asks for a pause; nothing failed for another reason"),
     (AUTHENTICATION, "the remote does not accept the key"),
     (
         CORRUPT,
@@ -119,6 +119,9 @@ pub(crate) fn of_report(report: &Report, signal: Option<u8>) -> u8 {
     };
     // Only if the report holds all of them, or nothing is known about the rest.
     let all_known = failures.len() as u64 == report.failed;
+    if all_known && failures.iter().all(|failure| failure.kind == ErrorKind::Throttled) {
+        return COOLDOWN;
+    }
     if all_known && failures.iter().all(of_source) {
         return SOURCE_CHANGED;
     }
@@ -193,6 +196,8 @@ mod tests {
             (failed(&[Denied, Changed]), None, 23),
             (failed_at_source(&[Changed, NotFound]), None, 24),
             (failed_at_source(&[Changed, Denied]), None, 23),
+            (failed(&[Throttled, Throttled]), None, 20),
+            (failed(&[Throttled, Denied]), None, 23),
             // A file that went away at the destination, or a folder of it.
             (failed(&[Changed]), None, 23),
             (failed(&[NotFound]), None, 23),

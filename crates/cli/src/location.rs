@@ -3,13 +3,17 @@
 //! It is rclone's, quoting included: a value that starts with `"` or `'` goes to the next one of these, and a doubled one
 //! inside stands for itself. A word without `:`, or with a `/` before the first one, is a local path. Option values may be
 //! keys, so they are never shown.
+//!
+//! A path with the mark `‛` can be read in two ways: as the bytes a shell hands over, or as `ls` and `--json` show it. A
+//! path on this machine is first taken as bytes, because shells complete it; one on a remote as it is shown, because nothing
+//! else tells its names. Where nothing is at the one, the other is meant.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use ketch_core::names::core_from_bytes;
+use ketch_core::names::{bytes_from_core, core_from_bytes, core_from_shown};
 use secrecy::SecretString;
 
 /// Option values, which may be secrets; `Debug` shows none.
@@ -24,6 +28,8 @@ pub(crate) struct Location {
     pub(crate) options: Options,
     /// The path, in core form.
     pub(crate) path: String,
+    /// What else the path may mean.
+    pub(crate) other: Option<String>,
 }
 
 /// What a place is in.
@@ -69,7 +75,26 @@ impl fmt::Display for LocationError {
 impl Location {
     /// Reads a word of the command line.
     pub(crate) fn parse(word: &OsStr) -> Result<Self, LocationError> {
-        parse(&core_from_bytes(word.as_bytes()))
+        let mut place = parse(&core_from_bytes(word.as_bytes()))?;
+        let shown = core_from_shown(&bytes_from_core(&place.path));
+        if shown != place.path {
+            place.other = Some(match place.base {
+                Base::Local => shown,
+                Base::Named(_) | Base::OfType(_) => std::mem::replace(&mut place.path, shown),
+            });
+        }
+        Ok(place)
+    }
+
+    /// Reads a place that was put on record as it was shown.
+    pub(crate) fn of_record(shown: &str) -> Result<Self, LocationError> {
+        parse(shown)
+    }
+
+    /// The other place that may be meant.
+    pub(crate) fn other(&self) -> Option<Location> {
+        let path = self.other.clone()?;
+        Some(Location { path, other: None, ..self.clone() })
     }
 
     /// The folder that holds this place and its name in it; `None` when the place is a root.
@@ -84,7 +109,8 @@ impl Location {
         if matches!(name, "" | "." | "..") {
             return None;
         }
-        Some((Location { path: parent.to_owned(), ..self.clone() }, name.to_owned()))
+        let folder = Location { path: parent.to_owned(), other: None, ..self.clone() };
+        Some((folder, name.to_owned()))
     }
 
     /// The place in one line, with every option value hidden.
@@ -112,7 +138,9 @@ fn parse(text: &str) -> Result<Location, LocationError> {
     if text.is_empty() {
         return Err(LocationError::Empty);
     }
-    let local = || Location { base: Base::Local, options: Options::new(), path: text.to_owned() };
+    let place =
+        |base, options, path: &str| Location { base, options, path: path.to_owned(), other: None };
+    let local = || place(Base::Local, Options::new(), text);
     let on_the_fly = text.starts_with(':');
     if !text.contains(':') {
         return Ok(local());
@@ -137,7 +165,7 @@ fn parse(text: &str) -> Result<Location, LocationError> {
         Some(rest) => parse_options(rest)?,
         None => (Options::new(), &rest[1..]),
     };
-    Ok(Location { base, options, path: path.to_owned() })
+    Ok(place(base, options, path))
 }
 
 /// Options up to the `:` that ends them, and the path after it.
@@ -199,7 +227,7 @@ mod tests {
     fn show(text: &str) -> String {
         match parse(text) {
             Err(error) => format!("{error:?}"),
-            Ok(Location { base, options, path }) => {
+            Ok(Location { base, options, path, other: _ }) => {
                 let options: Vec<_> = options
                     .iter()
                     .map(|(key, value)| format!("{key}={}", value.expose_secret()))
@@ -276,6 +304,22 @@ mod tests {
         check("work:a/b.txt", Some(("work:a", "b.txt")));
         for root in ["work:", "/", ".", "..", "a/.."] {
             check(root, None);
+        }
+    }
+
+    #[test]
+    fn a_path_with_a_mark_means_what_is_shown_on_remotes_and_bytes_on_this_machine() {
+        for (word, path, other) in [
+            ("a‛FF".as_bytes(), "a‛‛FF", Some("a‛FF")),
+            (b"a\xff", "a‛FF", None),
+            ("work:a‛FF".as_bytes(), "a‛FF", Some("a‛‛FF")),
+            (b"work:a\xff", "a‛FF", None),
+            ("work:a‛‛FF".as_bytes(), "a‛‛FF", Some("a‛‛‛‛FF")),
+            ("work:x‛y".as_bytes(), "x‛‛y", None),
+            (b"work:plain", "plain", None),
+        ] {
+            let place = Location::parse(OsStr::from_bytes(word)).expect("legal");
+            assert_eq!((&*place.path, place.other.as_deref()), (path, other), "{word:?}");
         }
     }
 

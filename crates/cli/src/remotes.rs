@@ -200,6 +200,7 @@ impl Remotes {
         source: &Location,
         destination: &Location,
     ) -> Result<(Opened, Arc<dyn Backend>)> {
+        let source = &self.meant(source).await?;
         let source_folder = self.local_folder(source)?;
         let destination_folder = self.local_folder(destination)?;
         self.fence = destination_folder.into_iter().collect();
@@ -224,8 +225,20 @@ impl Remotes {
         Ok(here.then(|| ketch_local::canonical(&place.path)))
     }
 
+    /// The place that is meant by one that must exist. Where it can be read in one way only, nothing is asked.
+    pub(crate) async fn meant(&mut self, place: &Location) -> Result<Location> {
+        let Some(other) = place.other() else { return Ok(place.clone()) };
+        let missing = |looked: ketch_core::Result<ketch_core::Entry>| {
+            looked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        let is_other = missing(self.open(place).await?.stat(&RelPath::root()).await)
+            && !missing(self.open(&other).await?.stat(&RelPath::root()).await);
+        Ok(if is_other { other } else { Location { other: None, ..place.clone() } })
+    }
+
     /// Opens a place that must exist: a folder, or a file, which is then the only one of its folder that takes part.
     pub(crate) async fn open_source(&mut self, place: &Location) -> Result<Opened> {
+        let place = &self.meant(place).await?;
         let backend = self.open(place).await?;
         let entry = match backend.stat(&RelPath::root()).await {
             // What a catalogue alone holds is something of its folder, and no place by itself.

@@ -215,9 +215,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.0;
         match (inner.operation, inner.remote.as_deref()) {
-            (Some(operation), Some(remote)) => write!(f, "{operation} on {remote}: ")?,
+            // The top of a remote is written `work:`, which has its colon.
+            (Some(operation), Some(remote)) => {
+                write!(f, "{operation} on {}: ", remote.trim_end_matches(':'))?;
+            }
             (Some(operation), None) => write!(f, "{operation}: ")?,
-            (None, Some(remote)) => write!(f, "{remote}: ")?,
+            (None, Some(remote)) => write!(f, "{}: ", remote.trim_end_matches(':'))?,
             (None, None) => {}
         }
         if let Some(path) = inner.path.as_ref().filter(|path| !path.is_root()) {

@@ -128,6 +128,17 @@ pub fn core_from_bytes(raw: &[u8]) -> String {
     CORE.encode(raw)
 }
 
+/// The core form of a name as a person copies it from what was shown: core forms are taken as they are, and bytes that are
+/// not UTF-8 as bytes. A name that holds `‛XX` itself must be given as it is shown, with the mark doubled.
+pub fn core_from_shown(shown: &[u8]) -> String {
+    let mut raw = Vec::with_capacity(shown.len());
+    for chunk in shown.utf8_chunks() {
+        raw.extend(CORE.decode(chunk.valid()));
+        raw.extend_from_slice(chunk.invalid());
+    }
+    CORE.encode(&raw)
+}
+
 /// The bytes of a core name. Never holds a slash or a NUL if the core name does not.
 pub fn bytes_from_core(core: &str) -> Vec<u8> {
     CORE.decode(core)
@@ -168,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_is_taken_back_and_so_are_bytes() {
+        for (shown, core) in [
+            ("a‛FEb".as_bytes(), "a‛FEb"),
+            (b"a\xfeb", "a‛FEb"),
+            ("a‛‛FE".as_bytes(), "a‛‛FE"),
+            ("x‛y".as_bytes(), "x‛‛y"),
+            ("x‛‛y".as_bytes(), "x‛‛y"),
+            ("‛2F".as_bytes(), "‛‛2F"),
+            (b"plain", "plain"),
+        ] {
+            assert_eq!(core_from_shown(shown), core);
+        }
+    }
+
+    #[test]
     fn no_mark_can_make_a_slash_or_a_dot() {
         assert_eq!(bytes_from_core("‛2E‛2E"), "‛2E‛2E".as_bytes());
         assert_eq!(bytes_from_core("‛2F"), "‛2F".as_bytes());
@@ -177,6 +203,7 @@ mod tests {
         #[test]
         fn every_byte_string_survives_core_and_remote(raw in proptest::collection::vec(any::<u8>(), 0..24)) {
             let core = core_from_bytes(&raw);
+            prop_assert_eq!(core_from_shown(core.as_bytes()), &*core);
             prop_assert_eq!(bytes_from_core(&core), raw);
             prop_assert_eq!(FICHIER.to_core(&FICHIER.to_remote(&core)), core);
         }
@@ -184,6 +211,7 @@ mod tests {
         #[test]
         fn every_odd_text_survives(raw in "[ \\\\a＼␠␊‛\n\"F0-9E]{0,8}") {
             let core = core_from_bytes(raw.as_bytes());
+            prop_assert_eq!(core_from_shown(core.as_bytes()), &*core);
             prop_assert_eq!(bytes_from_core(&core), raw.as_bytes());
             let remote = FICHIER.to_remote(&core);
             prop_assert!(!remote.contains(['\\', '\n', '"']), "{:?}", remote);

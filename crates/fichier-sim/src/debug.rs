@@ -8,6 +8,7 @@
 //! | `GET /__sim/held` | answers when a request is held |
 //! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
 //! | `POST /__sim/plant` | `COUNT SPACING FOLDER`: many files at once, see [`crate::Plant`] |
+//! | `POST /__sim/folders` | `COUNT FOLDER`: many empty folders at once in a folder of the top |
 //! | `POST /__sim/digest` | every upload is told to have this Whirlpool digest, and none is taken; empty: as usual |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
@@ -59,6 +60,17 @@ pub(crate) async fn serve(
                 Ok(Ok(())) => Response::text(200, "OK\n"),
                 Ok(Err(error)) => Response::text(500, format!("{error}\n")),
                 Err(error) => Response::text(400, format!("{error}\n")),
+            }
+        }
+        ("POST", "/__sim/folders") => {
+            let words = body.trim().split_once(' ');
+            let wanted = words.and_then(|(count, name)| Some((count.parse().ok()?, name.trim())));
+            match wanted.filter(|(count, name)| *count <= 1_000_000 && !name.is_empty()) {
+                Some((count, name)) => match crate::plant::plant_folders(world, count, name) {
+                    Ok(()) => Response::text(200, "OK\n"),
+                    Err(error) => Response::text(500, format!("{error}\n")),
+                },
+                None => Response::text(400, "COUNT, at most a million, and FOLDER\n"),
             }
         }
         ("POST", "/__sim/digest") => {

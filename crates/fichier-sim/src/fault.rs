@@ -48,7 +48,7 @@ pub enum Effect {
     /// Anywhere: waits for [`crate::Holds::release`], and is carried out then, or never.
     Hold,
     /// Anywhere: carried out, but the answer waits for [`crate::Holds::release`], and may never come;
-    /// [`crate::Sim::held`] tells when.
+    /// [`crate::Sim::unanswered`] tells when.
     HoldAnswer,
     /// `upload`: waits after so many bytes of the request body. `download`: after so many of the answer.
     HoldAfter(u64),

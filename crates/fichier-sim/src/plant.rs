@@ -5,6 +5,24 @@ use crate::SimError;
 use crate::store::{FileRecord, FolderRecord};
 use crate::world::World;
 
+/// Plants so many empty folders, `d000000` and so on, in a folder of the top.
+pub(crate) fn plant_folders(world: &World, count: u64, name: &str) -> Result<(), SimError> {
+    let failed = |error: crate::store::StoreError| {
+        SimError::io("plant folders".to_owned())(std::io::Error::other(error.to_string()))
+    };
+    let now = world.clock.seconds();
+    let parent = folder(world, name, now).map_err(failed)?;
+    for number in 0..count {
+        let made = world.store.make_folder(
+            |_| None::<()>,
+            |id| FolderRecord::new(id, &format!("d{number:06}"), parent, now),
+        );
+        // No folder is in the way, as the first closure says: the second of two equal names is planted, too.
+        let _made: Result<FolderRecord, ()> = made.map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// What is planted.
 #[derive(Clone, Debug)]
 pub struct Plant {

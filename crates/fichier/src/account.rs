@@ -89,16 +89,7 @@ impl Account {
         static ACCOUNTS: LazyLock<Mutex<HashMap<Key, Weak<Account>>>> =
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
-        let manner = format!(
-            "{}/{}/{:?}/{:?}/{:?}/{}",
-            settings.paced,
-            settings.scale,
-            settings.end_wait,
-            settings.gather,
-            settings.requests_per_hour,
-            settings.account_view
-        );
-        let key = (settings.state_name(), request.state_folder.clone(), manner);
+        let key = (settings.state_name(), request.state_folder.clone(), settings.manner());
         let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
             return Ok(account);

@@ -211,7 +211,8 @@ impl Api {
     /// What is known of one file. Not for many: that gets an address locked out (section 4.2 of the API reference).
     pub(crate) async fn file_info(&self, url: &str) -> Result<Info, Refusal> {
         let verb = "file/info.cgi";
-        let info: Info = self.call(verb, json!({"url": url}), Effect::Repeatable).await?;
+        let body = self.settings.about_file(url);
+        let info: Info = self.call(verb, body, Effect::Repeatable).await?;
         if info.filename.is_none() {
             return Err(shape(verb, "`filename` is missing").into());
         }
@@ -258,7 +259,8 @@ impl Api {
 
     /// An address to download from for half an hour, to be begun within five minutes, by several connections.
     pub(crate) async fn get_token(&self, url: &str) -> Result<Place, Refusal> {
-        let body = json!({"url": url, "single": 0});
+        let mut body = self.settings.about_file(url);
+        body["single"] = 0.into();
         match self.call::<Token>("download/get_token.cgi", body, Effect::Repeatable).await {
             Ok(token) => Ok(self.settings.origin.download(self.http.without_key(&token.url)?)?),
             Err(refusal) => Err(refusal),

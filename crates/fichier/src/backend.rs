@@ -33,7 +33,7 @@ pub const FACTORY: Factory = Factory {
     build,
 };
 
-/// For how long a call may wait for its turn and for the end of floods: five in a row last 13 minutes.
+/// For how long a call may wait for its turn. The patience with floods comes on top.
 const TURN_WAIT: Duration = Duration::from_secs(30 * 60);
 
 /// Opens a remote with all its layers.
@@ -41,12 +41,17 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
     let account = Account::shared(&request).map_err(|error| opening(error, &request))?;
     // Each request has deadlines of its own below. From above only a whole call is seen, and nearly all of its time may be
     // a wait for the right to ask, so the layer's limits are long and its watch on the throughput is not used.
+    let patience = account.api.settings.flood_patience;
+    let wait = TURN_WAIT + patience;
     let timeouts = TimeoutSettings {
-        call: TURN_WAIT,
-        idle: TURN_WAIT,
-        finish: account.api.settings.end_wait + TURN_WAIT,
+        call: wait,
+        idle: wait,
+        finish: account.api.settings.end_wait + wait,
         slowest: None,
     };
+    // Pauses that pages and download hosts ask for are waited for there, those of calls below.
+    let throttled_total = account.api.settings.scaled(patience);
+    let retries = RetrySettings { throttled_total, ..RetrySettings::default() };
     // How many connections there are is counted below, where files that travel together are one.
     let limits = LimitSettings::default();
     let observer = request.observer.clone();
@@ -54,7 +59,7 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
     if let Some(observer) = observer {
         stack = stack.observe(observer);
     }
-    Ok(stack.retry(RetrySettings::default()).build())
+    Ok(stack.retry(retries).build())
 }
 
 /// Opens a remote without any layer around it. Remotes of one account share what is known about it within the process.

@@ -12,7 +12,7 @@ use crate::text::{readable, snippet};
 /// How long a lock without the word flood lasts.
 pub(crate) const LOCKED_FOR: Duration = Duration::from_secs(60 * 60);
 /// How long to wait when the account is in use from another address.
-const LOCATION_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const LOCATION_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait after a flood that was already waited out several times.
 pub(crate) const FLOOD_WAIT: Duration = Duration::from_secs(300);
 
@@ -136,13 +136,15 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
             "this needs a paying 1fichier account (listing, uploading and links work without one)",
         ),
         Said::NotFound => (ErrorKind::NotFound, Retry::Never, "1fichier does not have it"),
-        Said::Forbidden => {
-            (ErrorKind::Denied, Retry::Never, "a password or an access list is in the way")
-        }
+        Said::Forbidden => (
+            ErrorKind::Denied,
+            Retry::Never,
+            "a password or an access list is in the way (the option file_password of the remote gives a password; `ketch attr set --password ''` takes that of your own file away)",
+        ),
         Said::Location => (
             ErrorKind::Throttled,
             Retry::After(LOCATION_WAIT),
-            "the account is downloading from another address (end that, or wait some minutes)",
+            "the account is downloading from another address (end that, or wait some minutes; it may be this machine under an earlier address)",
         ),
         Said::Network => (
             ErrorKind::Denied,
@@ -252,7 +254,7 @@ mod tests {
     fn a_second_location_says_what_to_do() {
         let refusal = refusal(200, "Only 1 location allowed at a time #887");
         let text = refusal.error.to_string();
-        assert!(text.contains("from another address (end that, or wait some minutes)"), "{text}");
+        assert!(text.contains("from another address (end that, or wait some minutes"), "{text}");
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl Origin {
             Err(Error::new(ErrorKind::InvalidInput, format!("the option `api_url` {why}")))
         };
         let Some((scheme, authority, path)) = split(api_url) else {
-            return refuse("is not of the form https://host/path");
+            return refuse(
+                "is not of the form https://host/path (in a place on the command line in quotes: api_url=\"https://…\")",
+            );
         };
         if !is_authority(&authority) {
             return refuse("has no plain host name");

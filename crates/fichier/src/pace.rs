@@ -5,6 +5,7 @@
 //! waits has used nothing. Within a process the turns are in order of arrival; between processes on one machine the times
 //! are in a file that is locked for the few microseconds of one step.
 
+mod patience;
 mod rules;
 mod store;
 
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::bill::Tariff;
 use crate::settings::Settings;
+use patience::Patience;
 pub(crate) use rules::{Listing, Want};
 use rules::{Rules, Verdict};
 use store::Store;
@@ -26,6 +28,7 @@ use store::Store;
 pub(crate) struct Pacer {
     rules: Rules,
     store: Store,
+    patience: Patience,
     /// Held by the one call that waits for the distance between any two calls.
     any: Mutex<()>,
     /// Held by the one listing that waits for the distance between listings.
@@ -56,9 +59,12 @@ impl Pacer {
         folder: Option<&std::path::Path>,
         watch: Option<Watch>,
     ) -> Self {
+        let rules = Rules::new(settings.paced, settings.scale, settings.requests_per_hour);
+        let forgotten = Duration::from_millis(rules.lock_forgotten);
         Pacer {
             watch,
-            rules: Rules::new(settings.paced, settings.scale, settings.requests_per_hour),
+            rules,
+            patience: Patience::new(settings.scaled(settings.flood_patience), forgotten),
             store: Store::new(folder.map(|folder| folder.join(settings.state_name()))),
             any: Mutex::default(),
             listings: Mutex::default(),
@@ -75,12 +81,26 @@ impl Pacer {
         self.rules.tariff()
     }
 
-    /// Waits until `want` may be sent. Fails at once with `Throttled` when that is farther away than a call should wait.
+    /// Waits until `want` may be sent. Fails at once with `Throttled` when that is farther away than a call should wait, or
+    /// when floods have been waited for in vain.
     pub(crate) async fn admit(&self, want: Want) -> Result<()> {
+        let mut waited = Duration::ZERO;
         loop {
+            if let Some(lost) = self.patience.lost() {
+                return Err(in_vain(lost, "no call is made before the pause is over"));
+            }
             let verdict = self.turn_of_its_kind(want).await;
             match verdict {
                 Verdict::Go => return Ok(()),
+                Verdict::WaitFlood(wait) => {
+                    // Whoever brought it about gives up in the end; with many processes there is always another one.
+                    if waited + wait > self.patience.limit() {
+                        return Err(in_vain(waited, "another process of this machine was told so"));
+                    }
+                    waited += wait;
+                    self.tell("1fichier was asked too often and wants a pause", wait);
+                    tokio::time::sleep(wait).await;
+                }
                 Verdict::Refuse(wait) => return Err(too_long(wait)),
                 // A pause that was asked for is one for all calls, and this is not one for the others.
                 Verdict::RefuseOwn(wait) => return Err(too_long(wait).with_retry(Retry::Never)),
@@ -124,7 +144,7 @@ impl Pacer {
             let rules = self.rules;
             match self.store.step(move |state, now| rules.grant(state, now, want)).await {
                 Verdict::WaitAny(wait) => {
-                    self.tell("it was asked too often, or its requests_per_hour are used up", wait);
+                    self.tell("two calls a second at most, or requests_per_hour are used up", wait);
                     tokio::time::sleep(wait).await;
                 }
                 other => return other,
@@ -147,11 +167,22 @@ impl Pacer {
         self.store.step(move |state, _| rules.unsent(state, want)).await;
     }
 
-    /// Notes that the answer to `want` was a flood: all calls, or only this kind, wait; longer when it happens again.
-    pub(crate) async fn flooded(&self, want: Want) {
+    /// Notes that the answer of `verb` to `want` was a flood: all calls, or only this kind, wait; longer when it happens
+    /// again. Fails with `Throttled` when this was waited for too long already; `said` is what 1fichier said.
+    pub(crate) async fn flooded(&self, want: Want, verb: &'static str, said: &str) -> Result<()> {
         let rules = self.rules;
         let wait = self.store.step(move |state, now| rules.flooded(state, now, want)).await;
-        tracing::debug!(wait_ms = wait, "1fichier reports a flood, all calls wait");
+        tracing::debug!(wait_ms = wait, verb, "1fichier reports a flood, all calls wait");
+        if want == Want::UserInfo {
+            return Ok(());
+        }
+        let waited = self.patience.flooded(verb, Duration::from_millis(wait));
+        waited.map_err(|waited| in_vain(waited, said))
+    }
+
+    /// Notes that `verb` has given an answer that is no flood.
+    pub(crate) fn spoke(&self, verb: &'static str) {
+        self.patience.answered(verb);
     }
 
     /// Notes that this address is locked out for long.
@@ -181,6 +212,20 @@ fn too_long(wait: Duration) -> Error {
     Error::new(ErrorKind::Throttled, message).with_retry(Retry::After(wait))
 }
 
+/// The error of floods that have no end. Asking again at once cannot help, a later run can.
+fn in_vain(waited: Duration, said: &str) -> Error {
+    let waited = match waited.as_secs() {
+        0 => "it was not waited for".to_owned(),
+        seconds @ 1..120 => format!("{seconds} s of waiting did not help"),
+        seconds => format!("{} minutes of waiting did not help", seconds / 60),
+    };
+    let message = format!(
+        "1fichier was asked too often and locks calls out, and {waited}: end other programs that use the account or this \
+         address, try again in an hour, or let the option flood_patience be more minutes ({said})"
+    );
+    Error::new(ErrorKind::Throttled, message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +253,10 @@ mod tests {
         let mut times = tasks.join_all().await;
         times.sort_by_key(|(time, _)| *time);
         times
+    }
+
+    async fn flooded(pacer: &Pacer) -> Result<()> {
+        pacer.flooded(Want::Call, "file/rm.cgi", "Flood detected: IP Locked #374").await
     }
 
     fn check_distance(times: &[(u64, Want)], which: impl Fn(Want) -> bool, distance: u64) {
@@ -280,8 +329,8 @@ mod tests {
         let pacer = pacer("1", None);
         let mut start = Instant::now();
         for expected in [30, 60, 120, 240, 300, 300] {
-            pacer.flooded(Want::Call).await;
-            pacer.flooded(Want::Call).await;
+            flooded(&pacer).await.expect("in patience");
+            flooded(&pacer).await.expect("in patience");
             pacer.admit(Want::Call).await.expect("waits");
             let waited = start.elapsed().as_secs_f64();
             assert!((f64::from(expected)..f64::from(expected) + 2.0).contains(&waited), "{waited}");
@@ -289,16 +338,65 @@ mod tests {
         }
         tokio::time::sleep(Duration::from_secs(1_000)).await;
         start = Instant::now();
-        pacer.flooded(Want::Call).await;
+        flooded(&pacer).await.expect("in patience");
         pacer.admit(Want::Call).await.expect("waits");
         assert!(start.elapsed() < Duration::from_secs(31), "an old flood must be forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_without_end_is_waited_for_half_an_hour_and_then_told() {
+        let pacer = pacer("1", None);
+        let start = Instant::now();
+        let error = loop {
+            pacer.admit(Want::Call).await.expect("waits");
+            if let Err(error) = flooded(&pacer).await {
+                break error;
+            }
+        };
+        let waited = start.elapsed().as_secs();
+        assert!((25 * 60..30 * 60).contains(&waited), "{waited}");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Throttled, Retry::Never));
+        for words in ["27 minutes of waiting", "flood_patience", "#374"] {
+            assert!(error.message().contains(words), "{error}");
+        }
+        // Nobody else waits for it, of whatever kind.
+        for want in [Want::Call, Want::Listing(Listing::Files, 1)] {
+            assert_eq!(pacer.admit(want).await.expect_err("given up").kind(), ErrorKind::Throttled);
+        }
+        assert!(start.elapsed().as_secs() <= waited, "at once");
+        // What comes later may ask once, and a good answer ends it.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        pacer.admit(Want::Call).await.expect("free");
+        pacer.spoke("file/rm.cgi");
+        flooded(&pacer).await.expect("a new one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn floods_of_other_processes_are_not_waited_for_without_end_either() {
+        let pacer = pacer("1", None);
+        let store = pacer.store.clone();
+        // As another process would: each pause is followed by the next one before anybody gets through.
+        let others = tokio::spawn(async move {
+            loop {
+                store.step(|state, now| state.cooldown_until = now + 300_000).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let start = Instant::now();
+        let error = pacer.admit(Want::Call).await.expect_err("without end");
+        others.abort();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Throttled, Retry::Never));
+        assert!(error.message().contains("another process"), "{error}");
+        let waited = start.elapsed().as_secs();
+        assert!((25 * 60..=30 * 60).contains(&waited), "{waited}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_user_info_leaves_the_rest_alone() {
         let pacer = pacer("1", None);
         pacer.admit(Want::UserInfo).await.expect("first");
-        pacer.flooded(Want::UserInfo).await;
+        pacer.flooded(Want::UserInfo, "user/info.cgi", "Flood").await.expect("its own");
         let start = Instant::now();
         pacer.admit(Want::Call).await.expect("not locked");
         assert!(start.elapsed() < Duration::from_secs(1));
@@ -328,7 +426,7 @@ mod tests {
         }
         // Ten calls, 5 ms apart at this scale.
         assert!(start.elapsed() >= Duration::from_millis(45), "{:?}", start.elapsed());
-        first.flooded(Want::Call).await;
+        flooded(&first).await.expect("in patience");
         let start = Instant::now();
         second.admit(Want::Call).await.expect("waits");
         assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());

@@ -26,6 +26,7 @@ use crate::report::{self, Report};
 use crate::target::Target;
 use crate::text::node_says;
 use crate::types::Link;
+use crate::upload::SIZES;
 use crate::{gather, placement, verify};
 
 /// For how long to look for an upload whose reply was lost.
@@ -355,7 +356,7 @@ fn page(account: &Account, answer: &Answer) -> (bool, Error) {
             413 => failed(
                 ErrorKind::Unsupported,
                 Retry::Never,
-                "the file is too large for this account",
+                &format!("the file is too large for this account ({SIZES})"),
             ),
             status => refusal(status, &message).error,
         };

@@ -16,6 +16,7 @@ use crate::entries::{self, Handle};
 use crate::error::Said;
 use crate::listing::{digest, without_tail};
 use crate::target::{Old, Target};
+use crate::tree::TOP;
 use crate::types::{self, Info};
 use crate::{dates, names};
 
@@ -54,7 +55,12 @@ impl FichierServices {
                 Ok(Link { url, begin_within: Some(TOKEN_BEGINS), lasts: Some(TOKEN_LASTS) })
             }
             Handle::Folder { .. } if request.direct => {
-                let message = "only a file has a direct link";
+                let message =
+                    "only a file has a direct link (without --direct there is one of the folder)";
+                Err(Error::new(ErrorKind::InvalidInput, message))
+            }
+            Handle::Folder { id: TOP, .. } => {
+                let message = "the top folder has no link: name a file or a folder in it";
                 Err(Error::new(ErrorKind::InvalidInput, message))
             }
             Handle::File { url, .. } => {
@@ -73,8 +79,16 @@ impl FichierServices {
     async fn tell_details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
         match Handle::of(entry)? {
             Handle::File { url, .. } => {
-                let info = self.account.api.file_info(&url).await?;
-                Ok(file_details(url, info))
+                match self.account.api.file_info(&url).await {
+                    Ok(info) => Ok(file_details(url, info)),
+                    // What is known without it is worth more than an error: the link is.
+                    Err(refusal) if refusal.said == Said::Forbidden => {
+                        let told = refusal.error.message().to_owned();
+                        let facts = [("link", url), ("refused", told)];
+                        Ok(facts.map(|(name, text)| (name, Detail::Text(text))).into())
+                    }
+                    Err(refusal) => Err(refusal.into()),
+                }
             }
             Handle::Folder { id, .. } => {
                 let answer = self.account.api.folder_ls(id, false).await?;
@@ -109,7 +123,10 @@ impl FichierServices {
         set("no_ssl", flag(attributes.no_ssl));
         set("acl", attributes.access.as_ref().map(access));
         if fields.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidInput, "there is nothing to be changed"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "say what is to be changed: --description, --password, … (`ketch attr set --help`)",
+            ));
         }
         let urls = entries.iter().map(|entry| Ok(entries::file_of(entry)?.1));
         let urls: Vec<String> = urls.collect::<Result<_>>()?;

@@ -51,6 +51,14 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         unless: None,
     },
     OptionInfo {
+        name: "file_password",
+        help: "The password of files of the account that have one, to read them.",
+        default: None,
+        secret: true,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
         name: "api_url",
         help: "Where the API is; plain http is taken for this machine only.",
         default: Some(API_URL),
@@ -78,6 +86,14 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         name: "end_wait",
         help: "For how many minutes 1fichier may work on a file that has been sent.",
         default: Some("15"),
+        secret: false,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
+        name: "flood_patience",
+        help: "For how many minutes in all pauses that 1fichier asks for (floods) are waited for before ketch gives up; 0 waits for none.",
+        default: Some("30"),
         secret: false,
         required: false,
         unless: None,
@@ -129,11 +145,15 @@ const GATHER: Gather = Gather { items: 500, item_bytes: 8 << 20, bytes: 256 << 2
 /// The options of one remote.
 pub(crate) struct Settings {
     pub(crate) key: SecretString,
+    /// Of files that have one.
+    pub(crate) file_password: Option<SecretString>,
     pub(crate) origin: Origin,
     /// Are the distances between calls kept?
     pub(crate) paced: bool,
     pub(crate) scale: u32,
     pub(crate) end_wait: Duration,
+    /// How long a run of floods is waited for.
+    pub(crate) flood_patience: Duration,
     /// The most calls in any hour.
     pub(crate) requests_per_hour: Option<u32>,
     /// May the whole account be looked at in place of folders?
@@ -177,6 +197,10 @@ impl Settings {
         };
         let scale: u32 = number("pace_scale", get("pace_scale").unwrap_or("1"))?;
         let minutes: u32 = number("end_wait", get("end_wait").unwrap_or("15"))?;
+        let patience: u32 = number("flood_patience", get("flood_patience").unwrap_or("30"))?;
+        if patience > 24 * 60 {
+            return Err(refuse("flood_patience", "must be at most 1440 minutes, which is a day"));
+        }
         if scale == 0 {
             return Err(refuse("pace_scale", "must be at least 1"));
         }
@@ -203,15 +227,42 @@ impl Settings {
         let account = blake3::hash(key.as_bytes()).to_hex()[..16].to_owned();
         Ok(Settings {
             key: SecretString::from(key),
+            file_password: get("file_password").map(SecretString::from),
             origin: Origin::parse(get("api_url").unwrap_or(API_URL))?,
             paced,
             scale,
             end_wait: Duration::from_secs(60) * minutes.clamp(1, 24 * 60),
+            flood_patience: Duration::from_secs(60) * patience,
             requests_per_hour,
             account_view,
             gather,
             account,
         })
+    }
+
+    /// The question about a file, with the password of files that have one.
+    pub(crate) fn about_file(&self, url: &str) -> serde_json::Value {
+        let mut body = serde_json::json!({ "url": url });
+        if let Some(password) = &self.file_password {
+            body["pass"] = password.expose_secret().into();
+        }
+        body
+    }
+
+    /// Tells two ways of dealing with one account apart.
+    pub(crate) fn manner(&self) -> String {
+        let password = self.file_password.as_ref().map(|text| text.expose_secret().as_bytes());
+        format!(
+            "{}/{}/{:?}/{:?}/{:?}/{:?}/{}/{}",
+            self.paced,
+            self.scale,
+            self.end_wait,
+            self.flood_patience,
+            self.gather,
+            self.requests_per_hour,
+            self.account_view,
+            blake3::hash(password.unwrap_or_default()).to_hex(),
+        )
     }
 
     /// A wait, divided as the options say.
@@ -283,6 +334,7 @@ mod tests {
         assert!(settings.paced);
         assert_eq!(settings.origin.call("x").url(), "https://api.1fichier.com/v1/x");
         assert_eq!((settings.scale, settings.end_wait), (1, Duration::from_secs(900)));
+        assert_eq!(settings.flood_patience, Duration::from_secs(1_800));
     }
 
     #[test]
@@ -295,6 +347,8 @@ mod tests {
             ("pace_scale", "0"),
             ("pace_scale", "SECRET"),
             ("end_wait", "-1"),
+            ("flood_patience", "SECRET"),
+            ("flood_patience", "1441"),
             ("requests_per_hour", "0"),
             ("requests_per_hour", "SECRET"),
             ("gather_files", "0"),

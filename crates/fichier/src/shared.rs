@@ -66,8 +66,7 @@ impl SharedFolder {
         let wrong = |why: String| Error::new(ErrorKind::InvalidInput, why);
         let root = RelPath::from_user(&request.root).map_err(|error| wrong(error.to_string()))?;
         let address = request.options.get("shared_folder").map_or("", |text| text.trim());
-        let form =
-            "the option `shared_folder` must be of the form https://1fichier.com/dir/AbCdEfGh";
+        let form = "the option `shared_folder` must be of the form https://1fichier.com/dir/AbCdEfGh (in a place on the command line in quotes: shared_folder=\"https://…\")";
         let is_code = |code: &str| {
             (1..=32).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };

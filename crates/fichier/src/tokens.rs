@@ -9,7 +9,7 @@ use ketch_core::{Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::error::Said;
+use crate::error::{LOCATION_WAIT, Said};
 use crate::hosts::Place;
 use crate::tree::Locks;
 
@@ -60,6 +60,10 @@ impl Tokens {
             {
                 let message = refusal.error.message().to_owned();
                 return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff));
+            }
+            Err(refusal) if refusal.said == Said::Location => {
+                let wait = api.settings.scaled(LOCATION_WAIT);
+                return Err(refusal.error.with_retry(Retry::After(wait)));
             }
             Err(refusal) => return Err(refusal.into()),
         };

@@ -20,6 +20,8 @@ use crate::target::{Old, Target};
 
 /// The largest file of a paying account.
 pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
+/// What a person can do about a file that is too large.
+pub(crate) const SIZES: &str = "1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests; splitting comes with a later release";
 
 /// Stores `body`. What comes back has been compared with what was sent.
 pub(crate) async fn put(
@@ -79,9 +81,9 @@ fn check_size(size: Option<u64>) -> Result<u64> {
     match size {
         None => refuse("1fichier must know the size of a file beforehand"),
         Some(0) => refuse("1fichier stores no empty files"),
-        Some(size) if size > SIZE_MAX => refuse(
-            "the file is larger than 300 GB (1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests; splitting comes with a later release)",
-        ),
+        Some(size) if size > SIZE_MAX => {
+            refuse(&format!("the file is larger than 300 GB ({SIZES})"))
+        }
         Some(size) => Ok(size),
     }
 }

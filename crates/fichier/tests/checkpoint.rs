@@ -76,7 +76,7 @@ impl World {
 
     /// A process that puts, and dies when the request that `fault` strikes is held.
     async fn die(&self, fault: &str, content: &str, old: Option<&Entry>) {
-        self.die_at(fault, self.sim.held(1), content, old).await;
+        self.die_at(fault, self.sim.unanswered(1), content, old).await;
     }
 
     /// The same with the upload on its way: it has left the process whole, and the node has not stored it.
@@ -261,7 +261,7 @@ async fn a_copy_whose_process_died_is_not_made_twice() {
         world.fault(moment);
         tokio::select! {
             result = copy(world.process()) => panic!("{moment}: {result:?}"),
-            () = world.sim.held(1) => {}
+            () = world.sim.unanswered(1) => {}
         }
         world.sim.faults().clear();
         copy(world.process()).await.expect("goes on");
@@ -295,7 +295,7 @@ async fn an_upload_that_arrives_after_it_was_sent_anew_is_removed() {
     // Nothing has arrived, so the next process sends; meanwhile the first upload arrives.
     world.fault("upload nth=1 hold-answer");
     let (stored, ()) = tokio::join!(world.put("new content", Some(&old)), async {
-        world.sim.held(1).await;
+        world.sim.unanswered(1).await;
         world.sim.holds().release_first(true);
         until_stored(&world, 3).await;
         world.sim.holds().release(true);

@@ -118,7 +118,8 @@ async fn a_token_is_refused_once_without_a_reason_and_for_good_with_one() {
         (
             Reply::ko(200, "Only 1 location allowed at a time #887"),
             ErrorKind::Throttled,
-            Retry::After(Duration::from_secs(30)),
+            // Thirty seconds at the scale of these tests.
+            Retry::After(Duration::from_millis(150)),
         ),
         (Reply::ko(404, "Resource not found #469"), ErrorKind::NotFound, Retry::Never),
     ] {

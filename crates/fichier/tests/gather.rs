@@ -381,7 +381,7 @@ async fn a_death_with_many_files_in_one_request_sends_none_of_them_twice() {
         world.fault(moment);
         tokio::select! {
             results = run(world.open()) => panic!("{moment}: {results:?}"),
-            () = world.sim.held(1) => {}
+            () = world.sim.unanswered(1) => {}
         }
         world.sim.faults().clear();
         let before = world.count("folder/ls");

@@ -578,12 +578,10 @@ async fn the_factory_checks_its_options_and_adds_the_layers() {
     let mut wrong = request.clone();
     wrong.options.remove("api_key");
     assert_eq!(FACTORY.open(wrong).expect_err("missing").kind(), ErrorKind::InvalidInput);
-    assert!(
-        FACTORY
-            .options
-            .iter()
-            .all(|option| option.secret == matches!(option.name, "api_key" | "shared_password"))
-    );
+    let secrets = ["api_key", "shared_password", "file_password"];
+    for option in FACTORY.options {
+        assert_eq!(option.secret, secrets.contains(&option.name), "{}", option.name);
+    }
 
     let backend = FACTORY.open(request.clone()).expect("opens");
     let other = FACTORY.open(request).expect("opens");

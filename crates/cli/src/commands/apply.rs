@@ -1,9 +1,5 @@
 //! `ketch apply`: does what a plan says, if both places are still the ones it was made for.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-
-use ketch_core::names::bytes_from_core;
 use ketch_engine::plan_file::PlanFile;
 
 use super::job::{self, OpenJob};
@@ -69,6 +65,5 @@ fn place(given: Option<&RawPlace>, planned: &str, flag: &str) -> Result<Location
             "the plan is for {planned}, and what is hidden in it is not kept: give the place with {flag}"
         )));
     }
-    let word = bytes_from_core(planned);
-    Location::parse(OsStr::from_bytes(&word)).map_err(|error| Problem::usage(format!("{error}")))
+    Location::of_record(planned).map_err(|error| Problem::usage(format!("{error}")))
 }

@@ -35,9 +35,10 @@ pub(crate) async fn run(context: &Context, args: &DedupeArgs) -> Result<Done> {
         return Err(Problem { code: exit::FATAL, text: Some(text) });
     }
     let asks = args.rule.is_none() && !console.is_json() && std::io::stdin().is_terminal();
-    let mut work = Dedupe { console, backend, args, asks, counts: Counts::default() };
+    let mut work =
+        Dedupe { console, backend, args, asks, has_quit: false, counts: Counts::default() };
     signals.guard(work.walk()).await?;
-    let counts = work.counts;
+    let (counts, has_quit) = (work.counts, work.has_quit);
     remotes.close().await;
     let verb = if args.dry_run { "would delete" } else { "deleted" };
     console.tell(
@@ -52,7 +53,7 @@ pub(crate) async fn run(context: &Context, args: &DedupeArgs) -> Result<Done> {
         ),
     );
     let is_undecided = counts.left > 0 && args.rule.is_none() && !asks;
-    let code = match (counts.failed, is_undecided) {
+    let code = match (counts.failed, is_undecided || has_quit) {
         (0, false) => exit::OK,
         (0, true) => exit::OTHER,
         _ => exit::PARTIAL,
@@ -89,15 +90,19 @@ struct Dedupe<'a> {
     backend: Arc<dyn Backend>,
     args: &'a DedupeArgs,
     asks: bool,
+    /// Was it ended before everything was looked at?
+    has_quit: bool,
     counts: Counts,
 }
 
 /// What is done with a group, newest first.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Choice {
     Keep(usize),
     Rename,
     Leave,
+    /// This one is left, and nothing else is looked at.
+    Quit,
 }
 
 impl Dedupe<'_> {
@@ -116,23 +121,34 @@ impl Dedupe<'_> {
             }
             let taken: Vec<RelPath> = entries.iter().map(|entry| entry.path.clone()).collect();
             let mut unwanted = Vec::new();
+            let mut is_over = false;
             for group in groups(entries, self.args.by_hash) {
                 self.counts.groups += 1;
-                match self.choose(&group)? {
+                match self.choose(&group).await? {
                     Choice::Keep(kept) => {
                         let others = group.into_iter().enumerate();
                         unwanted.extend(others.filter(|(index, _)| *index != kept).map(|it| it.1));
                     }
                     Choice::Rename => self.rename(&group, &taken).await?,
                     Choice::Leave => self.counts.left += group.len() as u64 - 1,
+                    Choice::Quit => {
+                        self.counts.left += group.len() as u64 - 1;
+                        is_over = true;
+                        break;
+                    }
                 }
             }
+            // What was chosen before is done.
             self.delete(unwanted).await?;
+            if is_over {
+                self.has_quit = true;
+                break;
+            }
         }
         Ok(())
     }
 
-    fn choose(&mut self, group: &[Entry]) -> Result<Choice> {
+    async fn choose(&mut self, group: &[Entry]) -> Result<Choice> {
         self.show(group)?;
         if let Some(rule) = self.args.rule {
             return Ok(choice(group, rule, self.args.by_hash));
@@ -141,25 +157,18 @@ impl Dedupe<'_> {
             return Ok(Choice::Leave);
         }
         loop {
-            self.console.tell(
-                Level::Error,
-                "keep which? its number, r to rename the others, s to skip, q to stop:",
-            );
-            let mut answer = String::new();
-            let read = std::io::stdin().lock().read_line(&mut answer);
-            if read.is_err() || read.is_ok_and(|count| count == 0) {
-                return Ok(Choice::Leave);
-            }
-            match answer.trim() {
-                "s" | "" => return Ok(Choice::Leave),
-                "r" if !self.args.by_hash => return Ok(Choice::Rename),
-                "q" => return Err(Problem { code: exit::OTHER, text: None }),
-                text => match text.parse::<usize>() {
-                    Ok(number) if (1..=group.len()).contains(&number) => {
-                        return Ok(Choice::Keep(number - 1));
-                    }
-                    Ok(_) | Err(_) => {}
-                },
+            let question = match self.args.by_hash {
+                true => "keep which? its number, s to skip, q to stop:",
+                false => "keep which? its number, r to rename the others, s to skip, q to stop:",
+            };
+            self.console.tell(Level::Error, question);
+            let choice = match answer().await? {
+                Some(answer) => understood(&answer, group.len(), self.args.by_hash),
+                // Nobody is there to answer any more.
+                None => Some(Choice::Quit),
+            };
+            if let Some(choice) = choice {
+                return Ok(choice);
             }
         }
     }
@@ -253,6 +262,31 @@ impl Dedupe<'_> {
             "message": error.message(),
         });
         self.console.event("file_error", body)
+    }
+}
+
+/// A line that a person types; `None` at the end of the input.
+// CANCEL: on a thread of its own, or Ctrl-C would not be obeyed before the next line. What is typed after that is lost with
+// the process.
+async fn answer() -> Result<Option<String>> {
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map(|count| (count > 0).then_some(line))
+    });
+    let read = read.await.map_err(|error| Problem::other(format!("reading stopped: {error}")))?;
+    read.map_err(|error| Problem::other(format!("the answer cannot be read: {error}")))
+}
+
+/// What an answer about so many files means; `None` when it makes no sense.
+fn understood(answer: &str, count: usize, by_hash: bool) -> Option<Choice> {
+    match answer.trim() {
+        "s" | "" => Some(Choice::Leave),
+        "q" => Some(Choice::Quit),
+        "r" if !by_hash => Some(Choice::Rename),
+        text => {
+            let number = text.parse::<usize>().ok().filter(|number| (1..=count).contains(number));
+            number.map(|number| Choice::Keep(number - 1))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use ketch_core::{Backend, Entry, EntryKind, Error, ListOptions, RelPath};
+use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, ListOptions, RelPath};
 use ketch_engine::filter::Filter;
 use ketch_engine::filter::units::{format_duration, format_size};
 use ketch_engine::report::KEPT_FAILURES;
@@ -65,9 +65,10 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
 /// Deletes a folder with everything in it.
 pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> {
     let console = &*context.console;
-    let place = settings::place(&args.place)?;
     let mut remotes = service::remotes(context);
     let signals = context.signals()?;
+    let place = settings::place(&args.place)?;
+    let place = signals.guard(remotes.meant(&place)).await?;
     let thing = signals.guard(service::find(&mut remotes, &place)).await?;
     context.warn_of_keys(&mut remotes);
     if !thing.entry.is_dir() {
@@ -123,7 +124,12 @@ pub(crate) async fn rmdir(context: &Context, args: &RemoveArgs) -> Result<Done> 
         if args.dry_run {
             return context.console.named_line("delete  ", &place.redacted(), "");
         }
-        Ok(thing.backend.delete(&thing.entry).await?)
+        match thing.backend.delete(&thing.entry).await {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(Problem::other(format!(
+                "{error} (`ketch purge` deletes a folder with what is in it)"
+            ))),
+            result => Ok(result?),
+        }
     };
     signals.guard(work).await?;
     context.warn_of_keys(&mut remotes);

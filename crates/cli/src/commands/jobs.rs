@@ -206,7 +206,7 @@ async fn clear_up(context: &Context, job: &JobSummary, old: &ketch_engine::journ
         console.tell_notice(&format!("the folder the job was begun in cannot be entered: {error}"));
     }
     let result = async {
-        let place = Location::parse(job.header.destination.as_ref())
+        let place = Location::of_record(&job.header.destination)
             .map_err(|error| Problem::usage(format!("{error}")))?;
         let destination = remotes.open(&place).await?;
         old.abandon(&*destination).await.map_err(Problem::from)

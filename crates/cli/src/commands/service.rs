@@ -48,12 +48,18 @@ impl Thing {
 
 /// What a remote can do beside holding files.
 pub(crate) fn services(backend: &dyn Backend, verb: &str) -> Result<Arc<dyn Services>> {
-    let missing = || Problem::other(format!("{} cannot do `{verb}`", backend.name()));
+    let missing = || {
+        Problem::other(format!(
+            "{} cannot do `{verb}`: it is for remotes of 1fichier",
+            backend.name()
+        ))
+    };
     backend.services().ok_or_else(missing)
 }
 
 /// Finds what is at a place, through the folder above it where there is one.
 pub(crate) async fn find(remotes: &mut Remotes, place: &Location) -> Result<Thing> {
+    let place = &remotes.meant(place).await?;
     let Some((folder, name)) = place.split() else {
         let backend = remotes.open(place).await?;
         let entry = backend.stat(&RelPath::root()).await?;

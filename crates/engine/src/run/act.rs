@@ -169,7 +169,7 @@ impl Runner {
         self.context.source.delete(&now).await
     }
 
-    async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
+    pub(super) async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
         // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
         let keeps = self.context.destination.capabilities().set_mtime
             && self.context.source.capabilities().mtime.is_some();

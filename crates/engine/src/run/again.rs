@@ -241,12 +241,18 @@ impl Runner {
         let to = &self.context.destination;
         let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
         if let Some(old) = old.filter(|_| to.capabilities().duplicates) {
-            to.delete(&old).await?;
+            match to.delete(&old).await {
+                // What takes one place only (a link in a catalogue) was replaced by what arrived, so it is gone.
+                Err(error) if error.kind() == ErrorKind::Changed => {}
+                result => result?,
+            }
         }
         if self.context.kind == JobKind::Move {
             let (source, destination) = (Box::new(source), Box::new(there.clone()));
             return Ok(Again::Act(Action::RemoveSource { source, destination }));
         }
+        // A remote may keep times beside its files, and know nothing yet of one whose end nobody heard of.
+        self.keep_time(&source, there).await?;
         let bytes = source.size;
         Ok(Again::Done(Acted { bytes, ..Outcome::Copied.into() }))
     }

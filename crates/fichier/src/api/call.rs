@@ -14,9 +14,6 @@ use crate::pace::Want;
 use crate::text::snippet;
 use crate::types::Envelope;
 
-/// How often one call may meet a flood: 30 s, 1, 2, 4 and 5 minutes of waiting.
-const FLOOD_ATTEMPTS: usize = 6;
-
 /// What a lost reply means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -56,7 +53,6 @@ impl Api {
         effect: Effect,
     ) -> Result<(T, bool), Refusal> {
         let place = self.settings.origin.call(verb);
-        let mut attempt = 1;
         self.pacer.admit(want).await?;
         let Some(body) = body() else {
             return Err(Error::new(ErrorKind::Cancelled, "nobody wants the answer").into());
@@ -74,19 +70,29 @@ impl Api {
             };
             tracing::debug!(verb, http = answer.status, bytes = answer.body.len(), "answer");
             let refusal = match self.read(verb, &answer) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    self.pacer.spoke(verb);
+                    return Ok(value);
+                }
                 Err(refusal) => refusal,
             };
             match refusal.said {
-                Said::Flood => self.pacer.flooded(want).await,
+                Said::Flood => {
+                    // Without the advice in front of it.
+                    let said = refusal.error.message();
+                    let said = said.split_once(": ").map_or(said, |(_, said)| said);
+                    if let Err(error) = self.pacer.flooded(want, verb, said).await {
+                        return Err(Refusal { said: Said::Flood, error });
+                    }
+                    // The next turn comes after the pause. For user/info that is too far away, and no reason for others to
+                    // wait.
+                    if want != Want::UserInfo {
+                        self.pacer.admit(want).await?;
+                        continue;
+                    }
+                }
                 Said::Locked => self.pacer.locked().await,
-                _ => {}
-            }
-            // The next turn comes after the cooldown. For user/info that is too far away, and no reason for others to wait.
-            if refusal.said == Said::Flood && attempt < FLOOD_ATTEMPTS && want != Want::UserInfo {
-                attempt += 1;
-                self.pacer.admit(want).await?;
-                continue;
+                _ => self.pacer.spoke(verb),
             }
             let refusal = unsettled(refusal, effect);
             if want == Want::UserInfo {

@@ -15,7 +15,8 @@ impl Api {
         url: &str,
         password: Option<&str>,
     ) -> Result<String, Refusal> {
-        let mut body = json!({"url": url, "single": 0});
+        let mut body = self.settings.about_file(url);
+        body["single"] = 0.into();
         if let Some(password) = password {
             body["pass"] = password.into();
         }

@@ -58,6 +58,8 @@ pub(crate) enum Verdict {
     WaitAny(Duration),
     /// Every listing has to wait this long.
     WaitListing(Duration),
+    /// Every call has to wait this long, because of a flood.
+    WaitFlood(Duration),
     /// Only this folder has to wait this long.
     WaitOwn(Duration),
     /// The wait is too long for a call, of any kind.
@@ -75,7 +77,7 @@ pub(crate) struct State {
     folders: BTreeMap<String, u64>,
     user_info: u64,
     account: u64,
-    cooldown_until: u64,
+    pub(super) cooldown_until: u64,
     cooldown: u64,
     locked_until: u64,
     /// When the calls of the last hour were made; kept only for a budget.
@@ -93,7 +95,7 @@ pub(crate) struct Rules {
     account: u64,
     lock_first: u64,
     lock_max: u64,
-    lock_forgotten: u64,
+    pub(super) lock_forgotten: u64,
     locked: u64,
     /// How many calls in how long.
     budget: Option<(usize, u64)>,
@@ -170,9 +172,11 @@ impl Rules {
                 }
             }
         }
-        let wait =
-            since(state.any, now, self.any).max(until(state.cooldown_until, now, self.lock_max));
-        let wait = wait.max(short_of_budget);
+        let wait = since(state.any, now, self.any).max(short_of_budget);
+        let flood = until(state.cooldown_until, now, self.lock_max);
+        if flood > wait {
+            return Verdict::WaitFlood(Duration::from_millis(flood));
+        }
         if wait > 0 {
             return Verdict::WaitAny(Duration::from_millis(wait));
         }
