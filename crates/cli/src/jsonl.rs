@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use ketch_core::{Entry, EntryKind};
+use ketch_core::{Entry, EntryKind, HashAlgo, hash};
 use ketch_engine::event::Snapshot;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, DigestCounts, Event, Report};
@@ -178,6 +178,14 @@ pub(crate) fn add_digest_counts(counts: &mut Value, digests: DigestCounts) {
     counts["digest_files_read"] = digests.files_read.into();
     counts["digest_bytes_read"] = digests.bytes_read.into();
     counts["digests_from_cache"] = digests.from_cache.into();
+}
+
+/// Bytes that this process took into digests, by their names: what proofs cost. Kinds that were not taken are left out.
+pub(crate) fn hashed_bytes() -> serde_json::Map<String, Value> {
+    let all = HashAlgo::BY_STRENGTH.into_iter().map(|algo| (algo, hash::hashed_bytes(algo)));
+    all.filter(|(_, bytes)| *bytes > 0)
+        .map(|(algo, bytes)| (algo.to_string(), bytes.into()))
+        .collect()
 }
 
 /// An entry of a listing: its `type` and its body.

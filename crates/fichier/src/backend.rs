@@ -22,7 +22,7 @@ use crate::entries::{self, Handle};
 use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
-use crate::upload::SIZE_MAX;
+use crate::upload::{SIZE_MAX, Wish};
 use crate::{account_view, bill, change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
@@ -299,7 +299,10 @@ impl Backend for Fichier {
             return Err(self.told(error, "put", path));
         }
         let result = match replaced(&options) {
-            Ok(old) => upload::put(&self.account, &full, body, old, options.checkpoint).await,
+            Ok(old) => {
+                let wish = Wish { old, proof: options.proof, checkpoint: options.checkpoint };
+                upload::put(&self.account, &full, body, wish).await
+            }
             Err(error) => Err(error),
         };
         let (folder, file) = result.map_err(|error| self.told(error, "put", path))?;

@@ -32,7 +32,7 @@ pub(crate) struct Tree {
     /// What was seen in earlier ones.
     index: Index,
     listing_locks: Locks<u64>,
-    making_locks: Locks<u64>,
+    making_locks: Locks<RelPath>,
     habits: Habits,
 }
 
@@ -200,7 +200,9 @@ impl Tree {
     }
 
     async fn ensure_one(&self, api: &Api, parent: u64, path: &RelPath, name: &str) -> Result<u64> {
-        let lock = self.making_locks.get(parent);
+        // ORDER: a lock of each folder and not one of all in its parent. Whoever waits for a folder goes on as soon as it is
+        // made, and not when those are made that others asked for meanwhile: files of one folder then travel together.
+        let lock = self.making_locks.get(path.clone());
         let _one = lock.lock().await;
         if let Some(id) = self.known(path) {
             return Ok(id);
