@@ -342,7 +342,12 @@ impl Backend for Fichier {
     }
 
     fn bill(&self, work: &Work) -> Option<Bill> {
-        Some(bill::bill(work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
+        let mut work = *work;
+        if work.uploads + work.copies + work.folders_made > 0 {
+            // The folder of this remote, and those above it. Nobody above knows of them.
+            work.folders_made += self.account.tree.missing(&self.root) as u64;
+        }
+        Some(bill::bill(&work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

@@ -17,6 +17,7 @@ use crate::account::Account;
 use crate::batch::{Batches, Member, Turn, twin};
 use crate::cache::{Change, FileItem};
 use crate::error::{Said, read as read_text, refusal};
+use crate::gather::JOIN_WAIT;
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
 use crate::lost::Pending;
@@ -31,8 +32,6 @@ use crate::{gather, placement, verify};
 
 /// For how long to look for an upload whose reply was lost.
 const LOST_WAIT: Duration = Duration::from_secs(60);
-/// For how long the first file of a request waits for others when it need not wait for its turn.
-const JOIN_WAIT: Duration = Duration::from_millis(2);
 /// After so many files of a request could not be read, the others are sent one by one.
 const UNREADABLE_MAX: usize = 3;
 /// The longest time to look at a folder for files that no report speaks of.
