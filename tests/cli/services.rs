@@ -308,12 +308,36 @@ fn a_plan_that_is_applied_says_what_it_costs_before() {
     hundred_files(&home);
     home.expect(0, &["sync", "src/d0", "box:d0"]);
     home.write("src/d0/f0", "another content");
-    home.expect(0, &["plan", "sync", "src", "box:", "-o", "plan"]);
+    home.expect(0, &["plan", "sync", "-o", "plan", "src", "box:"]);
     let before = calls(&server);
     let told = bills(&home, &["apply", "plan"]);
     let made = calls(&server) - before;
     // Whether a folder is made or found made by another file is a matter of who comes first.
     assert!(told.len() == 1 && told[0].abs_diff(made) <= 10, "{told:?} told, {made} made");
+}
+
+#[test]
+fn a_job_that_is_gone_on_with_says_what_the_rest_costs() {
+    let (home, server) = boxed_with("pace_scale = 20");
+    for folder in 0..6 {
+        for file in 0..5 {
+            home.write(&format!("src/d{folder}/f{file}"), &"x".repeat(4_000));
+        }
+    }
+    let mut command = home.command();
+    command.args(["--json", "sync", "--bwlimit", "40K", "src", "box:"]);
+    let stopped = home.stop_after(&mut command, "file_done", 5);
+    assert_eq!(stopped.code, 130, "{}\n{}", stopped.stdout, stopped.stderr);
+    let before = calls(&server);
+    let lines = home.json(0, &["sync", "--bwlimit", "off", "src", "box:"]);
+    let made = calls(&server) - before;
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    let first = |kind| kinds.iter().position(|other| *other == kind).expect("told");
+    assert!(first("bill") < first("file_done"), "{kinds:?}");
+    let told = &lines[first("bill")];
+    let total = told["total"].as_u64().expect("a number");
+    // What had arrived is asked about, which nobody knows beforehand.
+    assert!(total > 0 && total.abs_diff(made) <= 12, "{told} told, {made} made");
 }
 
 #[test]

@@ -139,7 +139,12 @@ async fn together(account: Arc<Account>, turn: Turn<u64, Parcel, Result<Arrived>
         let parcels: Vec<&Parcel> = members.iter().map(|member| &member.item).collect();
         match round(&account, &parcels, node, id).await {
             Round::Ended(results) => {
-                for (member, result) in members.into_iter().zip(results) {
+                // ORDER: this task ends with the last caller that waits, and what is stored for those that have gone is
+                // removed before.
+                let all = members.into_iter().zip(results);
+                let (waiting, gone): (Vec<_>, Vec<_>) =
+                    all.partition(|(member, _)| member.is_wanted());
+                for (member, result) in gone.into_iter().chain(waiting) {
                     answer(&account, member, result).await;
                 }
             }
