@@ -47,7 +47,7 @@ pub(super) fn measure(
         data: Data::Tree(1, 1, bytes),
         before: Before::Absent,
         // At least 60 % of the rate of curl.
-        goal: Goal { peer: "curl", ratio: 1.0 / 0.6, peak_mib: Some(64) },
+        goal: Goal { peer: "curl", ratio: 1.66, peak_mib: Some(64) },
         contestants: contestants
             .map(|(tool, command)| Contestant { tool, command })
             .into_iter()
