@@ -10,12 +10,15 @@ const KEY: &str = "sandbox-KEY_0123456789abcdefghi=";
 
 /// A home whose remote `box:` is a sandbox of its own.
 fn boxed() -> (Home, Server) {
+    boxed_with("pace = \"off\"")
+}
+
+fn boxed_with(pace: &str) -> (Home, Server) {
     let home = Home::new();
     let server = home.serve();
     let url = server.url();
-    let text = format!(
-        "[box]\ntype = \"fichier\"\napi_key = \"{KEY}\"\napi_url = \"{url}\"\npace = \"off\"\n"
-    );
+    let text =
+        format!("[box]\ntype = \"fichier\"\napi_key = \"{KEY}\"\napi_url = \"{url}\"\n{pace}\n");
     home.write("config.toml", &text);
     let private = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(home.path("config.toml"), private).expect("changed");
@@ -245,6 +248,119 @@ fn somebody_elses_link_is_imported() {
     assert!(home.expect(0, &["scan", "box:mine/f"]).stdout.starts_with("clean"));
 }
 
+/// Calls that the emulator has counted.
+fn calls(server: &Server) -> u64 {
+    let endpoints = [
+        "folder/ls",
+        "file/ls",
+        "folder/mkdir",
+        "upload/get_upload_server",
+        "file/info",
+        "file/rm",
+    ];
+    endpoints.iter().map(|endpoint| server.requests(endpoint)).sum()
+}
+
+/// The bills that a command tells, by what they add up to.
+fn bills(home: &Home, arguments: &[&str]) -> Vec<u64> {
+    let lines = home.json(0, arguments);
+    let bills = lines.into_iter().filter(|line| line["type"] == "bill");
+    bills.map(|bill| bill["total"].as_u64().expect("a number")).collect()
+}
+
+fn hundred_files(home: &Home) {
+    for folder in 0..10 {
+        for file in 0..10 {
+            home.write(&format!("src/d{folder}/f{file}"), &format!("content of {file}"));
+        }
+    }
+}
+
+#[test]
+fn the_bill_is_what_the_emulator_counts() {
+    // At the top, and two folders down. A twentieth of the documented distances: what is late by less is not late.
+    for place in ["box:", "box:backup/files"] {
+        let (home, server) = boxed_with("pace_scale = 20");
+        hundred_files(&home);
+        let check = |most: u64| {
+            let arguments = ["sync", "--max-delete", "100%", "--dry-run", "src", place];
+            let told = bills(&home, &arguments);
+            let before = calls(&server);
+            home.expect(0, &["sync", "--max-delete", "100%", "src", place]);
+            let made = calls(&server) - before;
+            assert_eq!(told, [made], "{place}");
+            assert!(made <= most, "{place}: {made} calls, {most} allowed");
+        };
+        check(45);
+        check(12);
+        for folder in 0..10 {
+            for file in 0..5 {
+                std::fs::remove_file(home.path(&format!("src/d{folder}/f{file}"))).expect("there");
+            }
+        }
+        check(12);
+        check(12);
+    }
+}
+
+#[test]
+fn a_plan_that_is_applied_says_what_it_costs_before() {
+    let (home, server) = boxed_with("pace_scale = 20");
+    hundred_files(&home);
+    home.expect(0, &["sync", "src/d0", "box:d0"]);
+    home.write("src/d0/f0", "another content");
+    home.expect(0, &["plan", "sync", "-o", "plan", "src", "box:"]);
+    let before = calls(&server);
+    let told = bills(&home, &["apply", "plan"]);
+    let made = calls(&server) - before;
+    // Whether a folder is made or found made by another file is a matter of who comes first.
+    assert!(told.len() == 1 && told[0].abs_diff(made) <= 10, "{told:?} told, {made} made");
+}
+
+#[test]
+fn a_job_that_is_gone_on_with_says_what_the_rest_costs() {
+    let (home, server) = boxed_with("pace_scale = 20");
+    for folder in 0..6 {
+        for file in 0..5 {
+            home.write(&format!("src/d{folder}/f{file}"), &"x".repeat(4_000));
+        }
+    }
+    let mut command = home.command();
+    command.args(["--json", "sync", "--bwlimit", "40K", "src", "box:"]);
+    let stopped = home.stop_after(&mut command, "file_done", 5);
+    assert_eq!(stopped.code, 130, "{}\n{}", stopped.stdout, stopped.stderr);
+    let before = calls(&server);
+    let lines = home.json(0, &["sync", "--bwlimit", "off", "src", "box:"]);
+    let made = calls(&server) - before;
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    let first = |kind| kinds.iter().position(|other| *other == kind).expect("told");
+    assert!(first("bill") < first("file_done"), "{kinds:?}");
+    let told = &lines[first("bill")];
+    let total = told["total"].as_u64().expect("a number");
+    // What had arrived is asked about, which nobody knows beforehand.
+    assert!(total > 0 && total.abs_diff(made) <= 12, "{told} told, {made} made");
+}
+
+#[test]
+fn whirlpool_is_taken_once_of_what_is_sent_and_not_at_all_by_size() {
+    let check = |verify: &str, whirlpool: Option<u64>| {
+        let (home, _server) = boxed();
+        // Small ones travel together, the large one alone and hashed on a thread of its own.
+        let sizes = [1_000, 2_000, 9 << 20];
+        for (index, size) in sizes.into_iter().enumerate() {
+            home.write(&format!("src/f{index}"), &"7".repeat(size));
+        }
+        let lines = home.json(0, &["copy", "--verify", verify, "src", "box:"]);
+        let summary = lines.last().expect("a summary");
+        assert_eq!(summary["type"], "summary");
+        assert_eq!(summary["hashed_bytes"]["whirlpool"].as_u64(), whirlpool, "{summary}");
+        let equal = home.json(0, &["check", "src", "box:"]);
+        assert_eq!(equal.last().expect("a summary")["counts"]["equal_by_hash"], 3);
+    };
+    check("hash", Some(3_000 + (9 << 20)));
+    check("size", None);
+}
+
 #[test]
 fn a_dry_run_says_how_many_calls_the_job_needs_and_it_needs_about_as_many() {
     let (home, server) = boxed();
@@ -263,15 +379,9 @@ fn a_dry_run_says_how_many_calls_the_job_needs_and_it_needs_about_as_many() {
     for (kind, count) in kinds {
         assert_eq!(told["calls"][kind], count, "{told}");
     }
-    let calls = || {
-        ["folder/ls", "file/ls", "folder/mkdir", "upload/get_upload_server", "file/info", "file/rm"]
-            .iter()
-            .map(|endpoint| server.requests(endpoint))
-            .sum::<u64>()
-    };
-    let before = calls();
+    let before = calls(&server);
     home.expect(0, &["sync", "src", "box:"]);
-    let made = calls() - before;
+    let made = calls(&server) - before;
     // A file that is read late misses its upload and takes one more.
     assert!((needed..=needed + 12).contains(&made), "{needed} told, {made} made");
     let shown = home.expect(0, &["sync", "--dry-run", "src", "box:"]).stderr;

@@ -12,16 +12,17 @@ const CURL: &str = include_str!("fichier/curl.sh");
 const CLIENT: &str = include_str!("fichier/client.py");
 const PACKAGE: &str = "pyOneFichierClient==1.0.4";
 /// Public: every sandbox accepts it.
-const KEY: &str = "sandbox-KEY_0123456789abcdefghi=";
+pub(crate) const KEY: &str = "sandbox-KEY_0123456789abcdefghi=";
 
 /// A running emulator; it ends with this.
-struct Emulator {
+pub(crate) struct Emulator {
     child: Child,
-    api_url: String,
+    pub(crate) api_url: String,
 }
 
 impl Emulator {
-    fn start(ketch: &Path, state: &Path) -> Result<Self, String> {
+    /// Starts one that keeps its files in `state`.
+    pub(crate) fn start(ketch: &Path, state: &Path) -> Result<Self, String> {
         let mut command = Command::new(ketch);
         command.args(["sandbox", "serve", "--port", "0", "--state"]).arg(state);
         let mut child = command

@@ -22,7 +22,7 @@ use crate::environment::Environment;
 use crate::output::Console;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
-use crate::{descriptors, exit, logging};
+use crate::{descriptors, exit, jsonl, logging};
 
 /// How long threads that are still busy are waited for at the end.
 const LINGER: Duration = Duration::from_millis(500);
@@ -158,6 +158,10 @@ fn finish(console: &Console, command: &str, done: Done) -> u8 {
     let mut body = json!({ "command": command, "exit_code": done.code });
     if let (Value::Object(body), Value::Object(more)) = (&mut body, done.summary) {
         body.extend(more);
+    }
+    let hashed = jsonl::hashed_bytes();
+    if !hashed.is_empty() {
+        body["hashed_bytes"] = hashed.into();
     }
     let written = console.event("summary", body).and_then(|()| console.flush_at_end());
     match written {

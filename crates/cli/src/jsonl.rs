@@ -4,7 +4,8 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use ketch_core::{Entry, EntryKind};
+use ketch_core::bill::Bill;
+use ketch_core::{Entry, EntryKind, HashAlgo, hash};
 use ketch_engine::event::Snapshot;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, DigestCounts, Event, Report};
@@ -47,13 +48,7 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
             ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
         }
         Event::Bill { remote, bill } => {
-            let calls: serde_json::Map<String, Value> = bill
-                .calls
-                .iter()
-                .map(|(kind, count)| ((*kind).to_owned(), (*count).into()))
-                .collect();
-            let seconds = bill.time.as_secs();
-            let body = json!({ "remote": remote, "calls": calls, "total": bill.total(), "seconds": seconds });
+            let body = bill_body(remote, bill);
             ("bill", body)
         }
         Event::ItemStarted { .. } | Event::Action(_) => return None,
@@ -124,8 +119,16 @@ pub(crate) fn progress(
         "bytes_per_second": speed,
         "seconds_left": left.map(|left| left.as_secs()),
         "waiting": wait,
+        "bills": snapshot.bills.iter().map(|(remote, bill)| bill_body(remote, bill)).collect::<Vec<_>>(),
         "active": active,
     })
+}
+
+fn bill_body(remote: &str, bill: &Bill) -> Value {
+    let calls = bill.calls.iter().map(|(kind, count)| ((*kind).to_owned(), (*count).into()));
+    let calls: serde_json::Map<String, Value> = calls.collect();
+    let seconds = bill.time.as_secs();
+    json!({ "remote": remote, "calls": calls, "total": bill.total(), "seconds": seconds })
 }
 
 /// The counts of a `copy`, `sync` or `delete`.
@@ -178,6 +181,14 @@ pub(crate) fn add_digest_counts(counts: &mut Value, digests: DigestCounts) {
     counts["digest_files_read"] = digests.files_read.into();
     counts["digest_bytes_read"] = digests.bytes_read.into();
     counts["digests_from_cache"] = digests.from_cache.into();
+}
+
+/// Bytes that this process took into digests, by their names: what proofs cost. Kinds that were not taken are left out.
+pub(crate) fn hashed_bytes() -> serde_json::Map<String, Value> {
+    let all = HashAlgo::BY_STRENGTH.into_iter().map(|algo| (algo, hash::hashed_bytes(algo)));
+    all.filter(|(_, bytes)| *bytes > 0)
+        .map(|(algo, bytes)| (algo.to_string(), bytes.into()))
+        .collect()
 }
 
 /// An entry of a listing: its `type` and its body.

@@ -84,7 +84,8 @@ impl Teller<'_> {
 /// From here on a bill is told without being asked for.
 const LONG: Duration = Duration::from_secs(10);
 
-fn bill_line(remote: &str, bill: &Bill) -> String {
+/// What a plan costs at a remote, in one line.
+pub(crate) fn bill_line(remote: &str, bill: &Bill) -> String {
     let kinds: Vec<_> = bill.calls.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     let (total, kinds) = (bill.total(), kinds.join(", "));
     let calls = if total == 1 { "call" } else { "calls" };

@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use ketch_engine::event::Snapshot;
 use ketch_engine::filter::units::{format_duration, format_size};
 
+use crate::teller::bill_line;
 use crate::waits::Wait;
 
 /// Over how much time speed is measured.
@@ -141,13 +142,15 @@ fn active_line(path: &str, size: Option<u64>, bytes: u64) -> String {
 pub(crate) struct Bars {
     multi: MultiProgress,
     total: ProgressBar,
+    bills: Vec<ProgressBar>,
     active: Vec<ProgressBar>,
 }
 
 impl Bars {
     /// Begins to show.
     pub(crate) fn new(multi: &MultiProgress) -> Self {
-        Bars { total: add_line(multi), multi: multi.clone(), active: Vec::new() }
+        let (bills, active) = (Vec::new(), Vec::new());
+        Bars { total: add_line(multi), multi: multi.clone(), bills, active }
     }
 
     /// Shows this moment.
@@ -161,7 +164,16 @@ impl Bars {
     ) {
         let height = rustix::termios::tcgetwinsize(io::stderr())
             .map_or(USUAL_HEIGHT, |size| usize::from(size.ws_row));
-        let wanted = snapshot.active.len().min(height.saturating_sub(2));
+        // Right below the line of the job: they come before the first transfer, and stay.
+        while self.bills.len() < snapshot.bills.len() {
+            let above = self.bills.last().unwrap_or(&self.total);
+            let line = self.multi.insert_after(above, ProgressBar::new_spinner());
+            self.bills.push(styled(line));
+        }
+        for (line, (remote, bill)) in self.bills.iter().zip(&snapshot.bills) {
+            line.set_message(escape(&bill_line(remote, bill)).into_owned());
+        }
+        let wanted = snapshot.active.len().min(height.saturating_sub(2 + self.bills.len()));
         while self.active.len() < wanted {
             self.active.push(add_line(&self.multi));
         }
@@ -177,7 +189,7 @@ impl Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        for line in self.active.drain(..) {
+        for line in self.active.drain(..).chain(self.bills.drain(..)) {
             self.multi.remove(&line);
         }
         self.multi.remove(&self.total);
@@ -187,7 +199,10 @@ impl Drop for Bars {
 }
 
 fn add_line(multi: &MultiProgress) -> ProgressBar {
-    let line = multi.add(ProgressBar::new_spinner());
+    styled(multi.add(ProgressBar::new_spinner()))
+}
+
+fn styled(line: ProgressBar) -> ProgressBar {
     line.set_style(
         ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
@@ -198,6 +213,7 @@ fn add_line(multi: &MultiProgress) -> ProgressBar {
 mod tests {
     use super::*;
     use ketch_core::RelPath;
+    use ketch_core::bill::Bill;
 
     #[test]
     fn nothing_that_steers_a_terminal_gets_through() {
@@ -265,6 +281,24 @@ mod tests {
         assert_eq!(bars.active[0].message(), "  25% of     200 B  a\\nb");
         bars.show(&Snapshot::default(), 0, Duration::ZERO, None, None);
         assert!(bars.active.is_empty());
+    }
+
+    #[test]
+    fn what_the_plan_costs_stays_below_the_line_of_the_job() {
+        let multi = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
+        let mut bars = Bars::new(&multi);
+        let bill = Bill {
+            calls: vec![("listings", 1), ("folders made", 2)],
+            time: Duration::from_secs(3),
+        };
+        let bills = vec![("box:".to_owned(), bill)];
+        let snapshot = Snapshot { bills, ..Snapshot::default() };
+        for _ in 0..2 {
+            bars.show(&snapshot, 0, Duration::ZERO, None, None);
+        }
+        let shown: Vec<_> = bars.bills.iter().map(ProgressBar::message).collect();
+        let line = "box: needs about 3 calls (listings 1, folders made 2); its limits make that 3 s at least";
+        assert_eq!(shown, [line]);
     }
 
     #[test]

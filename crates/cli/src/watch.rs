@@ -11,6 +11,7 @@ use crate::jsonl;
 use crate::output::{Console, Level};
 use crate::problem::Result;
 use crate::signals::Signals;
+use crate::teller::bill_line;
 use crate::term::{Bars, Speed, total_line};
 
 /// How often amounts are looked at.
@@ -106,6 +107,9 @@ impl<'a> Display<'a> {
             self.next_line = now + LINE_EVERY;
             let line = total_line(&snapshot, speed, elapsed, left, wait.as_ref());
             self.console.tell(Level::Normal, &line);
+            for (remote, bill) in &snapshot.bills {
+                self.console.tell(Level::Normal, &bill_line(remote, bill));
+            }
         }
         if self.console.is_json() && now >= self.next_json {
             self.next_json = now + JSON_EVERY;

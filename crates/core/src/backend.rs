@@ -200,9 +200,22 @@ pub struct PutOptions {
     pub is_link: bool,
     /// What the caller knows to be at the path now.
     pub expect: Expect,
+    /// What must be proven of what was stored.
+    pub proof: Proof,
     /// How this transfer is gone on with when its process dies. `None`: it is not, and nothing is left behind that a
     /// later process would look for.
     pub checkpoint: Option<Checkpoint>,
+}
+
+/// What a caller wants to have proven of what a [`Backend::put`] stored. A remote may prove more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Proof {
+    /// That it has the digest of what was sent, where the remote shows one.
+    #[default]
+    Digest,
+    /// That it has the size of what was sent. Spares the time that a digest takes, as long as it is clear what became of the
+    /// body; what is looked for because that is not clear is still recognised by its digest.
+    Size,
 }
 
 /// What a caller knows to be at a path before it is written. It is a precondition where the remote can check it, and

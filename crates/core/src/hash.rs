@@ -1,6 +1,7 @@
 //! Streaming digests, one way to name and show them, and several at once in one pass.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::Digest as _;
 
@@ -133,6 +134,16 @@ impl Hashes {
     }
 }
 
+/// Bytes that this process has taken into digests of each kind, in the order of [`HashAlgo`].
+static HASHED_BYTES: [AtomicU64; HashAlgo::BY_STRENGTH.len()] =
+    [const { AtomicU64::new(0) }; HashAlgo::BY_STRENGTH.len()];
+
+/// How many bytes this process has taken into digests of that kind while content passed: what proofs cost. Bytes that are
+/// taken twice count twice.
+pub fn hashed_bytes(algo: HashAlgo) -> u64 {
+    HASHED_BYTES[algo as usize].load(Ordering::Relaxed)
+}
+
 /// Computes several digests in one pass.
 #[derive(Debug, Default)]
 pub struct MultiHasher(Vec<Hasher>);
@@ -143,6 +154,18 @@ enum Hasher {
     Whirlpool(Box<ketch_whirlpool::Whirlpool>),
     Sha1(sha1::Sha1),
     Md5(md5::Md5),
+}
+
+impl Hasher {
+    fn algo(&self) -> HashAlgo {
+        match self {
+            Hasher::Blake3(_) => HashAlgo::Blake3,
+            Hasher::Sha256(_) => HashAlgo::Sha256,
+            Hasher::Whirlpool(_) => HashAlgo::Whirlpool,
+            Hasher::Sha1(_) => HashAlgo::Sha1,
+            Hasher::Md5(_) => HashAlgo::Md5,
+        }
+    }
 }
 
 impl fmt::Debug for Hasher {
@@ -168,6 +191,7 @@ impl MultiHasher {
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         for hasher in &mut self.0 {
+            HASHED_BYTES[hasher.algo() as usize].fetch_add(bytes.len() as u64, Ordering::Relaxed);
             match hasher {
                 Hasher::Blake3(state) => {
                     state.update(bytes);

@@ -23,7 +23,7 @@ pub mod path;
 pub mod services;
 pub mod source;
 
-pub use backend::{Backend, Expect, ListOptions, PutOptions, ReadOptions, Usage};
+pub use backend::{Backend, Expect, ListOptions, Proof, PutOptions, ReadOptions, Usage};
 pub use budget::ByteBudget;
 pub use capabilities::{Capabilities, Gather, Order};
 pub use checkpoint::{Checkpoint, Note, source_identity};

@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     folders: HashMap<RelPath, (u64, u64)>,
     /// Folders of the source that the destination lacks, and that nothing was sent into yet.
     missing: HashSet<RelPath>,
+    /// Folders that are looked into because the plan was made before, at the source and at the destination.
+    looked_at: [HashSet<RelPath>; 2],
 }
 
 impl Tally {
@@ -95,6 +97,41 @@ impl Tally {
             | Action::Skip { .. }
             | Action::NotStorable { .. }
             | Action::Refuse { .. } => {}
+        }
+    }
+
+    /// One more action of a plan that was made before: both sides are looked at first. A folder of the destination that the
+    /// plan does not show to be there is listed if it is and made if it is not, which is one call either way.
+    pub(crate) fn add_stored(&mut self, action: &Action, by_remote: bool, removes_source: bool) {
+        let (path, is_at_source, is_at_destination) = match action {
+            Action::Copy { source, replaces, .. } => (&source.path, true, replaces.is_some()),
+            Action::SetTime { source, .. } | Action::RemoveSource { source, .. } => {
+                (&source.path, true, true)
+            }
+            Action::RemoveSourceDir { entry } => (&entry.path, true, false),
+            Action::Delete { entry } => (&entry.path, false, true),
+            Action::MakeDir { path } => (path, false, false),
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => return,
+        };
+        for folder in path.ancestors() {
+            if is_at_source {
+                self.look_at(0, &folder);
+            }
+            if is_at_destination || folder.is_root() {
+                self.look_at(1, &folder);
+            } else if self.looked_at[1].len() < FOLDERS_OPEN
+                && self.looked_at[1].insert(folder.clone())
+            {
+                self.lacks(folder);
+            }
+        }
+        self.add(action, by_remote, removes_source);
+    }
+
+    fn look_at(&mut self, side: usize, folder: &RelPath) {
+        let seen = &mut self.looked_at[side];
+        if seen.len() < FOLDERS_OPEN && seen.insert(folder.clone()) {
+            self.listed(side == 0, side == 1);
         }
     }
 
@@ -170,6 +207,20 @@ mod tests {
         tally.add(&copy("there/1", 1, false), false, false);
         tally.add(&Action::MakeDir { path: path("made") }, false, false);
         assert_eq!(tally.finish().1.folders_made, 3);
+    }
+
+    #[test]
+    fn of_a_plan_that_was_made_before_each_folder_costs_one_look_or_is_made() {
+        let mut tally = Tally::new(&Capabilities::default());
+        for name in ["new/1", "new/2", "old/1"] {
+            tally.add_stored(&copy(name, 1, name == "old/1"), false, false);
+        }
+        let gone = Entry::file(RelPath::new("old/deep/gone").expect("legal"), 1);
+        tally.add_stored(&Action::Delete { entry: Box::new(gone) }, false, false);
+        let (source, work) = tally.finish();
+        assert_eq!((source.listings, source.reads), (3, 3), "the top, `new` and `old`");
+        assert_eq!((work.listings, work.folders_made), (3, 1), "the top, `old` and `old/deep`");
+        assert_eq!((work.uploads, work.files_removed), (3, 2));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub enum Event {
         deletions: u64,
     },
     /// What is still to be done costs so many calls at a remote. Once per remote that counts them, after `Planned`; in a
-    /// dry run with the listings that are made again.
+    /// dry run with the listings that are made again. Of what an earlier process had planned it is told before that is done.
     Bill {
         /// The remote's name.
         remote: String,
@@ -107,6 +107,7 @@ struct Amounts {
     failed_items: AtomicU64,
     listing_done: AtomicBool,
     active: Mutex<BTreeMap<u64, Active>>,
+    bills: Mutex<BTreeMap<String, Bill>>,
     next_active: AtomicU64,
 }
 
@@ -136,6 +137,8 @@ pub struct Snapshot {
     pub listing_done: bool,
     /// Running transfers: path, size and bytes so far, the oldest first.
     pub active: Vec<(RelPath, Option<u64>, u64)>,
+    /// What the plan costs at each remote that counts calls, as it was said last.
+    pub bills: Vec<(String, Bill)>,
 }
 
 impl Progress {
@@ -157,7 +160,15 @@ impl Progress {
             failed_items: get(&amounts.failed_items),
             listing_done: amounts.listing_done.load(Ordering::Relaxed),
             active,
+            bills: lock(&amounts.bills)
+                .iter()
+                .map(|(remote, bill)| (remote.clone(), bill.clone()))
+                .collect(),
         }
+    }
+
+    pub(crate) fn billed(&self, remote: &str, bill: &Bill) {
+        lock(&self.0.bills).insert(remote.to_owned(), bill.clone());
     }
 
     pub(crate) fn listed(&self, entries: u64) {

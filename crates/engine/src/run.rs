@@ -248,6 +248,9 @@ impl Runner {
 
     async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
+        if self.records.resumed().is_resumed {
+            self.tell_stored_bill().await?;
+        }
         self.act_on(self.stored_tasks()?).await;
         if !self.records.resumed().is_planned && !self.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
@@ -266,6 +269,9 @@ impl Runner {
     }
 
     async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
+        if self.records.resumed().is_resumed {
+            self.tell_stored_bill().await?;
+        }
         if !self.records.resumed().is_planned {
             let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
             tokio::select! {

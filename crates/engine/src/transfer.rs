@@ -10,7 +10,7 @@ use futures::StreamExt;
 use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
     Backend, Body, ByteBudget, ByteStream, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect,
-    HashAlgo, Hashes, PutOptions, Result, Retry, Source,
+    HashAlgo, Hashes, Proof, PutOptions, Result, Retry, Source,
 };
 
 use crate::bandwidth::Bandwidth;
@@ -95,8 +95,17 @@ impl Transfers {
             None => Expect::Absent,
         };
         let is_link = entry.kind == EntryKind::Link;
-        let options =
-            PutOptions { mtime: entry.mtime, mode: entry.mode, is_link, expect, checkpoint };
+        let options = PutOptions {
+            mtime: entry.mtime,
+            mode: entry.mode,
+            is_link,
+            expect,
+            proof: match self.verify {
+                Verify::None | Verify::Size => Proof::Size,
+                Verify::Hash | Verify::ReadBack => Proof::Digest,
+            },
+            checkpoint,
+        };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
             return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified, hashes: None });

@@ -22,7 +22,7 @@ use crate::entries::{self, Handle};
 use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
-use crate::upload::SIZE_MAX;
+use crate::upload::{SIZE_MAX, Wish};
 use crate::{account_view, bill, change, download, lost, resume, settings, upload};
 
 /// 1fichier.com.
@@ -303,7 +303,10 @@ impl Backend for Fichier {
             return Err(self.told(error, "put", path));
         }
         let result = match replaced(&options) {
-            Ok(old) => upload::put(&self.account, &full, body, old, options.checkpoint).await,
+            Ok(old) => {
+                let wish = Wish { old, proof: options.proof, checkpoint: options.checkpoint };
+                upload::put(&self.account, &full, body, wish).await
+            }
             Err(error) => Err(error),
         };
         let (folder, file) = result.map_err(|error| self.told(error, "put", path))?;
@@ -343,7 +346,12 @@ impl Backend for Fichier {
     }
 
     fn bill(&self, work: &Work) -> Option<Bill> {
-        Some(bill::bill(work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
+        let mut work = *work;
+        if work.uploads + work.copies + work.folders_made > 0 {
+            // The folder of this remote, and those above it. Nobody above knows of them.
+            work.folders_made += self.account.tree.missing(&self.root) as u64;
+        }
+        Some(bill::bill(&work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
     }
 
     fn services(&self) -> Option<Arc<dyn Services>> {

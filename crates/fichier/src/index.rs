@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ketch_core::RelPath;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,10 @@ const FOLDERS_MAX: usize = 100_000;
 const FILE_MAX_BYTES: u64 = 64 << 20;
 /// The file is not written more often than this, except at the end.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
+/// For how long a folder that was seen at its path is taken to be there by the runs after it, where calls are paced.
+const TRUSTED_FOR: Duration = Duration::from_secs(120);
+/// How many of those are remembered.
+const SEEN_MAX: usize = 4_096;
 
 /// The file.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct State {
     remembered: BTreeMap<String, u64>,
+    /// When a folder was last seen at its path, in milliseconds since 1970.
+    seen: BTreeMap<String, u64>,
     habit: u8,
     is_read: bool,
     is_changed: bool,
@@ -43,6 +49,9 @@ struct Content {
     #[serde(default)]
     files: u8,
     folders: BTreeMap<String, u64>,
+    /// When those were last seen at their paths that were seen just now.
+    #[serde(default)]
+    seen: BTreeMap<String, u64>,
 }
 
 impl Index {
@@ -72,6 +81,31 @@ impl Index {
         self.write(false);
     }
 
+    /// Notes that the folder at `path`, and all above it, were seen to be there now.
+    pub(crate) fn saw(&self, path: &RelPath) {
+        if self.file.is_none() {
+            return;
+        }
+        let now = milliseconds();
+        self.with(|state| {
+            state.seen.retain(|_, at| is_fresh(*at, now));
+            for folder in path.ancestors().chain([path.clone()]).filter(|path| !path.is_root()) {
+                if state.seen.len() < SEEN_MAX {
+                    state.seen.insert(folder.as_str().to_owned(), now);
+                    state.is_changed = true;
+                }
+            }
+        });
+    }
+
+    /// Was the folder at `path` seen there just now, by this run or one before it?
+    pub(crate) fn is_trusted(&self, path: &RelPath) -> bool {
+        let now = milliseconds();
+        let is_seen =
+            |state: &mut State| state.seen.get(path.as_str()).is_some_and(|at| is_fresh(*at, now));
+        self.file.is_some() && self.with(is_seen)
+    }
+
     /// Forgets a folder and all below it.
     pub(crate) fn forget(&self, path: &RelPath) {
         if self.file.is_none() {
@@ -80,9 +114,9 @@ impl Index {
         self.with(|state| {
             let below = format!("{path}/");
             let before = state.remembered.len();
-            state
-                .remembered
-                .retain(|known, _| known != path.as_str() && !known.starts_with(&below));
+            let is_other = |known: &String| known != path.as_str() && !known.starts_with(&below);
+            state.remembered.retain(|known, _| is_other(known));
+            state.seen.retain(|known, _| is_other(known));
             state.is_changed |= state.remembered.len() != before;
         });
     }
@@ -113,7 +147,8 @@ impl Index {
             state.is_changed = false;
             state.written = Some(Instant::now());
             let folders = state.remembered.clone();
-            Some(Content { v: VERSION, files: state.habit, folders })
+            let seen = state.seen.clone();
+            Some(Content { v: VERSION, files: state.habit, folders, seen })
         });
         if let Some(content) = content
             && let Err(error) = serde_json::to_vec(&content)
@@ -131,6 +166,7 @@ impl Index {
             if let Some(content) = read(file) {
                 state.habit = content.files;
                 state.remembered = content.folders;
+                state.seen = content.seen;
             }
         }
         step(&mut state)
@@ -141,6 +177,16 @@ impl Drop for Index {
     fn drop(&mut self) {
         self.write(true);
     }
+}
+
+fn milliseconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time in the future comes from a clock that was put back and proves nothing.
+fn is_fresh(at: u64, now: u64) -> bool {
+    now.checked_sub(at).is_some_and(|age| u128::from(age) < TRUSTED_FOR.as_millis())
 }
 
 /// What is in the file; `None` for none, for another version and for what makes no sense.

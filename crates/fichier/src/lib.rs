@@ -32,6 +32,7 @@ mod placement;
 mod report;
 mod resume;
 mod send;
+mod sent;
 mod services;
 mod settings;
 mod shared;

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use ketch_core::source::{Body, HashingSource, open_all};
-use ketch_core::{Digest, ErrorKind, HashAlgo, RelPath, Result};
+use ketch_core::source::Body;
+use ketch_core::{Digest, ErrorKind, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
 use crate::note::Trail;
+use crate::sent::digest_of;
 use crate::target::Target;
 
 /// The most uploads, and the longest time, that are remembered.
@@ -77,11 +77,7 @@ impl Pending {
         if body.size() != Some(self.size) || !body.replayable() {
             return Ok(false);
         }
-        let source = HashingSource::new(Arc::clone(body), vec![HashAlgo::Whirlpool]);
-        let mut stream = open_all(&source).await?;
-        while stream.try_next().await?.is_some() {}
-        let hashes = source.hashes();
-        Ok(hashes.is_some_and(|hashes| hashes.get(HashAlgo::Whirlpool) == Some(&self.digest)))
+        Ok(digest_of(body).await?.as_ref() == Some(&self.digest))
     }
 }
 
@@ -148,6 +144,7 @@ pub(crate) async fn finish(
 mod tests {
     use super::*;
     use crate::target::Old;
+    use ketch_core::HashAlgo;
     use ketch_core::hash::hash_bytes;
     use ketch_core::source::BytesSource;
 

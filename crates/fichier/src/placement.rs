@@ -57,7 +57,12 @@ pub(crate) async fn confirm(
         return Ok(folder);
     }
     let found = match account.api.file_info(&first.url).await {
-        Ok(info) => info.folder_id,
+        Ok(info) => {
+            if info.folder_id == Some(folder) && info.is_at(parent) {
+                account.tree.saw(parent);
+            }
+            info.folder_id
+        }
         // What is stored and verified is not given up because nobody says where it is: a file may be unknown for a while.
         Err(refusal) => {
             tracing::debug!(error = %refusal.error, "nobody says which folder the upload is in");

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use ketch_core::checkpoint::Checkpoint;
-use ketch_core::source::{Body, HashingSource, open_all};
-use ketch_core::{Digest, ErrorKind, HashAlgo, RelPath, Result};
+use ketch_core::source::Body;
+use ketch_core::{Digest, ErrorKind, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
@@ -17,6 +16,7 @@ use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::note::{self, Note};
 use crate::report::Told;
+use crate::sent::digest_of;
 use crate::target::Target;
 use crate::types::Link;
 use crate::{gather, listing, names};
@@ -252,12 +252,4 @@ async fn alive(
         hash,
     };
     Ok(is_there.then_some(file))
-}
-
-/// Reads the body, which costs less than to send it.
-async fn digest_of(body: &Body) -> Result<Option<Digest>> {
-    let source = HashingSource::new(Arc::clone(body), vec![HashAlgo::Whirlpool]);
-    let mut stream = open_all(&source).await?;
-    while stream.try_next().await?.is_some() {}
-    Ok(source.hashes().and_then(|hashes| hashes.get(HashAlgo::Whirlpool).cloned()))
 }

@@ -9,20 +9,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use ketch_core::source::{Body, ByteStream, ExactSource, HashingSource, Passed, Source, open_all};
-use ketch_core::{Digest, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
+use ketch_core::source::{Body, ByteStream, HashingSource, open_all};
+use ketch_core::{Error, ErrorKind, Proof, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::batch::{Batches, Member, Turn, twin};
 use crate::cache::{Change, FileItem};
 use crate::error::{Said, read as read_text, refusal};
+use crate::gather::JOIN_WAIT;
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
 use crate::lost::Pending;
 use crate::multipart::Part;
 use crate::note::{Trail, Upload};
 use crate::report::{self, Report};
+use crate::sent::Passing;
 use crate::target::Target;
 use crate::text::node_says;
 use crate::types::Link;
@@ -31,8 +33,6 @@ use crate::{gather, placement, verify};
 
 /// For how long to look for an upload whose reply was lost.
 const LOST_WAIT: Duration = Duration::from_secs(60);
-/// For how long the first file of a request waits for others when it need not wait for its turn.
-const JOIN_WAIT: Duration = Duration::from_millis(2);
 /// After so many files of a request could not be read, the others are sent one by one.
 const UNREADABLE_MAX: usize = 3;
 /// The longest time to look at a folder for files that no report speaks of.
@@ -45,6 +45,7 @@ pub(crate) struct Parcel {
     pub(crate) target: Target,
     pub(crate) body: Body,
     pub(crate) size: u64,
+    pub(crate) proof: Proof,
     pub(crate) trail: Arc<Trail>,
 }
 
@@ -139,7 +140,12 @@ async fn together(account: Arc<Account>, turn: Turn<u64, Parcel, Result<Arrived>
         let parcels: Vec<&Parcel> = members.iter().map(|member| &member.item).collect();
         match round(&account, &parcels, node, id).await {
             Round::Ended(results) => {
-                for (member, result) in members.into_iter().zip(results) {
+                // ORDER: this task ends with the last caller that waits, and what is stored for those that have gone is
+                // removed before.
+                let all = members.into_iter().zip(results);
+                let (waiting, gone): (Vec<_>, Vec<_>) =
+                    all.partition(|(member, _)| member.is_wanted());
+                for (member, result) in gone.into_iter().chain(waiting) {
                     answer(&account, member, result).await;
                 }
             }
@@ -222,19 +228,11 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
     if let Err(error) = futures::future::try_join_all(notes).await {
         return all(error);
     }
-    let sources: Vec<Arc<HashingSource>> = parcels
-        .iter()
-        .map(|parcel| {
-            let exact = ExactSource::body(Arc::clone(&parcel.body));
-            // Whirlpool is the cost of a large upload: it is taken here only if nobody has taken it below.
-            let is_taken = exact.passed(HashAlgo::Whirlpool) != Passed::NotTaken;
-            let algos = if is_taken { Vec::new() } else { vec![HashAlgo::Whirlpool] };
-            Arc::new(HashingSource::new(exact, algos))
-        })
-        .collect();
+    let passing: Vec<Passing> =
+        parcels.iter().map(|parcel| Passing::new(&parcel.body, parcel.proof)).collect();
     let broken = Arc::new(AtomicUsize::new(usize::MAX));
-    let parts = parcels.iter().zip(&sources).enumerate().map(|(index, (parcel, source))| {
-        let (source, broken) = (Arc::clone(source), Arc::clone(&broken));
+    let parts = parcels.iter().zip(&passing).enumerate().map(|(index, (parcel, passing))| {
+        let (source, broken) = (Arc::clone(&passing.source), Arc::clone(&broken));
         let open = move || open_watched(source, index, broken);
         Part { name: parcel.target.remote_name.clone(), size: parcel.size, open }
     });
@@ -251,35 +249,37 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         Err(error) if parcels.len() == 1 => return Round::Ended(vec![Err(error.into())]),
         Err(error) => return all(error),
     };
-    // Known only if everything was read; without it nothing is taken for ours.
-    let digest = |source: &Arc<HashingSource>| match source.passed(HashAlgo::Whirlpool) {
-        Passed::Digest(digest) => Some(digest),
-        Passed::NotTaken | Passed::NotYet => None,
-    };
-    let digests: Vec<Option<Digest>> = sources.iter().map(digest).collect();
     let was_lost = outcome.doubt.is_some();
-    let mut results = settle(account, parcels, &digests, &node, outcome).await;
+    let mut results = settle(account, parcels, &passing, &node, outcome).await;
     let mut files: Vec<&mut FileItem> = results.iter_mut().flatten().collect();
     let parent = parcels[0].path.parent().unwrap_or_else(RelPath::root);
     let placed = placement::confirm(account, &parent, folder, &mut files).await;
-    let finish = |((parcel, result), digest): ((&&Parcel, Result<FileItem>), Option<Digest>)| {
+    let mut ended = Vec::with_capacity(parcels.len());
+    for ((parcel, result), passing) in parcels.iter().zip(results).zip(&passing) {
         let error = match (result, &placed) {
-            (Ok(file), Ok(folder)) => return Ok((*folder, file)),
-            (Ok(_), Err(error)) => return Err(twin(error).into()),
+            (Ok(file), Ok(folder)) => {
+                ended.push(Ok((*folder, file)));
+                continue;
+            }
+            (Ok(_), Err(error)) => {
+                ended.push(Err(twin(error).into()));
+                continue;
+            }
             (Err(error), _) => error,
         };
         let is_unsettled = was_lost || error.kind() == ErrorKind::CommitUnknown;
         if is_unsettled {
             account.tree.cache.forget(folder);
-            if let Some(digest) = digest {
+            if let Some(digest) = passing.digest().await {
                 let target = parcel.target.clone();
                 account.lost.add(Pending::new(&parcel.path, target, parcel.size, digest));
             }
         }
         // What is damaged and could not be removed is found again by its upload.
-        Err(Failure { is_unsettled: is_unsettled || error.kind() == ErrorKind::Corrupt, error })
-    };
-    Round::Ended(parcels.iter().zip(results).zip(digests).map(finish).collect())
+        let is_unsettled = is_unsettled || error.kind() == ErrorKind::Corrupt;
+        ended.push(Err(Failure { is_unsettled, error }));
+    }
+    Round::Ended(ended)
 }
 
 /// Opens a body that remembers, by its number, that it was the one that failed.
@@ -381,7 +381,7 @@ fn xid(location: &str, node: &Place) -> Option<String> {
 async fn settle(
     account: &Arc<Account>,
     parcels: &[&Parcel],
-    digests: &[Option<Digest>],
+    passing: &[Passing],
     node: &Place,
     outcome: Outcome,
 ) -> Vec<Result<FileItem>> {
@@ -396,11 +396,18 @@ async fn settle(
         Report::Links(links) => assign(&names, links),
         Report::Nothing | Report::Unclear => vec![None; parcels.len()],
     };
+    // A link for each file and no other: which one is about which file is clear without a digest.
+    let is_clear = matches!(&report, Report::Links(links) if links.len() == parcels.len());
     let mut results = Vec::with_capacity(parcels.len());
     let mut looked = None;
-    for ((parcel, digest), link) in parcels.iter().zip(digests).zip(links) {
+    for ((parcel, passing), link) in parcels.iter().zip(passing).zip(links) {
         let (target, size) = (&parcel.target, parcel.size);
         if let Some(link) = link {
+            let says_all = link.size.is_some() && link.filename.is_some();
+            let digest = match is_clear && says_all {
+                true => passing.taken(),
+                false => passing.digest().await,
+            };
             let stored = verify::stored(account, target, link, size, digest.as_ref(), asked);
             results.push(stored.await);
             continue;
@@ -411,11 +418,13 @@ async fn settle(
             looked = Some(tokio::time::timeout(LISTING_WAIT, look).await.ok().and_then(Result::ok));
         }
         let listing = looked.as_ref().and_then(Option::as_ref);
+        let digest = passing.digest().await;
         let found = listing.and_then(|listing| target.new_in(listing, size, digest.as_ref(), None));
+        let is_missed = listing.is_some() && !passing.is_unknowable();
         results.push(match (found, &doubt) {
             (Some(file), _) => Ok(file),
             // The node knows of no such upload, and the folder does not show it.
-            (None, Some(doubt)) if listing.is_some() && matches!(report, Report::Nothing) => {
+            (None, Some(doubt)) if is_missed && matches!(report, Report::Nothing) => {
                 Err(not_stored(twin(doubt)))
             }
             (None, Some(doubt)) => {

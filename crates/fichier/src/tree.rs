@@ -32,7 +32,7 @@ pub(crate) struct Tree {
     /// What was seen in earlier ones.
     index: Index,
     listing_locks: Locks<u64>,
-    making_locks: Locks<u64>,
+    making_locks: Locks<RelPath>,
     habits: Habits,
 }
 
@@ -112,12 +112,16 @@ impl Tree {
         self.recall(api, path).await?;
         let (mut at, mut id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(None) };
+        let from_top = id == TOP;
         for name in rest.parts() {
             let listing = self.listing(api, id, api.pacer.listing_life()).await?;
             let Some(folder) = listing.folder(name) else { return Ok(None) };
             id = folder.id;
             at = join(&at, name)?;
             self.learn(&at, id);
+        }
+        if from_top {
+            self.index.saw(path);
         }
         Ok(Some(id))
     }
@@ -143,8 +147,13 @@ impl Tree {
             }
             Err(refusal) => return Err(refusal.into()),
         };
-        if self.is_proven(api, path, id, &listing).await? {
+        // Somebody may have moved it in the minutes since it was seen there, as somebody may while a run goes on. Only where
+        // calls are dear is that taken into account.
+        if api.settings.paced && self.index.is_trusted(path) {
             self.learn(path, id);
+        } else if self.is_proven(api, path, id, &listing).await? {
+            self.learn(path, id);
+            self.index.saw(path);
         } else {
             self.index.forget(path);
         }
@@ -192,15 +201,21 @@ impl Tree {
         self.recall(api, path).await?;
         let (mut at, mut id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
+        let from_top = id == TOP;
         for name in rest.parts() {
             at = join(&at, name)?;
             id = self.ensure_one(api, id, &at, name).await?;
+        }
+        if from_top {
+            self.index.saw(path);
         }
         Ok(id)
     }
 
     async fn ensure_one(&self, api: &Api, parent: u64, path: &RelPath, name: &str) -> Result<u64> {
-        let lock = self.making_locks.get(parent);
+        // ORDER: a lock of each folder and not one of all in its parent. Whoever waits for a folder goes on as soon as it is
+        // made, and not when those are made that others asked for meanwhile: files of one folder then travel together.
+        let lock = self.making_locks.get(path.clone());
         let _one = lock.lock().await;
         if let Some(id) = self.known(path) {
             return Ok(id);
@@ -214,8 +229,13 @@ impl Tree {
             let message = format!("`{name}` is a file, a folder is needed there");
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
+        let asked = Instant::now();
         let id = match api.mkdir(parent, &names::to_remote(name)?).await {
-            Ok(id) => id,
+            Ok(id) => {
+                // It was made just now, so what is in it need not be asked.
+                self.cache.store(id, FolderListing::default(), asked);
+                id
+            }
             // Refused because it is there, or made although the answer was lost: the next listing tells.
             Err(refusal)
                 if refusal.said == Said::Other
@@ -236,6 +256,16 @@ impl Tree {
         self.cache.change(parent, Change::AddFolder(folder));
         self.learn(path, id);
         Ok(id)
+    }
+
+    /// Notes that a file of the folder at `path` says that it is there.
+    pub(crate) fn saw(&self, path: &RelPath) {
+        self.index.saw(path);
+    }
+
+    /// How many folders must be made, as far as is known, so that `path` is one.
+    pub(crate) fn missing(&self, path: &RelPath) -> usize {
+        path.parts().count() - self.deepest_known(path).0.parts().count()
     }
 
     /// The nearest folder above `path` that is known to be there.

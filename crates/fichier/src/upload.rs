@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
-use ketch_core::{Error, ErrorKind, RelPath, Result};
+use ketch_core::{Error, ErrorKind, Proof, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
@@ -23,14 +23,21 @@ pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
 /// What a person can do about a file that is too large.
 pub(crate) const SIZES: &str = "1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests; splitting comes with a later release";
 
+/// What is asked of a [`put`].
+pub(crate) struct Wish {
+    pub(crate) old: Old,
+    pub(crate) proof: Proof,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
 /// Stores `body`. What comes back has been compared with what was sent.
 pub(crate) async fn put(
     account: &Arc<Account>,
     path: &RelPath,
     body: Body,
-    old: Old,
-    checkpoint: Option<Checkpoint>,
+    wish: Wish,
 ) -> Result<(u64, FileItem)> {
+    let Wish { old, proof, checkpoint } = wish;
     let size = check_size(body.size())?;
     let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
     let trail = Arc::new(Trail::new(checkpoint));
@@ -63,7 +70,8 @@ pub(crate) async fn put(
         }
     }
     let path = path.clone();
-    let parcel = Parcel { path, target: target.clone(), body, size, trail: Arc::clone(&trail) };
+    let (goal, kept) = (target.clone(), Arc::clone(&trail));
+    let parcel = Parcel { path, target: goal, body, size, proof, trail: kept };
     let (folder, file) = send::send(account, parcel).await?;
     if let Some(lost) = &lost {
         account.lost.remove(lost);

@@ -51,7 +51,7 @@ pub(crate) async fn stored(
         corrupt(format!("1fichier kept {} of {size} bytes", link.size.unwrap_or_default()))
     } else if kept.is_some() && digest.is_some() && kept.as_ref() != digest {
         corrupt("the Whirlpool digest of what 1fichier kept is not that of what was sent".into())
-    } else if link.size.is_none() && kept.is_none() {
+    } else if link.size.is_none() && (kept.is_none() || digest.is_none()) {
         corrupt("1fichier reports neither size nor digest of what it kept".into())
     } else if let Some(name) = name.filter(|name| *name != target.name) {
         let message = format!(

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use common::{list, path, put, read};
 use ketch_core::source::BytesSource;
-use ketch_core::{Backend, Checkpoint, Entry, Expect, Note, PutOptions, Result};
+use ketch_core::{Backend, Checkpoint, Entry, Expect, Note, Proof, PutOptions, Result};
 use ketch_fichier::Fichier;
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
 
@@ -33,14 +33,20 @@ impl Note for Kept {
 struct World {
     sim: Sim,
     note: Arc<Kept>,
+    proof: Proof,
     _folder: tempfile::TempDir,
 }
 
 impl World {
     async fn start() -> Self {
+        World::start_for(Proof::Digest).await
+    }
+
+    /// One of a job that wants this much proven.
+    async fn start_for(proof: Proof) -> Self {
         let folder = tempfile::tempdir().expect("scratch");
         let sim = Sim::start(SimOptions::new(folder.path().join("sim"))).await.expect("starts");
-        World { sim, note: Arc::default(), _folder: folder }
+        World { sim, note: Arc::default(), proof, _folder: folder }
     }
 
     /// A process of its own.
@@ -62,7 +68,8 @@ impl World {
             keep: Arc::new(AtomicBool::new(true)),
         };
         let expect = old.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
-        PutOptions { expect, checkpoint: Some(checkpoint), ..PutOptions::default() }
+        let proof = self.proof;
+        PutOptions { expect, proof, checkpoint: Some(checkpoint), ..PutOptions::default() }
     }
 
     fn checkpoint(&self, source: &str) -> Checkpoint {
@@ -123,6 +130,9 @@ impl World {
     }
 }
 
+/// Whoever wants only the size proven is as safe from a death as everybody else.
+const PROOFS: [Proof; 2] = [Proof::Digest, Proof::Size];
+
 /// Every request of an overwrite, before it is carried out and after.
 const MOMENTS: [&str; 9] = [
     "folder/ls nth=1 hold-answer",
@@ -138,8 +148,10 @@ const MOMENTS: [&str; 9] = [
 
 #[tokio::test]
 async fn a_death_at_any_request_of_an_overwrite_leaves_one_file_after_the_next_run() {
-    for moment in MOMENTS {
-        let world = World::start().await;
+    for (moment, proof) in
+        MOMENTS.into_iter().flat_map(|moment| PROOFS.map(|proof| (moment, proof)))
+    {
+        let world = World::start_for(proof).await;
         let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
         world.die(moment, "new content", Some(&old)).await;
         let between = world.contents().await;
@@ -154,8 +166,9 @@ async fn a_death_at_any_request_of_an_overwrite_leaves_one_file_after_the_next_r
 
 #[tokio::test]
 async fn a_death_at_any_request_of_a_new_file_leaves_one_file_after_the_next_run() {
-    for moment in &MOMENTS[..7] {
-        let world = World::start().await;
+    let moments = MOMENTS[..7].iter();
+    for (moment, proof) in moments.flat_map(|moment| PROOFS.map(|proof| (moment, proof))) {
+        let world = World::start_for(proof).await;
         put(&*world.process(), "d/other", b"other").await.expect("stored");
         world.die(moment, "content", None).await;
         world.put("content", None).await.expect("goes on");
@@ -223,8 +236,9 @@ async fn an_old_version_that_was_moved_away_meanwhile_is_not_removed() {
 
 #[tokio::test]
 async fn a_report_that_is_gone_leaves_the_listing_and_the_digest_to_tell() {
-    for (content, uploads) in [("new content", 2), ("NEW CONTENT", 3)] {
-        let world = World::start().await;
+    let cases = [("new content", 2), ("NEW CONTENT", 3)].into_iter();
+    for ((content, uploads), proof) in cases.flat_map(|case| PROOFS.map(|proof| (case, proof))) {
+        let world = World::start_for(proof).await;
         let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
         world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
         world.fault("end.pl nth=1 dead-report");

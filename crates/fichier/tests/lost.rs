@@ -3,10 +3,12 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use common::{list, names, path, put, put_with, read};
-use ketch_core::source::BytesSource;
-use ketch_core::{Backend, Entry, ErrorKind, Expect, PutOptions};
+use ketch_core::source::{Body, ByteStream, BytesSource, Source};
+use ketch_core::{Backend, Entry, ErrorKind, Expect, Proof, PutOptions, Result};
 use ketch_fichier::{FACTORY, Fichier};
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
 
@@ -75,15 +77,61 @@ fn expecting(old: Option<Entry>) -> PutOptions {
 
 #[tokio::test]
 async fn a_lost_upload_is_found_in_a_listing_that_lags_and_not_sent_again() {
-    for (hidden, options) in
-        [(1, expecting(None)), (1, PutOptions::default()), (2, expecting(None))]
-    {
+    let by_size = PutOptions { proof: Proof::Size, ..expecting(None) };
+    for (hidden, options) in [
+        (1, expecting(None)),
+        (1, PutOptions::default()),
+        (2, expecting(None)),
+        (1, by_size.clone()),
+        (2, by_size),
+    ] {
         let world = World::start().await;
         let backend = world.open();
         assert_eq!(names(&*backend, "").await, [""; 0], "the listing is kept");
         world.lose(hidden);
         let stored = put_with(&*backend, "f", BytesSource::body("content"), options).await;
         assert_eq!(stored.expect("found").size, Some(7));
+        world.check_only(&*backend, b"content", 1).await;
+    }
+}
+
+/// A body that counts how often it is opened.
+#[derive(Debug)]
+struct Counted(Body, Arc<AtomicUsize>);
+
+#[async_trait]
+impl Source for Counted {
+    fn size(&self) -> Option<u64> {
+        self.0.size()
+    }
+
+    async fn open(&self, range: std::ops::Range<u64>) -> Result<ByteStream> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.open(range).await
+    }
+}
+
+#[tokio::test]
+async fn who_wants_the_size_proven_reads_once_and_a_second_time_only_to_recognise_what_was_lost() {
+    // What is wanted, whether the answer is lost; and how often the source is read.
+    for (proof, is_lost, reads) in [
+        (Proof::Digest, false, 1),
+        (Proof::Size, false, 1),
+        (Proof::Digest, true, 1),
+        (Proof::Size, true, 2),
+    ] {
+        let world = World::start().await;
+        let backend = world.bare();
+        assert_eq!(names(&*backend, "").await, [""; 0], "the listing is kept");
+        if is_lost {
+            world.lose(0);
+        }
+        let opened = Arc::new(AtomicUsize::new(0));
+        let body = Arc::new(Counted(BytesSource::body("content"), Arc::clone(&opened)));
+        let options = PutOptions { proof, ..expecting(None) };
+        let stored = put_with(&*backend, "f", body, options).await.expect("stored");
+        assert_eq!(stored.size, Some(7));
+        assert_eq!(opened.load(Ordering::Relaxed), reads, "{proof:?} {is_lost}");
         world.check_only(&*backend, b"content", 1).await;
     }
 }
@@ -102,13 +150,16 @@ async fn an_upload_that_never_gets_a_report_is_found_as_well() {
 #[tokio::test]
 async fn what_a_lost_upload_replaces_is_removed_when_it_is_found() {
     // The same size; the same content; each with and without a known old version.
-    for (content, known) in
-        [("new", true), ("new", false), ("old", true), ("old", false), ("longer", true)]
+    let cases = [("new", true), ("new", false), ("old", true), ("old", false), ("longer", true)];
+    let proofs = [Proof::Digest, Proof::Size];
+    for ((content, known), proof) in
+        cases.into_iter().flat_map(|case| proofs.map(|proof| (case, proof)))
     {
         let world = World::start().await;
         let backend = world.open();
         let old = put(&*backend, "f", b"old").await.expect("stored");
         let options = if known { expecting(Some(old.clone())) } else { PutOptions::default() };
+        let options = PutOptions { proof, ..options };
         world.lose(1);
         let stored = put_with(&*backend, "f", BytesSource::body(content), options).await;
         assert_ne!(stored.expect("found").version, old.version, "{content} {known}");

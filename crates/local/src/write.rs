@@ -41,6 +41,9 @@ const BATCH_PIECES: usize = 512;
 /// Room is taken beforehand for files from this size on.
 const PREALLOCATE_BYTES: u64 = 64 * 1024;
 
+/// What the system says a file system in memory is.
+const TMPFS_MAGIC: fs::FsWord = 0x0102_1994;
+
 /// Permissions of a new file when nothing else is asked for, before the umask.
 const MODE: u32 = 0o666;
 
@@ -69,7 +72,8 @@ pub(crate) async fn put(
 async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions) -> Result<Entry> {
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
-    let PutOptions { mtime, mode, is_link: _, expect, checkpoint } = options;
+    // The length is all that a disk shows.
+    let PutOptions { mtime, mode, is_link: _, expect, proof: _, checkpoint } = options;
     let mode = mode.unwrap_or(MODE);
     let mut finish_with = Finish { size: 0, mtime, mode, expect, cancel, at_once: false };
     let size = body.size();
@@ -307,6 +311,10 @@ impl Batches {
 /// before anything is moved.
 pub(crate) fn preallocate(file: &OwnedFd, size: Option<u64>) -> io::Result<()> {
     let Some(size) = size.filter(|size| *size >= PREALLOCATE_BYTES) else { return Ok(()) };
+    // In memory there is nothing to lie in one piece, and the room would be filled with zeros first.
+    if fs::fstatfs(file).is_ok_and(|system| system.f_type == TMPFS_MAGIC) {
+        return Ok(());
+    }
     // With the size kept, what was written so far can be seen from it. Not repeated when a signal ends it: it would begin
     // anew each time.
     match fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {

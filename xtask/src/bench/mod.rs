@@ -5,6 +5,7 @@
 //! ketch and no crate of it.
 
 mod data;
+mod fichier;
 mod measure;
 mod rows;
 mod table;
@@ -27,7 +28,7 @@ usage: cargo xtask bench [--rounds N] [--at FOLDER] [--only ROW[,ROW]] [--small]
   --rounds N     runs of each tool (default 5; the first one of a row warms up and is not counted)
   --at FOLDER    where the data is made (default /dev/shm)
   --only ROW     only these rows (copy-small, copy-mixed, copy-large, sync-folders, sync-one-folder,
-                 check-large, check-mixed, check-small, start)
+                 check-large, check-mixed, check-small, fichier-up, fichier-down, start)
   --small        a twentieth of the data
   --write        write docs/BENCHMARKS.md
   --keep         leave the data
@@ -118,6 +119,7 @@ fn measure_rows(options: &Options, ketch: &Path, scratch: &Path) -> Result<Vec<M
             fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", row.name))?;
         }
     }
+    measured.extend(fichier::measure(options, ketch, scratch)?);
     Ok(measured)
 }
 

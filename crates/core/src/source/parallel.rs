@@ -4,13 +4,14 @@
 //! digest is computed in the same pass, and a destination that can only be written from start to end gains as much as a disk.
 //!
 //! A part is one buffer of its size: the pieces of a network come in buffers of any size, of which many would be held that
-//! are mostly empty. So the memory is one part more than there are streams, and not twice that.
+//! are mostly empty. So the memory is one part more than there are streams, and not twice that. A buffer is used again when
+//! the last byte of its part has been dropped: fresh memory costs the system as much as the bytes that go through it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -56,13 +57,15 @@ impl Source for ParallelSource {
         }
         let parts = parts_of(range, self.part_bytes);
         let (inner, budget) = (Arc::clone(&self.inner), self.budget.clone());
+        let buffers = Buffers { free: Arc::default(), most: self.streams + 1 };
         // ORDER: room for a part is taken in the order of the parts, so whoever holds room can finish without more of it.
         let streams = futures::stream::iter(parts)
             .then(move |part| {
                 let (inner, budget) = (Arc::clone(&inner), budget.clone());
+                let buffers = buffers.clone();
                 async move {
                     let permit = budget.acquire(part.end - part.start).await;
-                    AbortOnDropHandle::new(tokio::spawn(read_part(inner, part, permit)))
+                    AbortOnDropHandle::new(tokio::spawn(read_part(inner, part, buffers, permit)))
                 }
             })
             .map(|task| async move {
@@ -91,20 +94,61 @@ fn parts_of(range: Range<u64>, part_bytes: u64) -> impl Iterator<Item = Range<u6
     })
 }
 
+/// Buffers that parts were in and that are free again, so many at most.
+#[derive(Debug, Clone)]
+struct Buffers {
+    free: Arc<Mutex<Vec<Vec<u8>>>>,
+    most: usize,
+}
+
+impl Buffers {
+    /// An empty one with room for a part.
+    fn take(&self, part_bytes: usize) -> Buffer {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut bytes = free.unwrap_or_default();
+        bytes.reserve_exact(part_bytes);
+        Buffer { bytes, home: self.clone() }
+    }
+}
+
+/// One of them, with a part in it.
+struct Buffer {
+    bytes: Vec<u8>,
+    home: Buffers,
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        let mut free = self.home.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < self.home.most {
+            free.push(bytes);
+        }
+    }
+}
+
 async fn read_part(
     inner: Body,
     part: Range<u64>,
+    buffers: Buffers,
     permit: BytePermit,
 ) -> Result<(Bytes, BytePermit)> {
     let length = part.end - part.start;
     let mut stream = exact_length(inner.open(part).await?, length);
     let length = usize::try_from(length)
         .map_err(|_| Error::new(ErrorKind::InvalidInput, "a part is larger than the memory"))?;
-    let mut whole = BytesMut::with_capacity(length);
+    let mut whole = buffers.take(length);
     while let Some(piece) = stream.try_next().await? {
-        whole.extend_from_slice(&piece);
+        whole.bytes.extend_from_slice(&piece);
     }
-    Ok((whole.freeze(), permit))
+    Ok((Bytes::from_owner(whole), permit))
 }
 
 #[cfg(test)]
@@ -128,6 +172,27 @@ mod tests {
             assert!(passed == bytes, "parts of {part_bytes} must give the same bytes");
             assert_eq!(budget.available() as u64, total);
         }
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_when_the_last_slice_of_its_part_is_gone() {
+        let buffers = Buffers { free: Arc::default(), most: 1 };
+        let part = |bytes: &[u8]| {
+            let mut buffer = buffers.take(8);
+            buffer.bytes.extend_from_slice(bytes);
+            (buffer.bytes.as_ptr(), Bytes::from_owner(buffer))
+        };
+        let (first, mut whole) = part(b"abcdefgh");
+        let slice = whole.split_to(3);
+        drop(whole);
+        let (second, other) = part(b"ij");
+        assert_ne!(first, second, "a slice of it is still held");
+        assert_eq!((&slice[..], &other[..]), (&b"abc"[..], &b"ij"[..]));
+        drop(slice);
+        assert_eq!(part(b"k").0, first);
+        drop(other);
+        let free = buffers.free.lock().expect("sane");
+        assert!(free.len() == 1 && free[0].is_empty(), "{free:?}");
     }
 
     #[test]

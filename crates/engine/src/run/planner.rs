@@ -116,12 +116,7 @@ impl Runner {
             // They have been made.
             (source.listings, destination.listings) = (0, 0);
         }
-        let context = &self.context;
-        for (side, work) in [(&context.source, source), (&context.destination, destination)] {
-            if let Some(bill) = side.bill(&work) {
-                self.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
-            }
-        }
+        self.tell_bill(source, destination).await;
     }
 
     /// How far the planning is, with what was not on record yet.

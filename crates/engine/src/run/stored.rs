@@ -1,5 +1,7 @@
 //! Items that are on record already: those an earlier process planned, and those of a plan that was made before.
 
+use ketch_core::bill::Work;
+
 use super::*;
 use crate::journal::{LogWriter, Status};
 
@@ -65,6 +67,50 @@ impl Runner {
         None
     }
 
+    /// Says what the items cost that are on record already and have no outcome yet.
+    pub(super) async fn tell_stored_bill(&self) -> Result<()> {
+        let context = &self.context;
+        if ![&context.source, &context.destination].into_iter().any(|side| counts_calls(&**side)) {
+            return Ok(());
+        }
+        let mut tally = Tally::new(context.destination.capabilities());
+        let by_remote = self.transfers.can_copy_by_remote();
+        let moves = context.kind == JobKind::Move;
+        let mut add = |item: PlanItem| {
+            if self.records.resumed().settled.contains(item.seq) {
+                return;
+            }
+            // What only tells something costs nothing.
+            if let Ok(action) = item.action.into_action() {
+                tally.add_stored(&action, by_remote, moves);
+            }
+        };
+        let mut changes = self.records.changes()?;
+        while let Some(record) = changes.next()? {
+            if let PlanRecord::Item(item) = record {
+                add(item);
+            }
+        }
+        let mut deletions = self.records.deletions()?;
+        while let Some(item) = deletions.next()? {
+            add(item);
+        }
+        let (source, destination) = tally.finish();
+        self.tell_bill(source, destination).await;
+        Ok(())
+    }
+
+    /// Says what so much work costs at each side where calls are counted.
+    pub(super) async fn tell_bill(&self, source: Work, destination: Work) {
+        let context = &self.context;
+        for (side, work) in [(&context.source, source), (&context.destination, destination)] {
+            if let Some(bill) = side.bill(&work) {
+                context.progress.billed(side.name(), &bill);
+                self.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
+            }
+        }
+    }
+
     /// Does a plan that was made before.
     pub(super) async fn apply(self: &Arc<Self>, mut plan: PlanFile) -> Result<()> {
         let totals = plan.totals.clone();
@@ -81,6 +127,7 @@ impl Runner {
         let (items, bytes, deletions) = (totals.items, totals.bytes, totals.deletions);
         self.tell(Event::Planned { items, bytes, deletions }).await;
         self.is_within_limits()?;
+        self.tell_stored_bill().await?;
         self.act_on(self.stored_tasks()?).await;
         self.try_again().await;
         self.delete_all(self.records.deletions()?).await
