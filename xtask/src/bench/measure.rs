@@ -67,6 +67,22 @@ pub(crate) fn run(command: &[String], folder: &Path, scratch: &Path) -> Result<R
     Ok(Run { seconds, processor_seconds, peak_kib })
 }
 
+/// Peak memory in KiB of a run that is over before it can be looked at, by GNU time; 0 where that is not installed.
+pub(crate) fn peak_of_short(command: &[String], folder: &Path, scratch: &Path) -> u64 {
+    let output = Command::new("/usr/bin/time")
+        .args(["--format", "%M"])
+        .args(command)
+        .current_dir(folder)
+        .env("XDG_CONFIG_HOME", scratch)
+        .env("XDG_STATE_HOME", scratch)
+        .env("XDG_CACHE_HOME", scratch)
+        .stdin(Stdio::null())
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+    let text = text.unwrap_or_default();
+    text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+}
+
 fn high_water(status_file: &str) -> u64 {
     let status = fs::read_to_string(status_file).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
