@@ -9,6 +9,8 @@ mod support;
 mod archives;
 #[path = "cli/digests.rs"]
 mod digests;
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "cli/jobs.rs"]
 mod jobs;
 #[path = "cli/manifests.rs"]

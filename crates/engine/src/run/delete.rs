@@ -15,7 +15,7 @@ impl Runner {
         self: &Arc<Self>,
         mut deletions: LogBackward<PlanItem>,
     ) -> Result<()> {
-        let at_a_time = self.context.settings.transfers.max(1);
+        let at_a_time = self.context.settings.transfers.unwrap_or(adapt::START).max(1);
         let mut running = tokio::task::JoinSet::new();
         let mut is_doubt_told = false;
         while let Some(PlanItem { seq, action }) = deletions.next()? {
