@@ -117,6 +117,19 @@ pub(crate) fn is_installed(program: &str) -> bool {
     std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }
 
+/// The program that a name stands for. A script of pyenv in its place would cost a start of its own each time.
+pub(crate) fn resolved(program: &str) -> String {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).find(|folder| folder.join(program).is_file());
+    if !found.is_some_and(|folder| folder.ends_with(".pyenv/shims")) {
+        return program.to_owned();
+    }
+    let output = Command::new("pyenv").args(["which", program]).output();
+    let path = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    // What pyenv cannot tell is run by its name.
+    path.ok().filter(|path| Path::new(path).is_file()).unwrap_or_else(|| program.to_owned())
+}
+
 /// What a program says of itself, in one line.
 pub(crate) fn version(program: &str) -> String {
     let output = Command::new(program).arg("--version").output();

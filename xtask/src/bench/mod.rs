@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use self::data::{difference, make_mixed, make_tree};
-use self::measure::{Run, is_installed, median, peak_of_short, run};
+use self::measure::{Run, is_installed, median, peak_of_short, resolved, run};
 use self::rows::{Before, Contestant, Data, Row, places};
 use self::table::{Measured, write};
 
@@ -159,6 +159,11 @@ fn measure_row(
         .filter(|contestant| contestant.program() == "ketch" || is_installed(contestant.program()))
         .cloned()
         .collect();
+    let command = |contestant: &Contestant| {
+        let mut words = contestant.words(ketch, &source, &destination);
+        words[0] = resolved(&words[0]);
+        words
+    };
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); here.len()];
     for round in 0..=options.rounds {
         for (contestant, runs) in here.iter().zip(&mut runs) {
@@ -168,7 +173,7 @@ fn measure_row(
             }
             // Of the run before; a manifest is never replaced.
             let _ = fs::remove_file(folder.join("manifest"));
-            let words = contestant.words(ketch, &source, &destination);
+            let words = command(contestant);
             let one = run(&words, folder, &folder.join("home"))?;
             eprintln!("  {:15} {:8.3} s", contestant.tool, one.seconds);
             if round > 0 {
@@ -187,8 +192,7 @@ fn measure_row(
             // What is not there need not be removed.
             let _ = fs::remove_dir_all(&destination);
         }
-        let words = contestant.words(ketch, &source, &destination);
-        result.peak_kib = peak_of_short(&words, folder, &folder.join("home"));
+        result.peak_kib = peak_of_short(&command(contestant), folder, &folder.join("home"));
     }
     Ok(Measured { row: row.clone(), results })
 }
