@@ -11,6 +11,8 @@ mod archives;
 mod dedupe;
 #[path = "cli/digests.rs"]
 mod digests;
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "cli/jobs.rs"]
 mod jobs;
 #[path = "cli/manifests.rs"]

@@ -58,6 +58,10 @@ pub(crate) fn run(ketch: &Path) -> Result<(), String> {
     let target = bench.ketch.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
     let python = crate::fichier::python(&bench.ketch, &bench.scratch, target);
     tally.add("pyOneFichierClient with the emulator", python);
+    for kind in ["btrfs", "xfs"] {
+        let shared = crate::clones::clones(&bench.ketch, &bench.scratch, kind);
+        tally.add(&format!("copies on {kind} share their blocks"), shared);
+    }
     // What is left behind is in the folder for temporary files.
     let _ = fs::remove_dir_all(&bench.scratch);
     eprintln!("{} passed, {} skipped, {} failed", tally.passed, tally.skipped, tally.failed);

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a command for people")]
 
 mod bench;
+mod clones;
 mod fichier;
 mod interop;
 mod interrupt;
@@ -20,7 +21,8 @@ usage: cargo xtask COMMAND
            runs of the fuzz targets
   interrupt  what a killed transfer costs the next run (`cargo xtask interrupt --help` says more)
   interop  round trips with b3sum, sha256sum, md5sum, rclone, minisign, zstd and gzip, where they are
-           installed; and the emulator of 1fichier with curl and pyOneFichierClient
+           installed; the emulator of 1fichier with curl and pyOneFichierClient; and copies on btrfs
+           and xfs, which share their blocks, where those can be made and mounted
   bench    ketch beside other tools (`cargo xtask bench --help` says more)
 ";
 

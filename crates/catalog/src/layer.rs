@@ -71,6 +71,8 @@ impl Catalog {
             links: kept.links || holds,
             mtime: Some(Duration::from_nanos(1)),
             set_mtime: true,
+            // What is kept beside the content is kept of files.
+            dir_times: false,
             set_mode: true,
             ..kept.clone()
         };

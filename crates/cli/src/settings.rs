@@ -32,6 +32,7 @@ pub(crate) fn for_copy(args: &CopyArgs, every_file: bool) -> Result<(Settings, F
             None => Settings::default().modify_window,
         },
         create_empty_dirs: args.create_empty_src_dirs,
+        dir_times: !args.no_dir_times,
         dry_run: args.dry_run,
         report_unchanged: every_file,
         report_started: every_file,
@@ -78,7 +79,7 @@ pub(crate) fn for_speed(args: &SpeedArgs) -> Result<Settings> {
         .ok_or_else(|| Problem::usage("--buffer-size must be above 0"))?;
     let bandwidth = bandwidth(&args.bwlimit)?;
     Ok(Settings {
-        transfers: usize::from(args.transfers),
+        transfers: args.transfers.map(usize::from),
         checkers: usize::from(args.checkers),
         parallel_from: size("--multi-thread-cutoff", &args.multi_thread_cutoff)?,
         streams: usize::from(args.multi_thread_streams),

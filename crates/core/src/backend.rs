@@ -117,7 +117,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Sets the modification time of a file that exists, and returns what is there now.
+    /// Sets the modification time of a file that exists, and returns what is there now. Of a folder, which is taken as it is
+    /// now, where [`Capabilities::dir_times`] says so.
     async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
         Err(Error::unsupported("set time"))
     }

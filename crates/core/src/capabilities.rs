@@ -59,6 +59,8 @@ pub struct Capabilities {
     pub mtime: Option<Duration>,
     /// `set_mtime` works on an entry that exists.
     pub set_mtime: bool,
+    /// Folders have modification times of their own, and `set_mtime` works on a folder.
+    pub dir_times: bool,
     /// `set_mode` works: permissions are kept as facts beside the content, so they follow those of the source. Not a disk,
     /// where they say who may use the file, and stay as they are.
     pub set_mode: bool,
@@ -68,6 +70,8 @@ pub struct Capabilities {
     pub name_max_bytes: Option<usize>,
     /// An interrupted `put` of a large file leaves what [`crate::Backend::kept`] can give back.
     pub put_resume: bool,
+    /// Files it takes or gives at the same time at most before it begins to refuse; `None` = as many as there are places for.
+    pub at_once: Option<usize>,
     /// Small items of one folder travel together when they are asked for at the same time; `None` = each by itself.
     pub gather: Option<Gather>,
 }

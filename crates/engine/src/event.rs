@@ -171,6 +171,16 @@ impl Progress {
         lock(&self.0.bills).insert(remote.to_owned(), bill.clone());
     }
 
+    /// Items with an outcome, and bytes transferred, those of running items included.
+    pub(crate) fn work_done(&self) -> (u64, u64) {
+        let amounts = &*self.0;
+        let running = lock(&amounts.active)
+            .values()
+            .fold(0_u64, |sum, active| sum.saturating_add(active.bytes.load(Ordering::Relaxed)));
+        let bytes = amounts.done_bytes.load(Ordering::Relaxed).saturating_add(running);
+        (amounts.done_items.load(Ordering::Relaxed), bytes)
+    }
+
     pub(crate) fn listed(&self, entries: u64) {
         self.0.listed.fetch_add(entries, Ordering::Relaxed);
     }

@@ -28,8 +28,10 @@ use crate::settings::{Compare, Settings, Stop};
 use crate::transfer::Transfers;
 
 mod act;
+mod adapt;
 mod again;
 mod delete;
+mod folder_times;
 mod overlap;
 mod planner;
 mod stored;
@@ -81,6 +83,9 @@ pub(crate) async fn run(
     let context = Context { kind, source, destination, settings, stop, events, progress };
     let runner = Arc::new(Runner {
         is_strict: plan.is_some(),
+        folder_times: folder_times::FolderTimes::new(&context),
+        adapt: Mutex::new(places(&context)),
+        began: tokio::time::Instant::now(),
         source_location: match &journal {
             Some(journal) => journal.header.identity.source_location.clone(),
             None => context.source.location(),
@@ -93,7 +98,13 @@ pub(crate) async fn run(
         abort: CancellationToken::new(),
     });
     let result = match runner.can_start() {
-        Ok(true) => runner.run_steps(journal.as_ref(), plan).await,
+        Ok(true) => match runner.run_steps(journal.as_ref(), plan).await {
+            Ok(()) => {
+                runner.set_folder_times().await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
@@ -102,6 +113,16 @@ pub(crate) async fn run(
     }
     runner.flush_both().await;
     runner.end(journal, started)
+}
+
+/// The number that was asked for, or one to be found out within what both sides take.
+fn places(context: &Context) -> adapt::Adapt {
+    if let Some(given) = context.settings.transfers {
+        return adapt::Adapt::fixed(given);
+    }
+    let both = [context.source.capabilities(), context.destination.capabilities()];
+    let least = both.into_iter().filter_map(|side| side.at_once).min();
+    adapt::Adapt::within(least.unwrap_or(adapt::MOST))
 }
 
 /// What a job is made of.
@@ -128,6 +149,11 @@ struct Runner {
     source_location: String,
     transfers: Transfers,
     records: Arc<Records>,
+    /// `None`: the times of folders are left as they come.
+    folder_times: Option<folder_times::FolderTimes>,
+    /// How many items at the same time.
+    adapt: Mutex<adapt::Adapt>,
+    began: tokio::time::Instant,
     state: Mutex<State>,
     /// Set by an error that makes going on pointless.
     abort: CancellationToken,

@@ -24,12 +24,14 @@ pub struct Settings {
     pub modify_window: Duration,
     /// Make folders that hold no files.
     pub create_empty_dirs: bool,
+    /// Give folders in which something was done the modification time they have at the source, where both sides keep one.
+    pub dir_times: bool,
     /// How many deletions a plan may hold before nothing of it is done.
     pub delete_limit: DeleteLimit,
     /// Plan and tell, and change nothing.
     pub dry_run: bool,
-    /// Items that are transferred at the same time; at least 1.
-    pub transfers: usize,
+    /// Items that are transferred at the same time; at least 1. `None` = as many as turn out to help.
+    pub transfers: Option<usize>,
     /// Folders listed ahead and digests computed at the same time while planning; at least 1.
     pub checkers: usize,
     /// Files from this size on are read in several ranges at once, where the source allows it.
@@ -100,9 +102,10 @@ impl Default for Settings {
             ignore_existing: false,
             modify_window: Duration::from_nanos(1),
             create_empty_dirs: false,
+            dir_times: true,
             delete_limit: DeleteLimit::default(),
             dry_run: false,
-            transfers: 4,
+            transfers: None,
             checkers: 8,
             parallel_from: 64 * 1024 * 1024,
             streams: 4,

@@ -238,7 +238,7 @@ async fn what_runs_at_the_first_stop_has_its_time_and_no_more_and_nothing_new_is
     let destination = memory("destination", &[]);
     let to = Arc::new(Faulty::new(destination.clone()).stall("put", "a").stall("put", "b"));
     let stop = Stop::new();
-    let settings = Settings { transfers: 2, ..Settings::default() };
+    let settings = Settings { transfers: Some(2), ..Settings::default() };
     let grace = settings.stop_grace;
     let request = Request::new(JobKind::Copy, source, to);
     let mut job = start(Request { stop: stop.clone(), settings, ..request });

@@ -344,7 +344,7 @@ async fn a_full_destination_ends_the_job_and_deletes_nothing() {
     let destination = memory("destination", &[("extra", "e"), ("k", "k")]);
     let full = Error::new(ErrorKind::Quota, "no space left");
     let faulty = Arc::new(Faulty::new(destination.clone()).fail_path("put", "a", full));
-    let settings = Settings { transfers: 1, ..Settings::default() };
+    let settings = Settings { transfers: Some(1), ..Settings::default() };
     let (report, _) = run(JobKind::Sync, source, faulty, settings).await;
     assert_eq!(report.fatal.as_ref().unwrap().kind(), ErrorKind::Quota);
     assert_eq!(report.deleted, 0, "{report:?}");

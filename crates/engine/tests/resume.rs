@@ -51,7 +51,7 @@ impl Store {
 }
 
 fn settings() -> Settings {
-    Settings { delete_limit: DeleteLimit::Percent(100), transfers: 2, ..Settings::default() }
+    Settings { delete_limit: DeleteLimit::Percent(100), transfers: Some(2), ..Settings::default() }
 }
 
 /// Runs a job; stops it at once after so many items have an outcome.

@@ -39,10 +39,12 @@ const CAPABILITIES: Capabilities = Capabilities {
     duplicates: false,
     mtime: Some(Duration::from_nanos(1)),
     set_mtime: true,
+    dir_times: true,
     set_mode: false,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,
+    at_once: None,
     gather: Some(Gather { items: 64, item_bytes: SMALL_BYTES, bytes: 64 * SMALL_BYTES }),
 };
 

@@ -4,6 +4,7 @@
 //! done one after another by one thread, and their results are given back together. Only for work of microseconds: a piece
 //! that waits for the disk would hold up those behind it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,38 @@ use tokio::sync::oneshot;
 const BATCH_PIECES: usize = 32;
 /// Threads at most.
 const THREADS_MAX: usize = 4;
+
+thread_local! {
+    /// The folder that was looked at last in the batch that this thread works on; zero for none, `None` outside of batches.
+    static LOOKED_AT: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Was folder `number` looked at by an earlier piece of the batch that this thread works on? What is true for the first of
+/// some dozens of small files is not asked again for each of them.
+pub(crate) fn was_looked_at(number: u64) -> bool {
+    LOOKED_AT.get() == Some(number)
+}
+
+/// Folder `number` was looked at. Outside of batches that is forgotten at once.
+pub(crate) fn look_at(number: u64) {
+    LOOKED_AT.set(LOOKED_AT.get().map(|_| number));
+}
+
+/// For as long as this exists, the thread works on a batch.
+struct InBatch;
+
+impl InBatch {
+    fn begin() -> Self {
+        LOOKED_AT.set(Some(0));
+        InBatch
+    }
+}
+
+impl Drop for InBatch {
+    fn drop(&mut self) {
+        LOOKED_AT.set(None);
+    }
+}
 
 /// Does a piece of work, and gives back what delivers its result.
 type Piece = Box<dyn FnOnce() -> Delivery + Send>;
@@ -97,7 +130,9 @@ impl Thread {
 
     fn work(mut self) {
         while let Some(pieces) = self.take() {
+            let in_batch = InBatch::begin();
             let deliveries: Vec<Delivery> = pieces.into_iter().map(|piece| piece()).collect();
+            drop(in_batch);
             deliveries.into_iter().for_each(|deliver| deliver());
         }
     }
@@ -148,6 +183,29 @@ mod tests {
             futures::future::join_all(pieces).await;
         }
         assert_eq!(done.load(Ordering::Relaxed), 4_000);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_folder_is_known_within_a_batch_and_to_nobody_else() {
+        let batcher = Arc::new(Batcher::default());
+        for _ in 0..50 {
+            // Whatever the piece before knew, a batch of its own begins with nothing.
+            let known = batcher.run(|| {
+                let before = was_looked_at(7);
+                look_at(7);
+                Ok((before, was_looked_at(7), was_looked_at(8)))
+            });
+            assert_eq!(known.await.expect("done"), (false, true, false));
+        }
+        look_at(7);
+        assert!(!was_looked_at(7), "outside of a batch nothing is known");
+        let broken = batcher.run(|| -> Result<()> {
+            look_at(7);
+            panic!("on purpose")
+        });
+        assert_eq!(broken.await.expect_err("broken").kind(), ErrorKind::Io);
+        let known = tokio::task::spawn_blocking(|| was_looked_at(7)).await.expect("ended");
+        assert!(!known, "also after a panic");
     }
 
     #[tokio::test]

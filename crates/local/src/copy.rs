@@ -1,35 +1,32 @@
 //! Copying a file within the root, or from another one of this machine, by the file system itself where it can.
 //!
-//! A clone shares the blocks of the original and is done at once (btrfs, xfs); `copy_file_range` lets the file system or
-//! the file server move the bytes; reading and writing always works. Each way takes over where the one before gave up.
+//! A clone shares the blocks of the original and is done at once (btrfs, xfs). Where there are none the bytes are moved
+//! (`mover`) and holes are left out: what takes no room at the source takes none in the copy.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ketch_core::{Entry, Error, ErrorKind, PutOptions, RelPath, Result};
-use rustix::buffer::spare_capacity;
 use rustix::fs;
 use rustix::io::{self, Errno, pread, pwrite, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
 use crate::entry::size;
 use crate::error::changed;
+use crate::holes::{may_have_holes, next_data};
 use crate::ledger::Maker;
+use crate::mover::Mover;
 use crate::options::Fsync;
 use crate::part::{COMPARE_BYTES, GoOn, Recorder, abandon_failed, read_piece};
 use crate::read::open_file;
 use crate::root::{Root, blocking};
 use crate::temp::{Finish, Temp, check_name};
-use crate::write::{preallocate, write_all};
+use crate::write::preallocate;
 
 /// Files up to this size are copied in one piece by reading and writing.
 pub(crate) const SMALL_BYTES: u64 = 64 * 1024;
-/// Bytes that are copied before it is looked whether to go on.
-const STEP_BYTES: u64 = 16 * 1024 * 1024;
-/// Bytes that pass through this process at a time, where they must.
-const BUFFER_BYTES: u64 = 1024 * 1024;
 
 /// Copies `from` to `to` with its permissions, and with its time unless the options have one. With a checkpoint it goes on
 /// with what an earlier process left, as far as that is equal to the source, and leaves the same behind.
@@ -85,12 +82,14 @@ fn copy_file(
     });
     let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
     let at_once = all <= SMALL_BYTES;
+    let is_sparse = may_have_holes(&source.stat);
     let finish_with =
         Finish { size: all, mtime, mode, expect: options.expect, cancel: cancel.clone(), at_once };
     let temp = Temp::create(Arc::clone(root), to.clone(), &finish_with, going_on)?;
     if at_once {
         // A part that is there already is empty: it is shorter than a range.
-        copy_small(&source.descriptor, &temp.file, all).map_err(|errno| root.error(errno, &to))?;
+        let copy = if is_sparse { copy_small_sparse } else { copy_small };
+        copy(&source.descriptor, &temp.file, all).map_err(|errno| root.error(errno, &to))?;
         source.check_unchanged(&lender.root, from).map_err(of_source)?;
         return temp.commit(&finish_with);
     }
@@ -101,8 +100,14 @@ fn copy_file(
         progress: Arc::clone(progress),
         under_way: None,
     });
-    let copying =
-        Copying { from: &source.descriptor, to: &temp.file, all, cancel: &cancel, recorder };
+    let copying = Copying {
+        from: &source.descriptor,
+        to: &temp.file,
+        all,
+        is_sparse,
+        cancel: &cancel,
+        recorder,
+    };
     let copied = copying.run(|errno| root.error(errno, &to)).and_then(|copied| match copied {
         Copied::All => source.check_unchanged(&lender.root, from).map_err(of_source),
         Copied::Short => {
@@ -146,6 +151,23 @@ fn copy_small(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
     })
 }
 
+/// The same for one with holes, which are left out.
+fn copy_small_sparse(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
+    let mut mover = Mover::of_short(from, to);
+    let mut at = 0;
+    while at < all {
+        let data = next_data(from, at..all)?;
+        at = data.start;
+        while at < data.end {
+            match mover.step(at, data.end - at)? {
+                0 => return Ok(()),
+                got => at += got,
+            }
+        }
+    }
+    fs::ftruncate(to, all)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copied {
     All,
@@ -158,6 +180,8 @@ struct Copying<'a> {
     from: &'a OwnedFd,
     to: &'a OwnedFd,
     all: u64,
+    /// Holes are looked for, and left out.
+    is_sparse: bool,
     cancel: &'a CancellationToken,
     recorder: Option<Recorder>,
 }
@@ -170,30 +194,35 @@ impl Copying<'_> {
             return Ok(Copied::All);
         }
         let Some(mut at) = self.compare(left).map_err(&fail)? else { return Ok(Copied::Cancelled) };
-        preallocate(self.to, Some(self.all)).map_err(&fail)?;
+        if !self.is_sparse {
+            preallocate(self.to, Some(self.all)).map_err(&fail)?;
+        }
         let range_bytes = Maker::Copy.range_bytes();
-        let mut by_system = true;
+        let mut mover = Mover::new(self.from, self.to);
+        let mut data = at..at;
         while at < self.all {
             if self.cancel.is_cancelled() {
                 return Ok(Copied::Cancelled);
             }
-            let wanted = (self.all - at).min(range_bytes - at % range_bytes);
-            let got = if by_system {
-                copy_range(self.from, self.to, at, STEP_BYTES.min(wanted)).map_err(&fail)?
+            if at == data.end {
+                data = self.data(at).map_err(&fail)?;
+            }
+            let range_end = self.all.min(at - at % range_bytes + range_bytes);
+            if at < data.start {
+                at = data.start.min(range_end);
+                if at == range_end {
+                    // The part is as long as it is said to be whole.
+                    fs::ftruncate(self.to, at).map_err(&fail)?;
+                }
             } else {
-                let wanted = BUFFER_BYTES.min(wanted);
-                Some(copy_through(self.from, self.to, at, wanted).map_err(&fail)?)
-            };
-            match got {
-                Some(0) if !by_system => return Ok(Copied::Short),
-                // Some file systems say 0 for what they cannot copy, so the end is believed only of a read.
-                None | Some(0) => by_system = false,
-                Some(got) => at += got,
+                match mover.step(at, data.end.min(range_end) - at).map_err(&fail)? {
+                    0 => return Ok(Copied::Short),
+                    got => at += got,
+                }
             }
             if let Some(recorder) = &mut self.recorder
                 && at.is_multiple_of(range_bytes)
                 && at < self.all
-                && got.is_some_and(|got| got > 0)
             {
                 let number = usize::try_from(at / range_bytes - 1).unwrap_or(usize::MAX);
                 futures::executor::block_on(recorder.range_done(number, [0; 32]))?;
@@ -203,6 +232,11 @@ impl Copying<'_> {
             futures::executor::block_on(recorder.settle())?;
         }
         Ok(Copied::All)
+    }
+
+    /// The next bytes from `at` on that are no hole.
+    fn data(&self, at: u64) -> io::Result<Range<u64>> {
+        if self.is_sparse { next_data(self.from, at..self.all) } else { Ok(at..self.all) }
     }
 
     /// How many of the first `left` bytes are equal; what follows them is cut off. `None` when it was cancelled.
@@ -228,27 +262,4 @@ impl Copying<'_> {
         }
         Ok(Some(at))
     }
-}
-
-/// `None` when it cannot be done this way.
-fn copy_range(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<Option<u64>> {
-    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-    let (mut read_at, mut write_at) = (at, at);
-    match retry_on_intr(|| {
-        fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), wanted)
-    }) {
-        Ok(got) => Ok(Some(got as u64)),
-        Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG | Errno::IO)) => Err(errno),
-        Err(_) => Ok(None),
-    }
-}
-
-/// Copies `wanted` bytes at most from `at` on, through this process; 0 at the end of the file.
-pub(crate) fn copy_through(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<u64> {
-    let mut buffer = Vec::with_capacity(wanted as usize);
-    retry_on_intr(|| pread(from, spare_capacity(&mut buffer), at))?;
-    buffer.truncate(wanted as usize);
-    let got = buffer.len() as u64;
-    write_all(to, &[Bytes::from(buffer)], at)?;
-    Ok(got)
 }

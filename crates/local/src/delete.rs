@@ -8,7 +8,7 @@ use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result};
 use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
-use crate::entry::{Folder, Seen, is_version_of, timestamps};
+use crate::entry::{Folder, Seen, entry as make_entry, is_version_of, kind_of, timestamps};
 use crate::error::changed;
 use crate::open::Way;
 use crate::root::Root;
@@ -85,10 +85,13 @@ fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
     })
 }
 
-/// Sets the modification time of the file that `entry` shows.
+/// Sets the modification time of the file that `entry` shows, or of the folder at its path.
 ///
 /// Errors: `Denied` for a link that is followed, because that would be a change outside the folder it is in.
 pub(crate) fn set_mtime(root: &Root, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+    if entry.is_dir() {
+        return set_folder_mtime(root, &entry.path, mtime);
+    }
     let Found { folder, name, seen } = find_file(root, entry)?;
     if seen.is_link && entry.kind != EntryKind::Link {
         return Err(root.error(Errno::LOOP, &entry.path));
@@ -98,4 +101,24 @@ pub(crate) fn set_mtime(root: &Root, entry: &Entry, mtime: SystemTime) -> Result
         .and_then(|()| Folder::new(root, folder.as_fd(), &parent).look(&name, entry.path.clone()))
         .map(|seen| seen.entry)
         .map_err(|errno| root.error(errno, &entry.path))
+}
+
+fn set_folder_mtime(root: &Root, path: &RelPath, mtime: SystemTime) -> Result<Entry> {
+    let fail = |errno| root.error(errno, path);
+    let times = timestamps(mtime);
+    if path.is_root() {
+        // The root itself may be a link, and is then what that points to.
+        let stat = fs::utimensat(fs::CWD, &root.path, &times, AtFlags::empty())
+            .and_then(|()| fs::stat(&root.path))
+            .map_err(fail)?;
+        return Ok(make_entry(path.clone(), kind_of(&stat), &stat));
+    }
+    let (folder, name) = root.open_parent(path, Way::Beneath).map_err(fail)?;
+    let look = || fs::statat(&folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(fail);
+    if kind_of(&look()?) != EntryKind::Dir {
+        return Err(changed("it is no longer a folder").with_path(path));
+    }
+    fs::utimensat(&folder, name.as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+    let stat = look()?;
+    Ok(make_entry(path.clone(), kind_of(&stat), &stat))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::copy::copy_through;
+use crate::mover::copy_through;
 use crate::root::Root;
 
 /// A file without any name. `None` where there are none.
@@ -44,10 +44,10 @@ pub(crate) fn link_descriptor(file: &OwnedFd, folder: &OwnedFd, name: &CStr) -> 
 
 /// The first `size` bytes of one file, as the content of another.
 pub(crate) fn copy_again(from: &OwnedFd, to: &OwnedFd, size: u64) -> io::Result<()> {
-    const STEP_BYTES: u64 = 64 * 1024;
+    let mut buffer = Vec::new();
     let mut at = 0;
     while at < size {
-        let got = copy_through(from, to, at, STEP_BYTES.min(size - at))?;
+        let got = copy_through(from, to, at, size - at, &mut buffer)?;
         if got == 0 {
             return Err(Errno::IO);
         }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
@@ -14,7 +14,7 @@ use rustix::fs;
 use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::batch::Batcher;
+use crate::batch::{Batcher, look_at, was_looked_at};
 use crate::entry::identity;
 use crate::error::from_errno;
 use crate::open::Way;
@@ -41,6 +41,8 @@ pub(crate) struct Root {
 pub(crate) struct Place {
     pub(crate) descriptor: OwnedFd,
     pub(crate) identity: (u64, u64),
+    /// Another one for each place of this process, from 1 on.
+    number: u64,
     path: RelPath,
 }
 
@@ -66,12 +68,26 @@ impl Root {
     /// Keeps a folder open in place of the one that was kept open first.
     pub(crate) fn keep_folder(&self, path: RelPath, descriptor: OwnedFd) -> io::Result<Arc<Place>> {
         let identity = identity(&fs::fstat(&descriptor)?);
-        let place = Arc::new(Place { descriptor, identity, path });
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let place = Arc::new(Place { descriptor, identity, number, path });
         let mut kept = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|other| other.path != place.path);
         kept.truncate(FOLDERS_KEPT - 1);
         kept.push_front(Arc::clone(&place));
         Ok(place)
+    }
+
+    /// Did the path of `place` lead to it a moment ago? It is asked once for the pieces of a batch.
+    pub(crate) fn was_in_place(&self, place: &Place) -> io::Result<bool> {
+        if was_looked_at(place.number) {
+            return Ok(true);
+        }
+        let is_in_place = self.is_in_place(place)?;
+        if is_in_place {
+            look_at(place.number);
+        }
+        Ok(is_in_place)
     }
 
     /// Does the path of `place` still lead to it?

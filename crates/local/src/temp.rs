@@ -157,7 +157,7 @@ impl Temp {
         if !finish.at_once {
             self.check_written(finish.size)?;
         }
-        // What has no name was begun a moment ago, in a folder that was looked at then.
+        // What has no name was begun a moment ago, in a folder that was looked at then, or by a piece of the same batch.
         if self.own_name.is_some() && !self.root.is_in_place(&self.folder).map_err(fail)? {
             // A folder that was moved away while the file was written would take the file along.
             self.root.forget_folders();
@@ -299,7 +299,7 @@ impl Drop for Temp {
 /// The folder that is to hold `path`, made if it is not there.
 pub(crate) fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
     if let Some(kept) = root.kept_folder(path)
-        && root.is_in_place(&kept).unwrap_or(false)
+        && root.was_in_place(&kept).unwrap_or(false)
     {
         return Ok(kept);
     }

@@ -26,6 +26,13 @@ impl Numbers {
         mixed ^ (mixed >> 31)
     }
 
+    /// The next number of a normal distribution around zero (Box and Muller).
+    fn normal(&mut self) -> f64 {
+        let mut even = || (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let (one, other) = (even().max(f64::MIN_POSITIVE), even());
+        (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * other).cos()
+    }
+
     fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             let number = self.next().to_le_bytes();
@@ -68,17 +75,26 @@ pub(crate) fn make_tree(
     Ok(())
 }
 
-/// About `total` bytes in files of many sizes: half of the bytes in files of 64 MiB, a quarter in files of 1 MiB, the rest in
-/// files of 64 KiB and 4 KiB.
+/// The middle size of a mixed tree, how far the logarithms of the sizes are apart, and the largest size.
+const MIDDLE_BYTES: f64 = 65_536.0;
+const SPREAD: f64 = 2.0;
+const LARGEST_BYTES: u64 = 256 << 20;
+/// Files of one folder of a mixed tree.
+const MIXED_FOLDER_FILES: u64 = 50;
+
+/// `total` bytes in files whose sizes are log-normal: half of the files below 64 KiB, most of the bytes in files of MiB.
 pub(crate) fn make_mixed(root: &Path, seed: u64, total: u64) -> io::Result<()> {
     let mut numbers = Numbers::new(seed);
-    let kinds = [(64 << 20, 2), (1 << 20, 4), (64 << 10, 8), (4 << 10, 64)];
-    for (bytes, share) in kinds {
-        for number in 0..(total / share / bytes).max(1) {
-            let folder = root.join(format!("of-{bytes}/{:03}", number / 100));
-            fs::create_dir_all(&folder)?;
-            make_file(&mut numbers, &folder.join(format!("{number:05}.dat")), bytes)?;
-        }
+    let mut left = total;
+    let mut number = 0;
+    while left > 0 {
+        let size = MIDDLE_BYTES * (SPREAD * numbers.normal()).exp();
+        let bytes = (size as u64).clamp(1, LARGEST_BYTES).min(left);
+        let folder = root.join(format!("folder-{:04}", number / MIXED_FOLDER_FILES));
+        fs::create_dir_all(&folder)?;
+        make_file(&mut numbers, &folder.join(format!("file-{number:06}.dat")), bytes)?;
+        left -= bytes;
+        number += 1;
     }
     Ok(())
 }

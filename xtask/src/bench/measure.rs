@@ -67,6 +67,22 @@ pub(crate) fn run(command: &[String], folder: &Path, scratch: &Path) -> Result<R
     Ok(Run { seconds, processor_seconds, peak_kib })
 }
 
+/// Peak memory in KiB of a run that is over before it can be looked at, by GNU time; 0 where that is not installed.
+pub(crate) fn peak_of_short(command: &[String], folder: &Path, scratch: &Path) -> u64 {
+    let output = Command::new("/usr/bin/time")
+        .args(["--format", "%M"])
+        .args(command)
+        .current_dir(folder)
+        .env("XDG_CONFIG_HOME", scratch)
+        .env("XDG_STATE_HOME", scratch)
+        .env("XDG_CACHE_HOME", scratch)
+        .stdin(Stdio::null())
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+    let text = text.unwrap_or_default();
+    text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+}
+
 fn high_water(status_file: &str) -> u64 {
     let status = fs::read_to_string(status_file).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -99,6 +115,19 @@ pub(crate) fn median(runs: &[Run]) -> Run {
 pub(crate) fn is_installed(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+/// The program that a name stands for. A script of pyenv in its place would cost a start of its own each time.
+pub(crate) fn resolved(program: &str) -> String {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).find(|folder| folder.join(program).is_file());
+    if !found.is_some_and(|folder| folder.ends_with(".pyenv/shims")) {
+        return program.to_owned();
+    }
+    let output = Command::new("pyenv").args(["which", program]).output();
+    let path = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    // What pyenv cannot tell is run by its name.
+    path.ok().filter(|path| Path::new(path).is_file()).unwrap_or_else(|| program.to_owned())
 }
 
 /// What a program says of itself, in one line.

@@ -15,22 +15,27 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use self::data::{difference, make_mixed, make_tree};
-use self::measure::{Run, is_installed, median, run};
+use self::measure::{Run, is_installed, median, peak_of_short, resolved, run};
 use self::rows::{Before, Contestant, Data, Row, places};
 use self::table::{Measured, write};
 
 const SEED: u64 = 0x6b65_7463;
+/// Seconds of a run whose peak memory the looks from outside are likely to miss.
+const SHORT: f64 = 0.1;
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--rounds N] [--at FOLDER] [--only ROW[,ROW]] [--small] [--write] [--keep]
-                          [--binary FILE] [--without TOOL[,TOOL]]
+usage: cargo xtask bench [--rounds N] [--at FOLDER] [--only ROW[,ROW]] [--small] [--huge] [--write]
+                          [--keep] [--binary FILE] [--without TOOL[,TOOL]]
 
   --rounds N     runs of each tool (default 5; the first one of a row warms up and is not counted)
   --at FOLDER    where the data is made (default /dev/shm)
   --only ROW     only these rows (copy-small, copy-mixed, copy-large, sync-folders, sync-one-folder,
-                 check-large, check-mixed, check-small, fichier-up, fichier-down, start)
+                 check-large, check-mixed, check-small, check-again, manifest-large,
+                 manifest-small, start, tiny, growth, fichier-up,
+                 fichier-down)
   --small        a twentieth of the data
-  --write        write docs/BENCHMARKS.md
+  --huge         also a sync of ten million files (20 million inodes at FOLDER)
+  --write        write docs/BENCHMARKS.md; what is written there by hand, below the table, is kept
   --keep         leave the data
   --binary FILE  measure this program instead of building one
   --without TOOL do not run these peers
@@ -41,6 +46,7 @@ struct Options {
     at: PathBuf,
     only: Option<Vec<String>>,
     is_small: bool,
+    is_huge: bool,
     writes: bool,
     keeps: bool,
     binary: Option<PathBuf>,
@@ -53,6 +59,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         at: "/dev/shm".into(),
         only: None,
         is_small: false,
+        is_huge: false,
         writes: false,
         keeps: false,
         binary: None,
@@ -68,6 +75,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             "--at" => options.at = value()?.into(),
             "--only" => options.only = Some(value()?.split(',').map(str::to_owned).collect()),
             "--small" => options.is_small = true,
+            "--huge" => options.is_huge = true,
             "--write" => options.writes = true,
             "--binary" => options.binary = Some(value()?.into()),
             "--without" => options.without = value()?.split(',').map(str::to_owned).collect(),
@@ -100,14 +108,17 @@ pub(crate) fn bench(arguments: &[String]) -> Result<(), String> {
     eprintln!("{text}");
     if options.writes {
         let file = root.join("docs/BENCHMARKS.md");
-        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        // A page that is not there yet has nothing written by hand.
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(&file, table::with_what_is_kept(&text, &before))
+            .map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())
 }
 
 fn measure_rows(options: &Options, ketch: &Path, scratch: &Path) -> Result<Vec<Measured>, String> {
     let mut measured = Vec::new();
-    for row in rows::rows(options.is_small) {
+    for row in rows::rows(options.is_small, options.is_huge) {
         if options.only.as_ref().is_some_and(|only| !only.iter().any(|name| name == row.name)) {
             continue;
         }
@@ -151,6 +162,11 @@ fn measure_row(
         .filter(|contestant| contestant.program() == "ketch" || is_installed(contestant.program()))
         .cloned()
         .collect();
+    let command = |contestant: &Contestant| {
+        let mut words = contestant.words(ketch, &source, &destination);
+        words[0] = resolved(&words[0]);
+        words
+    };
     let mut runs: Vec<Vec<Run>> = vec![Vec::new(); here.len()];
     for round in 0..=options.rounds {
         for (contestant, runs) in here.iter().zip(&mut runs) {
@@ -158,7 +174,9 @@ fn measure_row(
                 let cleared = fs::remove_dir_all(&destination);
                 cleared.map_err(|error| format!("{}: {error}", destination.display()))?;
             }
-            let words = contestant.words(ketch, &source, &destination);
+            // Of the run before; a manifest is never replaced.
+            let _ = fs::remove_file(folder.join("manifest"));
+            let words = command(contestant);
             let one = run(&words, folder, &folder.join("home"))?;
             eprintln!("  {:15} {:8.3} s", contestant.tool, one.seconds);
             if round > 0 {
@@ -171,7 +189,14 @@ fn measure_row(
             }
         }
     }
-    let results = here.into_iter().zip(runs.iter().map(|runs| median(runs))).collect();
+    let mut results: Vec<_> = here.into_iter().zip(runs.iter().map(|runs| median(runs))).collect();
+    for (contestant, result) in results.iter_mut().filter(|(_, result)| result.seconds < SHORT) {
+        if row.before == Before::Absent {
+            // What is not there need not be removed.
+            let _ = fs::remove_dir_all(&destination);
+        }
+        result.peak_kib = peak_of_short(&command(contestant), folder, &folder.join("home"));
+    }
     Ok(Measured { row: row.clone(), results })
 }
 

@@ -33,6 +33,9 @@ pub(crate) struct CopyArgs {
     /// Make folders that hold no files, too.
     #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) create_empty_src_dirs: bool,
+    /// Leave the modification times of folders as they come; else they are those of the source, between two local places.
+    #[arg(long, env = "KETCH_NO_DIR_TIMES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    pub(crate) no_dir_times: bool,
     /// How files are compared.
     #[command(flatten)]
     pub(crate) compare: CompareArgs,
@@ -368,10 +371,10 @@ pub(crate) struct FilterArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Speed")]
 pub(crate) struct SpeedArgs {
-    /// Transfer this many files at the same time.
-    #[arg(long, env = "KETCH_TRANSFERS", hide_env_values = true, value_name = "N", default_value_t = 4,
+    /// Transfer this many files at the same time; without it, as many as turn out to help.
+    #[arg(long, env = "KETCH_TRANSFERS", hide_env_values = true, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) transfers: u16,
+    pub(crate) transfers: Option<u16>,
     /// List this many folders ahead and compute this many digests at the same time.
     #[arg(long, env = "KETCH_CHECKERS", hide_env_values = true, value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=1024))]

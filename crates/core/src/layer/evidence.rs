@@ -129,10 +129,12 @@ mod tests {
         dirs: false,
         duplicates: false,
         set_mtime: false,
+        dir_times: false,
         set_mode: false,
         hashes: &[],
         name_max_bytes: None,
         put_resume: false,
+        at_once: None,
         gather: None,
     };
 

@@ -7,6 +7,7 @@
 //! | `job.json` | the [`Header`]: identity, number, when |
 //! | `plan` | the actions in the order they are done, and marks: how far the planning is |
 //! | `deletions` | the deletions of a `sync`, read from the back |
+//! | `folders` | the times of folders in which something is done, to be set at the end |
 //! | `outcomes` | one record per item, after the act |
 //! | `notes` | what backends note about open transfers ([`ketch_core::Note`]) |
 //! | `report.json` | how the job ended; a job without it is open |
@@ -30,7 +31,7 @@ mod store;
 
 pub use header::{Header, JobIdentity};
 pub use outcome::{ItemOutcome, Status};
-pub(crate) use records::{Mark, PlanItem, PlanRecord, Records};
+pub(crate) use records::{FolderTime, Mark, PlanItem, PlanRecord, Records};
 pub(crate) use store::now;
 pub use store::{Begin, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Standing};
 

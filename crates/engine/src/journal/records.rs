@@ -91,6 +91,15 @@ pub(crate) struct NoteRecord {
     pub(crate) note: String,
 }
 
+/// The time a folder is to have when the job is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FolderTime {
+    /// Relative to both roots.
+    pub(crate) path: RelPath,
+    /// As the source had it before anything was done in the folder: seconds and nanoseconds.
+    pub(crate) mtime: (i64, u32),
+}
+
 /// The files of a job, by what they are for.
 pub(crate) struct Files;
 
@@ -99,6 +108,7 @@ impl Files {
     pub(crate) const DELETIONS: &'static str = "deletions";
     pub(crate) const OUTCOMES: &'static str = "outcomes";
     pub(crate) const NOTES: &'static str = "notes";
+    pub(crate) const FOLDERS: &'static str = "folders";
 }
 
 /// The lists of a running job.
@@ -117,6 +127,10 @@ pub(crate) struct Records {
 struct Lists {
     plan: LogWriter,
     deletions: LogWriter,
+    /// Made when there is something to write in it, or when it is there already.
+    folders: Option<LogWriter>,
+    /// Where unnamed lists are made.
+    unnamed_in: Option<PathBuf>,
     /// Of a job that is on disk.
     kept: Option<Kept>,
     next: u64,
@@ -133,7 +147,8 @@ impl Records {
     /// Lists without a name, in `folder` or in the system's folder for temporary files.
     pub(crate) fn unnamed(folder: Option<&Path>) -> Result<Self> {
         let (plan, deletions) = (LogWriter::unnamed(folder)?, LogWriter::unnamed(folder)?);
-        let lists = Lists { plan, deletions, kept: None, next: 0 };
+        let unnamed_in = folder.map(Path::to_owned);
+        let lists = Lists { plan, deletions, folders: None, unnamed_in, kept: None, next: 0 };
         Ok(Records {
             lists: Mutex::new(lists),
             job: None,
@@ -157,6 +172,8 @@ impl Records {
         let lists = Lists {
             plan: LogWriter::open(&at(Files::PLAN), resumed.plan_length)?,
             deletions: LogWriter::open(&at(Files::DELETIONS), resumed.mark.deletions_length)?,
+            folders: Some(LogWriter::open(&at(Files::FOLDERS), resumed.folders_length)?),
+            unnamed_in: None,
             kept: Some(kept),
             next: resumed.mark.next,
         };
@@ -234,6 +251,25 @@ impl Records {
         self.lists().deletions.backward()
     }
 
+    /// Writes down the time a folder is to have. It is handed to the system with the outcomes of what is done in it.
+    pub(crate) fn folder(&self, folder: &FolderTime) -> Result<()> {
+        let lists = &mut *self.lists();
+        match &mut lists.folders {
+            Some(folders) => folders.push(folder),
+            None => {
+                let mut folders = LogWriter::unnamed(lists.unnamed_in.as_deref())?;
+                folders.push(folder)?;
+                lists.folders = Some(folders);
+                Ok(())
+            }
+        }
+    }
+
+    /// The folders so far, from the last. `None`: there are none.
+    pub(crate) fn folders(&self) -> Result<Option<LogBackward<FolderTime>>> {
+        self.lists().folders.as_mut().map(LogWriter::backward).transpose()
+    }
+
     /// Writes down what became of an item.
     pub(crate) fn outcome(&self, outcome: &ItemOutcome) -> Result<()> {
         let lists = &mut *self.lists();
@@ -243,6 +279,8 @@ impl Records {
         let is_large = outcome.bytes.is_some_and(|bytes| bytes >= LARGE_BYTES);
         if is_large || kept.waiting >= WAITING_OUTCOMES {
             kept.waiting = 0;
+            // ORDER: what is said to be done in a folder is known to have changed its time.
+            lists.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
             kept.outcomes.flush()?;
         }
         Ok(())
@@ -253,6 +291,7 @@ impl Records {
         let lists = &mut *self.lists();
         if let Some(kept) = &mut lists.kept {
             kept.waiting = 0;
+            lists.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
             kept.outcomes.flush()?;
         }
         Ok(())
@@ -264,6 +303,7 @@ impl Records {
         let Some(kept) = &mut lists.kept else { return Ok(()) };
         lists.plan.sync()?;
         lists.deletions.sync()?;
+        lists.folders.as_mut().map_or(Ok(()), LogWriter::sync)?;
         kept.outcomes.sync()?;
         kept.notes.sync()
     }

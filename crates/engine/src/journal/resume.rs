@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use ketch_core::{RelPath, Result};
+use serde::de::DeserializeOwned;
 
 use super::log::LogReader;
 use super::outcome::Status;
-use super::records::{Files, Mark, NoteRecord, OutcomeRecord, PlanItem, PlanRecord};
+use super::records::{Files, FolderTime, Mark, NoteRecord, OutcomeRecord, PlanItem, PlanRecord};
 use super::seen::Seen;
 
 /// Folders that are remembered; beyond it every deletion is held.
@@ -39,6 +40,7 @@ pub(crate) struct Resumed {
     pub(crate) plan_length: u64,
     pub(crate) outcomes_length: u64,
     pub(crate) notes_length: u64,
+    pub(crate) folders_length: u64,
     /// What was planned behind the last mark is planned anew, with the same numbers.
     pub(crate) is_cut: bool,
     /// The highest number with an outcome.
@@ -54,12 +56,13 @@ impl Resumed {
         found.read_plan(folder)?;
         found.read_outcomes(folder, believe_done)?;
         found.read_notes(folder)?;
+        found.folders_length = whole_length::<FolderTime>(&folder.join(Files::FOLDERS))?;
         Ok(found)
     }
 
     fn read_plan(&mut self, folder: &Path) -> Result<()> {
         let mut plan = LogReader::<PlanRecord>::open(&folder.join(Files::PLAN))?;
-        let deletions = whole_length(&folder.join(Files::DELETIONS))?;
+        let deletions = whole_length::<PlanItem>(&folder.join(Files::DELETIONS))?;
         while let Some(record) = plan.next()? {
             match record {
                 PlanRecord::Item(_) => {}
@@ -122,8 +125,8 @@ impl Resumed {
     }
 }
 
-fn whole_length(path: &Path) -> Result<u64> {
-    let mut list = LogReader::<PlanItem>::open(path)?;
+fn whole_length<T: DeserializeOwned>(path: &Path) -> Result<u64> {
+    let mut list = LogReader::<T>::open(path)?;
     while list.next()?.is_some() {}
     Ok(list.position())
 }

@@ -34,6 +34,11 @@ impl Runner {
         let result = self.try_task(&mut task).await;
         task.milliseconds += started.elapsed().as_millis() as u64;
         self.state().begun.remove(&task.seq);
+        if let Err(error) = &result
+            && matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable)
+        {
+            self.adapt().pressed(self.began.elapsed());
+        }
         match result {
             Ok(acted) => self.succeeded(&task, acted).await,
             Err(error) if !last_try && self.is_worth_another_try(&task.action, &error) => {
@@ -69,6 +74,7 @@ impl Runner {
         if self.context.settings.dry_run {
             return Ok(Acted { bytes: size_of(&task.action), ..would_be(&task.action).into() });
         }
+        self.note_folders(&task.action).await?;
         match &task.action {
             Action::Copy { source, replaces, .. } if self.context.kind == JobKind::Move => {
                 self.move_file(task, source, replaces.as_deref()).await

@@ -1,9 +1,11 @@
 //! So many items at a time, until there are no more or the job is stopped.
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::task::JoinError;
 
+use super::adapt::{Adapt, Amounts};
 use super::*;
 
 /// Small items that share a task of the runtime, if so many are known already: they are begun and ended together, and a task
@@ -11,7 +13,8 @@ use super::*;
 const GROUP_ITEMS: usize = 16;
 
 /// A task on the runtime, and the places of its items.
-type Running = BoxFuture<'static, (Taken, std::result::Result<(), JoinError>)>;
+type Running = BoxFuture<'static, Ended>;
+type Ended = (Taken, std::result::Result<(), JoinError>);
 
 impl Runner {
     /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more places
@@ -36,23 +39,23 @@ impl Runner {
     }
 
     async fn work(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
-        let many = self.context.settings.transfers.max(1);
         let (from, to) =
             (self.context.source.capabilities(), self.context.destination.capabilities());
         // A disk gathers what it copies from a disk by itself; it is no reason to read more from a network at the same
         // time, or to begin more than was asked for where bytes are slowed down or one at a time is wanted.
-        let is_free = self.context.settings.bandwidth.is_none() && many > 1;
+        let settings = &self.context.settings;
+        let is_free = settings.bandwidth.is_none() && settings.transfers != Some(1);
         let is_copied_at_once = from.read_local && is_free;
         let gather = to.gather.filter(|_| !to.read_local || is_copied_at_once);
         let mut places =
-            Places { many, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
+            Places { taken: 0, many_small: gather.map_or(1, |gather| gather.items.max(1)) };
         let group_items = GROUP_ITEMS.min(places.many_small);
         let is_small =
             |task: &Task| gather.is_some_and(|gather| is_gathered(&task.action, gather.item_bytes));
         let tasks = tasks.take_until(self.stopping()).ready_chunks(group_items);
         let mut tasks = std::pin::pin!(tasks);
         let mut running = FuturesUnordered::new();
-        while let Some(known) = tasks.next().await {
+        while let Some(known) = self.next_tasks(&mut tasks, &mut running, &mut places).await {
             let mut group = Vec::with_capacity(known.len());
             for task in known {
                 match task {
@@ -73,6 +76,32 @@ impl Runner {
         }
     }
 
+    /// The tasks that come next. While there are places and nothing to take them, nothing can be learnt about their number.
+    async fn next_tasks<T>(
+        &self,
+        tasks: &mut (impl Stream<Item = T> + Unpin),
+        running: &mut FuturesUnordered<Running>,
+        places: &mut Places,
+    ) -> Option<T> {
+        if let Some(known) = tasks.next().now_or_never() {
+            return known;
+        }
+        self.look_for_free_places(running, places);
+        let known = tasks.next().await;
+        self.look_for_free_places(running, places);
+        known
+    }
+
+    fn look_for_free_places(&self, running: &mut FuturesUnordered<Running>, places: &mut Places) {
+        while let Some(Some(ended)) = running.next().now_or_never() {
+            self.ended(ended, places);
+        }
+        let mut adapt = self.adapt();
+        if places.taken < adapt.limit() {
+            adapt.is_idle();
+        }
+    }
+
     /// Begins items in a task of their own, when there is room for all of them.
     async fn begin(
         self: &Arc<Self>,
@@ -85,9 +114,11 @@ impl Runner {
             return;
         }
         let taken = Taken { items: tasks.len(), are_small };
-        while !places.take(taken) {
+        while !places.take(taken, self.adapt().limit()) {
             self.one_ended(running, places).await;
+            self.look(places);
         }
+        self.look(places);
         let runner = Arc::clone(self);
         // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
         let handle = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -98,11 +129,39 @@ impl Runner {
     }
 
     async fn one_ended(&self, running: &mut FuturesUnordered<Running>, places: &mut Places) {
-        let Some((taken, ended)) = running.next().await else { return };
+        let is_adaptive = self.adapt().is_adaptive();
+        tokio::select! {
+            next = running.next() => {
+                let Some(next) = next else { return };
+                self.ended(next, places);
+            }
+            // Large files take long to end, and show how far they are.
+            () = tokio::time::sleep(adapt::WINDOW), if is_adaptive => {}
+        }
+    }
+
+    fn ended(&self, (taken, ended): Ended, places: &mut Places) {
         if ended.is_err_and(|error| error.is_panic()) {
             self.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
         }
         places.give_back(taken);
+    }
+
+    /// Has the number of places follow what is done.
+    fn look(&self, places: &Places) {
+        let mut adapt = self.adapt();
+        if places.taken < adapt.limit() {
+            return;
+        }
+        let now = self.began.elapsed();
+        if adapt.is_due(now) {
+            let (items, bytes) = self.context.progress.work_done();
+            adapt.look(now, Amounts { items, bytes });
+        }
+    }
+
+    pub(super) fn adapt(&self) -> MutexGuard<'_, Adapt> {
+        self.adapt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends some time after the first stop.
@@ -114,7 +173,9 @@ impl Runner {
 
 /// Room for items.
 struct Places {
-    many: usize,
+    /// Items that are worked on and are not small.
+    taken: usize,
+    /// Small ones for which there is room.
     many_small: usize,
 }
 
@@ -126,19 +187,24 @@ struct Taken {
 }
 
 impl Places {
-    fn room(&mut self, are_small: bool) -> &mut usize {
-        if are_small { &mut self.many_small } else { &mut self.many }
-    }
-
-    fn take(&mut self, wanted: Taken) -> bool {
-        let room = self.room(wanted.are_small);
-        let is_enough = *room >= wanted.items;
-        *room -= if is_enough { wanted.items } else { 0 };
+    fn take(&mut self, wanted: Taken, limit: usize) -> bool {
+        if wanted.are_small {
+            let is_enough = self.many_small >= wanted.items;
+            self.many_small -= if is_enough { wanted.items } else { 0 };
+            return is_enough;
+        }
+        // The number may have become smaller than what was begun before.
+        let is_enough = self.taken + wanted.items <= limit;
+        self.taken += if is_enough { wanted.items } else { 0 };
         is_enough
     }
 
     fn give_back(&mut self, taken: Taken) {
-        *self.room(taken.are_small) += taken.items;
+        let room = if taken.are_small { &mut self.many_small } else { &mut self.taken };
+        match taken.are_small {
+            true => *room += taken.items,
+            false => *room -= taken.items,
+        }
     }
 }
 

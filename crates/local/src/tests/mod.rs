@@ -7,6 +7,7 @@ mod list;
 mod read;
 mod resume;
 mod safety;
+mod sparse;
 mod system;
 mod write;
 

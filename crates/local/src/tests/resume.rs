@@ -36,7 +36,7 @@ impl Note for NoNote {
     }
 }
 
-fn checkpoint(source: &str, keep: bool) -> Checkpoint {
+pub(super) fn checkpoint(source: &str, keep: bool) -> Checkpoint {
     Checkpoint {
         job: 0xbeef,
         source: source.into(),
@@ -45,7 +45,7 @@ fn checkpoint(source: &str, keep: bool) -> Checkpoint {
     }
 }
 
-fn with(checkpoint: Checkpoint) -> PutOptions {
+pub(super) fn with(checkpoint: Checkpoint) -> PutOptions {
     PutOptions { checkpoint: Some(checkpoint), ..PutOptions::default() }
 }
 
@@ -370,7 +370,7 @@ async fn a_part_that_is_in_use_is_left_alone() {
     assert_eq!(place.raw_names(), ["f"]);
 }
 
-/// A source with holes, so that the copies of it cost no room.
+/// A source with holes, so that the copies of it cost neither room nor time.
 fn copy_source(place: &Place) -> Vec<usize> {
     let file = std::fs::File::create(place.file("from")).expect("made");
     file.set_len(2 * COPY_RANGE as u64 + 10).expect("set");
@@ -424,6 +424,11 @@ async fn a_copy_goes_on_with_what_is_equal_to_the_source() {
 async fn a_copy_that_is_dropped_at_any_time_is_gone_on_with() {
     let place = place_with(LocalOptions { fsync: Fsync::None, ..LocalOptions::default() });
     let marks = copy_source(&place);
+    // Without its holes, so that there is some time in which a copy can be dropped.
+    let source = std::fs::File::options().write(true).open(place.file("from")).expect("opened");
+    for at in (0..2 * COPY_RANGE).step_by(1 << 20) {
+        source.write_all_at(&[b'x'; 1 << 20], at as u64).expect("written");
+    }
     let mut was_kept = 0;
     for milliseconds in [0, 5, 10, 20, 30, 40, 60, 80] {
         let copy = copy_to_f(&place, with(checkpoint("one", true)));

@@ -86,10 +86,10 @@ async fn what_may_not_be_touched_is_an_error_of_its_own_and_never_empty() {
 }
 
 /// A small disk of its own; `None` when that is not possible here.
-struct SmallDisk(TempDir);
+pub(super) struct SmallDisk(pub(super) TempDir);
 
 impl SmallDisk {
-    fn mount(options: &str) -> Option<SmallDisk> {
+    pub(super) fn mount(options: &str) -> Option<SmallDisk> {
         let folder = tempfile::tempdir().expect("scratch");
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", options, "ketch-test"])
@@ -100,6 +100,13 @@ impl SmallDisk {
         }
         println!("skipped: nothing can be mounted here");
         None
+    }
+
+    pub(super) fn resize(&self, size: &str) {
+        let options = format!("remount,{size}");
+        let output =
+            Command::new("mount").args(["-o", &options]).arg(self.0.path()).output().expect("runs");
+        assert!(output.status.success(), "{output:?}");
     }
 }
 

@@ -130,10 +130,12 @@ impl MemoryBackend {
             duplicates: false,
             mtime: Some(Duration::from_nanos(1)),
             set_mtime: true,
+            dir_times: false,
             set_mode: false,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
             put_resume: true,
+            at_once: None,
             gather: None,
         }
     }

@@ -105,6 +105,10 @@ pub(super) fn setting_times(claimed: &Capabilities) -> Option<&'static str> {
     times(claimed).or(unless(claimed.set_mtime, "set_mtime"))
 }
 
+pub(super) fn folder_times(claimed: &Capabilities) -> Option<&'static str> {
+    unless(claimed.dir_times, "dir_times")
+}
+
 pub(super) fn copies_with_times(claimed: &Capabilities) -> Option<&'static str> {
     copies(claimed).or(times(claimed))
 }

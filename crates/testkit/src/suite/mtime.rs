@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ketch_core::{ErrorKind, PutOptions};
 
-use super::case::{Case, case, modes, setting_times, times};
+use super::case::{Case, case, folder_times, modes, setting_times, times};
 use super::context::{Context, apart, expect_error};
 
 pub(super) const CASES: &[Case] = &[
@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     case!(times_before_1970_are_kept, times),
     case!(an_overwrite_brings_its_own_time, times),
     case!(a_time_is_set_and_the_content_stays, setting_times),
+    case!(a_folder_has_the_time_that_was_set_until_it_changes, folder_times),
     case!(permissions_beside_the_content_are_kept, modes),
     case!(the_time_of_a_missing_file_cannot_be_set, setting_times),
     case!(a_time_that_is_not_kept_is_when_it_was_stored, |claimed| {
@@ -85,6 +86,33 @@ async fn a_time_is_set_and_the_content_stays(context: &Context) {
     context.check_entry(&returned, "d/f", b"content").await;
     context.expect_file("d/f", b"content").await;
     assert_eq!(context.read(&returned).await, "content", "what is returned can be read");
+}
+
+async fn a_folder_has_the_time_that_was_set_until_it_changes(context: &Context) {
+    let precision = context.claimed().mtime.expect("claimed");
+    put_at(context, "a/b/f", after(1_500_000_000, 0)).await;
+    for (name, mtime) in [("a", after(1_234_567_890, 5_000)), ("a/b", after(1_300_000_000, 0))] {
+        let folder = context.stat(name).await;
+        let returned = context.backend().set_mtime(&folder, mtime).await.expect("set");
+        let afresh = context.afresh().stat(&super::context::path(name)).await.expect("there");
+        for shown in [returned, context.stat(name).await, afresh] {
+            assert!(shown.is_dir());
+            assert!(apart(shown.mtime.expect("kept"), mtime) < precision, "{name}: {shown:?}");
+        }
+    }
+    let listed = context.list("a").await.remove(0);
+    assert!(apart(listed.mtime.expect("kept"), after(1_300_000_000, 0)) < precision);
+    context.expect_file("a/b/f", b"content").await;
+    // What it holds sets the time of the folder, and of none above.
+    context.put("a/b/g", "more").await;
+    let now = context.stat("a/b").await.mtime.expect("kept");
+    assert!(apart(now, SystemTime::now()) < DAY, "{now:?}");
+    let above = context.stat("a").await.mtime.expect("kept");
+    assert!(apart(above, after(1_234_567_890, 5_000)) < precision, "{above:?}");
+    let missing = ketch_core::Entry::dir(super::context::path("none"));
+    let set = context.backend().set_mtime(&missing, after(1_500_000_000, 0)).await;
+    expect_error(set, &[ErrorKind::NotFound]);
+    context.expect_nothing("none").await;
 }
 
 async fn permissions_beside_the_content_are_kept(context: &Context) {

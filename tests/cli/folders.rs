@@ -1,0 +1,154 @@
+//! The modification times of folders: those of the source, where something was done, and nowhere else.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
+
+use crate::support::Home;
+
+const FOLDERS: [&str; 4] = ["", "/a", "/a/b", "/c"];
+
+/// A time that no test makes by itself, another one for each number.
+fn time(number: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000 + number * 86_400, 123_456_789)
+}
+
+fn set_time(home: &Home, folder: &str, to: SystemTime) {
+    File::open(home.path(folder)).expect("there").set_modified(to).expect("set");
+}
+
+fn time_of(home: &Home, folder: &str) -> SystemTime {
+    fs::metadata(home.path(folder)).expect("there").modified().expect("known")
+}
+
+fn is_new(home: &Home, folder: &str) -> bool {
+    time_of(home, folder) > time(1_000)
+}
+
+/// `a/b` has a file and `a` has only `a/b`, so that folders are made on the way; `c` has a file of its own.
+fn with_source() -> Home {
+    let home = Home::new();
+    home.write("src/a/b/deep", "1");
+    home.write("src/c/f", "2");
+    home.write("src/c/g", "3");
+    set_times(&home);
+    home
+}
+
+fn set_times(home: &Home) {
+    for (number, folder) in FOLDERS.iter().enumerate() {
+        set_time(home, &format!("src{folder}"), time(number as u64));
+    }
+}
+
+#[track_caller]
+fn check_times(home: &Home, destination: &str) {
+    for (number, folder) in FOLDERS.iter().enumerate() {
+        let found = time_of(home, &format!("{destination}{folder}"));
+        assert_eq!(found, time(number as u64), "{destination}{folder}");
+    }
+}
+
+/// What tells that somebody was there: a time that cannot be chosen.
+fn touched(home: &Home) -> Vec<(i64, i64)> {
+    let change = |folder: &&str| {
+        let found = fs::metadata(home.path(&format!("dst{folder}"))).expect("there");
+        (found.ctime(), found.ctime_nsec())
+    };
+    FOLDERS.iter().map(change).collect()
+}
+
+#[test]
+fn folders_get_the_times_of_the_source_and_a_second_run_touches_none() {
+    let home = with_source();
+    home.expect(0, &["copy", "--dry-run", "src", "dst"]);
+    assert!(!home.path("dst").exists());
+    home.expect(0, &["copy", "src", "dst"]);
+    check_times(&home, "dst");
+    let before = touched(&home);
+    for verb in ["copy", "sync"] {
+        let lines = home.json(0, &[verb, "src", "dst"]);
+        assert!(!lines.iter().any(|line| line["type"] == "file_done"), "{lines:?}");
+        assert_eq!(touched(&home), before, "{verb}");
+    }
+}
+
+#[test]
+fn what_a_sync_changes_or_deletes_in_a_folder_leaves_it_with_the_time_of_the_source() {
+    let home = with_source();
+    home.expect(0, &["sync", "src", "dst"]);
+    let before = touched(&home);
+    fs::remove_file(home.path("src/c/g")).expect("removed");
+    home.write("dst/a/extra/f", "extra");
+    set_times(&home);
+    home.expect(0, &["sync", "src", "dst"]);
+    assert!(!home.path("dst/c/g").exists() && !home.path("dst/a/extra").exists());
+    check_times(&home, "dst");
+    assert_eq!(touched(&home)[2], before[2], "nothing was done in a/b");
+}
+
+#[test]
+fn an_empty_folder_that_is_made_has_its_time_too() {
+    let home = with_source();
+    fs::create_dir(home.path("src/c/empty")).expect("made");
+    set_time(&home, "src/c/empty", time(9));
+    set_times(&home);
+    home.expect(0, &["copy", "--create-empty-src-dirs", "src", "dst"]);
+    check_times(&home, "dst");
+    assert_eq!(time_of(&home, "dst/c/empty"), time(9));
+}
+
+#[test]
+fn a_move_leaves_folders_with_the_times_they_had_before_it() {
+    let home = with_source();
+    home.expect(0, &["move", "--delete-empty-src-dirs", "src", "dst"]);
+    assert!(!home.path("src/a").exists());
+    check_times(&home, "dst");
+}
+
+#[test]
+fn a_plan_that_is_applied_leaves_the_times_of_the_source() {
+    let home = with_source();
+    home.expect(0, &["plan", "copy", "-o", "plan.jsonl", "src", "dst"]);
+    home.expect(0, &["apply", "plan.jsonl"]);
+    check_times(&home, "dst");
+}
+
+#[test]
+fn the_times_of_folders_are_left_alone_when_that_is_asked_for() {
+    let home = with_source();
+    home.expect(0, &["copy", "--no-dir-times", "src", "dst"]);
+    for folder in FOLDERS {
+        assert!(is_new(&home, &format!("dst{folder}")), "{folder}");
+    }
+    let file = fs::metadata(home.path("dst/c/f")).expect("there").modified().expect("known");
+    assert_eq!(file, time_of(&home, "src/c/f"), "files keep theirs");
+}
+
+#[test]
+fn a_remote_without_times_of_folders_gives_none() {
+    let home = with_source();
+    home.expect(0, &["copy", "src", "sandbox:s"]);
+    home.expect(0, &["copy", "sandbox:s", "back"]);
+    assert!(is_new(&home, "back/a/b"));
+    assert_eq!(home.read("back/a/b/deep"), "1");
+}
+
+#[test]
+fn more_folders_than_are_remembered_all_get_their_times() {
+    let home = Home::new();
+    for number in 0..200 {
+        home.write(&format!("src/{}/{number}/f", number % 7), "x");
+    }
+    for number in 0..200 {
+        set_time(&home, &format!("src/{}/{number}", number % 7), time(number));
+    }
+    (0..7).for_each(|number| set_time(&home, &format!("src/{number}"), time(300 + number)));
+    home.expect(0, &["copy", "src", "dst"]);
+    for number in 0..200 {
+        assert_eq!(time_of(&home, &format!("dst/{}/{number}", number % 7)), time(number));
+    }
+    for number in 0..7 {
+        assert_eq!(time_of(&home, &format!("dst/{number}")), time(300 + number));
+    }
+}
