@@ -18,7 +18,8 @@ impl Runner {
         let to = self.context.destination.capabilities();
         // What one request removes is begun together. A disk gathers nothing here.
         let gathered = to.gather.filter(|_| !to.read_local).map_or(1, |gather| gather.items);
-        let at_a_time = self.context.settings.transfers.unwrap_or(adapt::START).max(gathered).max(1);
+        let at_a_time =
+            self.context.settings.transfers.unwrap_or(adapt::START).max(gathered).max(1);
         let mut running = tokio::task::JoinSet::new();
         let mut is_doubt_told = false;
         while let Some(PlanItem { seq, action }) = deletions.next()? {
