@@ -257,7 +257,7 @@ mod tests {
             .with_path(&path)
             .with_operation("put")
             .with_remote("photos:");
-        assert_eq!(error.to_string(), "put on photos:: a/b.jpg: the disk is full");
+        assert_eq!(error.to_string(), "put on photos: a/b.jpg: the disk is full");
         assert!(error.is_fatal());
     }
 

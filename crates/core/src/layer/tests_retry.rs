@@ -61,7 +61,7 @@ async fn never_means_asked_exactly_once() {
         let error = backend.stat(&path("a")).await.expect_err("passes through");
         assert_eq!((error.kind(), double.count("stat")), (kind, 1));
         assert_eq!(start.elapsed(), Duration::ZERO);
-        assert_eq!(error.to_string(), "stat on double:: a: as scripted");
+        assert_eq!(error.to_string(), "stat on double: a: as scripted");
     }
     let denied = Step::Fail(ErrorKind::Denied, Retry::Never);
     let double = Scripted::new().object("a", b"abc").script("rename", &[denied]);

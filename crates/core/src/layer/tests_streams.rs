@@ -91,7 +91,7 @@ async fn five_attempts_without_progress_are_all() {
     let double = Scripted::new().object("a", &content(100)).script("read", &[cut(1); 9]);
     let (result, double) = read(double, None).await;
     let error = result.expect_err("gives up");
-    assert_eq!(error.to_string(), "read on double:: a: as scripted");
+    assert_eq!(error.to_string(), "read on double: a: as scripted");
     assert_eq!((double.count("read"), double.peak()), (5, 1));
 }
 

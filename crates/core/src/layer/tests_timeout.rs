@@ -36,7 +36,7 @@ async fn a_call_without_an_answer_is_cut_and_says_so() {
     let error = backend.stat(&path("a/b")).await.expect_err("is cut");
     assert_eq!(start.elapsed().as_secs(), 60);
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Backoff));
-    assert_eq!(error.to_string(), "stat on double:: a/b: no answer within 60s");
+    assert_eq!(error.to_string(), "stat on double: a/b: no answer within 60s");
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn row_11_a_put_that_takes_nothing_more_is_cut() {
     let (error, after) =
         put_error(Scripted::new().script("put", &[Step::Stall(2)]), pieces(5)).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::Backoff));
-    assert_eq!(error.to_string(), "put on double:: a: the remote took no data for 60s");
+    assert_eq!(error.to_string(), "put on double: a: the remote took no data for 60s");
     assert_eq!(after.as_secs(), 60);
     let (error, _) = put_error(Scripted::new().script("put", &[Step::Hang]), pieces(5)).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
