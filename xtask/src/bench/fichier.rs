@@ -23,13 +23,13 @@ const FILE: &str = "folder-00000/file-0000000.dat";
 const HASHING: &str = "ketch hashsum --quiet --no-cache whirlpool SRC";
 const UP: [(&str, &str); 4] = [
     ("ketch", "ketch copy --quiet --verify size SRC BOX:up"),
-    ("ketch, hashing", "ketch copy --quiet SRC BOX:up"),
+    ("ketch hashing", "ketch copy --quiet SRC BOX:up"),
     ("whirlpool alone", HASHING),
     ("curl", "curl -sS -H AUTHORIZATION -F did=0 -F file[]=@SRC/FILE SERVER"),
 ];
 const DOWN: [(&str, &str); 4] = [
     ("ketch", "ketch copy --quiet --fsync none --verify size BOX:down DST"),
-    ("ketch, hashing", "ketch copy --quiet --fsync none BOX:down DST"),
+    ("ketch hashing", "ketch copy --quiet --fsync none BOX:down DST"),
     ("whirlpool alone", HASHING),
     ("curl", "curl -sS --create-dirs -o DST/FILE TOKEN"),
 ];
