@@ -152,3 +152,20 @@ fn more_folders_than_are_remembered_all_get_their_times() {
         assert_eq!(time_of(&home, &format!("dst/{number}")), time(300 + number));
     }
 }
+
+#[test]
+fn a_job_that_is_gone_on_with_sets_the_times_of_what_was_done_before() {
+    let home = Home::new();
+    for number in 0..12 {
+        home.write(&format!("src/d{}/f{number}", number / 2), &"x".repeat(4_000));
+    }
+    (0..6).for_each(|number| set_time(&home, &format!("src/d{number}"), time(number)));
+    let mut command = home.command();
+    command.args(["--json", "copy", "--transfers", "1", "--bwlimit", "20K", "src", "dst"]);
+    assert_eq!(home.stop_after(&mut command, "file_done", 4).code, 130);
+    assert!(is_new(&home, "dst/d0"), "nothing is set while there is more to do");
+    home.expect(0, &["copy", "--transfers", "1", "--bwlimit", "off", "src", "dst"]);
+    for number in 0..6 {
+        assert_eq!(time_of(&home, &format!("dst/d{number}")), time(number), "d{number}");
+    }
+}
