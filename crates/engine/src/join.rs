@@ -42,6 +42,7 @@ impl Pair {
 
 /// What comes next when two listings are joined.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives in one loop, and most are not pairs")]
 pub(crate) enum Next {
     /// What both sides have under one key.
     Pair(Pair),

@@ -93,7 +93,10 @@ pub struct March {
 
 /// Decides whether two files of one name need nothing.
 #[derive(Clone)]
-pub struct Settles(pub Arc<dyn Fn(&View<'_>, &View<'_>) -> bool + Send + Sync>);
+pub struct Settles(pub Arc<Decides>);
+
+/// Of two files of one name: the source's and the destination's.
+pub type Decides = dyn Fn(&View<'_>, &View<'_>) -> bool + Send + Sync;
 
 impl fmt::Debug for Settles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -60,6 +60,7 @@ impl Cursor {
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     /// The first one has the least key, and the others are sorted by theirs.
+    #[expect(clippy::vec_box, reason = "they change places with every entry")]
     cursors: Vec<Box<Cursor>>,
     packed: Vec<u8>,
     has_duplicates: bool,
