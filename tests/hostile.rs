@@ -32,7 +32,6 @@ fn number(name: &str, default: u64) -> u64 {
 
 fn seeds() -> std::ops::Range<u64> {
     let first = number("KETCH_HOSTILE_SEED", 0);
-    println!("seeds from {first} on");
     first..first + number("KETCH_HOSTILE_RUNS", 24)
 }
 
@@ -202,7 +201,7 @@ fn promise_1_an_unreadable_folder_at_a_random_place_costs_nothing_of_what_it_hel
         let bad_path = bad.strip_prefix(&source).unwrap().to_owned();
         fs::write(source.join("new"), "new").unwrap();
         let mut command = as_nobody(&home);
-        fs::set_permissions(bad, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(bad, fs::Permissions::from_mode(0o0)).unwrap();
         let arguments =
             ["sync", "--max-delete", "100%", "--fsync", "none", "source", "destination"];
         let run = finish(command.args(arguments));
@@ -245,6 +244,5 @@ fn an_emptied_folder_at_a_random_place_is_emptied_within_the_limit_and_refused_b
         }
         emptied += usize::from(run.code == 0 && tree(&destination) != before);
     }
-    println!("{emptied} emptied, {refused} refused");
     assert!(emptied > 0 && refused > 0, "the test must have teeth: {emptied}, {refused}");
 }

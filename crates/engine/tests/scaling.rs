@@ -2,6 +2,7 @@
 //!
 //! The trees are generated as they are listed. `KETCH_SCALING` sets how many files each side has; the default is a million.
 //! Allocations beyond the limit fail, and the process with them. This file has one test, so that nothing else counts.
+
 use std::alloc::System;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
