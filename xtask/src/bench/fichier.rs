@@ -11,7 +11,7 @@ use std::process::Command;
 use super::Options;
 use super::data::{difference, make_tree};
 use super::measure::{Run, is_installed, median, run};
-use super::rows::{Before, Contestant, Data, Goal, Row, places};
+use super::rows::{Before, Data, Entrant, Goal, Row, contestants, places};
 use super::table::Measured;
 use crate::fichier::{Emulator, KEY};
 
@@ -21,17 +21,20 @@ const FILE: &str = "folder-00000/file-0000000.dat";
 
 /// As they are run, with `BOX` for a place on the emulator.
 const HASHING: &str = "ketch hashsum --quiet --no-cache whirlpool SRC";
-const UP: [(&str, &str); 4] = [
-    ("ketch", "ketch copy --quiet --verify size SRC BOX:up"),
-    ("ketch hashing", "ketch copy --quiet SRC BOX:up"),
-    ("whirlpool alone", HASHING),
-    ("curl", "curl -sS -H AUTHORIZATION -F did=0 -F file[]=@SRC/FILE SERVER"),
+const BY_SIZE: &str = "name and size";
+const BY_DIGEST: &str = "Whirlpool of what is sent or comes, against what 1fichier says";
+const ALONE: &str = "nothing: it is what the digest costs";
+const UP: [Entrant; 4] = [
+    ("ketch", "ketch copy --quiet --verify size SRC BOX:up", BY_SIZE),
+    ("ketch, hashing", "ketch copy --quiet SRC BOX:up", BY_DIGEST),
+    ("whirlpool alone", HASHING, ALONE),
+    ("curl", "curl -sS -H AUTHORIZATION -F did=0 -F file[]=@SRC/FILE SERVER", "nothing"),
 ];
-const DOWN: [(&str, &str); 4] = [
-    ("ketch", "ketch copy --quiet --fsync none --verify size BOX:down DST"),
-    ("ketch hashing", "ketch copy --quiet --fsync none BOX:down DST"),
-    ("whirlpool alone", HASHING),
-    ("curl", "curl -sS --create-dirs -o DST/FILE TOKEN"),
+const DOWN: [Entrant; 4] = [
+    ("ketch", "ketch copy --quiet --fsync none --verify size BOX:down DST", BY_SIZE),
+    ("ketch, hashing", "ketch copy --quiet --fsync none BOX:down DST", BY_DIGEST),
+    ("whirlpool alone", HASHING, ALONE),
+    ("curl", "curl -sS --create-dirs -o DST/FILE TOKEN", "nothing"),
 ];
 
 /// Measures the rows that are wanted. Without curl there is nothing to compare with, and they are left out.
@@ -41,22 +44,22 @@ pub(super) fn measure(
     scratch: &Path,
 ) -> Result<Vec<Measured>, String> {
     let bytes = if options.is_small { BYTES / 20 } else { BYTES };
-    let row = |name, about, contestants: [(&'static str, &'static str); 4]| Row {
+    let row = |name, about: &str, entrants: &[Entrant]| Row {
         name,
-        about,
+        about: about.to_owned(),
         data: Data::Tree(1, 1, bytes),
         before: Before::Absent,
         // At least 60 % of the rate of curl.
-        goal: Goal { peer: "curl", ratio: 1.66, peak_mib: Some(64) },
-        contestants: contestants
-            .map(|(tool, command)| Contestant { tool, command })
+        goals: vec![Goal::new("curl", 1.66).below_mib(64)],
+        contestants: contestants(&[entrants])
             .into_iter()
             .filter(|contestant| !options.without.iter().any(|tool| tool == contestant.tool))
             .collect(),
+        growth: None,
     };
     let mut rows = vec![
-        row("fichier-up", "one file of 2 GiB to 1fichier (the emulator)", UP),
-        row("fichier-down", "one file of 2 GiB from 1fichier (the emulator)", DOWN),
+        row("fichier-up", "one file of 2 GiB to 1fichier (the emulator)", &UP),
+        row("fichier-down", "one file of 2 GiB from 1fichier (the emulator)", &DOWN),
     ];
     if let Some(only) = &options.only {
         rows.retain(|row| only.iter().any(|name| name == row.name));

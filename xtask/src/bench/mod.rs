@@ -34,7 +34,7 @@ usage: cargo xtask bench [--rounds N] [--at FOLDER] [--only ROW[,ROW]] [--small]
                  manifest-small, start, tiny, growth, fichier-up,
                  fichier-down)
   --small        a twentieth of the data
-  --huge         also a sync of ten million files (20 million inodes at FOLDER)
+  --huge         also a sync of five million files on each side (10 million inodes at FOLDER)
   --write        write docs/BENCHMARKS.md; what is written there by hand, below the table, is kept
   --keep         leave the data
   --binary FILE  measure this program instead of building one
