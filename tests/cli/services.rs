@@ -326,7 +326,7 @@ fn a_job_that_is_gone_on_with_says_what_the_rest_costs() {
         }
     }
     let mut command = home.command();
-    command.args(["--json", "sync", "--bwlimit", "40K", "src", "box:"]);
+    command.args(["--json", "sync", "--bwlimit", "8K", "src", "box:"]);
     let stopped = home.stop_after(&mut command, "file_done", 5);
     assert_eq!(stopped.code, 130, "{}\n{}", stopped.stdout, stopped.stderr);
     let before = calls(&server);

@@ -95,14 +95,16 @@ impl Home {
         (child, text)
     }
 
-    /// Stops a command by two SIGINT once it has printed so many lines of a type. Lines that were buffered then are lost.
+    /// Stops a command by SIGINT once it has printed so many lines of a type, and again until it has ended: two that come
+    /// while the program has no turn are one. Lines that were buffered then are lost.
     pub(crate) fn stop_after(&self, command: &mut Command, kind: &str, count: usize) -> Outcome {
-        let (child, mut text) = self.wait_for_many(command, kind, count);
+        let (mut child, mut text) = self.wait_for_many(command, kind, count);
         let id = i32::try_from(child.id()).expect("a process");
         let id = rustix::process::Pid::from_raw(id).expect("a process");
-        for _ in 0..2 {
-            // The second is lost if it comes before the first was taken, and then the first has to do.
-            rustix::process::kill_process(id, rustix::process::Signal::INT).expect("it runs");
+        while child.try_wait().expect("a child").is_none() {
+            rustix::process::kill_process(id, rustix::process::Signal::INT)
+                .expect("it is there until it is waited for");
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
         let output = child.wait_with_output().expect("it ends");
         text.push_str(&String::from_utf8(output.stdout).expect("UTF-8"));
