@@ -21,6 +21,8 @@ const ACCOUNT: u64 = HOUR;
 /// How long the first flood lock is taken to last, and the longest.
 const LOCK_FIRST: u64 = 30_000;
 const LOCK_MAX: u64 = 300_000;
+/// Which part of a pause it may be longer by.
+const JITTER_SHARE: u64 = 16;
 /// The time over which a budget of requests is kept, and the longest wait for it: a call has half an hour in all.
 const HOUR: u64 = 3_600_000;
 const BUDGET_WAIT: u64 = 20 * 60_000;
@@ -173,7 +175,7 @@ impl Rules {
             }
         }
         let wait = since(state.any, now, self.any).max(short_of_budget);
-        let flood = until(state.cooldown_until, now, self.lock_max);
+        let flood = until(state.cooldown_until, now, self.longest_pause());
         if flood > wait {
             return Verdict::WaitFlood(Duration::from_millis(flood));
         }
@@ -231,13 +233,14 @@ impl Rules {
     }
 
     /// Begins a cooldown, twice as long as the last one if that was not long ago. Several answers to calls that were on
-    /// their way together count as one flood. Returns how long it lasts.
-    pub(super) fn flooded(&self, state: &mut State, now: u64, want: Want) -> u64 {
+    /// their way together count as one flood. Returns how long it lasts: by `jitter`, at least 0 and below 1, up to a
+    /// sixteenth more, so that machines that share an account do not all ask again at one moment.
+    pub(super) fn flooded(&self, state: &mut State, now: u64, want: Want, jitter: f64) -> u64 {
         if want == Want::UserInfo {
             state.user_info = now;
             return self.user_info;
         }
-        let left = until(state.cooldown_until, now, self.lock_max);
+        let left = until(state.cooldown_until, now, self.longest_pause());
         if left > 0 {
             return left;
         }
@@ -246,8 +249,13 @@ impl Rules {
             || now - state.cooldown_until > self.lock_forgotten;
         let wait = if is_new { self.lock_first } else { state.cooldown * 2 };
         state.cooldown = wait.min(self.lock_max);
-        state.cooldown_until = now + state.cooldown;
-        state.cooldown
+        let pause = state.cooldown + ((state.cooldown / JITTER_SHARE) as f64 * jitter) as u64;
+        state.cooldown_until = now + pause;
+        pause
+    }
+
+    fn longest_pause(&self) -> u64 {
+        self.lock_max + self.lock_max / JITTER_SHARE
     }
 
     /// Begins a long lock.
@@ -305,7 +313,25 @@ mod tests {
         let want = Want::Listing(Listing::Files, 1);
         assert_eq!(rules.grant(&mut state, NOW, want), Verdict::Go);
         assert!(matches!(rules.grant(&mut state, NOW, want), Verdict::WaitOwn(_)));
-        assert_eq!(rules.flooded(&mut state, NOW, Want::Call), LOCK_FIRST);
+        assert_eq!(rules.flooded(&mut state, NOW, Want::Call, 0.0), LOCK_FIRST);
+    }
+
+    #[test]
+    fn a_pause_is_up_to_a_sixteenth_longer_and_the_next_one_is_not_longer_for_it() {
+        let rules = Rules::new(true, 1, None);
+        for jitter in [0.0, 0.5, 0.999] {
+            let mut state = State::default();
+            let mut now = NOW;
+            for expected in [LOCK_FIRST, 2 * LOCK_FIRST, 4 * LOCK_FIRST, 8 * LOCK_FIRST, LOCK_MAX] {
+                let pause = rules.flooded(&mut state, now, Want::Call, jitter);
+                let more = (expected / JITTER_SHARE) as f64 * jitter;
+                assert_eq!(pause, expected + more as u64);
+                let verdict = rules.grant(&mut state, now, Want::Call);
+                assert_eq!(verdict, Verdict::WaitFlood(Duration::from_millis(pause)));
+                now += pause;
+                assert_eq!(rules.grant(&mut state, now, Want::Call), Verdict::Go);
+            }
+        }
     }
 
     #[test]
