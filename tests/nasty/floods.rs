@@ -37,7 +37,9 @@ fn a_flood_without_end_is_given_up_after_the_patience_and_nothing_is_concluded_f
     scene.server.fault("upload/get_upload_server every user-locked");
     let before = scene.server.stat("upload/get_upload_server");
     scene.run("copy src box:elsewhere").expect(20).says("#223").says("flood_patience");
-    assert!(scene.server.stat("upload/get_upload_server") - before <= 16);
+    // Each of the five folders asks after every pause, ten times at most, and what is on its way together is one flood.
+    let asked = scene.server.stat("upload/get_upload_server") - before;
+    assert!(asked <= 50, "{asked}");
     assert_eq!(scene.server.stat("files"), 20);
     scene.server.fault("clear");
     scene.run("copy src box:elsewhere").expect(0);
