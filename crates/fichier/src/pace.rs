@@ -358,7 +358,7 @@ mod tests {
         let waited = start.elapsed().as_secs();
         assert!((25 * 60..30 * 60).contains(&waited), "{waited}");
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Throttled, Retry::Never));
-        for words in ["27 minutes of waiting", "flood_patience", "#374"] {
+        for words in ["minutes of waiting", "flood_patience", "#374"] {
             assert!(error.message().contains(words), "{error}");
         }
         // Nobody else waits for it, of whatever kind.
@@ -367,7 +367,7 @@ mod tests {
         }
         assert!(start.elapsed().as_secs() <= waited, "at once");
         // What comes later may ask once, and a good answer ends it.
-        tokio::time::sleep(Duration::from_secs(300)).await;
+        tokio::time::sleep(Duration::from_secs(320)).await;
         pacer.admit(Want::Call).await.expect("free");
         pacer.spoke("file/rm.cgi");
         flooded(&pacer).await.expect("a new one");
