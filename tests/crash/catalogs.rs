@@ -62,25 +62,28 @@ fn write(home: &Home, name: &str, content: &str, second: u64) {
     File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
+/// What both bring.
+fn write_kept(home: &Home) {
+    write(home, "same", "the same in both", 1);
+    write(home, "empty", "", 4);
+    symlink("same", home.path("src/link")).unwrap();
+}
+
 /// What the first `sync` brings.
 fn write_first(home: &Home) {
-    write(home, "same", "the same in both", 1);
+    write_kept(home);
     write(home, "d/edited", "the old content", 2);
     write(home, "d/gone", "only at first", 3);
-    write(home, "empty", "", 4);
     write(home, "empty once", "", 5);
-    symlink("same", home.path("src/link")).unwrap();
     symlink("old/target", home.path("src/turned")).unwrap();
 }
 
 /// What the second one brings.
 fn write_second(home: &Home) {
-    write(home, "same", "the same in both", 1);
+    write_kept(home);
     write(home, "d/edited", "the new content", 12);
     write(home, "d/new", "only now", 13);
-    write(home, "empty", "", 4);
     write(home, "d/empty now", "", 14);
-    symlink("same", home.path("src/link")).unwrap();
     symlink("new/target", home.path("src/turned")).unwrap();
     symlink("d/new", home.path("src/link now")).unwrap();
 }

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::bench::data::Numbers;
+
 /// xfs refuses to be smaller than 300 MiB.
 const DISK_BYTES: u64 = 400 << 20;
 const FILE_BYTES: usize = 64 << 20;
@@ -90,16 +92,8 @@ fn used(at: &Path) -> Result<u64, String> {
 
 /// Bytes that no file system makes smaller.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut made = Vec::with_capacity(bytes + 8);
-    while made.len() < bytes {
-        // Xorshift.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        made.extend_from_slice(&state.to_le_bytes());
-    }
-    made.truncate(bytes);
+    let mut made = vec![0; bytes];
+    Numbers::new(seed).fill(&mut made);
     made
 }
 

@@ -58,12 +58,7 @@ impl EntryStream {
         entries: impl Future<Output = Result<Vec<Entry>>> + Send + 'static,
     ) -> Self {
         let dir = dir.clone();
-        Self::of_pages(stream::once(async move {
-            let entries = entries.await?;
-            let mut page = Page::with_capacity(&dir, entries.len());
-            entries.iter().try_for_each(|entry| page.push(entry))?;
-            Ok(page)
-        }))
+        Self::of_pages(stream::once(async move { Page::of(&dir, &entries.await?) }))
     }
 
     /// The next page; `None` when the listing is complete.

@@ -118,11 +118,6 @@ impl Hashes {
         self.0.push(digest);
     }
 
-    /// Adds a digest, if there is one.
-    pub(crate) fn extend(&mut self, digest: Option<Digest>) {
-        digest.into_iter().for_each(|digest| self.insert(digest));
-    }
-
     /// The digest of one kind, if it is known.
     pub fn get(&self, algo: HashAlgo) -> Option<&Digest> {
         self.0.iter().find(|digest| digest.algo == algo)

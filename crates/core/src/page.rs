@@ -161,7 +161,12 @@ impl<'a> View<'a> {
             Error::new(ErrorKind::Protocol, format!("a name that cannot be: {error}"))
                 .with_path(dir)
         })?;
-        Ok(Entry {
+        Ok(self.to_entry_at(path))
+    }
+
+    /// The entry, at `path` whatever its name here is.
+    pub fn to_entry_at(&self, path: RelPath) -> Entry {
+        Entry {
             size: self.size,
             mtime: self.mtime(),
             version: self.version.map(|version| text_of(version).into()),
@@ -169,7 +174,7 @@ impl<'a> View<'a> {
             handle: self.handle.map(|handle| text_of(handle).into()),
             hashes: (!self.hashes.is_empty()).then(|| Box::new(take_hashes(self.hashes))),
             ..Entry::bare(path, self.kind)
-        })
+        }
     }
 
     /// Reads the entry at the beginning of `bytes`, which holds whole entries as [`Page::into_bytes`] gave them. Also: how
@@ -214,6 +219,13 @@ impl Page {
         Page { bytes: Vec::with_capacity(entries.saturating_mul(ENTRY_BYTES)), ..Page::new(dir) }
     }
 
+    /// These entries. Errors: those of [`Page::push`].
+    pub fn of(dir: &RelPath, entries: &[Entry]) -> Result<Self> {
+        let mut page = Page::with_capacity(dir, entries.len());
+        entries.iter().try_for_each(|entry| page.push(entry))?;
+        Ok(page)
+    }
+
     /// From here on the listing keeps no order, though the remote lists in order as a rule: the folder is too large for it.
     pub fn unsorted(self) -> Self {
         Page { is_unsorted: true, ..self }
@@ -251,22 +263,12 @@ impl Page {
 
     /// The entries.
     pub fn views(&self) -> impl Iterator<Item = View<'_>> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            let (view, length) = View::first(rest)?;
-            rest = &rest[length..];
-            Some(view)
-        })
+        walk(&self.bytes, View::first)
     }
 
     /// The keys of the entries.
     pub fn keys(&self) -> impl Iterator<Item = PackedKey<'_>> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            let (key, length) = PackedKey::first(rest)?;
-            rest = &rest[length..];
-            Some(key)
-        })
+        walk(&self.bytes, PackedKey::first)
     }
 
     /// Adds an entry. Errors: `Protocol` for one that does not lie directly in the folder; the page is as before then.
@@ -340,6 +342,18 @@ impl Page {
     }
 }
 
+/// What `first` reads of each packed entry, and how many bytes that takes.
+fn walk<'a, T>(
+    mut rest: &'a [u8],
+    first: fn(&'a [u8]) -> Option<(T, usize)>,
+) -> impl Iterator<Item = T> {
+    std::iter::from_fn(move || {
+        let (read, length) = first(rest)?;
+        rest = &rest[length..];
+        Some(read)
+    })
+}
+
 /// Before each entry: how many bytes it takes, these included.
 const LENGTH_BYTES: usize = 4;
 
@@ -376,7 +390,7 @@ fn take_hashes(packed: &[u8]) -> Hashes {
     while let Some((number, after)) = rest.split_first() {
         let algo = HashAlgo::BY_STRENGTH[usize::from(*number)];
         let (digest, after) = after.split_at(algo.bytes());
-        hashes.extend(Digest::new(algo, digest));
+        Digest::new(algo, digest).into_iter().for_each(|digest| hashes.insert(digest));
         rest = after;
     }
     hashes

@@ -3,150 +3,16 @@
 //! Some answers need a digest that only reading can give; then [`Decision::Compare`] says which, and
 //! [`Comparison::resolve`] turns the result into an action. Nothing here executes anything.
 
-use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View};
 
 use crate::join::Pair;
 use crate::settings::{Compare, Settings};
 
-/// Why an item is acted on or left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The destination does not have it.
-    Missing,
-    /// The sizes differ.
-    SizeDiffers,
-    /// The modification times differ and nothing says that the content is equal.
-    TimeDiffers,
-    /// The digests differ.
-    HashDiffers,
-    /// The source is newer than the stored copy and no digest says that the content is equal.
-    SourceNewer,
-    /// A file on one side and a symbolic link on the other.
-    KindDiffers,
-    /// Everything is transferred again, as asked for.
-    Asked,
-    /// Size and modification time are equal.
-    SameSizeAndTime,
-    /// Size and digest are equal.
-    SameHash,
-    /// The sizes are equal and nothing else is compared.
-    SameSize,
-    /// The content is equal and only the modification time differs, or the permissions where those are kept beside it.
-    OnlyTimeDiffers,
-    /// The destination has a newer one, which `--update` keeps.
-    DestinationNewer,
-    /// The destination has one, which `--ignore-existing` keeps.
-    Existing,
-    /// The source does not have it.
-    Extra,
-    /// The destination stores no empty files.
-    EmptyFile,
-    /// The destination stores no empty files, and what it has of that name is an older content.
-    EmptyFileOverOld,
-    /// The destination keeps no symbolic links.
-    LinkNotKept,
-    /// The file is larger than the destination takes.
-    TooLarge,
-    /// The destination must know the size beforehand and the source does not tell it.
-    UnknownSize,
-    /// Neither file nor folder.
-    Special(ketch_core::Special),
-    /// One side has a file and the other a folder, or something that must not be replaced.
-    Clash,
-    /// A side does not tell the size, and nothing else says that the contents are equal.
-    CannotTell,
-    /// The source has several of that name.
-    AmbiguousSource,
-    /// The destination has several of that name, and the newest is not equal to the source.
-    AmbiguousDestination,
-    /// It looks equal and no digest proves it, so a move keeps it at the source.
-    Unproven,
-    /// The digest of the stored copy is not known, and nothing else was to count.
-    NoDigest,
-}
+mod reason;
 
-impl Reason {
-    /// The stable word for plans and JSON lines.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::Missing => "missing",
-            Reason::SizeDiffers => "size_differs",
-            Reason::TimeDiffers => "time_differs",
-            Reason::HashDiffers => "hash_differs",
-            Reason::SourceNewer => "source_newer",
-            Reason::KindDiffers => "kind_differs",
-            Reason::Asked => "asked",
-            Reason::SameSizeAndTime => "same_size_and_time",
-            Reason::SameHash => "same_hash",
-            Reason::SameSize => "same_size",
-            Reason::OnlyTimeDiffers => "only_time_differs",
-            Reason::DestinationNewer => "destination_newer",
-            Reason::Existing => "existing",
-            Reason::Extra => "extra",
-            Reason::EmptyFile => "empty_file",
-            Reason::EmptyFileOverOld => "empty_file_over_old",
-            Reason::LinkNotKept => "link_not_kept",
-            Reason::TooLarge => "too_large",
-            Reason::UnknownSize => "unknown_size",
-            Reason::Special(_) => "special",
-            Reason::Clash => "clash",
-            Reason::CannotTell => "cannot_tell",
-            Reason::AmbiguousSource => "ambiguous_source",
-            Reason::AmbiguousDestination => "ambiguous_destination",
-            Reason::Unproven => "unproven",
-            Reason::NoDigest => "no_digest",
-        }
-    }
-}
-
-/// The reason as a person reads it.
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Reason::Missing => "not at the destination",
-            Reason::SizeDiffers => "sizes differ",
-            Reason::TimeDiffers => "modification times differ",
-            Reason::HashDiffers => "digests differ",
-            Reason::SourceNewer => "source is newer than the stored copy",
-            Reason::KindDiffers => "a file on one side and a symbolic link on the other",
-            Reason::Asked => "asked for",
-            Reason::SameSizeAndTime => "same size and modification time",
-            Reason::SameHash => "same digest",
-            Reason::SameSize => "same size",
-            Reason::OnlyTimeDiffers => "only the modification time or the permissions differ",
-            Reason::DestinationNewer => "destination is newer",
-            Reason::Existing => "exists at the destination",
-            Reason::Extra => "not at the source",
-            Reason::EmptyFile => "the destination stores no empty files",
-            Reason::EmptyFileOverOld => {
-                "the source file is empty now and the destination stores no empty files: it keeps the old content"
-            }
-            Reason::LinkNotKept => {
-                "a symbolic link, and the destination keeps none (--links follow copies what it points to)"
-            }
-            Reason::TooLarge => "larger than the destination takes (it would have to be split, which a later release brings)",
-            Reason::UnknownSize => "the source does not tell its size and the destination must know it",
-            Reason::Special(special) => special.describe(),
-            Reason::Clash => {
-                "a file on one side and a folder or something else on the other: rename or remove one of them"
-            }
-            Reason::CannotTell => "a side does not tell the size",
-            Reason::AmbiguousSource => {
-                "the source has several of that name: rename or remove all but one"
-            }
-            Reason::AmbiguousDestination => {
-                "the destination has several of that name: rename or remove all but one"
-            }
-            Reason::Unproven => {
-                "kept at the source: size and time are equal and no digest proves that the content is"
-            }
-            Reason::NoDigest => "no digest of the stored copy is known",
-        })
-    }
-}
+pub use self::reason::Reason;
 
 /// What to do with one item.
 #[derive(Debug, Clone, PartialEq)]
@@ -306,6 +172,11 @@ impl Rules<'_> {
         self.source.common_hash(self.destination)
     }
 
+    /// Are the source's permissions to be given to the destination's file?
+    fn wants_mode(&self, source: Option<u32>, destination: Option<u32>) -> bool {
+        self.destination.set_mode && source.is_some() && source != destination
+    }
+
     /// The digest by which `--checksum` compares.
     fn checksum(&self) -> Option<HashAlgo> {
         self.common_hash().or(self.remembered.filter(|_| !self.remove_source))
@@ -377,16 +248,11 @@ pub fn needs_nothing(source: &View<'_>, destination: &View<'_>, rules: &Rules<'_
         Compare::Checksum | Compare::IgnoreTimes => false,
         Compare::SizeAndTime => {
             let Some(window) = rules.window() else { return false };
-            let apart = || {
-                let (left, right) = source.mtime().zip(destination.mtime())?;
-                Some(left.duration_since(right).unwrap_or_else(|error| error.duration()))
-            };
+            let times = || source.mtime().zip(destination.mtime());
             let are_same = source.time.is_some() && source.time == destination.time;
-            let is_close = || are_same || apart().is_some_and(|apart| apart < window);
-            let keeps_mode = !rules.destination.set_mode
-                || source.mode.is_none()
-                || source.mode == destination.mode;
-            !window.is_zero() && is_close() && keeps_mode
+            let are_close =
+                || are_same || times().is_some_and(|(left, right)| apart(left, right) < window);
+            !window.is_zero() && are_close() && !rules.wants_mode(source.mode, destination.mode)
         }
     }
 }
@@ -507,13 +373,10 @@ fn decide_both(
     let times = source.mtime.zip(destination.mtime);
     match (rules.window(), times) {
         (Some(window), Some((left, right))) => {
-            let apart = left.duration_since(right).unwrap_or_else(|error| error.duration());
-            if apart < window {
-                if rules.destination.set_mode && !rules.remove_source && !ambiguous {
-                    let is_other = source.mode.is_some() && source.mode != destination.mode;
-                    if is_other {
-                        return Decision::Act(Action::SetTime { source, destination });
-                    }
+            if apart(left, right) < window {
+                let may_set = !rules.remove_source && !ambiguous;
+                if may_set && rules.wants_mode(source.mode, destination.mode) {
+                    return Decision::Act(Action::SetTime { source, destination });
                 }
                 return skip(source, destination, Reason::SameSizeAndTime);
             }
@@ -544,6 +407,11 @@ fn decide_both(
             (None, None) => replace(source, destination, Reason::CannotTell),
         },
     }
+}
+
+/// How far two times lie from one another.
+fn apart(left: SystemTime, right: SystemTime) -> Duration {
+    left.duration_since(right).unwrap_or_else(|error| error.duration())
 }
 
 /// Two files that need no transfer. A move goes on to remove the source's, if a digest proves that it may.

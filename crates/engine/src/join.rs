@@ -162,11 +162,9 @@ mod tests {
 
     fn listing(entries: &[Entry]) -> Listing {
         let root = RelPath::root();
-        let mut page = Page::new(&root);
-        entries.iter().for_each(|entry| page.push(entry).expect("a child"));
         let room = Room::new(ROOM_BYTES, None);
         let mut collector = Collector::new(&root, Order::Unspecified, &room);
-        collector.push(page).expect("room");
+        collector.push(Page::of(&root, entries).expect("children")).expect("room");
         collector.finish().expect("room")
     }
 

@@ -174,7 +174,7 @@ impl Marcher {
                 self.push(Step::Failed { side: Side::Source, dir, error }).await?;
                 continue;
             }
-            if frame.folder.is_found_occupied() {
+            if frame.folder.take_found_occupied() {
                 let dir = frame.folder.dir().clone();
                 self.push(Step::Occupied { dir }).await?;
             }

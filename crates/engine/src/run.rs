@@ -98,13 +98,13 @@ pub(crate) async fn run(
         abort: CancellationToken::new(),
     });
     let result = match runner.can_start() {
-        Ok(true) => match runner.run_steps(journal.as_ref(), plan).await {
-            Ok(()) => {
+        Ok(true) => {
+            let result = runner.run_steps(journal.as_ref(), plan).await;
+            if result.is_ok() {
                 runner.set_folder_times().await;
-                Ok(())
             }
-            Err(error) => Err(error),
-        },
+            result
+        }
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
@@ -235,11 +235,8 @@ impl Runner {
         self.tell_how_files_are_compared().await;
         let resumed = self.records.resumed();
         if resumed.is_resumed {
-            let report = &mut self.state().report;
-            report.source_entries = resumed.mark.source_entries;
-            report.source_files = resumed.mark.source_files;
-            report.destination_entries = resumed.mark.destination_entries;
-            report.unchanged = resumed.mark.unchanged;
+            self.count_resumed(&resumed.mark);
+            self.tell_stored_bill().await?;
         }
         let limits_are_asked_for = self.context.settings.max_transfer.is_some();
         match self.context.kind {
@@ -248,6 +245,15 @@ impl Runner {
             }
             JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await,
         }
+    }
+
+    /// What earlier processes of the job saw counts, too.
+    fn count_resumed(&self, mark: &Mark) {
+        let report = &mut self.state().report;
+        report.source_entries = mark.source_entries;
+        report.source_files = mark.source_files;
+        report.destination_entries = mark.destination_entries;
+        report.unchanged = mark.unchanged;
     }
 
     async fn tell_how_files_are_compared(&self) {
@@ -274,9 +280,6 @@ impl Runner {
 
     async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
-        if self.records.resumed().is_resumed {
-            self.tell_stored_bill().await?;
-        }
         self.act_on(self.stored_tasks()?).await;
         if !self.records.resumed().is_planned && !self.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
@@ -295,9 +298,6 @@ impl Runner {
     }
 
     async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
-        if self.records.resumed().is_resumed {
-            self.tell_stored_bill().await?;
-        }
         if !self.records.resumed().is_planned {
             let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
             tokio::select! {

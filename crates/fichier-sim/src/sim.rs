@@ -58,8 +58,8 @@ impl Sim {
         self.world.reset_stats();
     }
 
-    /// Waits until so many requests in all have been left without an answer, which those of [`Holds`] need not be ([`crate::Effect::Stall`],
-    /// [`crate::Effect::HoldAnswer`] and their like), each after it was carried out, if it is.
+    /// Waits until so many requests in all have been left without an answer, which those of [`Holds`] need not be
+    /// ([`crate::Effect::Stall`], [`crate::Effect::HoldAnswer`] and their like), each after it was carried out, if it is.
     pub async fn unanswered(&self, count: u64) {
         let mut held = self.world.traffic.held.subscribe();
         // The sender lives as long as the world.

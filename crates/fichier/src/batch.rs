@@ -1,17 +1,21 @@
 //! Calls that are made at the same time and travel in one request.
 //!
 //! The first caller of a key opens a batch and starts its task; whoever comes before the task takes the batch joins it. The
-//! task takes it when it may send, so the wait for one's turn is the time in which others can join, and nobody waits longer
-//! than alone. A task lives as long as somebody waits for it.
+//! task takes it when it may send, so the wait for one's turn is the time in which others can join, and nobody waits more
+//! than [`JOIN_WAIT`] longer than alone. A task lives as long as somebody waits for it.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ketch_core::{Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
+
+/// For how long the first one waits for others when it need not wait for its turn.
+const JOIN_WAIT: Duration = Duration::from_millis(2);
 
 /// The batches that can be joined, by key.
 pub(crate) struct Batches<K, T, R>(Arc<Mutex<HashMap<K, Open<T, R>>>>);
@@ -109,7 +113,12 @@ where
                         key: key.clone(),
                         members: Arc::clone(&members),
                     };
-                    let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(start(turn))));
+                    let work = start(turn);
+                    let task = tokio::spawn(async move {
+                        tokio::time::sleep(JOIN_WAIT).await;
+                        work.await;
+                    });
+                    let task = Arc::new(AbortOnDropHandle::new(task));
                     all.insert(key, Open { members, task: Arc::clone(&task) });
                     task
                 }

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,9 +19,6 @@ use crate::listing::without_tail;
 
 /// The most files of one call; documented for uploads only.
 pub(crate) const FILES_MAX: usize = 500;
-
-/// For how long the first one waits for others when it need not wait for its turn.
-pub(crate) const JOIN_WAIT: Duration = Duration::from_millis(2);
 
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
@@ -128,7 +124,6 @@ impl Item for (String, String) {
 }
 
 async fn changes<I: Item>(account: Arc<Account>, turn: Turn<(), I, Result<()>>) {
-    tokio::time::sleep(JOIN_WAIT).await;
     let mut members = Vec::new();
     let result = account
         .api
@@ -230,7 +225,6 @@ async fn moves(
     turn: Turn<u64, String, Result<Option<String>>>,
     folder: u64,
 ) {
-    tokio::time::sleep(JOIN_WAIT).await;
     let mut members = Vec::new();
     let result = account
         .api
@@ -290,7 +284,6 @@ fn settle_moves<'a>(
 }
 
 async fn copies(account: Arc<Account>, turn: Turn<u64, String, Copied>, folder: u64) {
-    tokio::time::sleep(JOIN_WAIT).await;
     let mut members = Vec::new();
     let result = account
         .api

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ketch_core::RelPath;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+use crate::pace::since_1970;
 
 /// The version of the format. Another one is not read.
 const VERSION: u32 = 1;
@@ -180,8 +182,7 @@ impl Drop for Index {
 }
 
 fn milliseconds() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A time in the future comes from a clock that was put back and proves nothing.

@@ -22,6 +22,7 @@ use patience::Patience;
 pub(crate) use rules::{Listing, Want};
 use rules::{Rules, Verdict};
 use store::Store;
+pub(crate) use store::since_1970;
 
 /// Lets calls go one by one.
 #[derive(Debug)]

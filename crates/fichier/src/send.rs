@@ -17,7 +17,6 @@ use crate::account::Account;
 use crate::batch::{Batches, Member, Turn, twin};
 use crate::cache::{Change, FileItem};
 use crate::error::{Said, read as read_text, refusal};
-use crate::gather::JOIN_WAIT;
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
 use crate::lost::Pending;
@@ -107,7 +106,6 @@ async fn alone(account: &Arc<Account>, parcel: Parcel) -> Result<Arrived> {
 
 /// The task of one batch.
 async fn together(account: Arc<Account>, turn: Turn<u64, Parcel, Result<Arrived>>) {
-    tokio::time::sleep(JOIN_WAIT).await;
     let mut waiting: VecDeque<Vec<Member<Parcel, Result<Arrived>>>> = VecDeque::new();
     let mut unreadable = 0;
     let mut is_taken = false;

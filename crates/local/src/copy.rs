@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use ketch_core::{Entry, Error, ErrorKind, PutOptions, RelPath, Result};
 use rustix::fs;
-use rustix::io::{self, Errno, pread, pwrite, retry_on_intr};
+use rustix::io::{self, Errno, pread, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
 use crate::entry::size;
 use crate::error::changed;
 use crate::holes::{may_have_holes, next_data};
 use crate::ledger::Maker;
-use crate::mover::Mover;
+use crate::mover::{Mover, write_at};
 use crate::options::Fsync;
 use crate::part::{COMPARE_BYTES, GoOn, Recorder, abandon_failed, read_piece};
 use crate::read::open_file;
@@ -139,15 +139,7 @@ fn copy_small(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
                 got => at += got,
             }
         }
-        let mut left = &buffer[..at];
-        while !left.is_empty() {
-            let written = retry_on_intr(|| pwrite(to, left, (at - left.len()) as u64))?;
-            if written == 0 {
-                return Err(Errno::IO);
-            }
-            left = &left[written..];
-        }
-        Ok(())
+        write_at(to, &buffer[..at], 0)
     })
 }
 

@@ -6,9 +6,9 @@
 use std::cell::OnceCell;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use ketch_core::{Entry, EntryKind, MODE_MASK, Page, RelPath, Special, View};
+use ketch_core::{Entry, EntryKind, MODE_MASK, Page, RelPath, Special, View, time_of};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::{self, Errno, retry_on_intr};
 
@@ -52,12 +52,12 @@ impl<'a> Folder<'a> {
         is_dir: bool,
         page: &mut Page,
     ) -> io::Result<bool> {
-        let own = retry_on_intr(|| fs::statat(self.descriptor, raw, AtFlags::SYMLINK_NOFOLLOW))?;
+        let own = self.stat(raw, AtFlags::SYMLINK_NOFOLLOW)?;
         let kind = kind_of(&own);
         if kind == EntryKind::Special(Special::Symlink) {
             // Never fails: it is a name of the folder.
             let path = self.path.join(name).map_err(|_| Errno::INVAL)?;
-            let entry = self.look(raw, path)?.entry;
+            let entry = self.seen(raw, own, path)?.entry;
             if entry.is_dir() == is_dir {
                 page.push(&entry).map_err(|_| Errno::INVAL)?;
             }
@@ -69,28 +69,28 @@ impl<'a> Folder<'a> {
         if (kind == EntryKind::Dir) != is_dir {
             return Ok(false);
         }
-        let mut text = [0; VERSION_BYTES];
-        let mut view = View::bare(name, kind);
-        view.time = Some((own.st_mtime, own.st_mtime_nsec as u32));
-        if kind == EntryKind::File {
-            view.size = Some(size(&own));
-            view.mode = Some(own.st_mode & MODE_MASK);
-            view = view.with_version(write_version(&own, &mut text));
-        }
-        page.push_view(&view);
+        page.push_view(&view(name, kind, &own, &mut [0; VERSION_BYTES]));
         Ok(true)
+    }
+
+    fn stat(&self, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
+        retry_on_intr(|| fs::statat(self.descriptor, name, flags))
     }
 
     /// What is there under `name`, which is at `path`. `ENOENT` also for a part of ketch's own.
     pub(crate) fn look(&self, name: &CStr, path: RelPath) -> io::Result<Seen> {
-        let stat_at = |flags| retry_on_intr(|| fs::statat(self.descriptor, name, flags));
-        let own = stat_at(AtFlags::SYMLINK_NOFOLLOW)?;
+        let own = self.stat(name, AtFlags::SYMLINK_NOFOLLOW)?;
+        self.seen(name, own, path)
+    }
+
+    /// The same of what is `own` itself, followed or not.
+    fn seen(&self, name: &CStr, own: Stat, path: RelPath) -> io::Result<Seen> {
         let is_link = FileType::from_raw_mode(own.st_mode) == FileType::Symlink;
         let (kind, stat) = match is_link {
             false => (kind_of(&own), own),
             true if self.root.options.links == Links::Keep => (EntryKind::Link, own),
             true if !self.root.follows_links() => (EntryKind::Special(Special::Symlink), own),
-            true => match stat_at(AtFlags::empty()) {
+            true => match self.stat(name, AtFlags::empty()) {
                 Ok(target) => (self.kind_of_target(name, &target)?, target),
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                     (EntryKind::Special(Special::BrokenSymlink), own)
@@ -150,23 +150,26 @@ impl<'a> Folder<'a> {
 
 /// The entry of a thing at `path` that is of `kind`.
 pub(crate) fn entry(path: RelPath, kind: EntryKind, stat: &Stat) -> Entry {
-    let mtime = Some(system_time(stat.st_mtime, stat.st_mtime_nsec as u32));
-    match kind {
-        EntryKind::File => Entry {
-            size: Some(size(stat)),
-            mtime,
-            version: Some(version(stat)),
-            mode: Some(stat.st_mode & MODE_MASK),
-            ..Entry::bare(path, kind)
-        },
-        EntryKind::Link => Entry {
-            size: Some(size(stat)),
-            mtime,
-            version: Some(version(stat)),
-            ..Entry::bare(path, kind)
-        },
-        EntryKind::Dir | EntryKind::Special(_) => Entry { mtime, ..Entry::bare(path, kind) },
+    view("", kind, stat, &mut [0; VERSION_BYTES]).to_entry_at(path)
+}
+
+/// What is known of a thing that is of `kind`; its version is written to `text`.
+fn view<'a>(
+    name: &'a str,
+    kind: EntryKind,
+    stat: &Stat,
+    text: &'a mut [u8; VERSION_BYTES],
+) -> View<'a> {
+    let mut view = View::bare(name, kind);
+    view.time = Some((stat.st_mtime, stat.st_mtime_nsec as u32));
+    if matches!(kind, EntryKind::File | EntryKind::Link) {
+        view.size = Some(size(stat));
+        view = view.with_version(write_version(stat, text));
     }
+    if kind == EntryKind::File {
+        view.mode = Some(stat.st_mode & MODE_MASK);
+    }
+    view
 }
 
 /// File, folder or something else; a link counts as something that is not followed.
@@ -270,11 +273,7 @@ pub(crate) fn identity(stat: &Stat) -> (u64, u64) {
 }
 
 fn system_time(seconds: i64, nanoseconds: u32) -> SystemTime {
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let time =
-        if seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    let part = Duration::from_nanos(nanoseconds.into());
-    time.and_then(|time| time.checked_add(part)).unwrap_or(UNIX_EPOCH)
+    time_of((seconds, nanoseconds)).unwrap_or(UNIX_EPOCH)
 }
 
 /// The argument that sets this modification time and leaves the access time alone. A time the system cannot hold becomes
@@ -300,6 +299,7 @@ pub(crate) fn timestamps(mtime: SystemTime) -> Timestamps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn every_number_of_a_version_tells_versions_apart() {

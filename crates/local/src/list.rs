@@ -3,10 +3,12 @@
 //! All names are read first and sorted, with what the system says of their kinds, and then looked at in that order, some
 //! at a time, relative to the folder's descriptor: of a large folder only the names are in memory together. A name that has
 //! vanished in between is not listed; every other failure is the failure of the listing, so that nothing that is there can
-//! ever be missing from a listing that ended well. Of a folder with more than [`NAMES_AT_A_TIME`] names so many are read,
-//! sorted and looked at, and then the next ones, and the listing says that it keeps no order from there on. A name that has become a folder, or is none any more, would come in the
+//! ever be missing from a listing that ended well. A name that has become a folder, or is none any more, would come in the
 //! wrong place and fails the listing too. `rustix::fs::Dir` is not used because it takes a folder that is removed while it
 //! is read for one that has ended.
+//!
+//! Of a folder with more than [`NAMES_AT_A_TIME`] names so many are read, sorted and looked at, and then the next ones, and
+//! the listing says that it keeps no order from there on.
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;

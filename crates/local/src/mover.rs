@@ -14,7 +14,7 @@ use rustix::io::{self, Errno, pread, pwrite, retry_on_intr};
 /// Bytes the system moves before it is looked whether to go on.
 const STEP_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes that pass through this process at a time, where they must: few enough to stay in the cache of the processor.
-pub(crate) const BUFFER_BYTES: usize = 128 * 1024;
+const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Each takes over where the one before gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +102,21 @@ pub(crate) fn copy_through(
     buffer.reserve_exact(BUFFER_BYTES);
     retry_on_intr(|| pread(from, spare_capacity(buffer), at))?;
     buffer.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+    write_at(to, buffer, at)?;
+    Ok(buffer.len() as u64)
+}
+
+/// Writes all of `bytes` from `at` on.
+pub(crate) fn write_at(to: &OwnedFd, bytes: &[u8], at: u64) -> io::Result<()> {
     let mut written = 0;
-    while written < buffer.len() {
-        let got = retry_on_intr(|| pwrite(to, &buffer[written..], at + written as u64))?;
+    while written < bytes.len() {
+        let got = retry_on_intr(|| pwrite(to, &bytes[written..], at + written as u64))?;
         if got == 0 {
             return Err(Errno::IO);
         }
         written += got;
     }
-    Ok(written as u64)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ impl Numbers {
         (-2.0 * one.ln()).sqrt() * (std::f64::consts::TAU * other).cos()
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) {
+    /// Fills `bytes` with noise.
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         for chunk in bytes.chunks_mut(8) {
             let number = self.next().to_le_bytes();
             chunk.copy_from_slice(&number[..chunk.len()]);

@@ -4,7 +4,7 @@
 //! high-water mark that the system keeps for a process, read until it ends.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,13 +27,8 @@ pub(crate) fn run(command: &[String], folder: &Path, scratch: &Path) -> Result<R
     let shown = command.join(" ");
     let before = children_ticks()?;
     let started = Instant::now();
-    let mut child = Command::new(&command[0])
+    let mut child = prepared(&command[0], folder, scratch)
         .args(&command[1..])
-        .current_dir(folder)
-        .env("XDG_CONFIG_HOME", scratch)
-        .env("XDG_STATE_HOME", scratch)
-        .env("XDG_CACHE_HOME", scratch)
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -67,17 +62,20 @@ pub(crate) fn run(command: &[String], folder: &Path, scratch: &Path) -> Result<R
     Ok(Run { seconds, processor_seconds, peak_kib })
 }
 
+/// A program in `folder`, with everything that ketch keeps below `scratch`.
+fn prepared(program: &str, folder: &Path, scratch: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).stdin(Stdio::null());
+    for kept in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
+        command.env(kept, scratch);
+    }
+    command
+}
+
 /// Peak memory in KiB of a run that is over before it can be looked at, by GNU time; 0 where that is not installed.
 pub(crate) fn peak_of_short(command: &[String], folder: &Path, scratch: &Path) -> u64 {
-    let output = Command::new("/usr/bin/time")
-        .args(["--format", "%M"])
-        .args(command)
-        .current_dir(folder)
-        .env("XDG_CONFIG_HOME", scratch)
-        .env("XDG_STATE_HOME", scratch)
-        .env("XDG_CACHE_HOME", scratch)
-        .stdin(Stdio::null())
-        .output();
+    let mut time = prepared("/usr/bin/time", folder, scratch);
+    let output = time.args(["--format", "%M"]).args(command).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
     let text = text.unwrap_or_default();
     text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0)
@@ -113,15 +111,18 @@ pub(crate) fn median(runs: &[Run]) -> Run {
 
 /// Is there a program of that name?
 pub(crate) fn is_installed(program: &str) -> bool {
+    folder_of(program).is_some()
+}
+
+/// Where the program of that name lies.
+fn folder_of(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&folders).find(|folder| folder.join(program).is_file())
 }
 
 /// The program that a name stands for. A script of pyenv in its place would cost a start of its own each time.
 pub(crate) fn resolved(program: &str) -> String {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&folders).find(|folder| folder.join(program).is_file());
-    if !found.is_some_and(|folder| folder.ends_with(".pyenv/shims")) {
+    if !folder_of(program).is_some_and(|folder| folder.ends_with(".pyenv/shims")) {
         return program.to_owned();
     }
     let output = Command::new("pyenv").args(["which", program]).output();

@@ -4,7 +4,7 @@
 //! and what counts are the ratios. Every copy is compared with its source byte by byte once. Knows the command line of
 //! ketch and no crate of it.
 
-mod data;
+pub(crate) mod data;
 mod fichier;
 mod measure;
 mod rows;

@@ -121,7 +121,6 @@ impl Dedupe<'_> {
             }
             let taken: Vec<RelPath> = entries.iter().map(|entry| entry.path.clone()).collect();
             let mut unwanted = Vec::new();
-            let mut is_over = false;
             for group in groups(entries, self.args.by_hash) {
                 self.counts.groups += 1;
                 match self.choose(&group).await? {
@@ -133,15 +132,14 @@ impl Dedupe<'_> {
                     Choice::Leave => self.counts.left += group.len() as u64 - 1,
                     Choice::Quit => {
                         self.counts.left += group.len() as u64 - 1;
-                        is_over = true;
+                        self.has_quit = true;
                         break;
                     }
                 }
             }
             // What was chosen before is done.
             self.delete(unwanted).await?;
-            if is_over {
-                self.has_quit = true;
+            if self.has_quit {
                 break;
             }
         }

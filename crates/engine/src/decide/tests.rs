@@ -1,7 +1,5 @@
 //! The table of decisions.
 
-use std::time::SystemTime;
-
 use ketch_core::Special;
 use ketch_core::hash::hash_bytes;
 
@@ -413,9 +411,8 @@ fn what_needs_nothing_by_a_look_is_what_the_table_skips() {
                     .collect();
                 for left in &sides {
                     for right in &sides {
-                        let mut page = ketch_core::Page::new(&RelPath::root());
-                        page.push(left).expect("a child");
-                        page.push(right).expect("a child");
+                        let both = [left.clone(), right.clone()];
+                        let page = ketch_core::Page::of(&RelPath::root(), &both).expect("children");
                         let views: Vec<_> = page.views().collect();
                         if needs_nothing(&views[0], &views[1], &rules) {
                             settled += 1;

@@ -26,6 +26,8 @@ const READ_BUFFER: usize = 64 * 1024;
 pub(crate) struct LogWriter {
     file: BufWriter<File>,
     length: u64,
+    /// Nothing is in it, or was cut off, that a power cut could change.
+    is_forced: bool,
 }
 
 impl LogWriter {
@@ -35,7 +37,7 @@ impl LogWriter {
             Some(folder) => tempfile::tempfile_in(folder),
             None => tempfile::tempfile(),
         };
-        Ok(LogWriter::new(file.map_err(failed)?, 0))
+        Ok(LogWriter::new(file.map_err(failed)?, 0, true))
     }
 
     /// Goes on with the list at `path` after its first `length` bytes; what was behind them is cut off. Makes it if needed.
@@ -43,13 +45,14 @@ impl LogWriter {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(failed)?;
+        let was_empty = file.metadata().map_err(failed)?.len() == 0;
         file.set_len(length).map_err(failed)?;
         io::Seek::seek(&mut &file, io::SeekFrom::End(0)).map_err(failed)?;
-        Ok(LogWriter::new(file, length))
+        Ok(LogWriter::new(file, length, was_empty))
     }
 
-    fn new(file: File, length: u64) -> Self {
-        LogWriter { file: BufWriter::with_capacity(WRITE_BUFFER, file), length }
+    fn new(file: File, length: u64, is_forced: bool) -> Self {
+        LogWriter { file: BufWriter::with_capacity(WRITE_BUFFER, file), length, is_forced }
     }
 
     /// Adds a record at the end. It may wait in memory until [`LogWriter::flush`].
@@ -65,6 +68,7 @@ impl LogWriter {
             .write_all(head.as_bytes())
             .and_then(|()| self.file.write_all(&json))
             .and_then(|()| self.file.write_all(b"\n"));
+        self.is_forced = false;
         written.map_err(failed)?;
         self.length += head.len() as u64 + json.len() as u64 + 1;
         Ok(())
@@ -77,8 +81,13 @@ impl LogWriter {
 
     /// Forces everything to the disk, so that it survives a power cut.
     pub(crate) fn sync(&mut self) -> Result<()> {
+        if self.is_forced {
+            return Ok(());
+        }
         self.flush()?;
-        self.file.get_ref().sync_data().map_err(failed)
+        self.file.get_ref().sync_data().map_err(failed)?;
+        self.is_forced = true;
+        Ok(())
     }
 
     /// Bytes so far: where the next record begins.

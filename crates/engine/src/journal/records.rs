@@ -143,6 +143,17 @@ struct Kept {
     waiting: u64,
 }
 
+impl Lists {
+    /// Hands the outcomes, and what goes with them, to the system, if the job is on disk.
+    fn flush(&mut self) -> Result<()> {
+        let Some(kept) = &mut self.kept else { return Ok(()) };
+        kept.waiting = 0;
+        // ORDER: what is said to be done in a folder is known to have changed its time.
+        self.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
+        kept.outcomes.flush()
+    }
+}
+
 impl Records {
     /// Lists without a name, in `folder` or in the system's folder for temporary files.
     pub(crate) fn unnamed(folder: Option<&Path>) -> Result<Self> {
@@ -277,24 +288,12 @@ impl Records {
         kept.outcomes.push(&OutcomeRecord::Item(Box::new(outcome.clone())))?;
         kept.waiting += 1;
         let is_large = outcome.bytes.is_some_and(|bytes| bytes >= LARGE_BYTES);
-        if is_large || kept.waiting >= WAITING_OUTCOMES {
-            kept.waiting = 0;
-            // ORDER: what is said to be done in a folder is known to have changed its time.
-            lists.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
-            kept.outcomes.flush()?;
-        }
-        Ok(())
+        if is_large || kept.waiting >= WAITING_OUTCOMES { lists.flush() } else { Ok(()) }
     }
 
     /// Hands everything that waits to the system.
     pub(crate) fn flush(&self) -> Result<()> {
-        let lists = &mut *self.lists();
-        if let Some(kept) = &mut lists.kept {
-            kept.waiting = 0;
-            lists.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
-            kept.outcomes.flush()?;
-        }
-        Ok(())
+        self.lists().flush()
     }
 
     /// Forces everything to the disk.

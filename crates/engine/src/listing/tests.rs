@@ -12,9 +12,7 @@ fn dir() -> RelPath {
 }
 
 fn page(entries: &[Entry]) -> Page {
-    let mut page = Page::new(&dir());
-    entries.iter().for_each(|entry| page.push(entry).expect("a child"));
-    page
+    Page::of(&dir(), entries).expect("children")
 }
 
 /// Names of `many` files and folders, and of some twice; in no order.

@@ -57,7 +57,7 @@ impl Folder {
     }
 
     /// Was something met, since this was last asked, that keeps a folder of the destination alone from being deleted?
-    pub(super) fn is_found_occupied(&mut self) -> bool {
+    pub(super) fn take_found_occupied(&mut self) -> bool {
         std::mem::take(&mut self.is_found_occupied)
     }
 
@@ -203,10 +203,8 @@ impl Folders {
 
     /// The listing that these entries are.
     fn collect(&self, dir: &RelPath, entries: &[Entry]) -> Result<Listing> {
-        let mut page = Page::with_capacity(dir, entries.len());
-        entries.iter().try_for_each(|entry| page.push(entry))?;
         let mut collector = Collector::new(dir, Order::Unspecified, &self.room);
-        collector.push(page)?;
+        collector.push(Page::of(dir, entries)?)?;
         self.march.progress.listed(entries.len() as u64);
         collector.finish()
     }

@@ -162,22 +162,24 @@ impl Runner {
     }
 
     fn count(&self, step: &Step) {
-        if let Step::Equal { count, .. } = step {
-            let report = &mut self.state().report;
-            report.source_files += count;
-            report.source_entries += count;
-            report.destination_entries += count;
-            report.unchanged += count;
-        }
-        if let Step::Pair(pair) = step {
-            let state = &mut *self.state();
-            if let Some(tally) = &mut state.tally {
-                tally.saw(pair, self.context.kind == JobKind::Sync);
+        let state = &mut *self.state();
+        let report = &mut state.report;
+        match step {
+            Step::Equal { count, .. } => {
+                report.source_files += count;
+                report.source_entries += count;
+                report.destination_entries += count;
+                report.unchanged += count;
             }
-            let report = &mut state.report;
-            report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
-            report.source_entries += u64::from(pair.source.is_some());
-            report.destination_entries += u64::from(pair.destination.is_some());
+            Step::Pair(pair) => {
+                if let Some(tally) = &mut state.tally {
+                    tally.saw(pair, self.context.kind == JobKind::Sync);
+                }
+                report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
+                report.source_entries += u64::from(pair.source.is_some());
+                report.destination_entries += u64::from(pair.destination.is_some());
+            }
+            Step::Occupied { .. } | Step::Failed { .. } => {}
         }
     }
 

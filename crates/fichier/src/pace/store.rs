@@ -112,7 +112,8 @@ fn write(file: &mut File, state: &State) -> std::io::Result<()> {
     file.write_all(&text)
 }
 
-fn since_1970() -> Duration {
+/// The time of the machine.
+pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
