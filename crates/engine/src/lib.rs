@@ -19,6 +19,7 @@ pub mod digest;
 pub mod estimate;
 pub mod event;
 pub mod filter;
+mod identity;
 pub mod job;
 pub mod join;
 pub mod journal;
