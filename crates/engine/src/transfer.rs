@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -32,6 +33,8 @@ pub struct Transferred {
     pub verified: bool,
     /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
     pub hashes: Option<Hashes>,
+    /// The modification time that the destination shows.
+    pub mtime: Option<SystemTime>,
 }
 
 /// One transfer.
@@ -108,13 +111,15 @@ impl Transfers {
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
-            return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified, hashes: None });
+            let (outcome, mtime) = (Outcome::CopiedByRemote, stored.mtime);
+            return Ok(Transferred { outcome, verified, hashes: None, mtime });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
             counter.fetch_add(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
+            let mtime = stored.mtime;
             let hashes = stored.hashes.map(|hashes| *hashes);
-            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes });
+            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, mtime });
         }
         let kept = self.kept(entry, options.checkpoint.as_ref()).await;
         let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
@@ -132,7 +137,7 @@ impl Transfers {
             let facts = Facts { hashes: hashes.clone(), ..found };
             self.digests.learn(&self.place, &stored, facts).await;
         }
-        Ok(Transferred { outcome: Outcome::Copied, verified, hashes })
+        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, mtime: stored.mtime })
     }
 
     /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.

@@ -5,7 +5,9 @@ use crate::decide::{Decision, decide, needs_nothing};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
+use futures::TryStreamExt;
 use ketch_core::compare_keys;
+use ketch_core::source::{EntrySource, open_exact};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -195,12 +197,24 @@ impl Runner {
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
         let emptied = self.source_dir_to_remove(&pair);
+        let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
                 return Ok(Found::Action(Action::RemoveSourceDir { entry }));
             }
             Decision::Nothing => return Ok(Found::Nothing),
+            Decision::Act(
+                action @ (Action::NotStorable { reason: Reason::EmptyFile, .. }
+                | Action::Refuse { reason: Reason::EmptyFileOverOld, .. }),
+            ) => {
+                let Some(empty) = empty else { return Ok(Found::Action(action)) };
+                return match self.read_empty(&empty).await {
+                    Ok(()) => Ok(Found::Action(action)),
+                    Err(error) if error.is_fatal() => Err(error),
+                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
+                };
+            }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
         };
@@ -225,6 +239,15 @@ impl Runner {
             }
             Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })
+    }
+
+    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    ///
+    /// Errors: `Changed` when it holds anything.
+    async fn read_empty(&self, empty: &Entry) -> Result<()> {
+        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
+        let content = open_exact(&source).await?;
+        content.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -306,6 +329,10 @@ impl Runner {
             }
         }
     }
+}
+
+fn is_listed_empty(entry: &Entry) -> bool {
+    entry.is_file() && entry.size == Some(0)
 }
 
 /// How far the planning is.
