@@ -42,6 +42,7 @@ impl Settings {
             report_unchanged: _,
             report_started: _,
             digests: _,
+            clocks: _,
         } = self;
         format!(
             "filter {} compare {compare:?} update {update} existing {ignore_existing} window {modify_window:?} \
@@ -90,6 +91,7 @@ impl CheckSettings {
             report_unchanged: _,
             report_started: _,
             digests: _,
+            clocks: _,
         } = settings;
         format!(
             "compare {compare:?} download {download} digest {digest:?} left ({}) right ({})",

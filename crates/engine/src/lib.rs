@@ -12,6 +12,7 @@
 pub mod bandwidth;
 mod bill;
 pub mod check;
+pub mod clock;
 mod compare;
 pub mod content;
 pub mod decide;

@@ -5,7 +5,9 @@ use crate::decide::{Decision, decide, needs_nothing};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
+use futures::TryStreamExt;
 use ketch_core::compare_keys;
+use ketch_core::source::{EntrySource, open_exact};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -206,6 +208,7 @@ impl Runner {
         }
         let has_arrived = self.has_arrived(&pair);
         let emptied = self.source_dir_to_remove(&pair);
+        let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
@@ -215,6 +218,17 @@ impl Runner {
             Decision::Act(Action::Copy { source, .. }) if has_arrived => {
                 let (path, reason) = (source.path, Reason::Arrived);
                 return Ok(Found::Action(Action::Skip { path, reason }));
+            }
+            Decision::Act(
+                action @ (Action::NotStorable { reason: Reason::EmptyFile, .. }
+                | Action::Refuse { reason: Reason::EmptyFileOverOld, .. }),
+            ) => {
+                let Some(empty) = empty else { return Ok(Found::Action(action)) };
+                return match self.read_empty(&empty).await {
+                    Ok(()) => Ok(Found::Action(action)),
+                    Err(error) if error.is_fatal() => Err(error),
+                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
+                };
             }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
@@ -240,6 +254,15 @@ impl Runner {
             }
             Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })
+    }
+
+    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    ///
+    /// Errors: `Changed` when it holds anything.
+    async fn read_empty(&self, empty: &Entry) -> Result<()> {
+        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
+        let content = open_exact(&source).await?;
+        content.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -322,6 +345,10 @@ impl Runner {
             }
         }
     }
+}
+
+fn is_listed_empty(entry: &Entry) -> bool {
+    entry.is_file() && entry.size == Some(0)
 }
 
 /// How far the planning is.
