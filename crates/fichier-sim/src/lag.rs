@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::store::FileRecord;
 
@@ -13,6 +14,7 @@ pub(crate) struct Lag {
 
 #[derive(Debug, Default)]
 struct Inner {
+    behind: Duration,
     hidden: HashMap<String, u32>,
     lingering: Vec<(FileRecord, u32)>,
 }
@@ -20,6 +22,16 @@ struct Inner {
 impl Lag {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets every listing of a folder show what was there so long ago.
+    pub(crate) fn set_behind(&self, behind: Duration) {
+        self.lock().behind = behind;
+    }
+
+    /// How long ago.
+    pub(crate) fn behind(&self) -> Duration {
+        self.lock().behind
     }
 
     /// Leaves the file out of its next listings.

@@ -17,6 +17,7 @@ mod dates;
 mod download;
 mod entries;
 mod error;
+mod evidence;
 mod gather;
 mod hosts;
 mod http;
