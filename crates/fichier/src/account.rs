@@ -12,6 +12,7 @@ use ketch_core::factory::BuildRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::evidence::Asked;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
@@ -41,6 +42,7 @@ pub(crate) struct Account {
     pub(crate) placement: Placement,
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
+    pub(crate) asked: Asked,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -80,6 +82,7 @@ impl Account {
             placement: Placement::default(),
             uploads: Uploads::default(),
             changes: Changes::default(),
+            asked: Asked::default(),
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(CONNECTIONS),

@@ -190,7 +190,11 @@ impl Fichier {
             return Err(Error::new(ErrorKind::Changed, message));
         }
         match Handle::of(entry)? {
-            Handle::File { folder, url } => change::delete_file(&self.account, folder, &url).await,
+            Handle::File { folder, url } => {
+                let full = self.root.join_path(&entry.path);
+                let name = full.name().unwrap_or_default();
+                change::delete_file(&self.account, folder, name, url).await
+            }
             Handle::Folder { parent, id } => change::delete_folder(&self.account, parent, id).await,
         }
     }

@@ -18,6 +18,7 @@ mod download;
 mod ended;
 mod entries;
 mod error;
+mod evidence;
 mod gather;
 mod hosts;
 mod http;
