@@ -18,6 +18,7 @@ pub mod decide;
 pub mod digest;
 pub mod estimate;
 pub mod event;
+pub mod file;
 pub mod filter;
 mod identity;
 pub mod job;

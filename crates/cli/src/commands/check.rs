@@ -10,6 +10,7 @@ use ketch_core::names::bytes_from_core;
 use ketch_core::{Error, ErrorKind};
 use ketch_engine::check::CheckSettings;
 use ketch_engine::event::Event;
+use ketch_engine::file::close_once;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, Compare, Settings};
 use serde_json::json;
@@ -224,7 +225,8 @@ impl<'a> Lists<'a> {
         for list in self.lists {
             if let Target::File(name, file) = list.target {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.flush().map_err(|error| about_file(&name, &error))?;
+                let written = file.flush().and_then(|()| close_once(file.get_ref()));
+                written.map_err(|error| about_file(&name, &error))?;
             }
         }
         Ok(())

@@ -17,6 +17,7 @@ use super::memory::{Left, Memory, write_list};
 use super::outcome::ItemOutcome;
 use super::records::{Files, OutcomeRecord, Records};
 use super::resume::Resumed;
+use crate::file::{force, force_and_close};
 use crate::job::JobKind;
 
 /// Ended jobs that are kept to be looked at; the oldest go first.
@@ -393,7 +394,7 @@ impl Jobs {
     fn force_names(&self) -> Result<()> {
         let all = self.jobs_folder();
         for folder in all.ancestors().take(3) {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            File::open(folder).and_then(|folder| force(&folder)).map_err(failed)?;
         }
         Ok(())
     }
@@ -571,9 +572,9 @@ fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<()> 
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&temporary)?;
         file.write_all(&text)?;
-        file.sync_all()?;
+        force_and_close(file)?;
         fs::rename(&temporary, folder.join(name))?;
-        File::open(folder)?.sync_all()
+        force(&File::open(folder)?)
     };
     write().map_err(failed)
 }
