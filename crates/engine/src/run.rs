@@ -40,6 +40,7 @@ mod passed_over;
 mod planner;
 mod roots;
 mod stored;
+mod totals;
 mod workers;
 mod write_down;
 
