@@ -173,6 +173,11 @@ impl Rules<'_> {
         Some(precision.max(self.settings.modify_window))
     }
 
+    /// Do both sides keep modification times?
+    pub fn keeps_times(&self) -> bool {
+        self.window().is_some()
+    }
+
     /// The digest by which the two sides can be compared.
     pub fn common_hash(&self) -> Option<HashAlgo> {
         self.source.common_hash(self.destination)

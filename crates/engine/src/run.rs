@@ -42,6 +42,7 @@ mod passed_over;
 mod planner;
 mod roots;
 mod stored;
+mod totals;
 mod workers;
 mod write_down;
 

@@ -498,3 +498,23 @@ async fn a_move_removes_at_the_source_what_arrived_and_keeps_what_changed_meanwh
     assert_eq!(report.failed, 1, "{report:?}");
     assert!(source.tree().contains_key("a"), "what was not removed stays");
 }
+
+#[tokio::test]
+async fn a_plan_that_is_finished_sends_again_what_went_away_after_it_arrived() {
+    let store = Store::new();
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    let journal = store.begin(JobKind::Sync, Earlier::Remember);
+    let (first, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 60).await;
+    assert!(first.is_open, "{first:?}");
+    let gone = destination.tree().into_keys().next().unwrap();
+    destination.remove(&gone);
+    let missing = 200 - destination.tree().len() as u64;
+    let journal = store.begin(JobKind::Sync, Earlier::Finish);
+    let (second, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
+    assert!(second.is_success(), "{second:?}");
+    assert_eq!(second.copied, missing, "nothing else is sent again");
+    assert_eq!(destination.tree(), source.tree());
+}

@@ -32,19 +32,16 @@ const KNOWN_LIMIT: usize = 1_000_000;
 /// A transfer that an earlier process may have begun and not ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Left {
-    /// What was planned: a [`Planned::Copy`].
-    pub(crate) action: Planned,
+    /// Where.
+    pub(crate) path: RelPath,
+    /// What was planned: a [`Planned::Copy`]. `None`: the plan was lost.
+    pub(crate) action: Option<Planned>,
     /// What the backend noted about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) note: Option<NoteRecord>,
 }
 
 impl Left {
-    /// Where.
-    pub(crate) fn path(&self) -> &RelPath {
-        self.action.path()
-    }
-
     /// The checkpoint by which a backend finds what is left of it, of job number `job`.
     pub(crate) fn checkpoint(&self, job: u32) -> Checkpoint {
         Checkpoint {
@@ -88,7 +85,7 @@ impl Memory {
         let mut reader = LogReader::<Left>::open(&list)?;
         while let Some(left) = reader.next()? {
             if left.note.is_some() {
-                noted.insert(left.path().clone(), left);
+                noted.insert(left.path.clone(), left);
             }
         }
         let list = Some(list);
@@ -105,7 +102,7 @@ impl Memory {
 
     /// Every open transfer that a backend noted something about and that nobody took.
     pub(crate) fn all_noted(&self) -> impl Iterator<Item = &Left> {
-        self.noted.values().filter(|left| !self.is_taken(left.path()))
+        self.noted.values().filter(|left| !self.is_taken(&left.path))
     }
 
     /// The note of `path`, if it is of this version of the source.
@@ -216,13 +213,13 @@ fn collect(
     let mut noted = HashMap::new();
     let mut known = HashSet::new();
     let mut tell = |left: &Left| {
-        let is_new = known.len() >= KNOWN_LIMIT || known.insert(left.path().clone());
+        let is_new = known.len() >= KNOWN_LIMIT || known.insert(left.path.clone());
         if is_new { other(left) } else { Ok(()) }
     };
     let mut before = LogReader::<Left>::open(&folder.join(Files::LEFT))?;
     while let Some(left) = before.next()? {
         match left.note {
-            Some(_) => _ = noted.insert(left.path().clone(), left),
+            Some(_) => _ = noted.insert(left.path.clone(), left),
             None => tell(&left)?,
         }
     }
@@ -244,9 +241,25 @@ fn collect(
             noted.remove(&path);
         }
         match note.filter(|note| !note.note.is_empty()).cloned() {
-            Some(note) => _ = noted.insert(path, Left { action, note: Some(note) }),
+            Some(note) => {
+                let left = Left { path: path.clone(), action: Some(action), note: Some(note) };
+                noted.insert(path, left);
+            }
             None if noted.contains_key(&path) => {}
-            None => tell(&Left { action, note: None })?,
+            None => tell(&Left { path, action: Some(action), note: None })?,
+        }
+    }
+    // Of a plan that was lost, as with the power.
+    let mut notes = LogReader::<NoteRecord>::open(&folder.join(Files::NOTES))?;
+    while let Some(note) = notes.next()? {
+        let Some(path) = note.path.clone().filter(|_| note.seq >= resumed.mark.next) else {
+            continue;
+        };
+        match note.note.is_empty() {
+            true => _ = noted.remove(&path),
+            false => {
+                noted.insert(path.clone(), Left { path, action: None, note: Some(note) });
+            }
         }
     }
     Ok(noted)

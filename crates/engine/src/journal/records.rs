@@ -86,6 +86,9 @@ pub(crate) enum OutcomeRecord {
 pub(crate) struct NoteRecord {
     /// Of which item.
     pub(crate) seq: u64,
+    /// Where, so that a note whose plan was lost is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<RelPath>,
     /// Of which version of the source.
     pub(crate) source: Box<str>,
     /// The backend's own text.
@@ -403,7 +406,8 @@ impl Note for ItemNote {
         let note = String::from_utf8(note.to_vec()).map_err(|error| {
             Error::new(ErrorKind::InvalidInput, "a note must be text").with_source(error)
         })?;
-        let record = NoteRecord { seq: self.seq, source: self.source.clone(), note };
+        let (path, source) = (Some(self.path.clone()), self.source.clone());
+        let record = NoteRecord { seq: self.seq, path, source, note };
         let records = Arc::clone(&self.records);
         // Forced to the disk: what the note speaks of is at a remote, which does not forget with this machine's power.
         let save = move || {

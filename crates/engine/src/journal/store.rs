@@ -483,7 +483,7 @@ impl OldJob {
         let mut first_error = None;
         while let Some(left) = list.next()? {
             let checkpoint = left.checkpoint(self.header.number);
-            if let Err(error) = destination.abandon(left.path(), &checkpoint).await {
+            if let Err(error) = destination.abandon(&left.path, &checkpoint).await {
                 first_error.get_or_insert(error);
             }
         }

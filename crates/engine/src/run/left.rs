@@ -17,7 +17,7 @@ impl Runner {
         let Some(job) = self.records.job() else { return };
         let (from, to) = (&self.context.source, &self.context.destination);
         for left in memory.all_noted() {
-            let path = left.path();
+            let path = &left.path;
             let is_of_use = match from.stat(path).await {
                 Ok(now) => {
                     let takes_part = self.context.settings.filter.admits_file(
@@ -26,7 +26,8 @@ impl Runner {
                         now.mtime,
                     );
                     let version = source_identity(&self.source_location, &now);
-                    takes_part && memory.noted_source(path) == Some(&*version)
+                    let is_same = memory.noted_source(path) == Some(&*version);
+                    takes_part && is_same && left.action.is_some()
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => false,
                 // Nobody knows: it is seen when the folder is listed.
@@ -51,7 +52,7 @@ impl Runner {
         if pair.source_duplicates || memory.noted_source(&source.path) != Some(&*version) {
             return None;
         }
-        let Ok(Action::Copy { replaces, reason, .. }) = left.action.clone().into_action() else {
+        let Ok(Action::Copy { replaces, reason, .. }) = left.action.clone()?.into_action() else {
             return None;
         };
         memory.take(&source.path);
@@ -95,11 +96,10 @@ impl Runner {
             if self.is_stopping() {
                 return Ok(());
             }
-            if left.note.is_some() && memory.is_taken(left.path()) {
+            if left.note.is_some() && memory.is_taken(&left.path) {
                 continue;
             }
-            let removed =
-                self.context.destination.abandon(left.path(), &left.checkpoint(job)).await;
+            let removed = self.context.destination.abandon(&left.path, &left.checkpoint(job)).await;
             if let Err(error) = removed {
                 first_error.get_or_insert(error);
             }
