@@ -122,3 +122,113 @@ fn a_file_that_was_moved_to_where_the_source_has_it_is_not_removed_as_extra_of_i
         scene.holds_once(&[PRECIOUS, "other", "more"]);
     }
 }
+
+#[test]
+fn a_folder_that_lists_itself_has_an_end_and_nothing_is_deleted_through_it() {
+    for name in ["loop", "d"] {
+        let scene = Scene::new();
+        scene.home.write("src/d/f", PRECIOUS);
+        scene.home.write("src/d/e/g", "deep");
+        scene.run("copy src box:there").expect(0);
+        scene.server.fault(&format!("folder/ls every loop {name}"));
+        for command in ["ls -R box:there", "tree box:", "size box:", "check src box:there"] {
+            scene.run(command);
+        }
+        for command in [
+            "sync --max-delete 100% src box:there",
+            "sync --max-delete 100% --checksum src box:there",
+            "sync --max-delete 100% box:there back",
+        ] {
+            scene.run(command);
+            scene.holds_once(&[PRECIOUS, "deep"]);
+        }
+        assert_eq!(std::fs::read(scene.home.path("back/d/f")).unwrap(), PRECIOUS.as_bytes());
+        // The copy of a loop has an end, too.
+        assert!(!scene.home.path(format!("back/{name}/{name}")).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_listed_in_two_places_loses_nothing_in_one_of_them() {
+    let scene = Scene::new();
+    scene.home.write("src/a/f", PRECIOUS);
+    scene.home.write("src/b/g", "other");
+    scene.run("copy src box:there").expect(0);
+    scene.server.fault("folder/ls every alias there/a");
+    scene.run("sync --max-delete 100% src box:there");
+    scene.holds_once(&[PRECIOUS, "other"]);
+}
+
+#[test]
+fn one_answer_that_something_is_not_there_is_not_believed() {
+    for fault in ["ko 404 Resource not found #469", "ko 404 Folder not found #511", "status 404"] {
+        for moment in 1..=4 {
+            for command in [
+                "copy src box:there",
+                "sync --max-delete 100% src box:there",
+                "move --no-journal src2 box:there",
+            ] {
+                let scene = Scene::new();
+                for source in ["src", "src2"] {
+                    scene.home.write(format!("{source}/d/f"), PRECIOUS);
+                    scene.home.write(format!("{source}/d/e/g"), "deep");
+                }
+                scene.run("copy src box:there").expect(0);
+                scene.server.fault(&format!("folder/ls nth={moment} {fault}"));
+                let run = scene.run(command);
+                scene.server.fault("clear");
+                assert_eq!(scene.server.stat("folders"), 3, "{fault} {moment} {command}");
+                scene.holds_once(&[PRECIOUS, "deep"]);
+                if run.code != 0 {
+                    scene.run(command).expect(0);
+                    scene.holds_once(&[PRECIOUS, "deep"]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_top_folder_that_is_never_found_is_an_error_and_nothing_is_concluded() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", PRECIOUS);
+    scene.run("copy src box:").expect(0);
+    scene.home.write("back/mine", "mine");
+    scene.server.fault("folder/ls every ko 404 Resource not found #469");
+    for command in ["copy src box:", "sync --max-delete 100% src box:", "ls box:", "check src box:"]
+    {
+        assert_ne!(scene.run(command).code, 0, "{command}");
+    }
+    assert_ne!(scene.run("sync --max-delete 100% box: back").code, 0);
+    assert!(scene.home.path("back/mine").exists());
+    scene.server.fault("clear");
+    scene.holds_once(&[PRECIOUS]);
+}
+
+#[test]
+fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
+    let scene = Scene::new();
+    for number in 0..20 {
+        scene.home.write(format!("src/d{}/f{number}", number % 3), format!("content {number}"));
+    }
+    scene.server.lag("60s");
+    for command in ["copy src box:there", "copy src box:there", "sync src box:there"] {
+        scene.run(command).expect(0);
+        assert_eq!(
+            (scene.server.stat("files"), scene.server.stat("folders")),
+            (20, 4),
+            "{command}"
+        );
+    }
+    scene.run("check src box:there").expect(0);
+    // What was removed is still shown, and must be stored again when it is wanted again.
+    scene.run("delete box:there/d0/f0").expect(0);
+    scene.run("copy src box:there").expect(0);
+    assert_eq!(scene.server.stat("files"), 20);
+    scene.home.write("src/d1/f1", "another content");
+    for _ in 0..2 {
+        scene.run("sync src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 20);
+    }
+    scene.run("check src box:there").expect(0);
+}
