@@ -13,6 +13,8 @@ mod errors;
 mod floods;
 #[path = "nasty/large.rs"]
 mod large;
+#[path = "nasty/manners.rs"]
+mod manners;
 
 use std::process::Stdio;
 

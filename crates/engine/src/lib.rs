@@ -21,6 +21,7 @@ pub mod estimate;
 pub mod event;
 pub mod file;
 pub mod filter;
+mod identity;
 pub mod job;
 pub mod join;
 pub mod journal;

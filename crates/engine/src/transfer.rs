@@ -4,7 +4,6 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -33,8 +32,8 @@ pub struct Transferred {
     pub verified: bool,
     /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
     pub hashes: Option<Hashes>,
-    /// The modification time that the destination shows.
-    pub mtime: Option<SystemTime>,
+    /// What the destination has now.
+    pub stored: Entry,
 }
 
 /// One transfer.
@@ -111,15 +110,14 @@ impl Transfers {
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
-            let (outcome, mtime) = (Outcome::CopiedByRemote, stored.mtime);
-            return Ok(Transferred { outcome, verified, hashes: None, mtime });
+            let outcome = Outcome::CopiedByRemote;
+            return Ok(Transferred { outcome, verified, hashes: None, stored });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
             counter.fetch_add(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
-            let mtime = stored.mtime;
-            let hashes = stored.hashes.map(|hashes| *hashes);
-            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, mtime });
+            let hashes = stored.hashes.as_deref().cloned();
+            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored });
         }
         let kept = self.kept(entry, options.checkpoint.as_ref()).await;
         let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
@@ -137,7 +135,7 @@ impl Transfers {
             let facts = Facts { hashes: hashes.clone(), ..found };
             self.digests.learn(&self.place, &stored, facts).await;
         }
-        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, mtime: stored.mtime })
+        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored })
     }
 
     /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.

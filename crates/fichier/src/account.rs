@@ -43,6 +43,8 @@ pub(crate) struct Account {
     pub(crate) changes: Changes,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
+    /// Held while a folder is being removed.
+    pub(crate) folder_removals: tokio::sync::Mutex<()>,
     /// Places for uploads on their way.
     pub(crate) places: Semaphore,
     /// Places for downloads on their way: not the same ones, for an upload may wait for what it is read from.
@@ -79,6 +81,7 @@ impl Account {
             uploads: Uploads::default(),
             changes: Changes::default(),
             look: tokio::sync::Mutex::default(),
+            folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(CONNECTIONS),
             reads: Arc::new(Semaphore::new(CONNECTIONS)),
         }))

@@ -176,8 +176,7 @@ impl Fichier {
         // CANCEL: the place is given back with the stream.
         let place = Arc::clone(&self.account.reads).acquire_owned().await;
         let place = place.map_err(|_| Error::new(ErrorKind::Cancelled, "the remote is closed"))?;
-        let stream =
-            download::open(&self.account.api, &self.account.tokens, &url, size, range).await?;
+        let stream = download::open(&self.account, &url, size, range).await?;
         let held = move |piece| {
             let _held = &place;
             piece

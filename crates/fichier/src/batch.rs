@@ -212,7 +212,10 @@ mod tests {
         assert!(futures::poll!(&mut call).is_pending());
         tokio::task::yield_now().await;
         drop(call);
-        tokio::task::yield_now().await;
+        // How many turns of the scheduler it takes to drop a task is its own affair.
+        while Arc::strong_count(&ended) > 1 {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(Arc::strong_count(&ended), 1);
     }
 }

@@ -15,6 +15,7 @@ mod cache;
 mod change;
 mod dates;
 mod download;
+mod ended;
 mod entries;
 mod error;
 mod gather;

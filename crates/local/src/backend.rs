@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::copy::{Lender, SMALL_BYTES};
 use crate::disk::LocalDisk;
-use crate::entry::{Folder, entry, kind_of};
+use crate::entry::{Folder, entry, identity, kind_of};
 use crate::names::NAME_MAX;
 use crate::options::{Inodes, Links, LocalOptions};
 use crate::root::{Root, blocking};
@@ -151,6 +151,23 @@ impl Backend for LocalBackend {
 
     fn location(&self) -> String {
         self.location.get_or_init(|| self.root.location()).clone()
+    }
+
+    async fn root_identity(&self) -> Result<Option<String>> {
+        let look = |root: &Root| {
+            let path = RelPath::root();
+            // By its path and not by what is kept open: another folder may have taken its place.
+            let stat = fs::stat(&root.path).map_err(|errno| root.error(errno, &path))?;
+            let (device, inode) = identity(&stat);
+            Ok(Some(format!("{device}:{inode}")))
+        };
+        self.run("look at the root", &RelPath::root(), look).await
+    }
+
+    fn view_options(&self) -> String {
+        // What is forced to the disk, and what a followed link must not lead to, is seen in no listing.
+        let LocalOptions { links, fsync: _, inodes: _, fence: _ } = &self.root.options;
+        format!("links {links:?}")
     }
 
     fn lend(&self, entry: &Entry) -> Option<Entry> {

@@ -47,10 +47,11 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
         destination_folder: remotes.local_folder(&destination_place)?,
         shown: (source_place.redacted(), destination_place.redacted()),
         locations,
-        options: format!("plan {}", plan.digest),
+        ages_from: plan.header.created,
         settings,
         records: &args.records,
         plan: Some(plan),
+        finishes: None,
     };
     let done = job::run(context, &signals, job).await;
     remotes.close().await;

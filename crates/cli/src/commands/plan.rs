@@ -103,7 +103,7 @@ async fn make(
     }
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let mut job = copy::open(context, &mut remotes, &signals, kind, args).await?;
+    let mut job = copy::open(context, &mut remotes, &signals, kind, args, None).await?;
     job.settings = Settings { delete_empty_source_dirs, ..job.settings };
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let created = created.map_or(0, |since| since.as_secs());

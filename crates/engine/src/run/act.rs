@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::again::Again;
 use super::*;
-use crate::journal::Status;
+use crate::journal::{Status, arrival};
 use crate::settings::OnChanged;
 use crate::transfer::Transfer;
 use ketch_core::Hashes;
@@ -132,7 +132,12 @@ impl Runner {
         let transfer =
             Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
         let done = self.transfers.transfer(transfer).await?;
-        self.learn_time(source.mtime.filter(|_| source.is_file()), done.mtime).await;
+        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
+        if self.context.settings.compare == Compare::IgnoreTimes
+            && let Some(print) = arrival(source, &done.stored)
+        {
+            self.records.arrived(print)?;
+        }
         self.state().report.unverified += u64::from(!done.verified);
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
@@ -218,7 +223,8 @@ impl Runner {
         let policy = self.context.settings.on_changed;
         match failure.kind {
             ErrorKind::NotFound if moves_bytes && failure.at_source => {
-                (Status::Vanished, policy == OnChanged::Fail)
+                // A plan that was made before is done whole, or that is told.
+                (Status::Vanished, policy == OnChanged::Fail || self.is_strict)
             }
             ErrorKind::Changed if failure.at_source => (Status::Changed, policy != OnChanged::Skip),
             ErrorKind::Changed => (Status::Changed, true),

@@ -50,7 +50,10 @@ impl Runner {
     pub(super) async fn task_of(&self, seq: u64, planned: Planned) -> Option<Task> {
         let is_stored = self.is_strict || seq < self.records.resumed().mark.next;
         let planned = match planned.into_action() {
-            Ok(action) => return Some(Task::new(seq, action, is_stored)),
+            Ok(action) => {
+                let is_stored = is_stored || self.is_gone_on_with(&action);
+                return Some(Task::new(seq, action, is_stored));
+            }
             Err(planned) => *planned,
         };
         // Told while it was planned, unless that was another process.
@@ -130,7 +133,7 @@ impl Runner {
         self.tell_stored_bill().await?;
         self.act_on(self.stored_tasks()?).await;
         self.try_again().await;
-        self.delete_all(self.records.deletions()?).await
+        self.end_with_deletions().await
     }
 
     /// Takes the actions of a plan file into the records of this job.
