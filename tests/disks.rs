@@ -231,3 +231,81 @@ fn set_time(file: &std::path::Path, seconds: i64, part: i64) {
     };
     rustix::fs::utimensat(CWD, file, &times, AtFlags::empty()).unwrap();
 }
+
+/// The names of ketch's own in a folder.
+fn parts(home: &Home, folder: &str) -> Vec<String> {
+    let Ok(names) = fs::read_dir(home.path(folder)) else { return Vec::new() };
+    let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".ketch-")).collect()
+}
+
+/// Ends a copy of `a/big` to `b` by a kill, when it has begun.
+fn killed_copy(home: &Home) {
+    home.write("a/big", vec![7; 40_000_000]);
+    let mut child = home
+        .command()
+        .args(["copy", "a", "b", "--bwlimit", "8M"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Until it can be gone on with.
+    while !parts(home, "b").iter().any(|name| name.ends_with(".ledger")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn parts_that_nobody_goes_on_with_are_told_of_and_removed_by_the_next_job_there() {
+    let home = Home::new();
+    killed_copy(&home);
+    // Another machine, or a container that starts anew.
+    fs::remove_dir_all(home.path("state")).unwrap();
+    for arguments in [["copy", "--dry-run", "a", "b"], ["check", "a", "b", "--one-way"]] {
+        let run = home.run(arguments);
+        assert!(run.stderr.contains("1 part of interrupted transfers"), "{}", run.stderr);
+        assert_eq!(parts(&home, "b").len(), 2, "{arguments:?} changes nothing");
+    }
+    home.run(["copy", "a", "b"]).expect(0).says("removed 1 part of interrupted transfers");
+    assert!(parts(&home, "b").is_empty(), "{:?}", parts(&home, "b"));
+    home.run(["check", "a", "b"]).expect(0);
+}
+
+#[test]
+fn cleanup_removes_dead_parts_and_leaves_those_of_open_jobs() {
+    let home = Home::new();
+    killed_copy(&home);
+    home.write("b/d/.x.ketch-0000dead.part", "dead");
+    home.write("b/d/.y.ketch-0000dead.ledger", "dead");
+    let all = home.run(["ls", "-R", "b"]).expect(0);
+    assert!(!all.stdout.contains("ketch"), "{}", all.stdout);
+    let dry = home.run(["cleanup", "--dry-run", "b"]).expect(0).says("would remove 2 parts");
+    assert!(dry.stdout.contains("d/.x.ketch-0000dead.part"), "{}", dry.stdout);
+    assert_eq!(parts(&home, "b/d").len(), 2);
+    home.run(["cleanup", "b"]).expect(0).says("1 belong to interrupted jobs");
+    assert!(parts(&home, "b/d").is_empty());
+    assert_eq!(parts(&home, "b").len(), 2, "the job goes on with them");
+    let json = home.run(["--json", "cleanup", "b"]).expect(0).stdout;
+    let last = json.lines().last().unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["removed"], &last["claimed"]), (&0.into(), &1.into()));
+    home.run(["copy", "a", "b"]).expect(0);
+    assert!(parts(&home, "b").is_empty());
+    home.run(["cleanup", "sandbox:"]).expect(0).says("nothing to clean up");
+}
+
+#[test]
+fn purge_and_rmdir_remove_dead_parts() {
+    let home = Home::new();
+    for folder in ["p", "p/d", "r"] {
+        home.write(format!("{folder}/.x.ketch-0000dead.part"), "dead");
+        home.write(format!("{folder}/.x.ketch-0000dead.ledger"), "dead");
+    }
+    home.write("p/d/f", "content");
+    home.run(["rmdir", "r"]).expect(0);
+    home.run(["purge", "p"]).expect(0);
+    assert!(!home.path("r").exists() && !home.path("p").exists());
+}

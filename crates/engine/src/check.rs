@@ -17,6 +17,7 @@ use crate::compare::Comparer;
 use crate::digest::{AtHand, Digests, Place, blocking};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
+use crate::leftovers::{Claims, clear};
 use crate::march::{March, Step};
 use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
@@ -155,6 +156,7 @@ impl Checker {
             result = self.compare_trees() => result,
             () = stop.stopping() => Ok(()),
         };
+        self.tell_of_leftovers().await;
         let mut report = std::mem::take(&mut *self.report());
         report.fatal = result.err();
         report.stopped = stop.is_stopping();
@@ -178,6 +180,16 @@ impl Checker {
         let _ = written.await;
         report.elapsed = started.elapsed();
         report
+    }
+
+    async fn tell_of_leftovers(&self) {
+        for place in [&self.source, &self.destination] {
+            let claims = Claims { jobs: self.settings.settings.jobs.clone(), over: None };
+            if let Some(text) = clear(&place.backend, claims, false).await {
+                // A reader of events that went away does not stop a check.
+                let _ = self.events.send(Event::Notice { path: None, text }).await;
+            }
+        }
     }
 
     async fn compare_trees(&self) -> Result<()> {

@@ -24,6 +24,7 @@ use crate::job::{JobKind, Request};
 use crate::journal::{
     Ended, Journal, LogBackward, Mark, Memory, PlanItem, PlanRecord, Records, damaged,
 };
+use crate::leftovers::{Claims, clear};
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
@@ -147,6 +148,7 @@ pub(crate) async fn run(
     }
     runner.flush_both().await;
     runner.remember_clock().await;
+    runner.clear_leftovers(journal.as_ref()).await;
     runner.end(journal, started)
 }
 
@@ -438,6 +440,24 @@ impl Runner {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
                 let text = format!("what an earlier job left could not be removed: {error}");
+                self.tell(Event::Notice { path: None, text }).await;
+            }
+        }
+    }
+
+    /// Removes what interrupted transfers left at the destination and nobody goes on with, and tells of it at both sides.
+    async fn clear_leftovers(&self, journal: Option<&Journal>) {
+        let settings = &self.context.settings;
+        // What this job left is its own if it is gone on with.
+        let is_open = self.is_stopping()
+            || self.state().report.fatal.is_some()
+            || self.records.memory().has_left();
+        let over = journal.filter(|_| !is_open).map(|journal| journal.header.number);
+        let claims = Claims { jobs: settings.jobs.clone(), over };
+        let removes = !settings.dry_run && !self.is_stopping();
+        for (side, removes) in [(&self.context.destination, removes), (&self.context.source, false)]
+        {
+            if let Some(text) = clear(side, claims.clone(), removes).await {
                 self.tell(Event::Notice { path: None, text }).await;
             }
         }

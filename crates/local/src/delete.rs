@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use crate::entry::{Folder, Seen, entry as make_entry, is_version_of, kind_of, timestamps};
 use crate::error::changed;
+use crate::leftover::clear;
 use crate::open::Way;
 use crate::root::Root;
 
@@ -65,20 +66,26 @@ fn delete_file(root: &Root, entry: &Entry) -> Result<()> {
 }
 
 fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
-    let removed = if entry.path.is_root() {
-        fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR)
-    } else {
-        let (folder, name) = match root.open_parent(&entry.path, Way::Beneath) {
-            Ok(found) => found,
-            Err(errno) => return Err(root.error(errno, &entry.path)),
-        };
+    let remove = || {
+        if entry.path.is_root() {
+            return fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR);
+        }
+        let (folder, name) = root.open_parent(&entry.path, Way::Beneath)?;
         fs::unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR)
+    };
+    let removed = match remove() {
+        // What interrupted transfers left keeps no folder that is to go.
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            let cleared = root.open_folder(&entry.path, Way::Beneath).and_then(|it| clear(&it));
+            cleared.and_then(|()| remove())
+        }
+        other => other,
     };
     removed.map_err(|errno| match errno {
         Errno::NOTDIR => changed("it is no longer a folder").with_path(&entry.path),
         // Both are in use for it; a folder may also hold what listings do not show.
         Errno::NOTEMPTY | Errno::EXIST => {
-            let message = "the folder is not empty (parts of an interrupted run are not listed)";
+            let message = "the folder is not empty (parts that a process works on are not listed)";
             Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path)
         }
         errno => root.error(errno, &entry.path),

@@ -39,6 +39,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let mut check_settings = CheckSettings {
         settings: Settings {
             digests: digests.clone(),
+            jobs: context.jobs(),
             filter: settings::compile(spec, source.only.as_deref())?,
             compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
             ..speed

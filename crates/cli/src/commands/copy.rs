@@ -79,6 +79,7 @@ pub(crate) async fn open<'a>(
             filter,
             digests: context.digests(&args.cache),
             clocks: context.clocks(&args.cache),
+            jobs: context.jobs(),
             ..settings
         },
         records: &args.records,
