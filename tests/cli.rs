@@ -27,3 +27,7 @@ mod process;
 mod records;
 #[path = "cli/services.rs"]
 mod services;
+#[path = "cli/skipped.rs"]
+mod skipped;
+#[path = "cli/texts.rs"]
+mod texts;

@@ -20,7 +20,8 @@ use crate::secrets;
 
 /// The name of the remote that needs no configuration.
 pub(crate) const SANDBOX: &str = "sandbox";
-const PREFIX: &str = "KETCH_REMOTE_";
+/// How the names of variables begin that make a remote.
+pub(crate) const PREFIX: &str = "KETCH_REMOTE_";
 
 /// All configured remotes.
 #[derive(Debug, Default)]
@@ -85,6 +86,10 @@ impl Config {
     }
 
     fn read_environment(&mut self, environment: &Environment, kinds: &[Factory]) -> Result<()> {
+        if let Some(name) = environment.odd_value(PREFIX) {
+            let text = format!("the environment variable {name} is not UTF-8");
+            return Err(Problem::other(text));
+        }
         for (rest, value) in environment.with_prefix(PREFIX) {
             let Some((name, option)) = split_variable(rest, kinds) else {
                 let known: Vec<_> = known_options(kinds).map(str::to_uppercase).collect();

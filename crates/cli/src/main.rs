@@ -28,6 +28,7 @@ mod signals;
 mod summary;
 mod teller;
 mod term;
+mod text_file;
 mod waits;
 mod watch;
 

@@ -310,6 +310,12 @@ impl Checker {
             }
             // What clashes has its verdict at the source's entry.
             (None, Some(_)) if pair.clash => Known::Nothing,
+            (None, Some(Entry { kind: EntryKind::Special(special), .. })) => {
+                match self.settings.one_way {
+                    true => Known::Nothing,
+                    false => Known::Verdict(Verdict::NotStorable(special.describe())),
+                }
+            }
             (None, Some(destination)) => {
                 match destination.has_content() && !self.settings.one_way {
                     true => Known::Verdict(Verdict::MissingOnSource),

@@ -81,9 +81,6 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
                 Ok(())
             }
             Event::Checked { path, verdict } => {
-                if let Verdict::NotStorable(why) = &verdict {
-                    notices.tell(console, Some(path.as_str()), &format!("not compared: {why}"));
-                }
                 lists.write(path.as_str(), &verdict)?;
                 tell(console, &lists, path.as_str(), &verdict)
             }
@@ -112,16 +109,15 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     ))
 }
 
-/// rclone's mark of a verdict; `None` = it is not written down.
-fn mark(verdict: &Verdict) -> Option<char> {
-    Some(match verdict {
+/// rclone's mark of a verdict.
+fn mark(verdict: &Verdict) -> char {
+    match verdict {
         Verdict::Equal(_) => '=',
         Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => '*',
         Verdict::MissingOnSource => '-',
         Verdict::MissingOnDestination => '+',
-        Verdict::Unverifiable(_) | Verdict::Error(..) => '!',
-        Verdict::NotStorable(_) => return None,
-    })
+        Verdict::Unverifiable(_) | Verdict::Error(..) | Verdict::NotStorable(_) => '!',
+    }
 }
 
 /// Prints what is no match; with `-v` also what is.
@@ -136,9 +132,9 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
         Verdict::MissingOnSource => "not at the source".to_owned(),
         Verdict::MissingOnDestination => "not at the destination".to_owned(),
         Verdict::Unverifiable(why) | Verdict::Error(_, why) => why.clone(),
-        Verdict::NotStorable(_) => return Ok(()),
+        Verdict::NotStorable(why) => format!("not compared: {why}"),
     };
-    let Some(mark) = mark(verdict) else { return Ok(()) };
+    let mark = mark(verdict);
     if let Verdict::Equal(_) = verdict {
         console.tell(Level::Item, &format!("{mark} {path}  ({text})"));
         return Ok(());
@@ -209,7 +205,7 @@ impl<'a> Lists<'a> {
     }
 
     fn write(&mut self, path: &str, verdict: &Verdict) -> Result<()> {
-        let Some(mark) = mark(verdict) else { return Ok(()) };
+        let mark = mark(verdict);
         for list in self.lists.iter().filter(|list| list.marks.contains(mark)) {
             let before = if list.with_mark { format!("{mark} ") } else { String::new() };
             match &list.target {

@@ -5,7 +5,7 @@ use crate::decide::{Decision, decide, needs_nothing};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
-use ketch_core::compare_keys;
+use ketch_core::{EntryKind, compare_keys};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -13,6 +13,8 @@ pub(super) enum Found {
     Nothing,
     /// Something to do, or something to be told of.
     Action(Action),
+    /// The second one after everything else.
+    Both(Action, Action),
     /// Something went wrong while looking.
     Failed(Failure),
 }
@@ -194,6 +196,7 @@ impl Runner {
             }
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
+        self.tell_of_special(&pair).await;
         let emptied = self.source_dir_to_remove(&pair);
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
@@ -201,6 +204,12 @@ impl Runner {
                 return Ok(Found::Action(Action::RemoveSourceDir { entry }));
             }
             Decision::Nothing => return Ok(Found::Nothing),
+            Decision::Act(action @ Action::MakeDir { .. }) => {
+                return Ok(match emptied {
+                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
+                    None => Found::Action(action),
+                });
+            }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
         };
@@ -225,6 +234,18 @@ impl Runner {
             }
             Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })
+    }
+
+    /// What a sync would delete if it were a file stays, and a line says so.
+    async fn tell_of_special(&self, pair: &Pair) {
+        if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
+            return;
+        }
+        let Some(Entry { path, kind: EntryKind::Special(special), .. }) = &pair.destination else {
+            return;
+        };
+        let text = format!("it stays at the destination: {}", special.describe());
+        self.tell(Event::Notice { path: Some(path.clone()), text }).await;
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -257,6 +278,11 @@ impl Runner {
                 self.refused(seq, failure, Status::Failed).await;
                 return Ok(None);
             }
+            Found::Both(first, last) => {
+                let task = Box::pin(self.settle(Found::Action(first))).await?;
+                Box::pin(self.settle(Found::Action(last))).await?;
+                return Ok(task);
+            }
             Found::Action(action) => action,
         };
         let size = act::size_of(&action).unwrap_or(0);
@@ -264,9 +290,10 @@ impl Runner {
             Action::Skip { path, reason } => {
                 self.state().report.unchanged += 1;
                 if reason == Reason::Unproven {
-                    let (path, text) = (Some(path), reason.to_string());
+                    let (path, text) = (Some(path.clone()), reason.to_string());
                     self.tell(Event::Notice { path, text }).await;
-                } else if self.context.settings.report_unchanged {
+                }
+                if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
                 }
                 Ok(None)
