@@ -7,6 +7,8 @@ mod support;
 
 #[path = "cli/archives.rs"]
 mod archives;
+#[path = "cli/checks.rs"]
+mod checks;
 #[path = "cli/dedupe.rs"]
 mod dedupe;
 #[path = "cli/digests.rs"]

@@ -41,6 +41,8 @@ pub struct CheckSettings {
     /// What an interrupted run of the same check had found equal. With [`CheckSettings::download`] these files are not read
     /// again. Removed when the check comes to its end.
     pub marks: Option<Arc<Marks>>,
+    /// Compare these two files, of whatever names, and nothing else.
+    pub pair: Option<Box<(Entry, Entry)>>,
     /// Equal files are counted and not told of: of a million there is then nothing to tell.
     pub equal_is_silent: bool,
 }
@@ -192,6 +194,15 @@ impl Checker {
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("check"));
         }
         let settings = &self.settings.settings;
+        if let Some(pair) = &self.settings.pair {
+            let (source, destination) = (**pair).clone();
+            let step = Step::Pair(Pair::of(source, destination));
+            for (path, verdict) in self.judge_all(vec![step]).await? {
+                self.write_down(path, verdict).await;
+            }
+            self.progress.finish_listing();
+            return Ok(());
+        }
         let march = March {
             source: Arc::clone(&self.source.backend),
             destination: Arc::clone(&self.destination.backend),

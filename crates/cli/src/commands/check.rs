@@ -14,6 +14,7 @@ use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, Compare, Settings};
 use serde_json::json;
 
+use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
@@ -32,8 +33,24 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let mut lists = Lists::open(args, console)?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&source_place, &destination_place);
+    let both = remotes.open_to_compare(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
+    let pair = match (&source.only, &destination.only) {
+        (Some(left), Some(right)) => {
+            let (left, right) = (path(left)?, path(right)?);
+            let both = async {
+                Ok((source.backend.stat(&left).await?, destination.backend.stat(&right).await?))
+            };
+            Some(Box::new(signals.guard(both).await?))
+        }
+        (None, Some(_)) => {
+            let (source, destination) = (source_place.redacted(), destination_place.redacted());
+            let text = format!("{source} is a folder and {destination} is a file");
+            return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+        }
+        (_, None) => None,
+    };
+    let destination = destination.backend;
     let digests = context.digests(&args.cache);
     let marks = match args.download {
         true => context.marks(&[
@@ -55,6 +72,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         download: args.download,
         digest: args.digest,
         marks,
+        pair,
         equal_is_silent: !lists.want('=') && !console.tells(Level::Item) && !console.is_json(),
     };
     context.warn_of_keys(&mut remotes);
