@@ -42,6 +42,8 @@ pub struct CheckSettings {
     /// What an interrupted run of the same check had found equal. With [`CheckSettings::download`] these files are not read
     /// again. Removed when the check comes to its end.
     pub marks: Option<Arc<Marks>>,
+    /// Compare these two files, of whatever names, and nothing else.
+    pub pair: Option<Box<(Entry, Entry)>>,
     /// Equal files are counted and not told of: of a million there is then nothing to tell.
     pub equal_is_silent: bool,
 }
@@ -204,6 +206,15 @@ impl Checker {
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("check"));
         }
         let settings = &self.settings.settings;
+        if let Some(pair) = &self.settings.pair {
+            let (source, destination) = (**pair).clone();
+            let step = Step::Pair(Pair::of(source, destination));
+            for (path, verdict) in self.judge_all(vec![step]).await? {
+                self.write_down(path, verdict).await;
+            }
+            self.progress.finish_listing();
+            return Ok(());
+        }
         let march = March {
             source: Arc::clone(&self.source.backend),
             destination: Arc::clone(&self.destination.backend),
@@ -322,6 +333,12 @@ impl Checker {
             }
             // What clashes has its verdict at the source's entry.
             (None, Some(_)) if pair.clash => Known::Nothing,
+            (None, Some(Entry { kind: EntryKind::Special(special), .. })) => {
+                match self.settings.one_way {
+                    true => Known::Nothing,
+                    false => Known::Verdict(Verdict::NotStorable(special.describe())),
+                }
+            }
             (None, Some(destination)) => {
                 match destination.has_content() && !self.settings.one_way {
                     true => Known::Verdict(Verdict::MissingOnSource),

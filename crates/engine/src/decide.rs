@@ -279,7 +279,9 @@ fn is_file_against_link(left: &Entry, right: &Entry) -> bool {
 }
 
 fn decide_new_dir(source: Entry, rules: &Rules<'_>) -> Decision {
-    if rules.settings.create_empty_dirs && rules.destination.dirs {
+    let is_wanted = rules.settings.create_empty_dirs
+        && rules.settings.filter.admits_empty_dir(source.path.as_str());
+    if is_wanted && rules.destination.dirs {
         Decision::Act(Action::MakeDir { path: source.path })
     } else {
         Decision::Nothing

@@ -176,10 +176,11 @@ impl DeleteLimit {
         if deletions == 0 {
             return Ok(());
         }
-        if source_total == 0 && self != DeleteLimit::Percent(100) {
+        // No limit speaks about this: a share of 100 % means all that the source does not have, and not a source without files.
+        if source_total == 0 {
             return Err(format!(
                 "the source is empty and {deletions} deletions would follow; nothing was changed \
-                 (--allow-empty-source, or --max-delete 100%, allows it)"
+                 (--allow-empty-source allows it)"
             ));
         }
         let allowed = match self {
@@ -252,7 +253,7 @@ mod tests {
         check(DeleteLimit::Count(1000), 5, 5, 0, false);
         check(DeleteLimit::Percent(10), 10, 100, 90, true);
         check(DeleteLimit::Percent(10), 11, 100, 89, false);
-        check(DeleteLimit::Percent(100), 5, 5, 0, true);
+        check(DeleteLimit::Percent(100), 5, 5, 0, false);
         check(DeleteLimit::Percent(100), 5, 5, 1, true);
         check(DeleteLimit::Count(0), 1, 100, 99, false);
     }

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::SystemTime;
 
-use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result};
+use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result, Special};
 use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
@@ -41,11 +41,13 @@ pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
     Ok(Found { folder, name, seen })
 }
 
-/// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to.
+/// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to. A socket, pipe or
+/// device goes too: nobody asks for it but who means all that is there.
 pub(crate) fn delete(root: &Root, entry: &Entry) -> Result<()> {
     let result = match entry.kind {
         EntryKind::File | EntryKind::Link => delete_file(root, entry),
         EntryKind::Dir => delete_folder(root, entry),
+        EntryKind::Special(Special::Device) => delete_device(root, entry),
         EntryKind::Special(special) => {
             let message = format!("{} is never deleted", special.describe());
             Err(Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path))
@@ -63,6 +65,17 @@ fn delete_file(root: &Root, entry: &Entry) -> Result<()> {
         Errno::ISDIR => changed("it is no longer a file").with_path(&entry.path),
         errno => root.error(errno, &entry.path),
     })
+}
+
+/// Its name only, and only if it still is neither a file, a folder nor a link.
+fn delete_device(root: &Root, entry: &Entry) -> Result<()> {
+    let fail = |errno| root.error(errno, &entry.path);
+    let (folder, name) = root.open_parent(&entry.path, Way::Beneath).map_err(fail)?;
+    let stat = fs::statat(&folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+    if kind_of(&stat) != entry.kind {
+        return Err(changed("it is no longer what was listed").with_path(&entry.path));
+    }
+    fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()).map_err(fail)
 }
 
 fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {

@@ -1,9 +1,8 @@
 //! The commands about single things and about what a remote can do beside holding files.
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{FilterArgs, LocalArgs, RawPlace, place};
+use super::{FilterArgs, LocalArgs, RawPlace, place, yes_or_no};
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -100,7 +99,7 @@ pub(crate) struct LinkArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// An address of the content itself, which lives for a short time only.
-    #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) direct: bool,
     /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
     #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
@@ -120,7 +119,7 @@ pub(crate) struct TreeArgs {
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "N")]
     pub(crate) max_depth: Option<usize>,
     /// Show folders only.
-    #[arg(short = 'd', long, env = "KETCH_DIRS_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'd', long, env = "KETCH_DIRS_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dirs_only: bool,
     /// The local disk.
     #[command(flatten)]
@@ -148,7 +147,7 @@ pub(crate) struct RemoveArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// Print what would be deleted and delete nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
 }
 
@@ -159,13 +158,13 @@ pub(crate) struct DedupeArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// Files of one content in one folder are duplicates, whatever they are called.
-    #[arg(long, env = "KETCH_BY_HASH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_BY_HASH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) by_hash: bool,
     /// Which of the files of one name is left.
     #[arg(long, env = "KETCH_RULE", hide_env_values = true, value_name = "RULE")]
     pub(crate) rule: Option<DedupeRule>,
     /// Print what would be deleted and delete nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
 }
 
@@ -193,7 +192,7 @@ pub(crate) struct CopyurlArgs {
     #[arg(value_name = "URL… PLACE", required = true, num_args = 2.., value_parser = place())]
     pub(crate) words: Vec<RawPlace>,
     /// Wait until the remote has done it, and tell what became of each address.
-    #[arg(long, env = "KETCH_WAIT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_WAIT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) wait: bool,
     /// Have the remote send this header too, such as 'Cookie: a=b'.
     #[arg(long, env = "KETCH_HEADER", hide_env_values = true, value_name = "NAME: VALUE", value_parser = place())]
@@ -253,10 +252,10 @@ pub(crate) struct AttrArgs {
     #[arg(long, env = "KETCH_ALLOW_USER", hide_env_values = true, value_name = "MAIL")]
     pub(crate) allow_user: Vec<String>,
     /// Only paying users may download.
-    #[arg(long, env = "KETCH_ALLOW_PREMIUM", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_ALLOW_PREMIUM", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) allow_premium: bool,
     /// Everybody may download.
-    #[arg(long, env = "KETCH_ALLOW_ALL", hide_env_values = true, value_parser = FalseyValueParser::new(),
+    #[arg(long, env = "KETCH_ALLOW_ALL", hide_env_values = true, value_parser = yes_or_no(),
         conflicts_with_all = ["allow_network", "allow_country", "allow_user", "allow_premium"])]
     pub(crate) allow_all: bool,
 }

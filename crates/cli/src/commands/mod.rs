@@ -18,6 +18,7 @@ pub(crate) mod help;
 pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod link;
+mod looking;
 pub(crate) mod ls;
 pub(crate) mod manifest;
 pub(crate) mod mkdir;

@@ -106,6 +106,9 @@ impl Runner {
                 self.remove_source(source).await?;
                 Ok(Outcome::SourceRemoved.into())
             }
+            Action::RemoveSourceDir { entry } if !self.is_made(entry).await? => {
+                Ok(Outcome::Kept.into())
+            }
             Action::RemoveSourceDir { entry } => match self.context.source.delete(entry).await {
                 Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Outcome::Kept.into()),
                 result => result.map(|()| Outcome::SourceRemoved.into()),
@@ -184,6 +187,22 @@ impl Runner {
                 .with_remote(self.context.source.name()));
         }
         self.context.source.delete(&now).await
+    }
+
+    /// Does the destination have the folder, if it was to be made there?
+    async fn is_made(&self, dir: &Entry) -> Result<bool> {
+        let settings = &self.context.settings;
+        let is_wanted = settings.create_empty_dirs
+            && self.context.destination.capabilities().dirs
+            && settings.filter.admits_empty_dir(dir.path.as_str());
+        if !is_wanted {
+            return Ok(true);
+        }
+        match self.context.destination.stat(&dir.path).await {
+            Ok(entry) => Ok(entry.is_dir()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {

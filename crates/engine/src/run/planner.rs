@@ -6,8 +6,8 @@ use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
 use futures::TryStreamExt;
-use ketch_core::compare_keys;
 use ketch_core::source::{EntrySource, open_exact};
+use ketch_core::{EntryKind, compare_keys};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -15,6 +15,8 @@ pub(super) enum Found {
     Nothing,
     /// Something to do, or something to be told of.
     Action(Action),
+    /// The second one after everything else.
+    Both(Action, Action),
     /// Something went wrong while looking.
     Failed(Failure),
 }
@@ -207,6 +209,7 @@ impl Runner {
             return Ok(Found::Action(action));
         }
         let has_arrived = self.has_arrived(&pair);
+        self.tell_of_special(&pair).await;
         let emptied = self.source_dir_to_remove(&pair);
         let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
@@ -229,6 +232,12 @@ impl Runner {
                     Err(error) if error.is_fatal() => Err(error),
                     Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
                 };
+            }
+            Decision::Act(action @ Action::MakeDir { .. }) => {
+                return Ok(match emptied {
+                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
+                    None => Found::Action(action),
+                });
             }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
@@ -265,6 +274,18 @@ impl Runner {
         content.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
+    /// What a sync would delete if it were a file stays, and a line says so.
+    async fn tell_of_special(&self, pair: &Pair) {
+        if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
+            return;
+        }
+        let Some(Entry { path, kind: EntryKind::Special(special), .. }) = &pair.destination else {
+            return;
+        };
+        let text = format!("it stays at the destination: {}", special.describe());
+        self.tell(Event::Notice { path: Some(path.clone()), text }).await;
+    }
+
     /// The folder that a move removes at the source when nothing is left in it.
     fn source_dir_to_remove(&self, pair: &Pair) -> Option<Box<Entry>> {
         let wanted = self.context.kind == JobKind::Move
@@ -295,6 +316,11 @@ impl Runner {
                 self.refused(seq, failure, Status::Failed).await;
                 return Ok(None);
             }
+            Found::Both(first, last) => {
+                let task = Box::pin(self.settle(Found::Action(first))).await?;
+                Box::pin(self.settle(Found::Action(last))).await?;
+                return Ok(task);
+            }
             Found::Action(action) => action,
         };
         let size = act::size_of(&action).unwrap_or(0);
@@ -302,9 +328,10 @@ impl Runner {
             Action::Skip { path, reason } => {
                 self.state().report.unchanged += 1;
                 if reason == Reason::Unproven {
-                    let (path, text) = (Some(path), reason.to_string());
+                    let (path, text) = (Some(path.clone()), reason.to_string());
                     self.tell(Event::Notice { path, text }).await;
-                } else if self.context.settings.report_unchanged {
+                }
+                if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
                 }
                 Ok(None)
