@@ -135,7 +135,7 @@ impl Runner {
         let transfer =
             Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
         let done = self.transfers.transfer(transfer).await?;
-        if self.context.settings.compare == Compare::IgnoreTimes
+        if self.remembers_arrivals()
             && let Some(print) = arrival(source, &done.stored)
         {
             self.records.arrived(print)?;
