@@ -21,6 +21,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Would every change to the content of `entry` at `time` or later show in its version? False while a change could
     /// hide in the resolution of the file system's clock, and when nothing is known about it. No I/O.
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool;
+
+    /// Does an equal version of a file prove equal content at all? Not on file systems whose change times can be set, or follow
+    /// the modification times, or come from a cache: then nothing is remembered of a file, and nothing that was is believed.
+    /// May block for one call of the system, once.
+    fn proves_versions(&self) -> bool;
 }
 
 /// An open file of a [`Disk`].

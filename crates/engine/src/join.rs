@@ -23,6 +23,8 @@ pub struct Pair {
     pub destination_duplicates: bool,
     /// The other side has the same name as another kind of entry.
     pub clash: bool,
+    /// To the destination the source's name is another spelling of a name that the source has, too.
+    pub folds: bool,
 }
 
 impl Pair {
@@ -125,6 +127,7 @@ impl Joined {
             source_duplicates,
             destination_duplicates,
             clash,
+            folds: false,
         }))
     }
 

@@ -6,7 +6,7 @@
 //! ([`crate::journal`]) before it matters, so that a later process can go on.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
@@ -30,10 +30,12 @@ use crate::transfer::Transfers;
 mod act;
 mod adapt;
 mod again;
+mod apart;
 mod delete;
 mod folder_times;
 mod overlap;
 mod planner;
+mod respell;
 mod stored;
 mod workers;
 mod write_down;
@@ -85,6 +87,7 @@ pub(crate) async fn run(
         is_strict: plan.is_some(),
         folder_times: folder_times::FolderTimes::new(&context),
         adapt: Mutex::new(places(&context)),
+        overlap: OnceLock::new(),
         began: tokio::time::Instant::now(),
         source_location: match &journal {
             Some(journal) => journal.header.identity.source_location.clone(),
@@ -97,10 +100,11 @@ pub(crate) async fn run(
         state: Mutex::new(state),
         abort: CancellationToken::new(),
     });
-    let result = match runner.can_start() {
+    let result = match runner.can_start().await {
         Ok(true) => {
             let result = runner.run_steps(journal.as_ref(), plan).await;
             if result.is_ok() {
+                runner.respell().await;
                 runner.set_folder_times().await;
             }
             result
@@ -153,6 +157,8 @@ struct Runner {
     folder_times: Option<folder_times::FolderTimes>,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
+    /// What both sides have in common; found out before anything else is done.
+    overlap: OnceLock<overlap::Overlap>,
     began: tokio::time::Instant,
     state: Mutex<State>,
     /// Set by an error that makes going on pointless.
@@ -194,6 +200,8 @@ struct State {
     planned_bytes: u64,
     /// The same as work of the remotes, if one of them counts it.
     tally: Option<Tally>,
+    /// Names that the destination spells in another way.
+    respell: Vec<respell::Respelling>,
     /// Items that were begun and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
 }
@@ -215,10 +223,22 @@ impl Runner {
     }
 
     /// `Ok(false)` = there is nothing to do.
-    fn can_start(&self) -> Result<bool> {
+    async fn can_start(&self) -> Result<bool> {
         let refuse = |message| Error::new(ErrorKind::InvalidInput, message);
         job_can_start(&self.rules()).map_err(refuse)?;
-        overlap::check(&self.context).map_err(refuse)
+        let overlap = overlap::find(&self.context).await?;
+        let is_same = overlap.is_same;
+        let spelling = overlap.spelling.clone();
+        let _ = self.overlap.set(overlap);
+        if let Some(name) = spelling {
+            self.respell_place(name).await?;
+        }
+        Ok(!is_same)
+    }
+
+    /// Is `path` of the destination the source's own, reached by another name? Then nothing is changed there.
+    fn is_owned(&self, path: &RelPath) -> bool {
+        self.overlap.get().is_some_and(|overlap| overlap.owns(path))
     }
 
     async fn run_steps(

@@ -37,7 +37,14 @@ impl Disk for LocalDisk {
         Ok(Box::new(LocalFile { name, root, entry: entry.clone(), file }))
     }
 
+    fn proves_versions(&self) -> bool {
+        self.root.proves_versions()
+    }
+
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
+        if !self.root.proves_versions() {
+            return false;
+        }
         let Some((mtime, ctime)) = entry.version.as_deref().and_then(times_of_version) else {
             return false;
         };

@@ -19,6 +19,7 @@ mod entry;
 mod error;
 mod fence;
 mod holes;
+mod identity;
 mod ledger;
 mod list;
 mod mover;
@@ -30,8 +31,10 @@ mod part;
 mod read;
 mod rename;
 mod root;
+mod spelling;
 mod symlink;
 mod temp;
+mod volume;
 mod write;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Error, RelPath, Result};
@@ -19,6 +19,8 @@ use crate::entry::identity;
 use crate::error::from_errno;
 use crate::open::Way;
 use crate::options::{Links, LocalOptions};
+use crate::spelling::Spellings;
+use crate::volume::{Mounts, are_all_plain};
 
 /// Folders that are kept open because the next file is likely to be in one of them.
 const FOLDERS_KEPT: usize = 4;
@@ -32,6 +34,10 @@ pub(crate) struct Root {
     pub(crate) batcher: Arc<Batcher>,
     /// Files can be made here that have no name yet, as far as is known.
     pub(crate) nameless: AtomicBool,
+    /// Which file systems find names in other spellings.
+    pub(crate) spellings: Spellings,
+    /// See [`Root::proves_versions`].
+    proves_versions: OnceLock<bool>,
     folders: Mutex<VecDeque<Arc<Place>>>,
 }
 
@@ -55,7 +61,15 @@ impl Root {
         // Through the components, because a trailing slash would mean something to the system.
         let path = absolute.components().collect();
         let nameless = AtomicBool::new(true);
-        Root { path, options, batcher: Arc::default(), nameless, folders: Mutex::default() }
+        Root {
+            path,
+            options,
+            batcher: Arc::default(),
+            nameless,
+            spellings: Spellings::default(),
+            proves_versions: OnceLock::new(),
+            folders: Mutex::default(),
+        }
     }
 
     /// The folder that holds `path`, if it is kept open.
@@ -109,6 +123,13 @@ impl Root {
     /// Closes what is kept open.
     pub(crate) fn forget_folders(&self) {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Do the versions of all files of this place prove their content? Links that are followed may lead anywhere.
+    pub(crate) fn proves_versions(&self) -> bool {
+        *self.proves_versions.get_or_init(|| {
+            !self.follows_links() && are_all_plain(&self.canonical(), &Mounts::now())
+        })
     }
 
     pub(crate) fn follows_links(&self) -> bool {
