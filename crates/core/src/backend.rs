@@ -25,6 +25,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, Result};
+use crate::identity::Identities;
 use crate::path::RelPath;
 use crate::services::Services;
 use crate::source::{Body, ByteStream};
@@ -130,6 +131,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Takes a file away from the place that lent it ([`Backend::lend`]) and gives it the name `to` here, in one step: it stays
+    /// the same object, with its other names, its owner and everything else it has, and needs no room. `options.expect` says
+    /// what may be replaced.
+    ///
+    /// Errors: `Unsupported` when it cannot be done in one step, and then nothing has changed; `Changed` when either file is not
+    /// the version that was listed.
+    async fn take(&self, _lent: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
+        Err(Error::unsupported("take"))
+    }
+
     /// Sets the modification time of a file that exists, and returns what is there now. Of a folder, which is taken as it is
     /// now, where [`Capabilities::dir_times`] says so.
     async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
@@ -154,6 +165,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
+    /// What names of this place lead to, where the same thing may be reached in two ways: on the disks of this machine. No I/O.
+    /// `None`: only the entries' handles tell.
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
         None
     }
 

@@ -23,6 +23,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// hide in the resolution of the file system's clock, and when nothing is known about it. No I/O.
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool;
 
+    /// Does an equal version of a file prove equal content at all? Not on file systems whose change times can be set, or follow
+    /// the modification times, or come from a cache: then nothing is remembered of a file, and nothing that was is believed.
+    /// May block for one call of the system, once.
+    fn proves_versions(&self) -> bool;
+
     /// The folders in which listings or transfers have met what interrupted transfers left, and forgets them. No I/O.
     fn folders_with_leftovers(&self) -> Vec<RelPath> {
         Vec::new()

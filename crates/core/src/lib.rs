@@ -16,6 +16,7 @@ pub mod entry_stream;
 pub mod error;
 pub mod factory;
 pub mod hash;
+pub mod identity;
 pub mod layer;
 pub mod names;
 pub mod page;
@@ -34,6 +35,7 @@ pub use entry::{
 pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
+pub use identity::{Identities, Identity, ObjectId, Sameness, Shared, Standing};
 pub use page::{PackedKey, Page, View};
 pub use path::{PathError, RelPath, compare_keys};
 pub use source::{Body, ByteStream, Source};

@@ -112,6 +112,14 @@ enum IfEqual {
 }
 
 impl Comparison {
+    /// Is something done to a file because both are found equal? Then what is remembered of them is no proof.
+    pub fn acts_if_equal(&self) -> bool {
+        match self.if_equal {
+            IfEqual::Skip => false,
+            IfEqual::SetTime | IfEqual::RemoveSource => true,
+        }
+    }
+
     /// The action once it is known whether the contents are equal.
     pub fn resolve(self, equal: bool) -> Action {
         let path = self.source.path.clone();
@@ -200,6 +208,7 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
         (Some(source), _) if pair.source_duplicates => {
             refuse(&source.path, Reason::AmbiguousSource)
         }
+        (Some(source), _) if pair.folds => refuse(&source.path, Reason::NameFolds),
         (Some(source), _) if matches!(source.kind, EntryKind::Special(_)) => {
             let EntryKind::Special(special) = source.kind else { return Decision::Nothing };
             let reason = Reason::Special(special);

@@ -38,6 +38,10 @@ impl Disk for LocalDisk {
         Ok(Box::new(LocalFile { name, root, entry: entry.clone(), file }))
     }
 
+    fn proves_versions(&self) -> bool {
+        self.root.proves_versions()
+    }
+
     fn folders_with_leftovers(&self) -> Vec<RelPath> {
         std::mem::take(&mut *self.root.leftovers()).into_iter().collect()
     }
@@ -53,6 +57,9 @@ impl Disk for LocalDisk {
     }
 
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
+        if !self.root.proves_versions() {
+            return false;
+        }
         let Some((mtime, ctime)) = entry.version.as_deref().and_then(times_of_version) else {
             return false;
         };

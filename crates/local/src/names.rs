@@ -17,12 +17,13 @@ pub(crate) fn temporary(name: &[u8], id: u32) -> Vec<u8> {
 }
 
 /// The names of the part of `name` and of its ledger that any process of `job` finds again. Two files of one folder never
-/// share them: the end of a name that does not fit is replaced by a digest of all of it, and a short name is never as long as
-/// one of those.
+/// share them, also where the disk ignores case or how an accent is written: a name of which there may be another spelling gets
+/// a digest of it, and the end of a name that does not fit is replaced by one.
 pub(crate) fn of_job(name: &[u8], job: u32) -> (Vec<u8>, Vec<u8>) {
     let room = NAME_MAX - 1 - MARK.len() - ID_DIGITS - LEDGER.len();
     let short = room - 1 - DIGEST_DIGITS;
-    let stem = if name.len() <= short {
+    let has_spellings = name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+    let stem = if name.len() <= short && !has_spellings {
         name.to_vec()
     } else {
         let digest = blake3::hash(name).to_hex();
@@ -113,6 +114,15 @@ mod tests {
             assert!(is_temporary(part) && is_temporary(ledger));
         }
         assert!(std::str::from_utf8(&of_job("é".repeat(127).as_bytes(), 7).0).is_ok());
+        // Nor where the disk takes several spellings for one name.
+        let spellings = ["name", "Name", "NAME", "naMe", "n\u{e4}me", "na\u{308}me", "N\u{e4}me"];
+        let folded: std::collections::BTreeSet<_> = spellings
+            .iter()
+            .map(|name| {
+                String::from_utf8(of_job(name.as_bytes(), 7).0).expect("text").to_lowercase()
+            })
+            .collect();
+        assert_eq!(folded.len(), spellings.len());
     }
 
     #[test]

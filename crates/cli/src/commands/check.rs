@@ -141,6 +141,10 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
     let text = match verdict {
         Verdict::Equal(Evidence::Digest(algo)) => format!("equal by {algo}"),
         Verdict::Equal(Evidence::Content) => "equal byte for byte".to_owned(),
+        Verdict::Equal(Evidence::Remembered(Some(algo))) => format!("equal by remembered {algo}"),
+        Verdict::Equal(Evidence::Remembered(None)) => {
+            "equal when both were last read, and not changed since".to_owned()
+        }
         Verdict::Equal(Evidence::Size) => "equal in size".to_owned(),
         Verdict::SizeDiffers => "sizes differ".to_owned(),
         Verdict::HashDiffers(algo) => format!("{algo} digests differ"),

@@ -137,12 +137,12 @@ impl Jobs {
     ///
     /// Errors: `InvalidInput` when another process works on the place; `Io` and `Quota` when nothing can be written.
     pub fn begin(&self, begin: Begin, earlier: Earlier) -> Result<Journal> {
-        let mut locks = Vec::new();
         let lock_folder = self.folder.join("locks");
-        locks.push(TreeLock::take(&lock_folder, &begin.identity.destination_location)?);
+        let mut trees = vec![begin.identity.destination_location.as_str()];
         if begin.identity.kind == JobKind::Move {
-            locks.push(TreeLock::take(&lock_folder, &begin.identity.source_location)?);
+            trees.push(&begin.identity.source_location);
         }
+        let locks = TreeLock::take_all(&lock_folder, &trees)?;
         let mut replaced = Vec::new();
         let mut found = None;
         for (header, folder) in self.open_jobs()? {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
+use crate::digest::Memory;
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
@@ -111,8 +112,11 @@ impl Runner {
             enter_extra: context.kind == JobKind::Sync,
             after,
             lookahead: context.settings.checkers.max(1),
-            recall: context.settings.compare == Compare::Checksum,
+            // What is remembered of a folder is no proof for a removal.
+            recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
             settles,
+            moves: context.kind == JobKind::Move,
+            may_write: !context.settings.dry_run,
             scratch: context.settings.plan_folder.clone(),
             progress: context.progress.clone(),
         }
@@ -194,8 +198,23 @@ impl Runner {
         }
     }
 
-    /// What to do about one step. `Err` ends the job.
+    /// What to do about one step, but for what the destination shows of the source itself. `Err` ends the job.
     pub(super) async fn consider(&self, step: Step) -> Result<Found> {
+        let found = self.consider_step(step).await?;
+        let Found::Action(action) = &found else { return Ok(found) };
+        let changes = !matches!(
+            action,
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::RemoveSourceDir { .. }
+        );
+        let path = act::path_of(action);
+        if changes && self.is_owned(path) {
+            let (path, reason) = (path.clone(), Reason::OneThing);
+            return Ok(Found::Action(Action::Refuse { path, reason }));
+        }
+        Ok(found)
+    }
+
+    async fn consider_step(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
@@ -210,6 +229,7 @@ impl Runner {
         }
         let has_arrived = self.has_arrived(&pair);
         self.tell_of_special(&pair).await;
+        self.note_spelling(&pair);
         let emptied = self.source_dir_to_remove(&pair);
         let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
@@ -242,13 +262,18 @@ impl Runner {
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
         };
+        let memory = match comparison.acts_if_equal() {
+            true => Memory::IsNoProof,
+            false => Memory::Counts,
+        };
         let equal = self.context.settings.digests.same_content(
             (&self.context.source, &comparison.source),
             (&self.context.destination, &comparison.destination),
             comparison.algo,
+            memory,
         );
         Ok(match equal.await {
-            Ok(equal) => Found::Action(comparison.resolve(equal)),
+            Ok((equal, _)) => Found::Action(comparison.resolve(equal)),
             Err(error) if error.is_fatal() => return Err(error),
             // A file whose digest the remote does not show is transferred rather than taken for equal, or for broken.
             Err(error)

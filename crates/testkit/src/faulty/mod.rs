@@ -315,6 +315,10 @@ impl Backend for Faulty {
         self.inner.scope()
     }
 
+    fn identities(&self) -> Option<Arc<dyn ketch_core::identity::Identities>> {
+        self.inner.identities()
+    }
+
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         self.inner.recall(dir).await
     }
@@ -399,6 +403,10 @@ impl Backend for Faulty {
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.pass("rename", &[to, &from.path], self.inner.rename(from, to)).await
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.pass("take", &[to, &lent.path], self.inner.take(lent, to, options)).await
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
