@@ -17,6 +17,7 @@ pub mod error;
 pub mod factory;
 pub mod hash;
 pub mod layer;
+mod mode;
 pub mod names;
 pub mod page;
 pub mod path;
@@ -34,6 +35,7 @@ pub use entry::{
 pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
+pub use mode::narrowed;
 pub use page::{PackedKey, Page, View};
 pub use path::{PathError, RelPath, compare_keys};
 pub use source::{Body, ByteStream, Source};
