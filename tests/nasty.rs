@@ -15,6 +15,8 @@ mod evidence;
 mod floods;
 #[path = "nasty/large.rs"]
 mod large;
+#[path = "nasty/manners.rs"]
+mod manners;
 
 use std::process::Stdio;
 

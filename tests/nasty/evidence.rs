@@ -195,7 +195,8 @@ fn a_top_folder_that_is_never_found_is_an_error_and_nothing_is_concluded() {
     scene.run("copy src box:").expect(0);
     scene.home.write("back/mine", "mine");
     scene.server.fault("folder/ls every ko 404 Resource not found #469");
-    for command in ["copy src box:", "sync --max-delete 100% src box:", "ls box:", "check src box:"] {
+    for command in ["copy src box:", "sync --max-delete 100% src box:", "ls box:", "check src box:"]
+    {
         assert_ne!(scene.run(command).code, 0, "{command}");
     }
     assert_ne!(scene.run("sync --max-delete 100% box: back").code, 0);
@@ -213,7 +214,11 @@ fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
     scene.server.lag("60s");
     for command in ["copy src box:there", "copy src box:there", "sync src box:there"] {
         scene.run(command).expect(0);
-        assert_eq!((scene.server.stat("files"), scene.server.stat("folders")), (20, 4), "{command}");
+        assert_eq!(
+            (scene.server.stat("files"), scene.server.stat("folders")),
+            (20, 4),
+            "{command}"
+        );
     }
     scene.run("check src box:there").expect(0);
     // What was removed is still shown, and must be stored again when it is wanted again.
@@ -226,4 +231,53 @@ fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
         assert_eq!(scene.server.stat("files"), 20);
     }
     scene.run("check src box:there").expect(0);
+}
+
+#[test]
+fn an_old_version_whose_removal_was_refused_is_removed_by_the_next_job() {
+    for (refusal, next) in [
+        ("ko 403 Something new #777", "sync src box:there"),
+        ("ko 403 Something new #777", "copy src box:there"),
+        ("status 500", "sync src box:there"),
+        ("ko 200 Resource not allowed #631", "move src box:there"),
+    ] {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.server.fault(&format!("file/rm every {refusal}"));
+        let run = scene.run("sync src box:there");
+        assert_ne!(run.code, 0, "{refusal}: two files of one name are no success");
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.server.fault("clear");
+        // What only looks changes nothing, and does not show it.
+        scene.run("check src box:there").expect(0);
+        assert_eq!(scene.run("ls box:there").expect(0).stdout.lines().count(), 1);
+        scene.run("sync --dry-run src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.run(next).expect(0);
+        scene.holds_once(&["new version"]);
+    }
+}
+
+#[test]
+fn an_old_version_that_stayed_goes_with_the_new_one_and_is_not_brought_back() {
+    for command in
+        ["delete box:there/f", "purge box:there", "sync --max-delete 100% empty box:there"]
+    {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.home.write("empty/other", "other");
+        scene.server.fault("file/rm every ko 403 Something new #777");
+        assert_ne!(scene.run("sync src box:there").code, 0);
+        scene.server.fault("clear");
+        scene.run(command).expect(0);
+        let contents = scene.contents();
+        assert!(
+            !contents.contains_key("old") && !contents.contains_key("new version"),
+            "{command}"
+        );
+    }
 }

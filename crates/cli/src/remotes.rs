@@ -359,7 +359,8 @@ fn local_options(args: &LocalArgs) -> Options {
         Fsync::File => "file",
         Fsync::All => "all",
     });
-    let options = [("links", links), ("fsync", fsync)].into_iter();
+    let inodes = args.ignore_inodes.then_some("ignore");
+    let options = [("links", links), ("fsync", fsync), ("inodes", inodes)].into_iter();
     options
         .filter_map(|(name, value)| Some((name.to_owned(), SecretString::from(value?))))
         .collect()

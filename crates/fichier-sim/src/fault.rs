@@ -74,6 +74,8 @@ pub enum Effect {
     Hide(u32),
     /// `file/rm`: the file still shows in the next so many listings of its folder.
     Linger(u32),
+    /// `file/rm`: the file still shows in listings of its folder for this long, and `folder/rm` counts it.
+    LingerFor(Duration),
 
     /// `end.pl`: the French "please wait" page.
     PleaseWait,

@@ -21,7 +21,7 @@
 //! | `html` | text of an HTML page with status 200 |
 //! | `redirect` | the `Location` |
 //! | `reset`, `stall`, `lose-answer`, `hold`, `hold-answer` | |
-//! | `delay`, `drip` | a duration such as `700ms` |
+//! | `delay`, `drip`, `linger-for` | a duration such as `700ms` |
 //! | `node` | a host |
 //! | `reset-after`, `stall-after`, `hold-after`, `short`, `close-delimited`, `flip` | bytes |
 //! | `hide`, `linger` | listings |
@@ -127,6 +127,7 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "damage" => Effect::Damage,
         "hide" => Effect::Hide(number(argument)?),
         "linger" => Effect::Linger(number(argument)?),
+        "linger-for" => Effect::LingerFor(duration(argument)?),
         "please-wait" => Effect::PleaseWait,
         "no-links" => Effect::NoLinks,
         "two-links" => Effect::TwoLinks,

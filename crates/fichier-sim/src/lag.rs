@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::store::FileRecord;
 
 /// How many listings each lagging file still lags.
@@ -17,6 +19,7 @@ struct Inner {
     behind: Duration,
     hidden: HashMap<String, u32>,
     lingering: Vec<(FileRecord, u32)>,
+    lingering_until: Vec<(FileRecord, Instant)>,
 }
 
 impl Lag {
@@ -44,6 +47,18 @@ impl Lag {
         self.lock().lingering.push((file, listings));
     }
 
+    /// Shows the removed file until then, and counts it for its folder.
+    pub(crate) fn linger_until(&self, file: FileRecord, until: Instant) {
+        self.lock().lingering_until.push((file, until));
+    }
+
+    /// Is a removed file still counted for the folder?
+    pub(crate) fn counts(&self, folder: u64) -> bool {
+        let now = Instant::now();
+        let lingering = &self.lock().lingering_until;
+        lingering.iter().any(|(file, until)| file.folder == Some(folder) && now < *until)
+    }
+
     /// What a listing shows instead of the truth; `folder` is `None` for the whole account.
     pub(crate) fn apply(&self, folder: Option<u64>, files: &mut Vec<FileRecord>) {
         let mut inner = self.lock();
@@ -57,8 +72,15 @@ impl Lag {
             });
             inner.hidden.retain(|_, left| *left > 0);
         }
+        let now = Instant::now();
+        inner.lingering_until.retain(|(_, until)| now < *until);
+        let is_in = |file: &FileRecord| {
+            file.folder.is_some() && (folder.is_none() || file.folder == folder)
+        };
+        let shown = inner.lingering_until.iter().map(|(file, _)| file).filter(|file| is_in(file));
+        files.extend(shown.cloned());
         inner.lingering.retain_mut(|(file, left)| {
-            if file.folder.is_some() && (folder.is_none() || file.folder == folder) {
+            if is_in(file) {
                 files.push(file.clone());
                 *left = left.saturating_sub(1);
             }

@@ -23,7 +23,7 @@ use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{account_view, bill, change, download, lost, places, resume, settings, upload};
+use crate::{account_view, bill, change, download, lost, owed, places, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -156,7 +156,8 @@ impl Fichier {
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
         }
-        let listings = account.tree.listings_of(&account.api, &parent).await?;
+        let mut listings = account.tree.listings_of(&account.api, &parent).await?;
+        owed::hide(account, &mut listings, false).await;
         if listings.is_empty() {
             return Err(no_folder(account, &parent));
         }
@@ -185,8 +186,7 @@ impl Fichier {
         // CANCEL: the place is given back with the stream.
         let place = Arc::clone(&self.account.reads).acquire_owned().await;
         let place = place.map_err(|_| Error::new(ErrorKind::Cancelled, "the remote is closed"))?;
-        let stream =
-            download::open(&self.account.api, &self.account.tokens, &url, size, range).await?;
+        let stream = download::open(&self.account, &url, size, range).await?;
         let held = move |piece| {
             let _held = &place;
             piece
@@ -291,7 +291,7 @@ impl Backend for Fichier {
 
     /// A listing younger than 1fichier allows to repeat (30 s) is shown again, with this process's own changes in it,
     /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
-    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let account = Arc::clone(&self.account);
         let (name, folder) = (self.name.clone(), dir.clone());
         let full = self.root.join_path(dir);
@@ -299,7 +299,8 @@ impl Backend for Fichier {
             let listings = account.tree.listings_of(&account.api, &full).await;
             let told =
                 |error: Error| error.with_operation("list").with_remote(&name).with_path(&folder);
-            let listings = listings.map_err(told)?;
+            let mut listings = listings.map_err(told)?;
+            owed::hide(&account, &mut listings, options.may_change).await;
             if listings.is_empty() {
                 return Err(told(no_folder(&account, &full)));
             }

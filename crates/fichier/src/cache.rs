@@ -65,6 +65,11 @@ impl FolderListing {
         files
     }
 
+    /// Is nothing in it?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn len(&self) -> usize {
         self.folders.len() + self.files.len()
     }

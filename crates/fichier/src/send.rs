@@ -358,7 +358,7 @@ fn page(account: &Account, answer: &Answer) -> (bool, Error) {
                 Retry::Never,
                 &format!("the file is too large for this account ({SIZES})"),
             ),
-            status => refusal(status, &message).error,
+            status => account.api.scaled(refusal(status, &message).error),
         };
         return (true, error);
     }

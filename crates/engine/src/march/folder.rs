@@ -158,7 +158,7 @@ impl Folders {
         }
         let source = async {
             match sides.source {
-                true => self.list_side(&march.source, dir).await,
+                true => self.list_side(&march.source, dir, ListOptions::default()).await,
                 false => Ok(Listing::empty(dir)),
             }
         };
@@ -172,7 +172,8 @@ impl Folders {
     }
 
     async fn list_destination(&self, dir: &RelPath) -> Result<Listing> {
-        match self.list_side(&self.march.destination, dir).await {
+        let options = ListOptions { may_change: self.march.may_change };
+        match self.list_side(&self.march.destination, dir, options).await {
             // Nothing is there, so nothing is extra: this is complete knowledge.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::empty(dir)),
             result => result,
@@ -209,10 +210,15 @@ impl Folders {
         collector.finish()
     }
 
-    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Listing> {
+    async fn list_side(
+        &self,
+        backend: &Arc<dyn Backend>,
+        dir: &RelPath,
+        options: ListOptions,
+    ) -> Result<Listing> {
         let named =
             |error: Error| error.with_operation("list").with_remote(backend.name()).with_path(dir);
-        let mut stream = backend.list(dir, ListOptions::default());
+        let mut stream = backend.list(dir, options);
         let mut collector = Collector::new(dir, backend.capabilities().list_order, &self.room);
         while let Some(page) = stream.next_page().await {
             collector.push(page?).map_err(named)?;
