@@ -216,9 +216,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Options of [`Backend::list`]. There are none yet that every remote can honour; the struct keeps the signature stable.
+/// Options of [`Backend::list`].
 #[derive(Debug, Clone, Default)]
-pub struct ListOptions {}
+pub struct ListOptions {
+    /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an earlier
+    /// job decided on and could not make.
+    pub may_change: bool,
+}
 
 /// Options of [`Backend::read`].
 #[derive(Debug, Clone, Default)]
