@@ -10,7 +10,7 @@ mod support;
 use std::fs;
 
 use fuse::{Faults, Mount, Times};
-use support::{Home, tree};
+use support::Home;
 
 /// Shows the folder `real` of a home at its folder `m`.
 fn mount(home: &Home, faults: Faults) -> Option<Mount> {
@@ -115,4 +115,197 @@ fn files_that_the_system_makes_up_are_not_stored_short_or_empty() {
             _ => assert_eq!(stored, None, "{file}: {}", run.stderr),
         }
     }
+}
+
+#[test]
+fn a_disk_with_coarse_or_clamped_times_has_no_work_in_the_second_run() {
+    const SECOND: u64 = 1_000_000_000;
+    let coarse = Faults { grain: SECOND, ..Faults::default() };
+    let even = Faults { grain: 2 * SECOND, ..Faults::default() };
+    let late = Faults { grain: SECOND, earliest: Some(315_532_800), ..Faults::default() };
+    for faults in [coarse, even, late] {
+        let home = Home::new();
+        for (number, seconds) in [(1, 1_600_000_001), (2, 1_600_000_002), (3, 1_000)] {
+            let file = home.write(format!("a/f{number}"), number.to_string());
+            set_time(&file, seconds, 123_456_789);
+        }
+        let Some(_mount) = mount(&home, faults) else { return };
+        home.run(["copy", "a", "m/b"]).expect(0);
+        let counts = counts(&home.run(["--json", "sync", "a", "m/b"]).expect(0).stdout);
+        assert_eq!(counts["unchanged"], 3, "{faults:?}: {counts}");
+        for name in ["times_set", "digest_files_read", "copied"] {
+            assert_eq!(counts[name], 0, "{faults:?}: {counts}");
+        }
+        // What is changed within the second, with a time of another second or of another size, is still found.
+        let file = home.write("a/f1", "9");
+        set_time(&file, 1_600_000_005, 5);
+        home.run(["sync", "a", "m/b"]).expect(0);
+        assert_eq!(read(&home, "real/b/f1"), "9");
+    }
+}
+
+#[test]
+fn a_disk_that_sets_no_times_gets_the_content_and_is_told_of_once() {
+    for times in [Times::Refused, Times::Ignored] {
+        let home = Home::new();
+        for number in 0..5 {
+            let file = home.write(format!("a/d/f{number}"), number.to_string());
+            set_time(&file, 1_600_000_000, 123_456_789);
+        }
+        let Some(_mount) = mount(&home, Faults { times, ..Faults::default() }) else { return };
+        let run = home.run(["copy", "a", "m/b"]).expect(0);
+        assert_eq!(
+            run.stderr.matches("does not set modification times").count(),
+            1,
+            "{}",
+            run.stderr
+        );
+        assert_eq!(read(&home, "real/b/d/f3"), "3");
+        let counts = counts(&home.run(["--json", "sync", "a", "m/b"]).expect(0).stdout);
+        assert_eq!(counts["unchanged"], 5, "{times:?}: {counts}");
+        for name in ["times_set", "digest_files_read", "copied"] {
+            assert_eq!(counts[name], 0, "{times:?}: {counts}");
+        }
+        // A source that is newer than the stored copy is compared.
+        home.write("a/d/f3", "x");
+        set_time(&home.path("a/d/f3"), 4_000_000_000, 0);
+        home.run(["sync", "a", "m/b"]).expect(0);
+        assert_eq!(read(&home, "real/b/d/f3"), "x");
+        // Files that another program left there get no times either, and that is no failure.
+        home.write("real/c/d/f1", "1");
+        home.run(["copy", "a", "m/c", "--no-cache"]).expect(0);
+        home.run(["move", "a", "m/c", "--no-cache"]).expect(0);
+        assert!(!home.path("a/d/f1").exists());
+    }
+}
+
+#[test]
+fn a_disk_that_knows_no_fsync_gets_the_content() {
+    let home = Home::new();
+    home.write("a/f", "one");
+    let Some(_mount) = mount(&home, Faults { refuses_fsync: true, ..Faults::default() }) else {
+        return;
+    };
+    for fsync in ["file", "all"] {
+        let run = home.run(["copy", "a", &format!("m/{fsync}"), "--fsync", fsync]).expect(0);
+        assert_eq!(run.stderr.matches("--fsync none").count(), 1, "{}", run.stderr);
+        assert_eq!(read(&home, &format!("real/{fsync}/f")), "one");
+    }
+    // Also with everything of ketch's own on such a disk.
+    let mut command = home.command();
+    for name in ["CONFIG", "STATE", "CACHE"] {
+        command.env(format!("XDG_{name}_HOME"), home.path("m/own"));
+    }
+    support::finish(command.args(["copy", "a", "b"])).expect(0);
+    home.run(["plan", "copy", "a", "c", "-o", "m/p.plan"]).expect(0);
+    home.run(["manifest", "create", "a", "-o", "m/p.jsonl"]).expect(0);
+}
+
+#[test]
+fn files_whose_numbers_change_at_each_look_are_read_replaced_moved_and_deleted() {
+    let home = Home::new();
+    home.write("real/s/f", "1");
+    home.write("real/s/g", vec![7; 300_000]);
+    home.write("a/h", "3");
+    let Some(_mount) = mount(&home, Faults { loose_numbers: true, ..Faults::default() }) else {
+        return;
+    };
+    home.run(["copy", "m/s", "b"]).expect(0);
+    assert_eq!(fs::read(home.path("b/g")).unwrap(), vec![7; 300_000]);
+    home.run(["check", "m/s", "b"]).expect(0);
+    home.run(["copy", "a", "m/t"]).expect(0);
+    home.write("a/h", "44");
+    home.run(["copy", "a", "m/t"]).expect(0);
+    assert_eq!(read(&home, "real/t/h"), "44");
+    home.run(["move", "m/s", "c"]).expect(0);
+    assert!(!home.path("real/s/f").exists() && home.path("c/f").exists());
+    home.run(["purge", "m/t"]).expect(0);
+    home.run(["copy", ":local,inodes=ignore:c", "m/u"]).expect(0);
+}
+
+fn set_time(file: &std::path::Path, seconds: i64, part: i64) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: part },
+    };
+    rustix::fs::utimensat(CWD, file, &times, AtFlags::empty()).unwrap();
+}
+
+/// The names of ketch's own in a folder.
+fn parts(home: &Home, folder: &str) -> Vec<String> {
+    let Ok(names) = fs::read_dir(home.path(folder)) else { return Vec::new() };
+    let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".ketch-")).collect()
+}
+
+/// Ends a copy of `a/big` to `b` by a kill, when it has begun.
+fn killed_copy(home: &Home) {
+    home.write("a/big", vec![7; 40_000_000]);
+    let mut child = home
+        .command()
+        .args(["copy", "a", "b", "--bwlimit", "8M"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Until it can be gone on with.
+    while !parts(home, "b").iter().any(|name| name.ends_with(".ledger")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn parts_that_nobody_goes_on_with_are_told_of_and_removed_by_the_next_job_there() {
+    let home = Home::new();
+    killed_copy(&home);
+    // Another machine, or a container that starts anew.
+    fs::remove_dir_all(home.path("state")).unwrap();
+    for arguments in [["copy", "--dry-run", "a", "b"], ["check", "a", "b", "--one-way"]] {
+        let run = home.run(arguments);
+        assert!(run.stderr.contains("1 part of interrupted transfers"), "{}", run.stderr);
+        assert_eq!(parts(&home, "b").len(), 2, "{arguments:?} changes nothing");
+    }
+    home.run(["copy", "a", "b"]).expect(0).says("removed 1 part of interrupted transfers");
+    assert!(parts(&home, "b").is_empty(), "{:?}", parts(&home, "b"));
+    home.run(["check", "a", "b"]).expect(0);
+}
+
+#[test]
+fn cleanup_removes_dead_parts_and_leaves_those_of_open_jobs() {
+    let home = Home::new();
+    killed_copy(&home);
+    home.write("b/d/.x.ketch-0000dead.part", "dead");
+    home.write("b/d/.y.ketch-0000dead.ledger", "dead");
+    let all = home.run(["ls", "-R", "b"]).expect(0);
+    assert!(!all.stdout.contains("ketch"), "{}", all.stdout);
+    let dry = home.run(["cleanup", "--dry-run", "b"]).expect(0).says("would remove 2 parts");
+    assert!(dry.stdout.contains("d/.x.ketch-0000dead.part"), "{}", dry.stdout);
+    assert_eq!(parts(&home, "b/d").len(), 2);
+    home.run(["cleanup", "b"]).expect(0).says("1 belong to interrupted jobs");
+    assert!(parts(&home, "b/d").is_empty());
+    assert_eq!(parts(&home, "b").len(), 2, "the job goes on with them");
+    let json = home.run(["--json", "cleanup", "b"]).expect(0).stdout;
+    let last = json.lines().last().unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["removed"], &last["claimed"]), (&0.into(), &1.into()));
+    home.run(["copy", "a", "b"]).expect(0);
+    assert!(parts(&home, "b").is_empty());
+    home.run(["cleanup", "sandbox:"]).expect(0).says("nothing to clean up");
+}
+
+#[test]
+fn purge_and_rmdir_remove_dead_parts() {
+    let home = Home::new();
+    for folder in ["p", "p/d", "r"] {
+        home.write(format!("{folder}/.x.ketch-0000dead.part"), "dead");
+        home.write(format!("{folder}/.x.ketch-0000dead.ledger"), "dead");
+    }
+    home.write("p/d/f", "content");
+    home.run(["rmdir", "r"]).expect(0);
+    home.run(["purge", "p"]).expect(0);
+    assert!(!home.path("r").exists() && !home.path("p").exists());
 }

@@ -94,6 +94,12 @@ impl Remotes {
                 Ok(ketch_local::open_fenced(request, self.fence.clone())?)
             }
             Base::Named(name) if name == SANDBOX => {
+                // A configuration that cannot be read is no matter of the remote that needs none.
+                if let Ok(config) = self.config()
+                    && let Some(problem) = config.problem(SANDBOX)
+                {
+                    return Err(Problem::other(problem.to_owned()));
+                }
                 if self.sandbox.is_none() {
                     self.sandbox = Some(Sandbox::start(&self.environment).await?);
                 }
@@ -126,6 +132,10 @@ impl Remotes {
                 known.join(", ")
             )));
         };
+        if let Some(problem) = &remote.problem {
+            let file = file.as_deref().unwrap_or("the configuration");
+            return Err(Problem::other(format!("{file}: {problem}")));
+        }
         if remote.kind.is_empty() {
             return Err(Problem::other(format!(
                 "the remote `{name}:` has no type (known: {})",
@@ -201,14 +211,28 @@ impl Remotes {
         destination: &Location,
     ) -> Result<(Opened, Arc<dyn Backend>)> {
         let source = &self.meant(source).await?;
-        let source_folder = self.local_folder(source)?;
-        let destination_folder = self.local_folder(destination)?;
-        self.fence = destination_folder.into_iter().collect();
-        let opened = self.open_source(source).await?;
-        self.fence = source_folder.into_iter().collect();
+        let opened = self.open_fenced(source, destination).await?;
+        self.fence = self.local_folder(source)?.into_iter().collect();
         let destination = self.open(destination).await?;
         self.fence.clear();
         Ok((opened, destination))
+    }
+
+    /// The same for two places that must exist, each of which may be a file.
+    pub(crate) async fn open_to_compare(
+        &mut self,
+        left: &Location,
+        right: &Location,
+    ) -> Result<(Opened, Opened)> {
+        let (left, right) = (self.meant(left).await?, self.meant(right).await?);
+        Ok((self.open_fenced(&left, &right).await?, self.open_fenced(&right, &left).await?))
+    }
+
+    async fn open_fenced(&mut self, place: &Location, other: &Location) -> Result<Opened> {
+        self.fence = self.local_folder(other)?.into_iter().collect();
+        let opened = self.open_source(place).await;
+        self.fence.clear();
+        opened
     }
 
     /// Where a place on this machine is.
@@ -359,7 +383,8 @@ fn local_options(args: &LocalArgs) -> Options {
         Fsync::File => "file",
         Fsync::All => "all",
     });
-    let options = [("links", links), ("fsync", fsync)].into_iter();
+    let inodes = args.ignore_inodes.then_some("ignore");
+    let options = [("links", links), ("fsync", fsync), ("inodes", inodes)].into_iter();
     options
         .filter_map(|(name, value)| Some((name.to_owned(), SecretString::from(value?))))
         .collect()

@@ -12,6 +12,7 @@
 pub mod bandwidth;
 mod bill;
 pub mod check;
+pub mod clock;
 mod compare;
 pub mod content;
 pub mod decide;
@@ -25,6 +26,7 @@ pub mod job;
 pub mod join;
 pub mod journal;
 mod known;
+mod leftovers;
 mod listing;
 pub mod march;
 pub mod plan;

@@ -204,7 +204,7 @@ pub enum Verdict {
     MissingOnDestination,
     /// Only the destination has it.
     MissingOnSource,
-    /// It cannot exist at the destination; no difference.
+    /// It was passed over: it is neither a file nor a folder, or the destination cannot hold it.
     NotStorable(&'static str),
     /// It could not be compared; says why.
     Unverifiable(String),
@@ -227,7 +227,7 @@ pub struct CheckReport {
     pub missing_on_destination: u64,
     /// Files only at the destination.
     pub missing_on_source: u64,
-    /// Things that cannot exist at the destination.
+    /// Things that were passed over: neither files nor folders, or nothing that the destination can hold.
     pub not_storable: u64,
     /// Files that could not be compared.
     pub unverifiable: u64,

@@ -16,13 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bill::{Tally, counts_calls};
+use crate::clock::{Clock, Learner};
 use crate::decide::{Action, Reason, Rules, job_can_start};
-use crate::digest::Place;
+use crate::digest::{Place, blocking};
 use crate::event::{Event, Progress};
 use crate::job::{JobKind, Request};
 use crate::journal::{
     Ended, Journal, LogBackward, Mark, Memory, PlanItem, PlanRecord, Records, damaged,
 };
+use crate::leftovers::{Claims, clear};
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
@@ -32,6 +34,7 @@ use crate::transfer::Transfers;
 mod act;
 mod adapt;
 mod again;
+mod clock;
 mod delete;
 mod folder_times;
 mod left;
@@ -102,6 +105,7 @@ pub(crate) async fn run(
         }
         _ => None,
     };
+    let clock = known_clock(&settings, &*destination).await;
     let context = Context { kind, source, destination, settings, stop, events, progress };
     let runner = Arc::new(Runner {
         is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
@@ -113,6 +117,8 @@ pub(crate) async fn run(
             Some(journal) => journal.header.identity.source_location.clone(),
             None => context.source.location(),
         },
+        clock,
+        learner: Mutex::new(Learner::new(clock)),
         context,
         remembered,
         transfers,
@@ -141,7 +147,16 @@ pub(crate) async fn run(
         runner.state().report.fatal.get_or_insert(error);
     }
     runner.flush_both().await;
+    runner.remember_clock().await;
+    runner.clear_leftovers(journal.as_ref()).await;
     runner.end(journal, started)
+}
+
+/// What earlier jobs learnt of the times of a place.
+async fn known_clock(settings: &Settings, destination: &dyn Backend) -> Clock {
+    let (clocks, location) = (settings.clocks.clone(), destination.location());
+    let known = blocking(move |_| Ok(clocks.of(&location))).await;
+    known.unwrap_or_default() // It is a hint.
 }
 
 /// The number that was asked for, or one to be found out within what both sides take.
@@ -182,6 +197,10 @@ struct Runner {
     records: Arc<Records>,
     /// `None`: the times of folders are left as they come.
     folder_times: Option<folder_times::FolderTimes>,
+    /// What the destination makes of times, as it was known when the job began.
+    clock: Clock,
+    /// What this job learns of that.
+    learner: Mutex<Learner>,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
     began: tokio::time::Instant,
@@ -246,6 +265,7 @@ impl Runner {
             source: self.context.source.capabilities(),
             destination: self.context.destination.capabilities(),
             remembered: self.remembered,
+            clock: self.clock,
         }
     }
 
@@ -308,6 +328,8 @@ impl Runner {
         let by_time = self.context.settings.compare == Compare::SizeAndTime;
         let sides = [&self.context.source, &self.context.destination];
         let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
+        let is_fixed = self.clock.is_fixed();
+        let blind = blind.or_else(|| is_fixed.then_some(&self.context.destination));
         if let Some(blind) = blind.filter(|_| by_time) {
             let digest = rules.source.common_hash(rules.destination);
             let text = format!(
@@ -420,6 +442,24 @@ impl Runner {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
                 let text = format!("what an earlier job left could not be removed: {error}");
+                self.tell(Event::Notice { path: None, text }).await;
+            }
+        }
+    }
+
+    /// Removes what interrupted transfers left at the destination and nobody goes on with, and tells of it at both sides.
+    async fn clear_leftovers(&self, journal: Option<&Journal>) {
+        let settings = &self.context.settings;
+        // What this job left is its own if it is gone on with.
+        let is_open = self.is_stopping()
+            || self.state().report.fatal.is_some()
+            || self.records.memory().has_left();
+        let over = journal.filter(|_| !is_open).map(|journal| journal.header.number);
+        let claims = Claims { jobs: settings.jobs.clone(), over };
+        let removes = !settings.dry_run && !self.is_stopping();
+        for (side, removes) in [(&self.context.destination, removes), (&self.context.source, false)]
+        {
+            if let Some(text) = clear(side, claims.clone(), removes).await {
                 self.tell(Event::Notice { path: None, text }).await;
             }
         }

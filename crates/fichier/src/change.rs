@@ -10,6 +10,7 @@ use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
+use crate::evidence::{Ground, Removal};
 use crate::gather::Copied;
 use crate::note::Trail;
 use crate::target::{Old, Target};
@@ -21,10 +22,16 @@ const EMPTY_LOOKS: usize = 4;
 /// How often the removal of one folder is asked for.
 const REFUSALS_MAX: usize = 3;
 
-/// Removes a file by its address.
-pub(crate) async fn delete_file(account: &Arc<Account>, folder: u64, url: &str) -> Result<()> {
-    gather::remove(account, url).await?;
-    account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
+/// Removes a file by its address, if it is still in `folder` under `name`.
+pub(crate) async fn delete_file(
+    account: &Arc<Account>,
+    folder: u64,
+    name: &str,
+    url: String,
+) -> Result<()> {
+    let (name, ground) = (name.to_owned(), Ground::Listed);
+    gather::remove(account, Removal { url: url.clone(), folder, name, ground }).await?;
+    account.tree.cache.change(folder, Change::RemoveFile(url));
     Ok(())
 }
 

@@ -20,6 +20,7 @@ mod error;
 mod fence;
 mod holes;
 mod ledger;
+mod leftover;
 mod lenient;
 mod list;
 mod mover;

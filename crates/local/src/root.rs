@@ -1,12 +1,12 @@
 //! The folder a backend was opened at, and the one way its work gets to a thread that may block.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Error, RelPath, Result};
@@ -39,6 +39,8 @@ pub(crate) struct Root {
     /// The disk whose numbers were last seen to stay.
     pub(crate) numbered_device: AtomicU64,
     folders: Mutex<VecDeque<Arc<Place>>>,
+    /// Folders in which something was met that an interrupted transfer left.
+    with_leftovers: Mutex<HashSet<RelPath>>,
 }
 
 /// A folder that was reached without following a link, and stays the same folder whatever becomes of its name. Whoever
@@ -71,6 +73,7 @@ impl Root {
             has_loose_numbers,
             numbered_device: AtomicU64::new(0),
             folders: Mutex::default(),
+            with_leftovers: Mutex::default(),
         }
     }
 
@@ -125,6 +128,10 @@ impl Root {
             }
             Err(errno) => Err(errno),
         }
+    }
+
+    pub(crate) fn leftovers(&self) -> MutexGuard<'_, HashSet<RelPath>> {
+        self.with_leftovers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes what is kept open.

@@ -24,7 +24,7 @@ use crate::nameless::{copy_again, create_nameless, link_descriptor};
 use crate::names::{NAME_MAX, is_temporary, temporary};
 use crate::open::system_name;
 use crate::options::Fsync;
-use crate::part::{self, GoOn, Opened, Progress};
+use crate::part::{self, GoOn, Lock, Opened, Progress};
 use crate::root::{Place, Root};
 
 /// Permissions of a file that does not have its name yet.
@@ -279,6 +279,8 @@ impl Drop for Temp {
         }
         if let Some(progress) = &self.progress {
             if progress.is_to_be_kept() {
+                // Nobody goes on with it if the job ends all the same.
+                self.root.saw_leftover(&self.path.parent().unwrap_or_else(RelPath::root));
                 return;
             }
             progress.close();
@@ -358,7 +360,12 @@ fn create_unique(folder: &OwnedFd, name: &CStr, mode: u32) -> io::Result<(OwnedF
             .map_err(|_| Errno::INVAL)?;
         let mode = Mode::from_raw_mode(mode);
         match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
-            Ok(file) => return Ok((file, own_name)),
+            // Locked, so that nobody takes it for dead; it may have been taken for that just before.
+            Ok(file) => match part::wait_for_lock(&file, &CancellationToken::new()) {
+                Lock::Busy => {}
+                Lock::Ours | Lock::Unknown if fs::fstat(&file)?.st_nlink == 0 => {}
+                Lock::Ours | Lock::Unknown => return Ok((file, own_name)),
+            },
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }

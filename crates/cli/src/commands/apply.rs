@@ -19,6 +19,8 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
     let mut settings =
         settings::for_limits(&args.limits, &args.verify, settings::for_speed(&args.speed)?)?;
     settings.digests = context.digests(&args.cache);
+    settings.clocks = context.clocks(&args.cache);
+    settings.jobs = context.jobs();
     settings.report_unchanged = context.console.tells(Level::Detail);
     settings.report_started = settings.report_unchanged;
     let mut remotes = context.remotes(&args.local);

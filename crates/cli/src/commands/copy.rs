@@ -75,7 +75,13 @@ pub(crate) async fn open<'a>(
         destination,
         destination_folder: remotes.local_folder(&destination_place)?,
         ages_from: now.unsigned_abs(),
-        settings: Settings { filter, digests: context.digests(&args.cache), ..settings },
+        settings: Settings {
+            filter,
+            digests: context.digests(&args.cache),
+            clocks: context.clocks(&args.cache),
+            jobs: context.jobs(),
+            ..settings
+        },
         records: &args.records,
         plan: None,
         finishes: None,

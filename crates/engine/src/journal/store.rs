@@ -1,5 +1,6 @@
 //! The folder of all jobs: beginning one, finding the one to be gone on with, listing, forgetting.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -275,6 +276,11 @@ impl Jobs {
         }
         jobs.sort_by_key(|job| (std::cmp::Reverse(job.header.created), job.header.number));
         Ok(jobs)
+    }
+
+    /// The numbers of the jobs that can be gone on with, or are worked on: what they left at their destinations is theirs.
+    pub fn claims(&self) -> Result<HashSet<u32>> {
+        Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
     }
 
     /// The job of that name, or of the only one that begins with it.

@@ -83,8 +83,13 @@ impl Runner {
                 self.copy_file(task, source, replaces.as_deref()).await
             }
             Action::SetTime { source, destination: entry } => {
-                self.set_facts(source, entry).await?;
-                Ok(Outcome::TimeSet.into())
+                match self.set_facts(source, entry).await {
+                    Ok(()) => Ok(Outcome::TimeSet.into()),
+                    Err(error) => {
+                        self.accept_fixed_times(error).await?;
+                        Ok(Outcome::NotStorable.into())
+                    }
+                }
             }
             Action::MakeDir { path } => {
                 destination.make_dir(path).await?;
@@ -100,6 +105,9 @@ impl Runner {
                 self.keep_time(source, entry).await?;
                 self.remove_source(source).await?;
                 Ok(Outcome::SourceRemoved.into())
+            }
+            Action::RemoveSourceDir { entry } if !self.is_made(entry).await? => {
+                Ok(Outcome::Kept.into())
             }
             Action::RemoveSourceDir { entry } => match self.context.source.delete(entry).await {
                 Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Outcome::Kept.into()),
@@ -132,6 +140,7 @@ impl Runner {
         {
             self.records.arrived(print)?;
         }
+        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.state().report.unverified += u64::from(!done.verified);
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
@@ -180,11 +189,33 @@ impl Runner {
         self.context.source.delete(&now).await
     }
 
+    /// Does the destination have the folder, if it was to be made there?
+    async fn is_made(&self, dir: &Entry) -> Result<bool> {
+        let settings = &self.context.settings;
+        let is_wanted = settings.create_empty_dirs
+            && self.context.destination.capabilities().dirs
+            && settings.filter.admits_empty_dir(dir.path.as_str());
+        if !is_wanted {
+            return Ok(true);
+        }
+        match self.context.destination.stat(&dir.path).await {
+            Ok(entry) => Ok(entry.is_dir()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
         // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
         let keeps = self.context.destination.capabilities().set_mtime
             && self.context.source.capabilities().mtime.is_some();
-        if keeps { self.set_facts(source, entry).await } else { Ok(()) }
+        if !keeps {
+            return Ok(());
+        }
+        match self.set_facts(source, entry).await {
+            Err(error) => self.accept_fixed_times(error).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Gives `entry` of the destination what `source` has beside its content.
@@ -192,7 +223,9 @@ impl Runner {
         let to = &self.context.destination;
         let mut now = None;
         if let Some(mtime) = source.mtime.filter(|_| entry.mtime != source.mtime) {
-            now = Some(to.set_mtime(entry, mtime).await?);
+            let set = to.set_mtime(entry, mtime).await?;
+            self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
+            now = Some(set);
         }
         let now = now.as_ref().unwrap_or(entry);
         match source.mode {

@@ -5,7 +5,9 @@ use crate::decide::{Decision, decide, needs_nothing};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
-use ketch_core::compare_keys;
+use futures::TryStreamExt;
+use ketch_core::source::{EntrySource, open_exact};
+use ketch_core::{EntryKind, compare_keys};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -13,6 +15,8 @@ pub(super) enum Found {
     Nothing,
     /// Something to do, or something to be told of.
     Action(Action),
+    /// The second one after everything else.
+    Both(Action, Action),
     /// Something went wrong while looking.
     Failed(Failure),
 }
@@ -205,7 +209,9 @@ impl Runner {
             return Ok(Found::Action(action));
         }
         let has_arrived = self.has_arrived(&pair);
+        self.tell_of_special(&pair).await;
         let emptied = self.source_dir_to_remove(&pair);
+        let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
@@ -215,6 +221,23 @@ impl Runner {
             Decision::Act(Action::Copy { source, .. }) if has_arrived => {
                 let (path, reason) = (source.path, Reason::Arrived);
                 return Ok(Found::Action(Action::Skip { path, reason }));
+            }
+            Decision::Act(
+                action @ (Action::NotStorable { reason: Reason::EmptyFile, .. }
+                | Action::Refuse { reason: Reason::EmptyFileOverOld, .. }),
+            ) => {
+                let Some(empty) = empty else { return Ok(Found::Action(action)) };
+                return match self.read_empty(&empty).await {
+                    Ok(()) => Ok(Found::Action(action)),
+                    Err(error) if error.is_fatal() => Err(error),
+                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
+                };
+            }
+            Decision::Act(action @ Action::MakeDir { .. }) => {
+                return Ok(match emptied {
+                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
+                    None => Found::Action(action),
+                });
             }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
@@ -240,6 +263,27 @@ impl Runner {
             }
             Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })
+    }
+
+    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    ///
+    /// Errors: `Changed` when it holds anything.
+    async fn read_empty(&self, empty: &Entry) -> Result<()> {
+        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
+        let content = open_exact(&source).await?;
+        content.try_for_each(|_| std::future::ready(Ok(()))).await
+    }
+
+    /// What a sync would delete if it were a file stays, and a line says so.
+    async fn tell_of_special(&self, pair: &Pair) {
+        if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
+            return;
+        }
+        let Some(Entry { path, kind: EntryKind::Special(special), .. }) = &pair.destination else {
+            return;
+        };
+        let text = format!("it stays at the destination: {}", special.describe());
+        self.tell(Event::Notice { path: Some(path.clone()), text }).await;
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -272,6 +316,11 @@ impl Runner {
                 self.refused(seq, failure, Status::Failed).await;
                 return Ok(None);
             }
+            Found::Both(first, last) => {
+                let task = Box::pin(self.settle(Found::Action(first))).await?;
+                Box::pin(self.settle(Found::Action(last))).await?;
+                return Ok(task);
+            }
             Found::Action(action) => action,
         };
         let size = act::size_of(&action).unwrap_or(0);
@@ -279,9 +328,10 @@ impl Runner {
             Action::Skip { path, reason } => {
                 self.state().report.unchanged += 1;
                 if reason == Reason::Unproven {
-                    let (path, text) = (Some(path), reason.to_string());
+                    let (path, text) = (Some(path.clone()), reason.to_string());
                     self.tell(Event::Notice { path, text }).await;
-                } else if self.context.settings.report_unchanged {
+                }
+                if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
                 }
                 Ok(None)
@@ -322,6 +372,10 @@ impl Runner {
             }
         }
     }
+}
+
+fn is_listed_empty(entry: &Entry) -> bool {
+    entry.is_file() && entry.size == Some(0)
 }
 
 /// How far the planning is.
