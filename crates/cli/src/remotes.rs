@@ -97,6 +97,12 @@ impl Remotes {
                 self.open_local(request)
             }
             Base::Named(name) if name == SANDBOX => {
+                // A configuration that cannot be read is no matter of the remote that needs none.
+                if let Ok(config) = self.config()
+                    && let Some(problem) = config.problem(SANDBOX)
+                {
+                    return Err(Problem::other(problem.to_owned()));
+                }
                 if self.sandbox.is_none() {
                     self.sandbox = Some(Sandbox::start(&self.environment).await?);
                 }
@@ -129,6 +135,10 @@ impl Remotes {
                 known.join(", ")
             )));
         };
+        if let Some(problem) = &remote.problem {
+            let file = file.as_deref().unwrap_or("the configuration");
+            return Err(Problem::other(format!("{file}: {problem}")));
+        }
         if remote.kind.is_empty() {
             return Err(Problem::other(format!(
                 "the remote `{name}:` has no type (known: {})",
@@ -205,43 +215,38 @@ impl Remotes {
         }
     }
 
-    /// Opens the two sides of a job that writes to `destination`: there no link is followed.
+    /// Opens the two sides of a job, each with the other as a fence: what a link of one side leads to in the other is no
+    /// content, or a job would copy what it writes. At `destination`, which is written to, no link is followed.
     pub(crate) async fn open_job(
         &mut self,
         source: &Location,
         destination: &Location,
     ) -> Result<(Opened, Arc<dyn Backend>)> {
-        self.open_two(source, destination, true).await
-    }
-
-    /// Opens two sides that are only read.
-    pub(crate) async fn open_both(
-        &mut self,
-        source: &Location,
-        destination: &Location,
-    ) -> Result<(Opened, Arc<dyn Backend>)> {
-        self.open_two(source, destination, false).await
-    }
-
-    /// Opens two places, each with the other as a fence: what a link of one side leads to in the other is no content, or a job
-    /// would copy what it writes.
-    async fn open_two(
-        &mut self,
-        source: &Location,
-        destination: &Location,
-        writes: bool,
-    ) -> Result<(Opened, Arc<dyn Backend>)> {
         let source = &self.meant(source).await?;
-        let source_folder = self.local_folder(source)?;
-        let destination_folder = self.local_folder(destination)?;
-        self.fence = destination_folder.into_iter().collect();
-        let opened = self.open_source(source).await?;
-        self.fence = source_folder.into_iter().collect();
-        self.opens_target = writes;
+        let opened = self.open_fenced(source, destination).await?;
+        self.fence = self.local_folder(source)?.into_iter().collect();
+        self.opens_target = true;
         let destination = self.open(destination).await;
         self.opens_target = false;
         self.fence.clear();
         Ok((opened, destination?))
+    }
+
+    /// The same for two places that must exist, each of which may be a file.
+    pub(crate) async fn open_to_compare(
+        &mut self,
+        left: &Location,
+        right: &Location,
+    ) -> Result<(Opened, Opened)> {
+        let (left, right) = (self.meant(left).await?, self.meant(right).await?);
+        Ok((self.open_fenced(&left, &right).await?, self.open_fenced(&right, &left).await?))
+    }
+
+    async fn open_fenced(&mut self, place: &Location, other: &Location) -> Result<Opened> {
+        self.fence = self.local_folder(other)?.into_iter().collect();
+        let opened = self.open_source(place).await;
+        self.fence.clear();
+        opened
     }
 
     /// Where a place on this machine is.
@@ -392,7 +397,8 @@ fn local_options(args: &LocalArgs) -> Options {
         Fsync::File => "file",
         Fsync::All => "all",
     });
-    let options = [("links", links), ("fsync", fsync)].into_iter();
+    let inodes = args.ignore_inodes.then_some("ignore");
+    let options = [("links", links), ("fsync", fsync), ("inodes", inodes)].into_iter();
     options
         .filter_map(|(name, value)| Some((name.to_owned(), SecretString::from(value?))))
         .collect()

@@ -33,13 +33,20 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
             report.deletions_held
         ));
     }
+    if report.passed_over > 0 {
+        console.tell_error(&format!(
+            "{} items are not in the plan that was finished, or are not as it planned them (the command by itself makes \
+             a new plan)",
+            report.passed_over
+        ));
+    }
     if let Some(error) = &report.fatal {
         console.tell_error(&error.to_string());
     }
     if report.is_open {
         console.tell(
             Level::Normal,
-            "the same command goes on where this one ended (--fresh begins anew)",
+            "the same command looks at both sides anew and sends nothing twice (--fresh forgets this job)",
         );
     }
 }
@@ -93,11 +100,8 @@ fn report_line(report: &Report, dry_run: bool) -> String {
 
 /// Tells how a `check` ended.
 pub(crate) fn tell_check(console: &Console, report: &CheckReport) {
-    let level = if report.differences() == 0 && report.errors == 0 && report.unverifiable == 0 {
-        Level::Normal
-    } else {
-        Level::Error
-    };
+    let open = report.errors + report.unverifiable + report.not_storable;
+    let level = if report.differences() + open == 0 { Level::Normal } else { Level::Error };
     console.tell(level, &check_line(report));
     if let Some(error) = &report.fatal {
         console.tell_error(&error.to_string());
@@ -138,7 +142,7 @@ fn check_line(report: &CheckReport) -> String {
     add(report.differing, "differ");
     add(report.missing_on_destination, "missing at the destination");
     add(report.missing_on_source, "missing at the source");
-    add(report.not_storable, "cannot be stored there");
+    add(report.not_storable, "passed over");
     add(report.unverifiable, "could not be compared");
     add(report.errors, "could not be read");
     let stopped = if report.stopped { "stopped: " } else { "" };

@@ -28,7 +28,7 @@ pub use backend::{Backend, Expect, ListOptions, Proof, PutOptions, ReadOptions, 
 pub use budget::ByteBudget;
 pub use capabilities::{Capabilities, Gather, Order};
 pub use checkpoint::{Checkpoint, Note, source_identity};
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, Leftover, LeftoverState};
 pub use entry::{
     Entry, EntryKind, MODE_MASK, Special, nanoseconds, seconds_and_nanoseconds, time_of,
 };

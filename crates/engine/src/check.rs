@@ -17,6 +17,7 @@ use crate::compare::Comparer;
 use crate::digest::{AtHand, Digests, Memory, Place, blocking};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
+use crate::leftovers::{Claims, clear};
 use crate::march::{March, Step};
 use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
@@ -41,6 +42,8 @@ pub struct CheckSettings {
     /// What an interrupted run of the same check had found equal. With [`CheckSettings::download`] these files are not read
     /// again. Removed when the check comes to its end.
     pub marks: Option<Arc<Marks>>,
+    /// Compare these two files, of whatever names, and nothing else.
+    pub pair: Option<Box<(Entry, Entry)>>,
     /// Equal files are counted and not told of: of a million there is then nothing to tell.
     pub equal_is_silent: bool,
 }
@@ -155,6 +158,7 @@ impl Checker {
             result = self.compare_trees() => result,
             () = stop.stopping() => Ok(()),
         };
+        self.tell_of_leftovers().await;
         let mut report = std::mem::take(&mut *self.report());
         report.fatal = result.err();
         report.stopped = stop.is_stopping();
@@ -180,6 +184,16 @@ impl Checker {
         report
     }
 
+    async fn tell_of_leftovers(&self) {
+        for place in [&self.source, &self.destination] {
+            let claims = Claims { jobs: self.settings.settings.jobs.clone(), over: None };
+            if let Some(text) = clear(&place.backend, claims, false).await {
+                // A reader of events that went away does not stop a check.
+                let _ = self.events.send(Event::Notice { path: None, text }).await;
+            }
+        }
+    }
+
     async fn compare_trees(&self) -> Result<()> {
         if matches!(self.method, Method::None) {
             let text = format!(
@@ -192,6 +206,15 @@ impl Checker {
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("check"));
         }
         let settings = &self.settings.settings;
+        if let Some(pair) = &self.settings.pair {
+            let (source, destination) = (**pair).clone();
+            let step = Step::Pair(Pair::of(source, destination));
+            for (path, verdict) in self.judge_all(vec![step]).await? {
+                self.write_down(path, verdict).await;
+            }
+            self.progress.finish_listing();
+            return Ok(());
+        }
         let march = March {
             source: Arc::clone(&self.source.backend),
             destination: Arc::clone(&self.destination.backend),
@@ -317,6 +340,12 @@ impl Checker {
             }
             // What clashes has its verdict at the source's entry.
             (None, Some(_)) if pair.clash => Known::Nothing,
+            (None, Some(Entry { kind: EntryKind::Special(special), .. })) => {
+                match self.settings.one_way {
+                    true => Known::Nothing,
+                    false => Known::Verdict(Verdict::NotStorable(special.describe())),
+                }
+            }
             (None, Some(destination)) => {
                 match destination.has_content() && !self.settings.one_way {
                     true => Known::Verdict(Verdict::MissingOnSource),

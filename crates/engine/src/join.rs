@@ -28,6 +28,18 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// Two entries, of whatever names.
+    pub fn of(source: Entry, destination: Entry) -> Self {
+        Pair {
+            source: Some(source),
+            destination: Some(destination),
+            source_duplicates: false,
+            destination_duplicates: false,
+            clash: false,
+            folds: false,
+        }
+    }
+
     /// Where.
     pub fn path(&self) -> &RelPath {
         match (&self.source, &self.destination) {

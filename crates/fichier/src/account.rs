@@ -12,12 +12,15 @@ use ketch_core::factory::BuildRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::cache::Cache;
+use crate::evidence::Asked;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
 use crate::lost::Lost;
 use crate::pace::Watch;
 use crate::placement::Placement;
+use crate::recent::Recent;
 use crate::report::Reports;
 use crate::send::Uploads;
 use crate::settings::Settings;
@@ -41,8 +44,11 @@ pub(crate) struct Account {
     pub(crate) placement: Placement,
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
+    pub(crate) asked: Asked,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
+    /// Held while a folder is being removed.
+    pub(crate) folder_removals: tokio::sync::Mutex<()>,
     /// Places for uploads on their way.
     pub(crate) places: Semaphore,
     /// Places for downloads on their way: not the same ones, for an upload may wait for what it is read from.
@@ -62,7 +68,9 @@ impl Account {
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
         let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
-        let tree = Tree::new(Index::new(file), known);
+        let recent = request.state_folder.as_deref();
+        let recent = Recent::new(recent.map(|folder| folder.join(settings.recent_name())));
+        let tree = Tree::new(Index::new(file), Cache::new(known, recent));
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -78,7 +86,9 @@ impl Account {
             placement: Placement::default(),
             uploads: Uploads::default(),
             changes: Changes::default(),
+            asked: Asked::default(),
             look: tokio::sync::Mutex::default(),
+            folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(CONNECTIONS),
             reads: Arc::new(Semaphore::new(CONNECTIONS)),
         }))

@@ -4,14 +4,16 @@
 //! for as long as asking again would have to wait. A change of our own is entered here at once, and also into a listing
 //! that was on its way when the change was made.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ketch_core::Digest;
 use tokio::time::Instant;
 
+use crate::evidence::Places;
 use crate::known::Known;
+use crate::recent::Recent;
 
 /// The most folders, and the most entries in all of them, that are kept.
 const FOLDERS_MAX: usize = 64;
@@ -51,11 +53,21 @@ impl FolderListing {
         self.folders.iter().filter(|folder| folder.name == name).min_by_key(|folder| folder.id)
     }
 
+    /// All folders of that name.
+    pub(crate) fn folders_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a FolderItem> {
+        self.folders.iter().filter(move |folder| folder.name == name)
+    }
+
     /// All files of that name, the newest first.
     pub(crate) fn files(&self, name: &str) -> Vec<&FileItem> {
         let mut files: Vec<_> = self.files.iter().filter(|file| file.name == name).collect();
         files.sort_by(|left, right| (right.date, &right.url).cmp(&(left.date, &left.url)));
         files
+    }
+
+    /// Is nothing in it?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn len(&self) -> usize {
@@ -110,6 +122,8 @@ pub(crate) struct Cache {
     inner: Mutex<Inner>,
     /// What folders held that were listed earlier, kept right by the same changes.
     pub(crate) known: Known,
+    /// The same changes and those of other processes of this machine.
+    pub(crate) recent: Recent,
 }
 
 #[derive(Debug, Default)]
@@ -129,8 +143,8 @@ struct Slot {
 
 impl Cache {
     /// A cache beside what is remembered.
-    pub(crate) fn new(known: Known) -> Self {
-        Cache { inner: Mutex::default(), known }
+    pub(crate) fn new(known: Known, recent: Recent) -> Self {
+        Cache { inner: Mutex::default(), known, recent }
     }
 
     /// The listing of a folder if it is younger than `life`.
@@ -141,6 +155,34 @@ impl Cache {
         let slot = inner.folders.get_mut(&folder).filter(|slot| slot.taken.elapsed() < life)?;
         slot.used = uses;
         Some(Arc::clone(&slot.listing))
+    }
+
+    /// The last listing of a folder, however old it is.
+    pub(crate) fn last(&self, folder: u64) -> Option<Arc<FolderListing>> {
+        self.lock().folders.get(&folder).map(|slot| Arc::clone(&slot.listing))
+    }
+
+    /// The folders in which these addresses were listed last, of those that are kept.
+    pub(crate) fn places<'a>(&self, urls: impl Iterator<Item = &'a str>) -> Places {
+        let wanted: HashSet<&str> = urls.collect();
+        let inner = self.lock();
+        let mut places: HashMap<&str, (Instant, u64)> = HashMap::new();
+        for (folder, slot) in &inner.folders {
+            let urls = slot.listing.files.iter().map(|file| file.url.as_str());
+            for url in urls.filter(|url| wanted.contains(url)) {
+                let newest = places.entry(url).or_insert((slot.taken, *folder));
+                if slot.taken > newest.0 {
+                    *newest = (slot.taken, *folder);
+                }
+            }
+        }
+        places.into_iter().map(|(url, (_, folder))| (url.to_owned(), folder)).collect()
+    }
+
+    /// Has this process removed the file at `url` from `folder` not long ago?
+    pub(crate) fn has_removed(&self, folder: u64, url: &str) -> bool {
+        let is_it = |change: &Change| matches!(change, Change::RemoveFile(gone) if gone == url);
+        self.lock().changes.iter().any(|(_, place, change)| *place == folder && is_it(change))
     }
 
     /// Keeps a complete listing that was asked for at `asked`, and returns it with our own changes entered.
@@ -173,6 +215,7 @@ impl Cache {
 
     /// Enters a change of our own.
     pub(crate) fn change(&self, folder: u64, change: Change) {
+        self.recent.note(folder, &change);
         self.known.change(folder, &change);
         self.lock().change(folder, change);
     }
@@ -191,6 +234,7 @@ impl Cache {
             inner.apply(folder, &change);
         }
         let change = Change::AddFile(file);
+        self.recent.note(folder, &change);
         self.known.change(folder, &change);
         inner.change(folder, change);
         old

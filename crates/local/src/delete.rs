@@ -4,12 +4,13 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::SystemTime;
 
-use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result};
+use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result, Special};
 use rustix::fs::{self, AtFlags};
 use rustix::io::Errno;
 
 use crate::entry::{Folder, Seen, entry as make_entry, is_version_of, kind_of, timestamps};
 use crate::error::changed;
+use crate::leftover::clear;
 use crate::open::Way;
 use crate::root::Root;
 
@@ -40,11 +41,13 @@ pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
     Ok(Found { folder, name, seen })
 }
 
-/// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to.
+/// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to. A socket, pipe or
+/// device goes too: nobody asks for it but who means all that is there.
 pub(crate) fn delete(root: &Root, entry: &Entry) -> Result<()> {
     let result = match entry.kind {
         EntryKind::File | EntryKind::Link => delete_file(root, entry),
         EntryKind::Dir => delete_folder(root, entry),
+        EntryKind::Special(Special::Device) => delete_device(root, entry),
         EntryKind::Special(special) => {
             let message = format!("{} is never deleted", special.describe());
             Err(Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path))
@@ -64,21 +67,38 @@ fn delete_file(root: &Root, entry: &Entry) -> Result<()> {
     })
 }
 
+/// Its name only, and only if it still is neither a file, a folder nor a link.
+fn delete_device(root: &Root, entry: &Entry) -> Result<()> {
+    let fail = |errno| root.error(errno, &entry.path);
+    let (folder, name) = root.open_parent(&entry.path, Way::Beneath).map_err(fail)?;
+    let stat = fs::statat(&folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+    if kind_of(&stat) != entry.kind {
+        return Err(changed("it is no longer what was listed").with_path(&entry.path));
+    }
+    fs::unlinkat(&folder, name.as_c_str(), AtFlags::empty()).map_err(fail)
+}
+
 fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
-    let removed = if entry.path.is_root() {
-        fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR)
-    } else {
-        let (folder, name) = match root.open_parent(&entry.path, Way::Beneath) {
-            Ok(found) => found,
-            Err(errno) => return Err(root.error(errno, &entry.path)),
-        };
+    let remove = || {
+        if entry.path.is_root() {
+            return fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR);
+        }
+        let (folder, name) = root.open_parent(&entry.path, Way::Beneath)?;
         fs::unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR)
+    };
+    let removed = match remove() {
+        // What interrupted transfers left keeps no folder that is to go.
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            let cleared = root.open_folder(&entry.path, Way::Beneath).and_then(|it| clear(&it));
+            cleared.and_then(|()| remove())
+        }
+        other => other,
     };
     removed.map_err(|errno| match errno {
         Errno::NOTDIR => changed("it is no longer a folder").with_path(&entry.path),
         // Both are in use for it; a folder may also hold what listings do not show.
         Errno::NOTEMPTY | Errno::EXIST => {
-            let message = "the folder is not empty (parts of an interrupted run are not listed)";
+            let message = "the folder is not empty (parts that a process works on are not listed)";
             Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path)
         }
         errno => root.error(errno, &entry.path),

@@ -49,6 +49,18 @@ fn cut(name: &[u8], room: usize) -> &[u8] {
     &name[..cut]
 }
 
+/// The name of the ledger beside a part; `None` for a name that is no part's.
+pub(crate) fn ledger_beside(part: &[u8]) -> Option<Vec<u8>> {
+    Some([part.strip_suffix(PART)?, LEDGER].concat())
+}
+
+/// The number in a name of ketch's own: that of the job, or one of no job.
+pub(crate) fn number_of(name: &[u8]) -> Option<u32> {
+    let rest = name.strip_suffix(PART).or_else(|| name.strip_suffix(LEDGER))?;
+    let (_, id) = rest.split_last_chunk::<ID_DIGITS>()?;
+    u32::from_str_radix(std::str::from_utf8(id).ok()?, 16).ok()
+}
+
 /// Is it a name that [`temporary`] or [`of_job`] makes?
 pub(crate) fn is_temporary(name: &[u8]) -> bool {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -74,6 +86,8 @@ mod tests {
             assert!(std::str::from_utf8(&made).is_ok(), "{name}");
         }
         assert_eq!(temporary(b"a.txt", 0xbeef), b".a.txt.ketch-0000beef.part");
+        assert_eq!(number_of(&temporary(&[0xff; 255], 0xbeef)), Some(0xbeef));
+        assert_eq!(number_of(&of_job(b"a.txt", u32::MAX).1), Some(u32::MAX));
         assert!(is_temporary(&temporary(&[0xff; 255], u32::MAX)));
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::again::Again;
 use super::apart::Apart;
 use super::*;
-use crate::journal::Status;
+use crate::journal::{Status, arrival};
 use crate::settings::OnChanged;
 use crate::transfer::Transfer;
 use ketch_core::Hashes;
@@ -91,8 +91,13 @@ impl Runner {
                 Ok(acted)
             }
             Action::SetTime { source, destination: entry } => {
-                self.set_facts(source, entry).await?;
-                Ok(Outcome::TimeSet.into())
+                match self.set_facts(source, entry).await {
+                    Ok(()) => Ok(Outcome::TimeSet.into()),
+                    Err(error) => {
+                        self.accept_fixed_times(error).await?;
+                        Ok(Outcome::NotStorable.into())
+                    }
+                }
             }
             Action::MakeDir { path } => {
                 destination.make_dir(path).await?;
@@ -115,6 +120,9 @@ impl Runner {
                 self.remove_source(source, &now).await?;
                 Ok(Outcome::SourceRemoved.into())
             }
+            Action::RemoveSourceDir { entry } if !self.is_made(entry).await? => {
+                Ok(Outcome::Kept.into())
+            }
             Action::RemoveSourceDir { entry } => match self.context.source.delete(entry).await {
                 Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Outcome::Kept.into()),
                 result => result.map(|()| Outcome::SourceRemoved.into()),
@@ -130,7 +138,7 @@ impl Runner {
         task: &Task,
         source: &Entry,
         replaces: Option<&Entry>,
-    ) -> Result<(Acted, Box<Entry>)> {
+    ) -> Result<(Acted, Entry)> {
         let guard = self.context.progress.start(&source.path, source.size);
         let size = source.size;
         if self.context.settings.report_started {
@@ -141,6 +149,12 @@ impl Runner {
         let transfer =
             Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
         let done = self.transfers.transfer(transfer).await?;
+        if self.remembers_arrivals()
+            && let Some(print) = arrival(source, &done.stored)
+        {
+            self.records.arrived(print)?;
+        }
+        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.state().report.unverified += u64::from(!done.verified);
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
@@ -205,11 +219,33 @@ impl Runner {
         Error::new(ErrorKind::Changed, text).with_operation("move").with_path(path)
     }
 
+    /// Does the destination have the folder, if it was to be made there?
+    async fn is_made(&self, dir: &Entry) -> Result<bool> {
+        let settings = &self.context.settings;
+        let is_wanted = settings.create_empty_dirs
+            && self.context.destination.capabilities().dirs
+            && settings.filter.admits_empty_dir(dir.path.as_str());
+        if !is_wanted {
+            return Ok(true);
+        }
+        match self.context.destination.stat(&dir.path).await {
+            Ok(entry) => Ok(entry.is_dir()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
         // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
         let keeps = self.context.destination.capabilities().set_mtime
             && self.context.source.capabilities().mtime.is_some();
-        if keeps { self.set_facts(source, entry).await } else { Ok(()) }
+        if !keeps {
+            return Ok(());
+        }
+        match self.set_facts(source, entry).await {
+            Err(error) => self.accept_fixed_times(error).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Gives `entry` of the destination what `source` has beside its content.
@@ -217,7 +253,9 @@ impl Runner {
         let to = &self.context.destination;
         let mut now = None;
         if let Some(mtime) = source.mtime.filter(|_| entry.mtime != source.mtime) {
-            now = Some(to.set_mtime(entry, mtime).await?);
+            let set = to.set_mtime(entry, mtime).await?;
+            self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
+            now = Some(set);
         }
         let now = now.as_ref().unwrap_or(entry);
         match source.mode {
@@ -234,7 +272,8 @@ impl Runner {
         let policy = self.context.settings.on_changed;
         match failure.kind {
             ErrorKind::NotFound if moves_bytes && failure.at_source => {
-                (Status::Vanished, policy == OnChanged::Fail)
+                // A plan that was made before is done whole, or that is told.
+                (Status::Vanished, policy == OnChanged::Fail || self.is_strict)
             }
             ErrorKind::Changed if failure.at_source => (Status::Changed, policy != OnChanged::Skip),
             ErrorKind::Changed => (Status::Changed, true),
