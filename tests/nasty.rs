@@ -9,10 +9,14 @@ mod support;
 mod calls;
 #[path = "nasty/errors.rs"]
 mod errors;
+#[path = "nasty/evidence.rs"]
+mod evidence;
 #[path = "nasty/floods.rs"]
 mod floods;
 #[path = "nasty/large.rs"]
 mod large;
+#[path = "nasty/manners.rs"]
+mod manners;
 
 use std::process::Stdio;
 

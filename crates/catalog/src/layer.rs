@@ -260,6 +260,15 @@ impl Backend for Catalog {
         self.0.location.clone()
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        self.0.remote.root_identity().await
+    }
+
+    fn view_options(&self) -> String {
+        // The catalogue itself decides: what it keeps is listed.
+        format!("catalog {}", self.0.remote.view_options())
+    }
+
     fn scope(&self) -> Option<&str> {
         self.0.remote.scope()
     }

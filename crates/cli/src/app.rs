@@ -107,10 +107,9 @@ async fn run_job(
     delete_empty_source_dirs: bool,
 ) -> Result<Done> {
     let context = Arc::clone(context);
-    let task =
-        tokio::spawn(
-            async move { copy::run(&context, kind, &args, delete_empty_source_dirs).await },
-        );
+    let task = tokio::spawn(async move {
+        copy::run(&context, kind, &args, delete_empty_source_dirs, None).await
+    });
     task.await.unwrap_or_else(|stopped| match stopped.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Err(Problem::other("the job was stopped; this is a bug")),

@@ -11,6 +11,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ketch_core::factory::Factory;
+use ketch_engine::file::force_and_close;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::environment::Environment;
@@ -243,7 +244,7 @@ pub(crate) fn add_remote(
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        force_and_close(file)?;
         fs::rename(&temporary, path)
     };
     write().map_err(|error| {

@@ -117,7 +117,8 @@ pub(crate) fn of_report(report: &Report, signal: Option<u8>) -> u8 {
         return of_fatal(error.kind());
     }
     if report.failed == 0 {
-        return if report.deletions_held > 0 || report.stopped { PARTIAL } else { OK };
+        let is_part = report.deletions_held > 0 || report.stopped || report.passed_over > 0;
+        return if is_part { PARTIAL } else { OK };
     }
     let failures = &report.failures;
     if failures.iter().any(|failure| failure.kind == ErrorKind::Corrupt) {

@@ -16,9 +16,8 @@ use crate::problem::{Problem, Result};
 use crate::settings::{is_dash, size};
 use crate::text_file;
 
-/// Understands the flags; files are read now and ages count from now.
-pub(crate) fn spec(args: &FilterArgs) -> Result<FilterSpec> {
-    let now = Timestamp::now();
+/// Understands the flags; files are read now and ages count from `now`.
+pub(crate) fn spec(args: &FilterArgs, now: Timestamp) -> Result<FilterSpec> {
     let age = |flag: &str, text: &Option<String>| {
         text.as_deref().map(|text| point_in_time(flag, text, now)).transpose()
     };

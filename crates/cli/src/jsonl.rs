@@ -44,6 +44,14 @@ fn line_at(kind: &str, body: Value, now: Timestamp) -> String {
 pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Notice { path, text } => ("notice", json!({ "path": path, "text": text })),
+        Event::GoingOn { job, standing, finishes_plan } => (
+            "going_on",
+            json!({
+                "job": job, "finishes_plan": finishes_plan, "items": standing.planned,
+                "items_final": standing.is_planned, "done": standing.done,
+                "bytes": standing.done_bytes,
+            }),
+        ),
         Event::Planned { items, bytes, deletions } => {
             ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
         }
@@ -153,6 +161,7 @@ pub(crate) fn counts(report: &Report) -> Value {
         "done_before": report.before.map(|before| before.done),
         "failed": report.failed,
         "deletions_held": report.deletions_held,
+        "passed_over": report.passed_over,
     })
 }
 

@@ -90,7 +90,7 @@ pub(crate) struct Retries(pub(crate) Arc<Console>);
 impl Observer for Retries {
     fn retrying(&self, remote: &str, operation: &'static str, error: &Error, wait: Duration) {
         // The first attempts are routine; a long wait is something a person wonders about.
-        let level = if wait >= Duration::from_secs(20) { Level::Normal } else { Level::Item };
+        let level = if wait >= Duration::from_secs(10) { Level::Normal } else { Level::Item };
         let wait = format_duration(wait);
         let text = format!("{operation} on {remote} again in {wait}: {}", error.message());
         self.0.tell(level, &text);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ketch_core::names::core_from_bytes;
 use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
+use ketch_engine::file::{close, close_once, force};
 use ketch_manifest::compress::decompress;
 use ketch_manifest::{ManifestEntry, ManifestReader, ReadError, Totals, sign};
 use secrecy::ExposeSecret;
@@ -195,7 +196,8 @@ impl Output {
         let Output::File(mut unfinished) = self else { return Ok(()) };
         let (path, beside) = (unfinished.path.clone(), signature_path(&unfinished.path));
         let mut keep = || {
-            unfinished.file.sync_all()?;
+            force(&unfinished.file)?;
+            close_once(&unfinished.file)?;
             // ORDER: an old signature beside a new manifest would be a refusal; none is only no signature.
             match std::fs::remove_file(&beside) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -204,7 +206,11 @@ impl Output {
             std::fs::rename(&unfinished.temporary, &unfinished.path)?;
             unfinished.is_kept = true;
             match signature {
-                Some(signature) => std::fs::write(&beside, signature),
+                Some(signature) => {
+                    let mut file = File::create(&beside)?;
+                    file.write_all(signature.as_bytes())?;
+                    close(file)
+                }
                 None => Ok(()),
             }
         };

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use ketch_core::names::{bytes_from_core, core_from_bytes};
+use ketch_engine::file::close_once;
 use serde_json::Value;
 
 use crate::args::{CommonArgs, When};
@@ -230,7 +231,11 @@ impl Console {
     /// Hands on what was written, unless somebody is being kept waiting by a reader that does not read.
     pub(crate) fn flush_at_end(&self) -> Result<()> {
         match self.stdout.try_lock() {
-            Ok(mut stdout) => stdout.flush().map_err(|error| Problem::output(&error)),
+            Ok(mut stdout) => {
+                // Where it is a file, only closing tells whether the bytes could be stored.
+                let written = stdout.flush().and_then(|()| close_once(&std::io::stdout()));
+                written.map_err(|error| Problem::output(&error))
+            }
             Err(_) => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ketch_core::names::bytes_from_core;
 use ketch_engine::decide::Reason;
+use ketch_engine::file::close_once;
 use ketch_engine::journal::{ItemOutcome, Status};
 use ketch_engine::{Event, Report};
 use serde_json::{Value, json};
@@ -94,10 +95,12 @@ impl<'a> Reports<'a> {
             let body = json!({ "counts": jsonl::counts(report), "stopped": report.stopped });
             let line = jsonl::line("report", body) + "\n";
             let written = file.write_all(line.as_bytes()).and_then(|()| file.flush());
+            let written = written.and_then(|()| close_once(file.get_ref()));
             written.map_err(|error| about_file(path, &error))?;
         }
         if let Some(Combined::File(path, file)) = &mut self.combined {
-            file.flush().map_err(|error| about_file(path, &error))?;
+            let written = file.flush().and_then(|()| close_once(file.get_ref()));
+            written.map_err(|error| about_file(path, &error))?;
         }
         Ok(())
     }

@@ -33,13 +33,20 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
             report.deletions_held
         ));
     }
+    if report.passed_over > 0 {
+        console.tell_error(&format!(
+            "{} items are not in the plan that was finished, or are not as it planned them (the command by itself makes \
+             a new plan)",
+            report.passed_over
+        ));
+    }
     if let Some(error) = &report.fatal {
         console.tell_error(&error.to_string());
     }
     if report.is_open {
         console.tell(
             Level::Normal,
-            "the same command goes on where this one ended (--fresh begins anew)",
+            "the same command looks at both sides anew and sends nothing twice (--fresh forgets this job)",
         );
     }
 }

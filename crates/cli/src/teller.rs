@@ -33,6 +33,23 @@ impl Teller<'_> {
                 let path = path.as_ref().map(|path| path.as_str());
                 self.notices.tell(self.console, path, text);
             }
+            Event::GoingOn { job, standing, finishes_plan } => {
+                let bound = if standing.is_planned { "" } else { "at least " };
+                let amount = format!(
+                    "{} of {bound}{} items are done ({})",
+                    standing.done,
+                    standing.planned,
+                    format_size(standing.done_bytes)
+                );
+                let text = match finishes_plan {
+                    true => format!("finishing the plan of job {job}: {amount}"),
+                    false => format!(
+                        "going on after the interrupted job {job}: {amount}; both sides are looked at anew, and what \
+                         arrived is not sent again (--fresh forgets that job)"
+                    ),
+                };
+                self.console.tell(Level::Error, &text);
+            }
             Event::Planned { items, bytes, deletions } => {
                 let bytes = format_size(*bytes);
                 let text =

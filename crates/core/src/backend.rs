@@ -42,6 +42,19 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// one a `/`-prefix of the other when one is inside the other. Never holds a secret.
     fn location(&self) -> String;
 
+    /// Which folder the root is at this moment, looked up anew by its path: another text when another folder has taken its
+    /// place, as when a disk is mounted or unmounted there. `None`: it cannot be told.
+    ///
+    /// Errors: `NotFound` when nothing is there.
+    async fn root_identity(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// The options of this place that decide what its listings show, as a text to be compared. No I/O.
+    fn view_options(&self) -> String {
+        String::new()
+    }
+
     /// Backends with equal scopes accept each other's entries in [`Backend::copy`] and [`Backend::rename`] (two folders of
     /// one account). `None`: only this very backend's own entries.
     fn scope(&self) -> Option<&str> {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View};
 
+use crate::clock::Clock;
 use crate::join::Pair;
 use crate::settings::{Compare, Settings};
 
@@ -158,13 +159,23 @@ pub struct Rules<'a> {
     /// Without a digest in common: the one by which a file can be compared whose digest is remembered from sending it. Counts
     /// where only digests count, and where nothing is removed for it.
     pub remembered: Option<HashAlgo>,
+    /// What the destination makes of times.
+    pub clock: Clock,
 }
 
 impl Rules<'_> {
     /// Times closer than this are equal; `None` when a side does not keep modification times.
     fn window(&self) -> Option<Duration> {
+        if self.clock.is_fixed() {
+            return None;
+        }
         let precision = self.source.mtime?.max(self.destination.mtime?);
         Some(precision.max(self.settings.modify_window))
+    }
+
+    /// Do both sides keep modification times?
+    pub fn keeps_times(&self) -> bool {
+        self.window().is_some()
     }
 
     /// The digest by which the two sides can be compared.
@@ -250,8 +261,9 @@ pub fn needs_nothing(source: &View<'_>, destination: &View<'_>, rules: &Rules<'_
             let Some(window) = rules.window() else { return false };
             let times = || source.mtime().zip(destination.mtime());
             let are_same = source.time.is_some() && source.time == destination.time;
-            let are_close =
-                || are_same || times().is_some_and(|(left, right)| apart(left, right) < window);
+            let is_close =
+                |(left, right)| apart(left, right) < window || rules.clock.agree(left, right);
+            let are_close = || are_same || times().is_some_and(is_close);
             !window.is_zero() && are_close() && !rules.wants_mode(source.mode, destination.mode)
         }
     }
@@ -375,7 +387,7 @@ fn decide_both(
     let times = source.mtime.zip(destination.mtime);
     match (rules.window(), times) {
         (Some(window), Some((left, right))) => {
-            if apart(left, right) < window {
+            if apart(left, right) < window || rules.clock.agree(left, right) {
                 let may_set = !rules.remove_source && !ambiguous;
                 if may_set && rules.wants_mode(source.mode, destination.mode) {
                     return Decision::Act(Action::SetTime { source, destination });

@@ -12,13 +12,16 @@
 pub mod bandwidth;
 mod bill;
 pub mod check;
+pub mod clock;
 mod compare;
 pub mod content;
 pub mod decide;
 pub mod digest;
 pub mod estimate;
 pub mod event;
+pub mod file;
 pub mod filter;
+mod identity;
 pub mod job;
 pub mod join;
 pub mod journal;

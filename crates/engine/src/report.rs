@@ -140,6 +140,8 @@ pub struct Report {
     pub changed: u64,
     /// Items that failed.
     pub failed: u64,
+    /// Of a plan of an earlier process that was finished: how much of both sides is not as it was to bring about.
+    pub passed_over: u64,
     /// Deletions that were held back because something in their folder failed or the job was stopped.
     pub deletions_held: u64,
     /// The first [`KEPT_FAILURES`] failures.
@@ -159,7 +161,7 @@ pub struct Report {
 impl Report {
     /// Did everything that was planned succeed?
     pub fn is_success(&self) -> bool {
-        self.failed == 0 && self.fatal.is_none() && !self.stopped
+        self.failed == 0 && self.fatal.is_none() && !self.stopped && self.passed_over == 0
     }
 
     /// Did the job change anything?

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clocks;
 use crate::digest::Digests;
 use crate::filter::Filter;
 
@@ -64,6 +65,9 @@ pub struct Settings {
     pub verify: Verify,
     /// Where digests of files at hand come from.
     pub digests: Digests,
+    /// Where it is remembered what places make of modification times. A hint: it decides nothing that a comparison of
+    /// contents would decide otherwise.
+    pub clocks: Clocks,
 }
 
 /// What is done about a source file that changes while it is read, or goes away before it is. Nothing of such a file is ever
@@ -122,6 +126,7 @@ impl Default for Settings {
             delete_empty_source_dirs: false,
             verify: Verify::default(),
             digests: Digests::default(),
+            clocks: Clocks::default(),
         }
     }
 }

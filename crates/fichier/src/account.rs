@@ -12,6 +12,7 @@ use ketch_core::factory::BuildRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::evidence::Asked;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
@@ -23,9 +24,6 @@ use crate::send::Uploads;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
-
-/// The operator named 30 connections as the most for downloads (section 4.3 of the API reference), and nothing for uploads.
-const CONNECTIONS: usize = 30;
 
 /// What makes two requests be about the same account, dealt with in the same way.
 type Key = (String, Option<PathBuf>, String);
@@ -41,8 +39,11 @@ pub(crate) struct Account {
     pub(crate) placement: Placement,
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
+    pub(crate) asked: Asked,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
+    /// Held while a folder is being removed.
+    pub(crate) folder_removals: tokio::sync::Mutex<()>,
     /// Places for uploads on their way.
     pub(crate) places: Semaphore,
     /// Places for downloads on their way: not the same ones, for an upload may wait for what it is read from.
@@ -68,6 +69,7 @@ impl Account {
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
             Watch { observer, remote: format!("{remote}:") }
         });
+        let connections = settings.connections;
         let api = Api::new(settings, request.state_folder.as_deref(), watch)?;
         Ok(Arc::new(Account {
             api,
@@ -78,9 +80,11 @@ impl Account {
             placement: Placement::default(),
             uploads: Uploads::default(),
             changes: Changes::default(),
+            asked: Asked::default(),
             look: tokio::sync::Mutex::default(),
-            places: Semaphore::new(CONNECTIONS),
-            reads: Arc::new(Semaphore::new(CONNECTIONS)),
+            folder_removals: tokio::sync::Mutex::default(),
+            places: Semaphore::new(connections),
+            reads: Arc::new(Semaphore::new(connections)),
         }))
     }
 

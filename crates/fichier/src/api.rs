@@ -9,6 +9,7 @@ use ketch_core::{ErrorKind, Result, Retry, Usage};
 use serde_json::{Value, json};
 
 use crate::cache::FileItem;
+use crate::ended::Ended;
 use crate::error::{Refusal, Said};
 use crate::hosts::Place;
 use crate::http::Http;
@@ -19,6 +20,7 @@ use crate::types::{
     Changed, Copied, CopiedUrl, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer, UserInfo,
 };
 use crate::windows::Window;
+pub(crate) use call::is_counted;
 use call::{Effect, shape, unknown};
 
 /// The calls.
@@ -27,6 +29,7 @@ pub(crate) struct Api {
     pub(crate) http: Http,
     pub(crate) pacer: Pacer,
     pub(crate) settings: Settings,
+    pub(crate) ended: Ended,
 }
 
 impl Api {
@@ -38,7 +41,7 @@ impl Api {
     ) -> Result<Self> {
         let http = Http::new(&settings)?;
         let pacer = Pacer::new(&settings, state, watch);
-        Ok(Api { http, pacer, settings })
+        Ok(Api { http, pacer, settings, ended: Ended::default() })
     }
 
     /// Sub-folders and the number of files, and with `files` perhaps the files too.
@@ -127,14 +130,6 @@ impl Api {
     /// Renames a folder where it is.
     pub(crate) async fn folder_rename(&self, id: u64, name: &str) -> Result<(), Refusal> {
         self.change("folder/mv.cgi", json!({"folder_id": id, "rename": name})).await
-    }
-
-    /// Removes files. Success when all of them are gone.
-    pub(crate) async fn files_rm(&self, urls: &[&str]) -> Result<(), Refusal> {
-        match self.change_files(FilesChange::remove(urls.iter().copied())).await {
-            Err(refusal) if refusal.said == Said::NotFound => Ok(()),
-            other => other.map(drop),
-        }
     }
 
     /// A change of several files; the addresses that the answer says it was made for, if it says that.

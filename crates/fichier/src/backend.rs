@@ -131,7 +131,7 @@ impl Fichier {
             // The limit is one of characters.
             name_max_bytes: None,
             put_resume: false,
-            at_once: Some(FILES_AT_ONCE),
+            at_once: Some(FILES_AT_ONCE.min(account.api.settings.connections)),
             gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
         };
         let scope = account.scope();
@@ -176,8 +176,7 @@ impl Fichier {
         // CANCEL: the place is given back with the stream.
         let place = Arc::clone(&self.account.reads).acquire_owned().await;
         let place = place.map_err(|_| Error::new(ErrorKind::Cancelled, "the remote is closed"))?;
-        let stream =
-            download::open(&self.account.api, &self.account.tokens, &url, size, range).await?;
+        let stream = download::open(&self.account, &url, size, range).await?;
         let held = move |piece| {
             let _held = &place;
             piece
@@ -191,7 +190,11 @@ impl Fichier {
             return Err(Error::new(ErrorKind::Changed, message));
         }
         match Handle::of(entry)? {
-            Handle::File { folder, url } => change::delete_file(&self.account, folder, &url).await,
+            Handle::File { folder, url } => {
+                let full = self.root.join_path(&entry.path);
+                let name = full.name().unwrap_or_default();
+                change::delete_file(&self.account, folder, name, url).await
+            }
             Handle::Folder { parent, id } => change::delete_folder(&self.account, parent, id).await,
         }
     }

@@ -212,7 +212,9 @@ mod tests {
         assert!(futures::poll!(&mut call).is_pending());
         tokio::task::yield_now().await;
         drop(call);
-        tokio::task::yield_now().await;
-        assert_eq!(Arc::strong_count(&ended), 1);
+        // When the task is taken down is the runtime's affair.
+        while Arc::strong_count(&ended) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 }

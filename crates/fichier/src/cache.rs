@@ -4,13 +4,14 @@
 //! for as long as asking again would have to wait. A change of our own is entered here at once, and also into a listing
 //! that was on its way when the change was made.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ketch_core::Digest;
 use tokio::time::Instant;
 
+use crate::evidence::Places;
 use crate::known::Known;
 
 /// The most folders, and the most entries in all of them, that are kept.
@@ -56,6 +57,11 @@ impl FolderListing {
         let mut files: Vec<_> = self.files.iter().filter(|file| file.name == name).collect();
         files.sort_by(|left, right| (right.date, &right.url).cmp(&(left.date, &left.url)));
         files
+    }
+
+    /// Is nothing in it?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn len(&self) -> usize {
@@ -141,6 +147,34 @@ impl Cache {
         let slot = inner.folders.get_mut(&folder).filter(|slot| slot.taken.elapsed() < life)?;
         slot.used = uses;
         Some(Arc::clone(&slot.listing))
+    }
+
+    /// The last listing of a folder, however old it is.
+    pub(crate) fn last(&self, folder: u64) -> Option<Arc<FolderListing>> {
+        self.lock().folders.get(&folder).map(|slot| Arc::clone(&slot.listing))
+    }
+
+    /// The folders in which these addresses were listed last, of those that are kept.
+    pub(crate) fn places<'a>(&self, urls: impl Iterator<Item = &'a str>) -> Places {
+        let wanted: HashSet<&str> = urls.collect();
+        let inner = self.lock();
+        let mut places: HashMap<&str, (Instant, u64)> = HashMap::new();
+        for (folder, slot) in &inner.folders {
+            let urls = slot.listing.files.iter().map(|file| file.url.as_str());
+            for url in urls.filter(|url| wanted.contains(url)) {
+                let newest = places.entry(url).or_insert((slot.taken, *folder));
+                if slot.taken > newest.0 {
+                    *newest = (slot.taken, *folder);
+                }
+            }
+        }
+        places.into_iter().map(|(url, (_, folder))| (url.to_owned(), folder)).collect()
+    }
+
+    /// Has this process removed the file at `url` from `folder` not long ago?
+    pub(crate) fn has_removed(&self, folder: u64, url: &str) -> bool {
+        let is_it = |change: &Change| matches!(change, Change::RemoveFile(gone) if gone == url);
+        self.lock().changes.iter().any(|(_, place, change)| *place == folder && is_it(change))
     }
 
     /// Keeps a complete listing that was asked for at `asked`, and returns it with our own changes entered.

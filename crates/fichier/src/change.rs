@@ -10,16 +10,28 @@ use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
+use crate::evidence::{Ground, Removal};
 use crate::gather::Copied;
 use crate::note::Trail;
 use crate::target::{Old, Target};
-use crate::tree::TOP;
+use crate::tree::{Shown, TOP};
 use crate::{gather, names, resume};
 
-/// Removes a file by its address.
-pub(crate) async fn delete_file(account: &Arc<Account>, folder: u64, url: &str) -> Result<()> {
-    gather::remove(account, url).await?;
-    account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
+/// How often a folder is looked into again that must be empty, and is not yet.
+const EMPTY_LOOKS: usize = 4;
+/// How often the removal of one folder is asked for.
+const REFUSALS_MAX: usize = 3;
+
+/// Removes a file by its address, if it is still in `folder` under `name`.
+pub(crate) async fn delete_file(
+    account: &Arc<Account>,
+    folder: u64,
+    name: &str,
+    url: String,
+) -> Result<()> {
+    let (name, ground) = (name.to_owned(), Ground::Listed);
+    gather::remove(account, Removal { url: url.clone(), folder, name, ground }).await?;
+    account.tree.cache.change(folder, Change::RemoveFile(url));
     Ok(())
 }
 
@@ -29,37 +41,83 @@ pub(crate) async fn delete_folder(account: &Arc<Account>, parent: u64, id: u64) 
         let message = "the top folder of an account cannot be removed";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    match account.api.folder_rm(id).await {
-        Ok(()) => {}
-        Err(refusal) => explain_refusal(account, id, refusal).await?,
-    }
+    remove_when_empty(account, id).await?;
     account.tree.forget_folder(id);
     account.tree.cache.forget(id);
     account.tree.cache.change(parent, Change::RemoveFolder(id));
     Ok(())
 }
 
-/// Why a folder was not removed. The texts are not documented, so the folder is looked into. `Ok`: it is gone.
-async fn explain_refusal(account: &Arc<Account>, id: u64, refusal: Refusal) -> Result<()> {
-    let is_unclear = refusal.error.kind() == ErrorKind::Denied && refusal.said == Said::Other;
-    if refusal.said == Said::NotFound {
-        return Ok(());
-    }
-    if !is_unclear {
-        return Err(refusal.into());
-    }
-    let life = account.api.pacer.listing_life();
-    match account.tree.listing(&account.api, id, life).await {
-        Ok(listing) if listing.files.is_empty() && listing.folders.is_empty() => {
-            // What was just taken out may be counted for a while.
-            let message =
-                format!("the folder is empty and not removed: {}", refusal.error.message());
-            Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff))
+/// Removes a folder when 1fichier counts it as empty. What was taken out of it a moment ago may be counted for a while, and
+/// a removal that is refused again and again gets an address banned: after the first refusal of this process a folder is
+/// removed only when a listing has shown it to be empty.
+async fn remove_when_empty(account: &Arc<Account>, id: u64) -> Result<()> {
+    let (api, tree) = (&account.api, &account.tree);
+    let looks = if tree.lags_without_end() { 0 } else { EMPTY_LOOKS };
+    let mut waits = crate::api::polls(&api.settings).take(looks);
+    let (mut refused, mut is_shown_empty) = (Vec::<Refusal>::new(), false);
+    loop {
+        if tree.lags() && !is_shown_empty {
+            match tree.look_into(api, id).await {
+                Ok(Shown::Empty) => is_shown_empty = true,
+                Ok(Shown::Others) => return Err(not_empty()),
+                Ok(Shown::Removed) => {
+                    let Some(wait) = waits.next() else {
+                        let is_over = tree.lags_in_vain();
+                        let retry = if is_over { Retry::Never } else { Retry::Backoff };
+                        return Err(still_counted(refused.pop()).with_retry(retry));
+                    };
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+                Err(look) if look.said == Said::NotFound => return Ok(()),
+                Err(look) => return Err(refused.pop().unwrap_or(look).into()),
+            }
         }
-        Ok(_) => Err(Error::new(ErrorKind::InvalidInput, "the folder is not empty")),
-        Err(look) if look.said == Said::NotFound => Ok(()),
-        Err(_) => Err(refusal.into()),
+        let refusal = {
+            // ORDER: one at a time, so that the others know when the first one was refused.
+            let _one = account.folder_removals.lock().await;
+            if tree.lags() && !is_shown_empty {
+                continue;
+            }
+            match api.folder_rm(id).await {
+                Ok(()) => return Ok(()),
+                Err(refusal) if refusal.said == Said::NotFound => return Ok(()),
+                Err(refusal) => {
+                    let is_denied = refusal.error.kind() == ErrorKind::Denied;
+                    if !is_denied || refusal.said != Said::Other {
+                        return Err(refusal.into());
+                    }
+                    tree.set_lags();
+                    refusal
+                }
+            }
+        };
+        is_shown_empty = false;
+        // The texts are not documented: it may be that there is something in it.
+        let known = tree.cache.get(id, api.pacer.listing_life());
+        if known.is_some_and(|known| !known.is_empty()) {
+            return Err(not_empty());
+        }
+        refused.push(refusal);
+        if refused.len() == REFUSALS_MAX {
+            return Err(still_counted(refused.pop()));
+        }
     }
+}
+
+fn not_empty() -> Error {
+    Error::new(ErrorKind::InvalidInput, "the folder is not empty")
+}
+
+/// The error of a folder of which everything was removed, and which 1fichier keeps.
+fn still_counted(refused: Option<Refusal>) -> Error {
+    let told = refused.map(|refusal| format!(": {}", refusal.error.message())).unwrap_or_default();
+    let message = format!(
+        "1fichier still counts what was removed from the folder, so the folder stays for now (the same command removes it \
+         later){told}"
+    );
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 /// Copies a file to `path`, both of this account.

@@ -3,6 +3,7 @@
 //! The content of a 1fichier URL never changes, so bytes that do not fit are damage on the way (`Corrupt`) and not a change.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,12 +11,12 @@ use ketch_core::source::{ByteStream, exact_length};
 use ketch_core::{Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
-use crate::api::Api;
+use crate::account::Account;
+use crate::api::{Api, is_counted};
 use crate::error::{Said, read, refusal};
 use crate::hosts::Place;
 use crate::http::Download;
 use crate::text::{readable, snippet};
-use crate::tokens::Tokens;
 
 /// The most hosts that one download is passed on to.
 const REDIRECTS_MAX: usize = 3;
@@ -24,17 +25,21 @@ const REDIRECTS_MAX: usize = 3;
 const SLOW_TIME: Duration = Duration::from_secs(60);
 const SLOW_BYTES: u64 = 64 * 1024;
 
+/// How long a download host that was asked too often is left alone; nothing is documented.
+const HOST_PAUSE: Duration = Duration::from_secs(10);
+
 /// An answer that is not the content.
 struct Wrong {
     error: Error,
     /// Might another address help?
     address: bool,
+    /// Is it a refusal that is punished when there are many?
+    is_counted: bool,
 }
 
 /// Opens `wanted` of a file of `size` bytes.
 pub(crate) async fn open(
-    api: &Api,
-    tokens: &Tokens,
+    account: &Arc<Account>,
     url: &str,
     size: u64,
     wanted: Range<u64>,
@@ -46,6 +51,7 @@ pub(crate) async fn open(
     if wanted.is_empty() {
         return Ok(futures::stream::empty().boxed());
     }
+    let (api, tokens) = (&account.api, &account.tokens);
     if !api.http.has_key() {
         return keyless(api, url, size, wanted).await;
     }
@@ -55,12 +61,18 @@ pub(crate) async fn open(
         match begin(api, &place, size, &wanted).await {
             Ok(stream) => {
                 tokens.begun(url, &place);
-                return Ok(stream);
+                return Ok(counted(stream, account, url, place, size));
             }
             Err(wrong) if wrong.address => {
                 tokens.spent(url, &place);
+                if wrong.is_counted {
+                    api.pacer.refused().await;
+                }
                 if second {
-                    return Err(wrong.error);
+                    // Two fresh addresses are refused: a third one would be, and that is punished.
+                    let is_last = wrong.is_counted;
+                    let error = wrong.error;
+                    return Err(if is_last { error.with_retry(Retry::Never) } else { error });
                 }
                 second = true;
             }
@@ -142,25 +154,49 @@ async fn follow(
 }
 
 fn keep(error: Error) -> Wrong {
-    Wrong { error, address: false }
+    Wrong { error, address: false, is_counted: false }
 }
 
 fn damage(what: &str) -> Wrong {
     let message = format!("the download does not fit: {what}");
     let error = Error::new(ErrorKind::Corrupt, message).with_retry(Retry::Backoff);
-    Wrong { error, address: true }
+    Wrong { error, address: true, is_counted: false }
 }
 
 /// A page, or an error of the download host. Its number means little there; its words may.
 fn refused(api: &Api, status: u16, page: &[u8]) -> Wrong {
     let text = api.http.scrub(&String::from_utf8_lossy(page));
     let said = read(&text);
-    if !matches!(said, Said::Other | Said::NotFound) || status == 429 {
-        return keep(refusal(status, &readable(&text)).error);
+    if said == Said::Flood || status == 429 {
+        // It is one host that wants a pause, and not the API: what others bring goes on.
+        let error = refusal(status, &readable(&text)).error;
+        let pause = api.settings.scaled(HOST_PAUSE);
+        let message = format!("a download host of {}", error.message());
+        return keep(Error::new(error.kind(), message).with_retry(Retry::After(pause)));
+    }
+    if !matches!(said, Said::Other | Said::NotFound) {
+        return keep(api.scaled(refusal(status, &readable(&text)).error));
     }
     let message = format!("the download is refused: `{}` (HTTP {status})", readable(&text));
     let error = Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff);
-    Wrong { error, address: status < 500 }
+    Wrong { error, address: status < 500, is_counted: is_counted(status) }
+}
+
+/// Tells the account how much came from `place`.
+fn counted(
+    stream: ByteStream,
+    account: &Arc<Account>,
+    url: &str,
+    place: Place,
+    size: u64,
+) -> ByteStream {
+    let (account, url) = (Arc::clone(account), url.to_owned());
+    let told = stream.inspect(move |piece| {
+        if let Ok(piece) = piece {
+            account.tokens.served(&url, &place, piece.len() as u64, size);
+        }
+    });
+    told.boxed()
 }
 
 /// Is `told` the header of exactly this range of exactly this size?

@@ -11,8 +11,6 @@ use crate::text::{readable, snippet};
 
 /// How long a lock without the word flood lasts.
 pub(crate) const LOCKED_FOR: Duration = Duration::from_secs(60 * 60);
-/// How long to wait when the account is in use from another address.
-pub(crate) const LOCATION_WAIT: Duration = Duration::from_secs(30);
 /// How long to wait after a flood that was already waited out several times.
 pub(crate) const FLOOD_WAIT: Duration = Duration::from_secs(300);
 
@@ -143,8 +141,8 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
         ),
         Said::Location => (
             ErrorKind::Throttled,
-            Retry::After(LOCATION_WAIT),
-            "the account is downloading from another address (end that, or wait some minutes; it may be this machine under an earlier address)",
+            Retry::Never,
+            "the account is downloading from another address (end that, or wait some minutes; it may be this machine under an earlier address; the same command then goes on)",
         ),
         Said::Network => (
             ErrorKind::Denied,
@@ -226,7 +224,7 @@ mod tests {
             (403, "Resource not allowed #631", Denied, Retry::Never),
             (403, "Password not provided. Resource not allowed #1", Denied, Retry::Never),
             (403, "Invalid password. Resource not allowed #2", Denied, Retry::Never),
-            (200, "Only 1 location allowed at a time #887", Throttled, after(30)),
+            (200, "Only 1 location allowed at a time #887", Throttled, Retry::Never),
             (
                 403,
                 "You use professional equipment, you must have CDN credits",

@@ -19,8 +19,8 @@ use tokio::sync::Mutex;
 use crate::bill::Tariff;
 use crate::settings::Settings;
 use patience::Patience;
+use rules::{Because, Rules, Verdict};
 pub(crate) use rules::{Listing, Want};
-use rules::{Rules, Verdict};
 use store::Store;
 pub(crate) use store::since_1970;
 
@@ -103,9 +103,10 @@ impl Pacer {
                     tokio::time::sleep(wait).await;
                 }
                 Verdict::Refuse(wait) => return Err(too_long(wait)),
+                Verdict::RefuseBudget(wait, most) => return Err(used_up(wait, most)),
                 // A pause that was asked for is one for all calls, and this is not one for the others.
                 Verdict::RefuseOwn(wait) => return Err(too_long(wait).with_retry(Retry::Never)),
-                Verdict::WaitAny(wait) | Verdict::WaitListing(wait) => {
+                Verdict::WaitAny(wait, _) | Verdict::WaitListing(wait) => {
                     tokio::time::sleep(wait).await;
                 }
                 Verdict::WaitOwn(wait) => {
@@ -144,8 +145,8 @@ impl Pacer {
         loop {
             let rules = self.rules;
             match self.store.step(move |state, now| rules.grant(state, now, want)).await {
-                Verdict::WaitAny(wait) => {
-                    self.tell("two calls a second at most, or requests_per_hour are used up", wait);
+                Verdict::WaitAny(wait, because) => {
+                    self.tell(reason(because), wait);
                     tokio::time::sleep(wait).await;
                 }
                 other => return other,
@@ -187,6 +188,12 @@ impl Pacer {
         self.patience.answered(verb);
     }
 
+    /// Notes that a call was refused for another reason than a flood.
+    pub(crate) async fn refused(&self) {
+        let rules = self.rules;
+        self.store.step(move |state, now| rules.refused(state, now)).await;
+    }
+
     /// Notes that this address is locked out for long.
     pub(crate) async fn locked(&self) {
         let rules = self.rules;
@@ -206,6 +213,26 @@ impl Pacer {
         let kept = self.store.step(move |state, now| rules.kept_usage(state, now)).await;
         kept.map(|[total, used, free]| Usage { total, used, free })
     }
+}
+
+fn reason(because: Because) -> &'static str {
+    match because {
+        Because::Distance => "two calls a second at most",
+        Because::Budget => "the option requests_per_hour is used up for now",
+        Because::Refusals => {
+            "1fichier refused ten calls within a minute, and bans whoever is refused too often"
+        }
+    }
+}
+
+/// The error of a budget that a person has set.
+fn used_up(wait: Duration, most: usize) -> Error {
+    let minutes = wait.as_secs().div_ceil(60);
+    let message = format!(
+        "the {most} calls that the option requests_per_hour of this remote allows in an hour are used up: the next one may \
+         be made in {minutes} min (1fichier refused nothing; a higher number, or none, allows more)"
+    );
+    Error::new(ErrorKind::Throttled, message).with_retry(Retry::After(wait))
 }
 
 fn too_long(wait: Duration) -> Error {

@@ -147,7 +147,7 @@ impl Inner {
         let text = String::from_utf8_lossy(body);
         let said = read(&text);
         if matches!(said, Said::Flood | Said::Locked) || status == 429 {
-            return refusal(status, &readable(&text)).error;
+            return self.account.api.scaled(refusal(status, &readable(&text)).error);
         }
         let is_page = text.trim_start().starts_with('<');
         match status {
@@ -239,7 +239,7 @@ impl Backend for SharedFolder {
                 Error::new(ErrorKind::Protocol, "1fichier did not tell the size of the file")
             })?;
             let range = options.range.unwrap_or(0..size);
-            download::open(&self.0.account.api, &self.0.account.tokens, &url, size, range).await
+            download::open(&self.0.account, &url, size, range).await
         };
         opened.await.map_err(|error| self.0.told(error, "read", &entry.path))
     }

@@ -2,6 +2,7 @@
 //! for every part is what gets other clients locked out.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use ketch_core::{Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::error::{LOCATION_WAIT, Said};
+use crate::error::Said;
 use crate::hosts::Place;
 use crate::tree::Locks;
 
@@ -24,6 +25,9 @@ const TOKENS_MAX: usize = 256;
 pub(crate) struct Tokens {
     known: Mutex<HashMap<String, Token>>,
     locks: Locks<String>,
+    /// Was one given to this process? Until then one task asks at a time, for an account that is given none.
+    is_given: AtomicBool,
+    first: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ struct Token {
     place: Place,
     given: Instant,
     begun: bool,
+    /// How many bytes came from it. When that is the whole file it is spent.
+    served: u64,
 }
 
 impl Token {
@@ -51,7 +57,14 @@ impl Tokens {
         if let Some(place) = self.good(url) {
             return Ok(place);
         }
-        let place = match api.get_token(url).await {
+        let first = match self.is_given.load(Ordering::Relaxed) {
+            true => None,
+            false => Some(self.first.lock().await),
+        };
+        let given = api.get_token(url).await;
+        self.is_given.fetch_or(given.is_ok(), Ordering::Relaxed);
+        drop(first);
+        let place = match given {
             Ok(place) => place,
             // Seen live: refused with HTTP 200 and no known reason, given at the next try.
             Err(refusal)
@@ -60,10 +73,6 @@ impl Tokens {
             {
                 let message = refusal.error.message().to_owned();
                 return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff));
-            }
-            Err(refusal) if refusal.said == Said::Location => {
-                let wait = api.settings.scaled(LOCATION_WAIT);
-                return Err(refusal.error.with_retry(Retry::After(wait)));
             }
             Err(refusal) => return Err(refusal.into()),
         };
@@ -75,7 +84,7 @@ impl Tokens {
                 known.remove(&oldest);
             }
         }
-        let token = Token { place: place.clone(), given: Instant::now(), begun: false };
+        let token = Token { place: place.clone(), given: Instant::now(), begun: false, served: 0 };
         known.insert(url.to_owned(), token);
         Ok(place)
     }
@@ -88,6 +97,20 @@ impl Tokens {
     pub(crate) fn begun(&self, url: &str, place: &Place) {
         if let Some(token) = self.lock().get_mut(url).filter(|token| token.place == *place) {
             token.begun = true;
+        }
+    }
+
+    /// Notes that `bytes` came from it. One that the whole file of `size` bytes came from is not asked again.
+    pub(crate) fn served(&self, url: &str, place: &Place, bytes: u64, size: u64) {
+        let is_spent = match self.lock().get_mut(url).filter(|token| token.place == *place) {
+            Some(token) => {
+                token.served += bytes;
+                token.served >= size
+            }
+            None => false,
+        };
+        if is_spent {
+            self.spent(url, place);
         }
     }
 

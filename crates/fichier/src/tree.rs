@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ use crate::names;
 pub(crate) const TOP: u64 = 0;
 /// How many paths are remembered: at most twice this.
 const PATHS_MAX: usize = 100_000;
+/// How often in a run removals that lag are waited for in vain.
+const LAGS_MAX: usize = 5;
+/// How many folders are remembered that could not be made.
+const REFUSED_MAX: usize = 4_096;
 
 /// What is known about the folders of an account.
 #[derive(Debug)]
@@ -34,6 +39,23 @@ pub(crate) struct Tree {
     listing_locks: Locks<u64>,
     making_locks: Locks<RelPath>,
     habits: Habits,
+    /// Was a folder found to count what was removed from it?
+    lags: AtomicBool,
+    /// How often that was waited for in vain.
+    lags_in_vain: AtomicUsize,
+    /// Folders that could not be made, and what was said.
+    refused: Mutex<HashMap<RelPath, (ErrorKind, String)>>,
+}
+
+/// What a new listing shows of a folder out of which everything was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nothing.
+    Empty,
+    /// Only what this process has removed.
+    Removed,
+    /// Something else.
+    Others,
 }
 
 impl Tree {
@@ -42,7 +64,18 @@ impl Tree {
         let habits = Habits::new(index.habit());
         let (cache, paths) = (Cache::new(known), Mutex::default());
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
-        Tree { cache, paths, index, listing_locks, making_locks, habits }
+        let (lags, refused) = (AtomicBool::default(), Mutex::default());
+        Tree {
+            cache,
+            paths,
+            index,
+            listing_locks,
+            making_locks,
+            habits,
+            lags,
+            lags_in_vain: AtomicUsize::default(),
+            refused,
+        }
     }
 
     /// Writes down what the next run may want to know.
@@ -55,6 +88,41 @@ impl Tree {
     /// The number that the folder at `path` has, or had when an earlier run saw it. Makes no call.
     pub(crate) fn remembered(&self, path: &RelPath) -> Option<u64> {
         self.known(path).or_else(|| self.index.get(path))
+    }
+
+    /// Was a folder found to count what was removed from it a moment ago?
+    pub(crate) fn lags(&self) -> bool {
+        self.lags.load(Ordering::Relaxed)
+    }
+
+    /// Notes that one was.
+    pub(crate) fn set_lags(&self) {
+        self.lags.store(true, Ordering::Relaxed);
+    }
+
+    /// Was that waited for so often that it is not waited for any more?
+    pub(crate) fn lags_without_end(&self) -> bool {
+        self.lags_in_vain.load(Ordering::Relaxed) >= LAGS_MAX
+    }
+
+    /// Notes that it was waited for in vain, and says whether that was the last time.
+    pub(crate) fn lags_in_vain(&self) -> bool {
+        self.lags_in_vain.fetch_add(1, Ordering::Relaxed) + 1 >= LAGS_MAX
+    }
+
+    /// What 1fichier itself shows of a folder now, whatever this process knows of it.
+    pub(crate) async fn look_into(&self, api: &Api, id: u64) -> Result<Shown, Refusal> {
+        let lock = self.listing_locks.get(id);
+        let _one = lock.lock().await;
+        let asked = Instant::now();
+        let listing = listing::fetch(api, id, &self.habits).await?;
+        let is_empty = listing.is_empty();
+        let kept = self.cache.store(id, listing, asked);
+        Ok(match (is_empty, kept.is_empty()) {
+            (true, true) => Shown::Empty,
+            (false, true) => Shown::Removed,
+            (_, false) => Shown::Others,
+        })
     }
 
     /// The listing of a folder, not older than `life` when this is called. Tasks that want the same one wait for one call.
@@ -229,6 +297,9 @@ impl Tree {
             let message = format!("`{name}` is a file, a folder is needed there");
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
+        if let Some((kind, message)) = self.refused().get(path) {
+            return Err(Error::new(*kind, message.as_str()));
+        }
         let asked = Instant::now();
         let id = match api.mkdir(parent, &names::to_remote(name)?).await {
             Ok(id) => {
@@ -247,10 +318,23 @@ impl Tree {
                 let listing = self.listing(api, parent, Duration::ZERO).await?;
                 match listing.folder(name) {
                     Some(folder) => folder.id,
-                    None => return Err(refusal.into()),
+                    None => {
+                        // Another file of the folder would ask for the same.
+                        if refusal.error.kind() == ErrorKind::Denied {
+                            let told = refusal.error.message().to_owned();
+                            self.refused().insert(path.clone(), (ErrorKind::Denied, told));
+                        }
+                        return Err(refusal.into());
+                    }
                 }
             }
-            Err(refusal) => return Err(refusal.into()),
+            Err(refusal) => {
+                if refusal.said == Said::Name {
+                    let told = refusal.error.message().to_owned();
+                    self.refused().insert(path.clone(), (refusal.error.kind(), told));
+                }
+                return Err(refusal.into());
+            }
         };
         let folder = FolderItem { name: name.to_owned(), id, date: None };
         self.cache.change(parent, Change::AddFolder(folder));
@@ -319,6 +403,14 @@ impl Tree {
             at = here.parent();
         }
         (RelPath::root(), TOP)
+    }
+
+    fn refused(&self) -> std::sync::MutexGuard<'_, HashMap<RelPath, (ErrorKind, String)>> {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED_MAX {
+            refused.clear();
+        }
+        refused
     }
 
     fn paths(&self) -> std::sync::MutexGuard<'_, Paths> {

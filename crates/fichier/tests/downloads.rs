@@ -3,7 +3,6 @@
 mod common;
 
 use std::ops::Range;
-use std::time::Duration;
 
 use common::answers::{check, entry, good};
 use common::{Reply, Scripted, Seen, read};
@@ -118,8 +117,7 @@ async fn a_token_is_refused_once_without_a_reason_and_for_good_with_one() {
         (
             Reply::ko(200, "Only 1 location allowed at a time #887"),
             ErrorKind::Throttled,
-            // Thirty seconds at the scale of these tests.
-            Retry::After(Duration::from_millis(150)),
+            Retry::Never,
         ),
         (Reply::ko(404, "Resource not found #469"), ErrorKind::NotFound, Retry::Never),
     ] {

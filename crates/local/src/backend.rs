@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -19,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::copy::{Lender, SMALL_BYTES};
 use crate::disk::LocalDisk;
-use crate::entry::{Folder, entry, kind_of};
+use crate::entry::{Folder, entry, identity, kind_of};
 use crate::names::NAME_MAX;
-use crate::options::{Links, LocalOptions};
+use crate::options::{Inodes, Links, LocalOptions};
 use crate::root::{Root, blocking};
 use crate::{copy, delete, list, part, read, rename, write};
 
@@ -62,9 +63,11 @@ pub struct LocalBackend {
     lender: Mutex<Option<(Box<str>, Lender)>>,
 }
 
-/// The handle of an entry that is lent: this, how links are taken, the root of the lender, NUL, and what it is called.
+/// The handle of an entry that is lent: this, how links and numbers are taken, the root of the lender, NUL, and what it is called.
 const LENT: &str = "disk:";
 const FOLLOWING: &str = "follow:";
+/// The numbers of files mean nothing to the lender.
+const UNNUMBERED: &str = "unnumbered:";
 
 impl LocalBackend {
     /// The folder `root`, which need not exist: it is made by the first `put` or `make_dir`. A relative path is taken from
@@ -112,6 +115,10 @@ impl LocalBackend {
             Some(place) => (Links::Follow, place),
             None => (Links::Skip, place),
         };
+        let (inodes, place) = match place.strip_prefix(UNNUMBERED) {
+            Some(place) => (Inodes::Ignore, place),
+            None => (Inodes::Check, place),
+        };
         let (path, name) = place.split_once('\0').ok_or_else(foreign)?;
         let mut last = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, lender)) = &*last
@@ -120,7 +127,8 @@ impl LocalBackend {
             return Ok(Some(lender.clone()));
         }
         let path = PathBuf::from(OsString::from_vec(bytes_from_core(path)));
-        let root = Arc::new(Root::new(&path, LocalOptions { links, ..LocalOptions::default() }));
+        let options = LocalOptions { links, inodes, ..LocalOptions::default() };
+        let root = Arc::new(Root::new(&path, options));
         let lender = Lender { root, name: name.into() };
         *last = Some((handle.clone(), lender.clone()));
         Ok(Some(lender))
@@ -145,10 +153,31 @@ impl Backend for LocalBackend {
         self.location.get_or_init(|| self.root.location()).clone()
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        let look = |root: &Root| {
+            let path = RelPath::root();
+            // By its path and not by what is kept open: another folder may have taken its place.
+            let stat = fs::stat(&root.path).map_err(|errno| root.error(errno, &path))?;
+            let (device, inode) = identity(&stat);
+            Ok(Some(format!("{device}:{inode}")))
+        };
+        self.run("look at the root", &RelPath::root(), look).await
+    }
+
+    fn view_options(&self) -> String {
+        // What is forced to the disk, what a followed link must not lead to, and whether numbers of files count, is seen in
+        // no listing.
+        let LocalOptions { links, fsync: _, inodes: _, fence: _ } = &self.root.options;
+        format!("links {links:?}")
+    }
+
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         let mut handle = LENT.to_owned();
         if self.root.follows_links() {
             handle.push_str(FOLLOWING);
+        }
+        if self.root.has_loose_numbers.load(Ordering::Relaxed) {
+            handle.push_str(UNNUMBERED);
         }
         handle.push_str(&core_from_bytes(self.root.path.as_os_str().as_encoded_bytes()));
         handle.push('\0');

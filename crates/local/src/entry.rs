@@ -74,7 +74,8 @@ impl<'a> Folder<'a> {
     }
 
     fn stat(&self, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
-        retry_on_intr(|| fs::statat(self.descriptor, name, flags))
+        let look = || retry_on_intr(|| fs::statat(self.descriptor, name, flags));
+        Ok(self.root.settle(look()?, look))
     }
 
     /// What is there under `name`, which is at `path`. `ENOENT` also for a part of ketch's own.
@@ -261,6 +262,11 @@ fn take_digits(rest: &mut &[u8]) -> Option<u64> {
 
 fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+/// The modification time as entries show it.
+pub(crate) fn mtime(stat: &Stat) -> Option<SystemTime> {
+    time_of((stat.st_mtime, stat.st_mtime_nsec as u32))
 }
 
 pub(crate) fn size(stat: &Stat) -> u64 {

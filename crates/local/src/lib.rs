@@ -20,10 +20,12 @@ mod error;
 mod fence;
 mod holes;
 mod ledger;
+mod lenient;
 mod list;
 mod mover;
 mod nameless;
 mod names;
+mod number;
 mod open;
 mod options;
 mod part;
@@ -38,4 +40,4 @@ mod write;
 mod tests;
 
 pub use backend::LocalBackend;
-pub use options::{FACTORY, Fsync, Links, LocalOptions, canonical, open_fenced};
+pub use options::{FACTORY, Fsync, Inodes, Links, LocalOptions, canonical, open_fenced};

@@ -13,7 +13,6 @@ use ketch_core::{Error, ErrorKind, RelPath, Result};
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::options::Fsync;
 use crate::root::Root;
 
 /// A descriptor that stands for a folder and needs no right to list it.
@@ -102,8 +101,8 @@ impl Root {
                 other => return other,
             }
             match fs::mkdirat(parent, name, Mode::from_raw_mode(0o777)) {
-                Ok(()) if self.options.fsync == Fsync::All => sync_folder(parent)?,
-                Ok(()) | Err(Errno::EXIST) => {}
+                Ok(()) => self.force_folder(parent)?,
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
         }

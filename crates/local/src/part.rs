@@ -23,7 +23,6 @@ use crate::entry::{identity, kind_of, size};
 use crate::ledger::{HEADER_BYTES, Ledger, Maker, RECORD_BYTES};
 use crate::names::of_job;
 use crate::open::Way;
-use crate::options::Fsync;
 use crate::read::PartSource;
 use crate::root::{Hop, Place, Root, blocking, finish, start};
 
@@ -377,12 +376,10 @@ impl Recorder {
         let (file, progress) = (Arc::clone(&self.file), Arc::clone(&self.progress));
         self.under_way = Some(start(move || {
             // ORDER: the range is on the disk before the record that speaks of it is written.
-            if root.options.fsync != Fsync::None {
-                retry_on_intr(|| fs::fdatasync(&*file)).map_err(|errno| {
-                    progress.close();
-                    root.error(errno, &path)
-                })?;
-            }
+            root.force_bytes(&file).map_err(|errno| {
+                progress.close();
+                root.error(errno, &path)
+            })?;
             progress.record(number, digest);
             Ok(())
         }));

@@ -10,8 +10,7 @@ use rustix::io::{self, Errno};
 use crate::delete::{Found, find_file};
 use crate::entry::{Folder, identity};
 use crate::error::not_forced;
-use crate::open::{Way, sync_folder, system_name};
-use crate::options::Fsync;
+use crate::open::{Way, system_name};
 use crate::root::Root;
 use crate::temp::{check_name, check_target};
 
@@ -102,7 +101,12 @@ fn rename_new(
 /// Are these two hard links, and not one name in two spellings on a disk that ignores case?
 fn are_two_names(left: &Stat, right: &Stat, from: &RelPath, to: &RelPath) -> bool {
     let spelling = |path: &RelPath| path.as_str().to_lowercase();
-    identity(left) == identity(right) && left.st_nlink > 1 && spelling(from) != spelling(to)
+    // Without a number nothing is known to be one file.
+    let is_numbered = left.st_ino != 0;
+    is_numbered
+        && identity(left) == identity(right)
+        && left.st_nlink > 1
+        && spelling(from) != spelling(to)
 }
 
 struct Target<'a> {
@@ -121,10 +125,9 @@ impl<'a> Target<'a> {
 
     fn done(self, root: &Root, from: &OwnedFd) -> Result<Entry> {
         let fail = |errno| root.error(errno, self.path);
-        if root.options.fsync == Fsync::All {
-            let synced = sync_folder(self.folder.as_fd()).and_then(|()| sync_folder(from.as_fd()));
-            synced.map_err(|errno| not_forced("moved", self.path, errno))?;
-        }
+        let forced =
+            root.force_folder(self.folder.as_fd()).and_then(|()| root.force_folder(from.as_fd()));
+        forced.map_err(|errno| not_forced("moved", self.path, errno))?;
         let parent = self.path.parent().unwrap_or_else(RelPath::root);
         Folder::new(root, self.folder.as_fd(), &parent)
             .look(&self.name, self.path.clone())

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
@@ -18,7 +18,7 @@ use crate::batch::{Batcher, look_at, was_looked_at};
 use crate::entry::identity;
 use crate::error::from_errno;
 use crate::open::Way;
-use crate::options::{Links, LocalOptions};
+use crate::options::{Inodes, Links, LocalOptions};
 
 /// Folders that are kept open because the next file is likely to be in one of them.
 const FOLDERS_KEPT: usize = 4;
@@ -32,6 +32,12 @@ pub(crate) struct Root {
     pub(crate) batcher: Arc<Batcher>,
     /// Files can be made here that have no name yet, as far as is known.
     pub(crate) nameless: AtomicBool,
+    /// What was told of that the file system refuses (see `lenient`).
+    pub(crate) told: AtomicU8,
+    /// Its numbers of files mean nothing: they differ from look to look.
+    pub(crate) has_loose_numbers: AtomicBool,
+    /// The disk whose numbers were last seen to stay.
+    pub(crate) numbered_device: AtomicU64,
     folders: Mutex<VecDeque<Arc<Place>>>,
 }
 
@@ -55,7 +61,17 @@ impl Root {
         // Through the components, because a trailing slash would mean something to the system.
         let path = absolute.components().collect();
         let nameless = AtomicBool::new(true);
-        Root { path, options, batcher: Arc::default(), nameless, folders: Mutex::default() }
+        let has_loose_numbers = AtomicBool::new(options.inodes == Inodes::Ignore);
+        Root {
+            path,
+            options,
+            batcher: Arc::default(),
+            nameless,
+            told: AtomicU8::new(0),
+            has_loose_numbers,
+            numbered_device: AtomicU64::new(0),
+            folders: Mutex::default(),
+        }
     }
 
     /// The folder that holds `path`, if it is kept open.
@@ -96,7 +112,12 @@ impl Root {
         let whole = if below.is_empty() { self.path.clone() } else { self.path.join(below) };
         // A link on the way is followed here, but only the very folder will do.
         match retry_on_intr(|| fs::stat(&whole)) {
-            Ok(stat) => Ok(identity(&stat) == place.identity),
+            Ok(stat) if identity(&stat) == place.identity => Ok(true),
+            Ok(_) => {
+                // Where the folder itself has another number now, numbers say nothing of it.
+                let own = identity(&fs::fstat(&place.descriptor)?);
+                Ok(own != place.identity)
+            }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
             Err(Errno::NAMETOOLONG) => {
                 let now = self.open_folder(&place.path, Way::Beneath)?;

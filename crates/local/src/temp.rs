@@ -17,11 +17,12 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
-use crate::entry::{Folder, Seen, entry, is_version_of, size, timestamps};
+use crate::entry::{Folder, Seen, entry, is_version_of, size};
 use crate::error::{changed, not_forced};
+use crate::lenient::close_once;
 use crate::nameless::{copy_again, create_nameless, link_descriptor};
 use crate::names::{NAME_MAX, is_temporary, temporary};
-use crate::open::{sync_folder, system_name};
+use crate::open::system_name;
 use crate::options::Fsync;
 use crate::part::{self, GoOn, Opened, Progress};
 use crate::root::{Place, Root};
@@ -144,16 +145,15 @@ impl Temp {
         if !self.has_mode {
             let target = self.check_target(&finish.expect)?;
             let mode = self.mode(target.as_ref(), finish.mode).map_err(fail)?;
-            fs::fchmod(&*self.file, mode).map_err(fail)?;
+            self.root.set_permissions(&self.file, mode).map_err(fail)?;
         }
         if let Some(mtime) = finish.mtime {
-            fs::futimens(&*self.file, &timestamps(mtime)).map_err(fail)?;
+            self.root.set_time(&self.file, mtime).map_err(fail)?;
         }
         let syncs = self.root.options.fsync != Fsync::None;
-        if syncs {
-            // A second fsync after one that failed would succeed and mean nothing, so there is none.
-            retry_on_intr(|| fs::fsync(&*self.file)).map_err(fail)?;
-        }
+        self.root.force(&self.file).map_err(fail)?;
+        // ORDER: what closing says is known before the file gets its name.
+        close_once(&self.file).map_err(fail)?;
         if !finish.at_once {
             self.check_written(finish.size)?;
         }
@@ -182,12 +182,11 @@ impl Temp {
         if let Some(progress) = self.progress.take() {
             progress.close();
         }
-        if self.root.options.fsync == Fsync::All {
-            sync_folder(self.folder.descriptor.as_fd())
-                .map_err(|errno| not_forced("stored", &self.path, errno))?;
-        }
+        self.root
+            .force_folder(self.folder.descriptor.as_fd())
+            .map_err(|errno| not_forced("stored", &self.path, errno))?;
         // Of the descriptor and not of the name, which may be somebody else's file by now.
-        let stat = fs::fstat(&*self.file).map_err(fail)?;
+        let stat = self.root.fstat(&self.file).map_err(fail)?;
         Ok(entry(self.path.clone(), EntryKind::File, &stat))
     }
 
@@ -217,12 +216,10 @@ impl Temp {
             create_unique(&self.folder.descriptor, &self.name, finish.mode & 0o777)?;
         let made = copy_again(&self.file, &file, finish.size).and_then(|()| {
             if let Some(mtime) = finish.mtime {
-                fs::futimens(&file, &timestamps(mtime))?;
+                self.root.set_time(&file, mtime)?;
             }
-            match self.root.options.fsync {
-                Fsync::None => Ok(()),
-                Fsync::File | Fsync::All => retry_on_intr(|| fs::fsync(&file)),
-            }
+            self.root.force(&file)?;
+            close_once(&file)
         });
         if let Err(errno) = made {
             // If it cannot be removed it is swept later; why it could not be made says more.

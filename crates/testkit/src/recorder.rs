@@ -120,6 +120,14 @@ impl Backend for Recorder {
         Some(Arc::new(RecordedDisk { inner, calls: Arc::clone(&self.calls) }))
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        self.inner.root_identity().await
+    }
+
+    fn view_options(&self) -> String {
+        self.inner.view_options()
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }

@@ -443,6 +443,9 @@ pub(crate) struct LocalArgs {
     /// Force nothing, each file, or each file and its folder to the disk.
     #[arg(long, env = "KETCH_FSYNC", hide_env_values = true, value_name = "WHAT")]
     pub(crate) fsync: Option<Fsync>,
+    /// Do not go by the numbers of files (inodes), for disks that number their files anew at each mount or look.
+    #[arg(long)]
+    pub(crate) ignore_inodes: bool,
 }
 
 /// What is done with symbolic links.

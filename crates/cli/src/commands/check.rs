@@ -10,6 +10,7 @@ use ketch_core::names::bytes_from_core;
 use ketch_core::{Error, ErrorKind};
 use ketch_engine::check::CheckSettings;
 use ketch_engine::event::Event;
+use ketch_engine::file::close_once;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, Compare, Settings};
 use serde_json::json;
@@ -29,7 +30,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let (source_place, destination_place) =
         (settings::place(&args.source)?, settings::place(&args.destination)?);
     let speed = settings::for_speed(&args.speed)?;
-    let spec = crate::filters::spec(&args.filter)?;
+    let spec = crate::filters::spec(&args.filter, jiff::Timestamp::now())?;
     let mut lists = Lists::open(args, console)?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
@@ -52,16 +53,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     };
     let destination = destination.backend;
     let digests = context.digests(&args.cache);
-    let marks = match args.download {
-        true => context.marks(&[
-            "check",
-            &source.backend.location(),
-            &destination.location(),
-            &format!("{spec:?}"),
-        ]),
-        false => None,
-    };
-    let check_settings = CheckSettings {
+    let mut check_settings = CheckSettings {
         settings: Settings {
             digests: digests.clone(),
             filter: settings::compile(spec, source.only.as_deref())?,
@@ -71,10 +63,15 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         one_way: args.one_way,
         download: args.download,
         digest: args.digest,
-        marks,
+        marks: None,
         pair,
         equal_is_silent: !lists.want('=') && !console.tells(Level::Item) && !console.is_json(),
     };
+    if args.download {
+        let how = check_settings.identity(&*source.backend, &*destination);
+        let (left, right) = (source.backend.location(), destination.location());
+        check_settings.marks = context.marks(&["check", &left, &right, &how]);
+    }
     context.warn_of_keys(&mut remotes);
     let start = json!({
         "command": "check", "source": source_place.redacted(),
@@ -242,7 +239,8 @@ impl<'a> Lists<'a> {
         for list in self.lists {
             if let Target::File(name, file) = list.target {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.flush().map_err(|error| about_file(&name, &error))?;
+                let written = file.flush().and_then(|()| close_once(file.get_ref()));
+                written.map_err(|error| about_file(&name, &error))?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ketch_engine::event::Event;
+use ketch_engine::file::force_and_close;
 use ketch_engine::filter::units::format_size;
 use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
 use ketch_engine::{JobKind, Report, Settings};
@@ -73,8 +74,9 @@ impl<'a> Output<'a> {
 
     fn publish(self) -> Result<()> {
         let Output::File { file, temporary, path } = self else { return Ok(()) };
-        let synced = file.get_ref().sync_all();
-        let named = synced.and_then(|()| std::fs::rename(temporary, path));
+        let written = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+        let named =
+            written.and_then(force_and_close).and_then(|()| std::fs::rename(temporary, path));
         named.map_err(|error| about_file(path, &error))
     }
 }
@@ -98,7 +100,7 @@ async fn make(
     }
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let mut job = copy::open(context, &mut remotes, &signals, kind, args).await?;
+    let mut job = copy::open(context, &mut remotes, &signals, kind, args, None).await?;
     job.settings = Settings { delete_empty_source_dirs, ..job.settings };
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let created = created.map_or(0, |since| since.as_secs());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ketch_core::Backend;
 use ketch_engine::Progress;
+use ketch_engine::file::{close_once, force};
 use ketch_engine::filter::units::format_size;
 use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::repair::{damage, repair};
@@ -176,7 +177,8 @@ impl Scrub {
             std::fs::create_dir_all(folder)?;
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             serde_json::to_writer(&mut file, &self.state)?;
-            file.as_file().sync_all()?;
+            force(file.as_file())?;
+            close_once(file.as_file())?;
             file.persist(path)?;
             Ok(())
         };

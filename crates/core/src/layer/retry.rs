@@ -137,6 +137,14 @@ impl Backend for Retry {
         self.inner.disk()
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        self.repeat("look at the root", None, || self.inner.root_identity()).await
+    }
+
+    fn view_options(&self) -> String {
+        self.inner.view_options()
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }

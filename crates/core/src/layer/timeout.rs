@@ -188,6 +188,14 @@ impl Backend for Timeout {
         None
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        self.within("look at the root", None, self.inner.root_identity()).await
+    }
+
+    fn view_options(&self) -> String {
+        self.inner.view_options()
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }

@@ -23,6 +23,8 @@ pub enum Reason {
     SameSizeAndTime,
     /// Size and digest are equal.
     SameHash,
+    /// Everything is transferred again, and an interrupted run has transferred this version of it.
+    Arrived,
     /// The sizes are equal and nothing else is compared.
     SameSize,
     /// The content is equal and only the modification time differs, or the permissions where those are kept beside it.
@@ -73,6 +75,7 @@ impl Reason {
             Reason::SameSizeAndTime => "same_size_and_time",
             Reason::SameHash => "same_hash",
             Reason::SameSize => "same_size",
+            Reason::Arrived => "arrived",
             Reason::OnlyTimeDiffers => "only_time_differs",
             Reason::DestinationNewer => "destination_newer",
             Reason::Existing => "existing",
@@ -107,6 +110,7 @@ impl fmt::Display for Reason {
             Reason::SameSizeAndTime => "same size and modification time",
             Reason::SameHash => "same digest",
             Reason::SameSize => "same size",
+            Reason::Arrived => "transferred by the run that was interrupted",
             Reason::OnlyTimeDiffers => "only the modification time or the permissions differ",
             Reason::DestinationNewer => "destination is newer",
             Reason::Existing => "exists at the destination",

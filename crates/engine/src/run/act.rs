@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::again::Again;
 use super::*;
-use crate::journal::Status;
+use crate::journal::{Status, arrival};
 use crate::settings::OnChanged;
 use crate::transfer::Transfer;
 use ketch_core::Hashes;
@@ -83,8 +83,13 @@ impl Runner {
                 self.copy_file(task, source, replaces.as_deref()).await
             }
             Action::SetTime { source, destination: entry } => {
-                self.set_facts(source, entry).await?;
-                Ok(Outcome::TimeSet.into())
+                match self.set_facts(source, entry).await {
+                    Ok(()) => Ok(Outcome::TimeSet.into()),
+                    Err(error) => {
+                        self.accept_fixed_times(error).await?;
+                        Ok(Outcome::NotStorable.into())
+                    }
+                }
             }
             Action::MakeDir { path } => {
                 destination.make_dir(path).await?;
@@ -130,6 +135,12 @@ impl Runner {
         let transfer =
             Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
         let done = self.transfers.transfer(transfer).await?;
+        if self.context.settings.compare == Compare::IgnoreTimes
+            && let Some(print) = arrival(source, &done.stored)
+        {
+            self.records.arrived(print)?;
+        }
+        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.state().report.unverified += u64::from(!done.verified);
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
@@ -198,7 +209,13 @@ impl Runner {
         // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
         let keeps = self.context.destination.capabilities().set_mtime
             && self.context.source.capabilities().mtime.is_some();
-        if keeps { self.set_facts(source, entry).await } else { Ok(()) }
+        if !keeps {
+            return Ok(());
+        }
+        match self.set_facts(source, entry).await {
+            Err(error) => self.accept_fixed_times(error).await,
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Gives `entry` of the destination what `source` has beside its content.
@@ -206,7 +223,9 @@ impl Runner {
         let to = &self.context.destination;
         let mut now = None;
         if let Some(mtime) = source.mtime.filter(|_| entry.mtime != source.mtime) {
-            now = Some(to.set_mtime(entry, mtime).await?);
+            let set = to.set_mtime(entry, mtime).await?;
+            self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
+            now = Some(set);
         }
         let now = now.as_ref().unwrap_or(entry);
         match source.mode {
@@ -223,7 +242,8 @@ impl Runner {
         let policy = self.context.settings.on_changed;
         match failure.kind {
             ErrorKind::NotFound if moves_bytes && failure.at_source => {
-                (Status::Vanished, policy == OnChanged::Fail)
+                // A plan that was made before is done whole, or that is told.
+                (Status::Vanished, policy == OnChanged::Fail || self.is_strict)
             }
             ErrorKind::Changed if failure.at_source => (Status::Changed, policy != OnChanged::Skip),
             ErrorKind::Changed => (Status::Changed, true),

@@ -161,14 +161,16 @@ impl Runner {
 
     /// What an earlier process began of another version of the source is of no use.
     async fn drop_other_version(&self, seq: u64, now: &Entry) -> Result<()> {
-        let Some(note) = self.records.resumed().notes.get(&seq) else { return Ok(()) };
+        let of_plan = self.records.resumed().notes.get(&seq).map(|note| &*note.source);
+        let noted = of_plan.or_else(|| self.records.memory().noted_source(&now.path));
+        let Some(noted) = noted else { return Ok(()) };
         let Some(checkpoint) = self.records.checkpoint(seq, &self.source_location, now) else {
             return Ok(());
         };
-        if note.source == checkpoint.source {
+        if *noted == *checkpoint.source {
             return Ok(());
         }
-        let earlier = self.records.noted_checkpoint(seq, checkpoint);
+        let earlier = self.records.noted_checkpoint(seq, &now.path, checkpoint);
         self.context.destination.abandon(&now.path, &earlier).await
     }
 

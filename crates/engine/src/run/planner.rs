@@ -5,6 +5,8 @@ use crate::decide::{Decision, decide, needs_nothing};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
+use futures::TryStreamExt;
+use ketch_core::source::{EntrySource, open_exact};
 use ketch_core::{EntryKind, compare_keys};
 
 /// What became of one step.
@@ -29,18 +31,7 @@ impl Runner {
     /// order. Sends it too, if somebody receives it, once it is on record. Everything else is settled here.
     pub(super) async fn plan(self: Arc<Self>, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         let context = &self.context;
-        let march = March {
-            source: Arc::clone(&context.source),
-            destination: Arc::clone(&context.destination),
-            filter: Arc::clone(&context.settings.filter),
-            enter_extra: context.kind == JobKind::Sync,
-            after: self.records.resumed().mark.key.clone(),
-            lookahead: context.settings.checkers.max(1),
-            recall: context.settings.compare == Compare::Checksum,
-            settles: self.settles(),
-            scratch: context.settings.plan_folder.clone(),
-            progress: context.progress.clone(),
-        };
+        let march = self.march(self.records.resumed().mark.key.clone(), self.settles());
         let mut unseen: HashSet<String> =
             context.settings.filter.listed_files().map(str::to_owned).collect();
         let steps = futures::stream::unfold(march.start(), |mut steps| async move {
@@ -110,6 +101,23 @@ impl Runner {
         Ok(())
     }
 
+    /// A march over both trees, from behind `after`.
+    pub(super) fn march(&self, after: Option<(RelPath, bool)>, settles: Option<Settles>) -> March {
+        let context = &self.context;
+        March {
+            source: Arc::clone(&context.source),
+            destination: Arc::clone(&context.destination),
+            filter: Arc::clone(&context.settings.filter),
+            enter_extra: context.kind == JobKind::Sync,
+            after,
+            lookahead: context.settings.checkers.max(1),
+            recall: context.settings.compare == Compare::Checksum,
+            settles,
+            scratch: context.settings.plan_folder.clone(),
+            progress: context.progress.clone(),
+        }
+    }
+
     /// Says what the plan costs where calls are counted.
     async fn tell_bills(&self) {
         let work = self.state().tally.as_mut().map(Tally::finish);
@@ -154,6 +162,7 @@ impl Runner {
         let is_silent = !settings.report_unchanged
             && self.context.kind != JobKind::Move
             && settings.filter.listed_files().next().is_none()
+            && self.records.memory().all_noted().next().is_none()
             && self.state().tally.is_none();
         let runner = Arc::clone(self);
         is_silent.then(|| {
@@ -186,7 +195,7 @@ impl Runner {
     }
 
     /// What to do about one step. `Err` ends the job.
-    async fn consider(&self, step: Step) -> Result<Found> {
+    pub(super) async fn consider(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
@@ -197,7 +206,12 @@ impl Runner {
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
         self.tell_of_special(&pair).await;
+        if let Some(action) = self.gone_on_with(&pair) {
+            return Ok(Found::Action(action));
+        }
+        let has_arrived = self.has_arrived(&pair);
         let emptied = self.source_dir_to_remove(&pair);
+        let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
@@ -209,6 +223,21 @@ impl Runner {
                     Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
                     None => Found::Action(action),
                 });
+            }
+            Decision::Act(Action::Copy { source, .. }) if has_arrived => {
+                let (path, reason) = (source.path, Reason::Arrived);
+                return Ok(Found::Action(Action::Skip { path, reason }));
+            }
+            Decision::Act(
+                action @ (Action::NotStorable { reason: Reason::EmptyFile, .. }
+                | Action::Refuse { reason: Reason::EmptyFileOverOld, .. }),
+            ) => {
+                let Some(empty) = empty else { return Ok(Found::Action(action)) };
+                return match self.read_empty(&empty).await {
+                    Ok(()) => Ok(Found::Action(action)),
+                    Err(error) if error.is_fatal() => Err(error),
+                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
+                };
             }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
@@ -246,6 +275,15 @@ impl Runner {
         };
         let text = format!("it stays at the destination: {}", special.describe());
         self.tell(Event::Notice { path: Some(path.clone()), text }).await;
+    }
+
+    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    ///
+    /// Errors: `Changed` when it holds anything.
+    async fn read_empty(&self, empty: &Entry) -> Result<()> {
+        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
+        let content = open_exact(&source).await?;
+        content.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -329,10 +367,15 @@ impl Runner {
                 }
                 self.context.progress.planned(size);
                 let is_last = is_deletion || matches!(action, Action::RemoveSourceDir { .. });
-                Ok((!is_last).then(|| Task::new(seq, action, false)))
+                let is_stored = self.is_gone_on_with(&action);
+                Ok((!is_last).then(|| Task::new(seq, action, is_stored)))
             }
         }
     }
+}
+
+fn is_listed_empty(entry: &Entry) -> bool {
+    entry.is_file() && entry.size == Some(0)
 }
 
 /// How far the planning is.

@@ -73,7 +73,17 @@ pub(super) fn remove(context: &Context<'_>) -> Answer {
         Effect::Linger(listings) => Some(*listings),
         _ => None,
     });
+    let linger_for = context.strikes.find(|effect| match effect {
+        Effect::LingerFor(time) => Some(*time),
+        _ => None,
+    });
     let links: Vec<String> = removed.iter().map(FileRecord::link).collect();
+    if let Some(time) = linger_for {
+        let until = tokio::time::Instant::now() + time;
+        for file in removed.clone() {
+            context.world.lag.linger_until(file, until);
+        }
+    }
     if let Some(listings) = linger {
         for file in removed {
             context.world.lag.linger(file, listings);

@@ -129,7 +129,7 @@ pub(super) fn share(context: &Context<'_>) -> Answer {
 pub(super) fn remove(context: &Context<'_>) -> Answer {
     let store = &context.world.store;
     let id = store.read(|tables| context.folder("folder_id", tables))?;
-    if store.remove_empty_folder(id)? {
+    if !context.world.lag.counts(id) && store.remove_empty_folder(id)? {
         Ok(json!({"status": "OK", "message": "Folder removed"}))
     } else {
         Err(Refusal::new(403, "Folder is not empty #515"))

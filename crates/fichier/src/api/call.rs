@@ -53,7 +53,13 @@ impl Api {
         effect: Effect,
     ) -> Result<(T, bool), Refusal> {
         let place = self.settings.origin.call(verb);
+        self.ended.check(verb)?;
         self.pacer.admit(want).await?;
+        // Another call may have been refused while this one waited.
+        if let Err(refusal) = self.ended.check(verb) {
+            self.pacer.unsent(want).await;
+            return Err(refusal);
+        }
         let Some(body) = body() else {
             return Err(Error::new(ErrorKind::Cancelled, "nobody wants the answer").into());
         };
@@ -74,7 +80,7 @@ impl Api {
                     self.pacer.spoke(verb);
                     return Ok(value);
                 }
-                Err(refusal) => refusal,
+                Err(refusal) => Refusal { error: self.scaled(refusal.error), ..refusal },
             };
             match refusal.said {
                 Said::Flood => {
@@ -92,13 +98,27 @@ impl Api {
                     }
                 }
                 Said::Locked => self.pacer.locked().await,
-                _ => self.pacer.spoke(verb),
+                _ => {
+                    self.pacer.spoke(verb);
+                    self.ended.note(verb, &refusal);
+                    if is_counted(answer.status) {
+                        self.pacer.refused().await;
+                    }
+                }
             }
             let refusal = unsettled(refusal, effect);
             if want == Want::UserInfo {
                 return Err(Refusal { error: refusal.error.with_retry(Retry::Never), ..refusal });
             }
             return Err(refusal);
+        }
+    }
+
+    /// The error with its pause as long as those of this remote are.
+    pub(crate) fn scaled(&self, error: Error) -> Error {
+        match error.retry() {
+            Retry::After(pause) => error.with_retry(Retry::After(self.settings.scaled(pause))),
+            Retry::Never | Retry::Backoff => error,
         }
     }
 
@@ -137,6 +157,11 @@ impl Api {
             }
         }
     }
+}
+
+/// Is it an answer that 1fichier punishes when it has to be given again and again?
+pub(crate) fn is_counted(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 410)
 }
 
 /// The error of an answer that is JSON, but not the one that was expected.

@@ -26,6 +26,9 @@ const JITTER_SHARE: u64 = 16;
 /// The time over which a budget of requests is kept, and the longest wait for it: a call has half an hour in all.
 const HOUR: u64 = 3_600_000;
 const BUDGET_WAIT: u64 = 20 * 60_000;
+/// So many refusals in a minute are made at most: repeated ones are punished with a ban, after how many is not documented.
+const REFUSALS: usize = 10;
+const REFUSALS_SPAN: u64 = 60_000;
 /// A flood this long after the end of the one before counts as the first.
 const LOCK_FORGOTTEN: u64 = 600_000;
 
@@ -57,7 +60,7 @@ pub(crate) enum Verdict {
     /// Now; it has been noted.
     Go,
     /// Every call has to wait this long.
-    WaitAny(Duration),
+    WaitAny(Duration, Because),
     /// Every listing has to wait this long.
     WaitListing(Duration),
     /// Every call has to wait this long, because of a flood.
@@ -66,8 +69,21 @@ pub(crate) enum Verdict {
     WaitOwn(Duration),
     /// The wait is too long for a call, of any kind.
     Refuse(Duration),
+    /// The budget for the hour is used up, of so many calls, and the wait for it too long.
+    RefuseBudget(Duration, usize),
     /// The wait is too long for a call, of this kind only.
     RefuseOwn(Duration),
+}
+
+/// What every call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Because {
+    /// The distance between two calls.
+    Distance,
+    /// The budget for the hour.
+    Budget,
+    /// Too many calls were refused.
+    Refusals,
 }
 
 /// The times of the last calls, and what must be waited for.
@@ -84,6 +100,8 @@ pub(crate) struct State {
     locked_until: u64,
     /// When the calls of the last hour were made; kept only for a budget.
     calls: VecDeque<u64>,
+    /// When calls of the last minute were refused.
+    refusals: VecDeque<u64>,
     pub(super) usage: Option<[Option<u64>; 3]>,
 }
 
@@ -102,6 +120,8 @@ pub(crate) struct Rules {
     /// How many calls in how long.
     budget: Option<(usize, u64)>,
     budget_wait: u64,
+    /// In which time only so many refusals may be brought about; 0: in none.
+    refusals_span: u64,
 }
 
 impl Rules {
@@ -122,6 +142,7 @@ impl Rules {
             locked: scaled(LOCKED_FOR.as_millis() as u64),
             budget: requests_per_hour.map(|most| (most as usize, scaled(HOUR))),
             budget_wait: scaled(BUDGET_WAIT),
+            refusals_span: distance(REFUSALS_SPAN),
         }
     }
 
@@ -142,7 +163,8 @@ impl Rules {
         }
         let short_of_budget = self.budget_wait(state, now);
         if short_of_budget > self.budget_wait {
-            return Verdict::Refuse(Duration::from_millis(short_of_budget));
+            let most = self.budget.map_or(0, |(most, _)| most);
+            return Verdict::RefuseBudget(Duration::from_millis(short_of_budget), most);
         }
         match want {
             Want::Call => {}
@@ -174,13 +196,20 @@ impl Rules {
                 }
             }
         }
-        let wait = since(state.any, now, self.any).max(short_of_budget);
+        let (wait, because) = [
+            (since(state.any, now, self.any), Because::Distance),
+            (short_of_budget, Because::Budget),
+            (self.refusals_wait(state, now), Because::Refusals),
+        ]
+        .into_iter()
+        .max_by_key(|(wait, _)| *wait)
+        .unwrap_or((0, Because::Distance));
         let flood = until(state.cooldown_until, now, self.longest_pause());
         if flood > wait {
             return Verdict::WaitFlood(Duration::from_millis(flood));
         }
         if wait > 0 {
-            return Verdict::WaitAny(Duration::from_millis(wait));
+            return Verdict::WaitAny(Duration::from_millis(wait), because);
         }
         state.any = now;
         if self.budget.is_some() {
@@ -206,6 +235,25 @@ impl Rules {
         match state.calls.len().checked_sub(most).and_then(|first| state.calls.get(first)) {
             Some(first) => since(*first, now, span),
             None => 0,
+        }
+    }
+
+    /// How long it is until another refusal would do no harm.
+    fn refusals_wait(&self, state: &mut State, now: u64) -> u64 {
+        state.refusals.retain(|at| since(*at, now, self.refusals_span) > 0);
+        match state.refusals.len().checked_sub(REFUSALS).and_then(|at| state.refusals.get(at)) {
+            Some(first) => since(*first, now, self.refusals_span),
+            None => 0,
+        }
+    }
+
+    /// Notes that a call was refused.
+    pub(super) fn refused(&self, state: &mut State, now: u64) {
+        if self.refusals_span > 0 {
+            state.refusals.push_back(now);
+            while state.refusals.len() > 2 * REFUSALS {
+                state.refusals.pop_front();
+            }
         }
     }
 
@@ -339,7 +387,27 @@ mod tests {
         let rules = Rules::new(true, 1, None);
         let mut state = State { any: NOW + 400, ..State::default() };
         let verdict = rules.grant(&mut state, NOW, Want::Call);
-        assert_eq!(verdict, Verdict::WaitAny(Duration::from_millis(ANY + 1)));
+        let wait = Duration::from_millis(ANY + 1);
+        assert_eq!(verdict, Verdict::WaitAny(wait, Because::Distance));
+    }
+
+    #[test]
+    fn no_more_refusals_are_brought_about_in_a_minute_than_do_no_harm() {
+        let rules = Rules::new(true, 1, None);
+        let (mut state, mut now, mut times) = (State::default(), NOW, Vec::new());
+        while times.len() < 100 {
+            match rules.grant(&mut state, now, Want::Call) {
+                Verdict::Go => {
+                    times.push(now);
+                    rules.refused(&mut state, now + 20);
+                }
+                Verdict::WaitAny(wait, _) => now += wait.as_millis() as u64,
+                other => panic!("{other:?}"),
+            }
+        }
+        for window in times.windows(REFUSALS + 1) {
+            assert!(window[REFUSALS] - window[0] > REFUSALS_SPAN, "{window:?}");
+        }
     }
 
     #[test]

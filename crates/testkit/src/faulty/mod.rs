@@ -303,6 +303,14 @@ impl Backend for Faulty {
         None
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        self.inner.root_identity().await
+    }
+
+    fn view_options(&self) -> String {
+        self.inner.view_options()
+    }
+
     fn scope(&self) -> Option<&str> {
         self.inner.scope()
     }
