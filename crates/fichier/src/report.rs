@@ -160,6 +160,7 @@ async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
 }
 
 fn look(status: u16, body: &[u8]) -> (Look, Vec<Link>) {
+    let body = &crate::json::mended(body);
     let envelope: Envelope = serde_json::from_slice(body).unwrap_or_default();
     let gone = crate::error::read(envelope.message.as_deref().unwrap_or_default())
         == crate::error::Said::NotFound;
