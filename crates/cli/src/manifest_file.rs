@@ -5,6 +5,7 @@ use std::io::{BufReader, BufWriter, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ketch_core::names::core_from_bytes;
 use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
@@ -14,7 +15,7 @@ use ketch_manifest::{ManifestEntry, ManifestReader, ReadError, Totals, sign};
 use secrecy::ExposeSecret;
 
 use crate::context::Context;
-use crate::output::Level;
+use crate::output::{Answer, Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::settings::is_dash;
 use crate::{exit, secrets};
@@ -172,7 +173,7 @@ impl Output {
         Err(wrong(&"another process is writing it"))
     }
 
-    pub(crate) fn writer(&self) -> Result<Box<dyn Write + Send>> {
+    pub(crate) fn writer(&self, console: &Arc<Console>) -> Result<Box<dyn Write + Send>> {
         let wrong = |path: &Path, error: &std::io::Error| about_file(path, error);
         match self {
             Output::File(unfinished) => {
@@ -181,7 +182,7 @@ impl Output {
                 Ok(Box::new(BufWriter::new(file)))
             }
             Output::Stream(path) if is_dash(path) => {
-                Ok(Box::new(BufWriter::new(std::io::stdout())))
+                Ok(Box::new(BufWriter::new(Answer::new(Arc::clone(console)))))
             }
             Output::Stream(path) => {
                 let file = OpenOptions::new().write(true).open(path);

@@ -72,6 +72,19 @@ impl Teller<'_> {
                     &format!("not stored: {reason}"),
                 );
             }
+            // A folder of the source in which something is left is nothing to be told of.
+            Event::ItemDone { path, outcome: Outcome::Kept, reason: Reason::Extra, .. }
+                if !self.dry_run && !self.console.tells(Level::Item) =>
+            {
+                let text = "kept: the folder holds something that takes no part in the job";
+                self.notices.tell(self.console, Some(path.as_str()), text);
+            }
+            Event::ItemDone { path, outcome: Outcome::Held, .. }
+                if !self.dry_run && !self.console.tells(Level::Item) =>
+            {
+                let text = "held back: something in its folder failed, or the job was stopped";
+                self.notices.tell(self.console, Some(path.as_str()), text);
+            }
             Event::ItemDone { path, outcome, reason, size, .. } => {
                 if self.dry_run && !self.console.is_json() {
                     let detail = detail(*reason, *size);

@@ -43,6 +43,7 @@ impl Settings {
             report_started: _,
             digests: _,
             clocks: _,
+            jobs: _,
         } = self;
         format!(
             "filter {} compare {compare:?} update {update} existing {ignore_existing} window {modify_window:?} \
@@ -59,8 +60,16 @@ impl CheckSettings {
     /// The text of what decides the verdict on a pair of files of these two places: what was found equal counts for a run of
     /// equal text only.
     pub fn identity(&self, source: &dyn Backend, destination: &dyn Backend) -> String {
-        let CheckSettings { settings, download, digest, one_way: _, marks: _, equal_is_silent: _ } =
-            self;
+        let CheckSettings {
+            settings,
+            download,
+            digest,
+            one_way: _,
+            marks: _,
+            // Which two files there are; their versions are in each mark.
+            pair: _,
+            equal_is_silent: _,
+        } = self;
         let Settings {
             compare,
             // Which pairs there are, and not what is said of one.
@@ -92,6 +101,7 @@ impl CheckSettings {
             report_started: _,
             digests: _,
             clocks: _,
+            jobs: _,
         } = settings;
         format!(
             "compare {compare:?} download {download} digest {digest:?} left ({}) right ({})",

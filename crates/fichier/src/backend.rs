@@ -127,6 +127,7 @@ impl Fichier {
             set_mtime: false,
             dir_times: false,
             set_mode: false,
+            narrow_mode: false,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,

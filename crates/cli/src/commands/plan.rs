@@ -17,7 +17,7 @@ use super::job::{self, is_standard_output};
 use crate::args::{CopyArgs, PlanCommand};
 use crate::context::{Context, Done};
 use crate::exit;
-use crate::output::{Console, Level};
+use crate::output::{Answer, Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::summary;
 
@@ -40,24 +40,21 @@ pub(crate) async fn run(context: &Context, command: &PlanCommand) -> Result<Done
 
 /// Where a plan is written. A file has its name only when it is whole.
 enum Output<'a> {
-    Stdout(&'a Console),
+    Stdout(Answer<&'a Console>),
     File { file: BufWriter<File>, temporary: PathBuf, path: &'a Path },
 }
 
 impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self {
-            Output::Stdout(console) => {
-                let failed = |_: Problem| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-                console.bytes(bytes).map(|()| bytes.len()).map_err(failed)
-            }
+            Output::Stdout(answer) => answer.write(bytes),
             Output::File { file, .. } => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         match self {
-            Output::Stdout(_) => Ok(()),
+            Output::Stdout(answer) => answer.flush(),
             Output::File { file, .. } => file.flush(),
         }
     }
@@ -66,7 +63,7 @@ impl Write for Output<'_> {
 impl<'a> Output<'a> {
     fn open(path: Option<&'a PathBuf>, console: &'a Console) -> Result<Self> {
         let Some(path) = path.filter(|path| !is_standard_output(Some(path))) else {
-            return Ok(Output::Stdout(console));
+            return Ok(Output::Stdout(Answer::new(console)));
         };
         let mut temporary = path.clone().into_os_string();
         temporary.push(".new");

@@ -306,7 +306,7 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
     let (reader, totals) = open(&args.manifest, args.key.as_deref())?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&from, &place);
+    let both = remotes.open_job(&from, &place);
     let (other, backend) = signals.guard(both).await?;
     if other.only.is_some() {
         return Err(Problem::usage("--from is a folder"));

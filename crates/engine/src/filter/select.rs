@@ -118,6 +118,17 @@ impl Filter {
             }
     }
 
+    /// Whether the folder takes part for itself, also when nothing is in it: whether a pattern that includes something names
+    /// it, and none leaves it out. Never without [`Filter::admits_dir`].
+    pub fn admits_empty_dir(&self, path: &str) -> bool {
+        let path = path.trim_matches('/');
+        self.admits_dir(path)
+            && match &self.names {
+                Names::Rules(rules) => rules.admit_own_folder(path),
+                Names::Listed(list) => list.has_folder(path),
+            }
+    }
+
     /// Whether the file takes part: names, depth, size and age must all agree.
     ///
     /// What is not known (`None`) is not held against the file: a size or time filter then lets it pass.

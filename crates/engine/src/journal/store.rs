@@ -1,5 +1,6 @@
 //! The folder of all jobs: beginning one, finding the one to be gone on with, listing, forgetting.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -136,12 +137,12 @@ impl Jobs {
     ///
     /// Errors: `InvalidInput` when another process works on the place; `Io` and `Quota` when nothing can be written.
     pub fn begin(&self, begin: Begin, earlier: Earlier) -> Result<Journal> {
-        let mut locks = Vec::new();
         let lock_folder = self.folder.join("locks");
-        locks.push(TreeLock::take(&lock_folder, &begin.identity.destination_location)?);
+        let mut trees = vec![begin.identity.destination_location.as_str()];
         if begin.identity.kind == JobKind::Move {
-            locks.push(TreeLock::take(&lock_folder, &begin.identity.source_location)?);
+            trees.push(&begin.identity.source_location);
         }
+        let locks = TreeLock::take_all(&lock_folder, &trees)?;
         let mut replaced = Vec::new();
         let mut found = None;
         for (header, folder) in self.open_jobs()? {
@@ -275,6 +276,11 @@ impl Jobs {
         }
         jobs.sort_by_key(|job| (std::cmp::Reverse(job.header.created), job.header.number));
         Ok(jobs)
+    }
+
+    /// The numbers of the jobs that can be gone on with, or are worked on: what they left at their destinations is theirs.
+    pub fn claims(&self) -> Result<HashSet<u32>> {
+        Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
     }
 
     /// The job of that name, or of the only one that begins with it.

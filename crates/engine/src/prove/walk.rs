@@ -48,6 +48,8 @@ pub fn walk(
         lookahead: settings.checkers.max(1),
         recall: false,
         settles: None,
+        moves: false,
+        may_write: false,
         scratch: None,
         progress: settings.progress.clone(),
     };

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
+use crate::digest::Memory;
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
 use futures::TryStreamExt;
-use ketch_core::compare_keys;
 use ketch_core::source::{EntrySource, open_exact};
+use ketch_core::{EntryKind, compare_keys};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -15,6 +16,8 @@ pub(super) enum Found {
     Nothing,
     /// Something to do, or something to be told of.
     Action(Action),
+    /// The second one after everything else.
+    Both(Action, Action),
     /// Something went wrong while looking.
     Failed(Failure),
 }
@@ -110,8 +113,11 @@ impl Runner {
             after,
             may_change: !context.settings.dry_run,
             lookahead: context.settings.checkers.max(1),
-            recall: context.settings.compare == Compare::Checksum,
+            // What is remembered of a folder is no proof for a removal.
+            recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
             settles,
+            moves: context.kind == JobKind::Move,
+            may_write: !context.settings.dry_run,
             scratch: context.settings.plan_folder.clone(),
             progress: context.progress.clone(),
         }
@@ -193,8 +199,23 @@ impl Runner {
         }
     }
 
-    /// What to do about one step. `Err` ends the job.
+    /// What to do about one step, but for what the destination shows of the source itself. `Err` ends the job.
     pub(super) async fn consider(&self, step: Step) -> Result<Found> {
+        let found = self.consider_step(step).await?;
+        let Found::Action(action) = &found else { return Ok(found) };
+        let changes = !matches!(
+            action,
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::RemoveSourceDir { .. }
+        );
+        let path = act::path_of(action);
+        if changes && self.is_owned(path) {
+            let (path, reason) = (path.clone(), Reason::OneThing);
+            return Ok(Found::Action(Action::Refuse { path, reason }));
+        }
+        Ok(found)
+    }
+
+    async fn consider_step(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
@@ -208,6 +229,8 @@ impl Runner {
             return Ok(Found::Action(action));
         }
         let has_arrived = self.has_arrived(&pair);
+        self.tell_of_special(&pair).await;
+        self.note_spelling(&pair);
         let emptied = self.source_dir_to_remove(&pair);
         let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
@@ -231,16 +254,27 @@ impl Runner {
                     Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
                 };
             }
+            Decision::Act(action @ Action::MakeDir { .. }) => {
+                return Ok(match emptied {
+                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
+                    None => Found::Action(action),
+                });
+            }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
+        };
+        let memory = match comparison.acts_if_equal() {
+            true => Memory::IsNoProof,
+            false => Memory::Counts,
         };
         let equal = self.context.settings.digests.same_content(
             (&self.context.source, &comparison.source),
             (&self.context.destination, &comparison.destination),
             comparison.algo,
+            memory,
         );
         Ok(match equal.await {
-            Ok(equal) => Found::Action(comparison.resolve(equal)),
+            Ok((equal, _)) => Found::Action(comparison.resolve(equal)),
             Err(error) if error.is_fatal() => return Err(error),
             // A file whose digest the remote does not show is transferred rather than taken for equal, or for broken.
             Err(error)
@@ -264,6 +298,18 @@ impl Runner {
         let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
         let content = open_exact(&source).await?;
         content.try_for_each(|_| std::future::ready(Ok(()))).await
+    }
+
+    /// What a sync would delete if it were a file stays, and a line says so.
+    async fn tell_of_special(&self, pair: &Pair) {
+        if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
+            return;
+        }
+        let Some(Entry { path, kind: EntryKind::Special(special), .. }) = &pair.destination else {
+            return;
+        };
+        let text = format!("it stays at the destination: {}", special.describe());
+        self.tell(Event::Notice { path: Some(path.clone()), text }).await;
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -296,6 +342,11 @@ impl Runner {
                 self.refused(seq, failure, Status::Failed).await;
                 return Ok(None);
             }
+            Found::Both(first, last) => {
+                let task = Box::pin(self.settle(Found::Action(first))).await?;
+                Box::pin(self.settle(Found::Action(last))).await?;
+                return Ok(task);
+            }
             Found::Action(action) => action,
         };
         let size = act::size_of(&action).unwrap_or(0);
@@ -303,9 +354,10 @@ impl Runner {
             Action::Skip { path, reason } => {
                 self.state().report.unchanged += 1;
                 if reason == Reason::Unproven {
-                    let (path, text) = (Some(path), reason.to_string());
+                    let (path, text) = (Some(path.clone()), reason.to_string());
                     self.tell(Event::Notice { path, text }).await;
-                } else if self.context.settings.report_unchanged {
+                }
+                if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
                 }
                 Ok(None)
