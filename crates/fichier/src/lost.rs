@@ -156,6 +156,7 @@ mod tests {
             remote_name: "f".into(),
             old: Old::Known(known.clone()),
             known,
+            at: RelPath::root(),
             before: crate::evidence::Before { listing: None, since: None },
         };
         let hashes = hash_bytes(&[HashAlgo::Whirlpool], b"content");
