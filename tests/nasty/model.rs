@@ -159,7 +159,8 @@ impl Model {
         self.done.push(format!("{commands:?} lag {lag}, killed {kill:?}, {faults:?}"));
         let children = commands.iter().map(|command| {
             let mut child = self.scene.home.command();
-            child.args(command.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+            let told = std::fs::File::create(self.scene.home.path("told")).unwrap();
+            child.args(command.split(' ')).stdout(Stdio::null()).stderr(told);
             child.spawn().unwrap()
         });
         let children: Vec<_> = children.collect();
@@ -168,10 +169,26 @@ impl Model {
                 std::thread::sleep(Duration::from_millis(kill));
                 child.kill().unwrap();
             }
-            child.wait().unwrap();
+            let ended = child.wait().unwrap();
+            let told = std::fs::read_to_string(self.scene.home.path("told")).unwrap();
+            self.done.push(format!("{ended}: {told}"));
         }
         self.scene.server.fault("clear");
+        let twice = self.twice();
+        if !twice.is_empty() {
+            self.done.push(format!("after that there were twice: {twice:?}"));
+        }
         self.check();
+    }
+
+    /// The paths that have several files, and how many.
+    fn twice(&self) -> BTreeMap<String, u32> {
+        let mut paths = BTreeMap::new();
+        for (path, _) in self.scene.server.files() {
+            *paths.entry(path).or_insert(0) += 1;
+        }
+        paths.retain(|path, count| *count > 1 && !path.starts_with("kept"));
+        paths
     }
 
     fn contents(&self) -> BTreeMap<String, Vec<String>> {
@@ -231,12 +248,8 @@ impl Model {
             );
         }
         self.check();
-        let mut paths = BTreeMap::new();
-        for (path, _) in self.scene.server.files() {
-            *paths.entry(path).or_insert(0) += 1;
-        }
-        paths.retain(|path, count| *count > 1 && !path.starts_with("kept"));
-        assert!(paths.is_empty(), "stored twice: {paths:?} {}", self.told());
+        let twice = self.twice();
+        assert!(twice.is_empty(), "stored twice: {twice:?} {}", self.told());
         for client in 1..3 {
             let run = self.scene.run(&format!("check src{client} box:c{client}"));
             assert_eq!(run.code, 0, "{} {} {}", run.stdout, run.stderr, self.told());
@@ -244,7 +257,7 @@ impl Model {
     }
 
     fn told(&self) -> String {
-        let from = self.done.len().saturating_sub(12);
+        let from = self.done.len().saturating_sub(40);
         self.done[from..].join("\n")
     }
 }
