@@ -203,8 +203,7 @@ impl Fichier {
         match Handle::of(entry)? {
             Handle::File { folder, url } => {
                 let full = self.root.join_path(&entry.path);
-                let name = full.name().unwrap_or_default();
-                change::delete_file(&self.account, folder, name, url).await
+                change::delete_file(&self.account, folder, &full, url).await
             }
             Handle::Folder { parent, id } => {
                 // Folders of one name are one to those above, so they go together.
