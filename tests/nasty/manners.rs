@@ -110,3 +110,115 @@ fn calls_that_are_used_up_by_a_budget_name_the_option_and_blame_nobody() {
     let run = scene.run("mkdir box:more").expect(20).says("requests_per_hour");
     assert!(!run.stderr.contains("does not take"), "{}", run.stderr);
 }
+
+/// What the emulator was asked, by call, while `work` ran.
+fn asked(scene: &Scene, calls: &[&str], work: impl FnOnce()) -> Vec<u64> {
+    let before: Vec<u64> = calls.iter().map(|call| scene.server.stat(call)).collect();
+    work();
+    calls.iter().zip(before).map(|(call, before)| scene.server.stat(call) - before).collect()
+}
+
+/// Limits and waits as documented, and three files.
+fn patient() -> Scene {
+    let scene = Scene::limited("documented", "pace_scale = \"1\"");
+    for number in 0..3 {
+        scene.home.write(format!("src/d/f{number}"), format!("content {number}"));
+    }
+    scene.run("copy src box:there").expect(0);
+    scene
+}
+
+#[test]
+fn commands_of_a_person_are_shown_what_was_listed_a_moment_ago_and_prove_what_they_touch() {
+    let scene = patient();
+    let calls = ["folder/ls", "file/ls", "file/info", "floods"];
+    let began = std::time::Instant::now();
+    // The folder was made by the job and never listed, so it may be listed once.
+    let listed = std::cell::Cell::new(0);
+    let quick = |command: &str, code: i32, expected: [u64; 4]| {
+        let mut run = None;
+        let seen = asked(&scene, &calls, || run = Some(scene.run(command).expect(code)));
+        // On a machine so slow that the half minute is over, the folder is rightly listed again.
+        let is_slow = began.elapsed().as_secs() > 20;
+        listed.set(listed.get() + seen[0]);
+        assert!(seen[1..] == expected[1..] || is_slow, "{command}: {seen:?}");
+        assert!(listed.get() <= 1 || is_slow, "{command}: {seen:?}");
+        run.unwrap()
+    };
+    let first = scene.run("ls box:there/d").expect(0);
+    let again = quick("ls box:there/d", 0, [0, 0, 0, 0]).says("s ago (--refresh");
+    assert_eq!(again.stdout, first.stdout);
+    assert_eq!(quick("cat box:there/d/f1", 0, [0, 0, 1, 0]).stdout, "content 1");
+    let told = quick("stat box:there/d/f1", 0, [0, 0, 1, 0]).stdout;
+    assert!(told.contains("https://1fichier.com/?"), "{told}");
+    assert!(quick("link box:there/d/f1", 0, [0, 0, 1, 0]).stdout.starts_with("https://"));
+    quick("mkdir box:there/d/new", 0, [0, 0, 0, 0]);
+    let shown = quick("ls box:there/d", 0, [0, 0, 0, 0]).stdout;
+    assert!(shown.contains("new/"), "{shown}");
+    quick("rmdir box:there/d/new", 0, [0, 0, 0, 0]);
+    quick("delete box:there/d/f2", 0, [0, 0, 1, 0]);
+    quick("stat box:there/d", 0, [0, 0, 0, 0]);
+    quick("cat box:there/d/f2", 4, [0, 0, 0, 0]).says("s ago").says("--refresh");
+    let shown = quick("ls box:there/d", 0, [0, 0, 0, 0]).stdout;
+    assert!(!shown.contains("new/") && !shown.contains("f2"), "{shown}");
+    assert_eq!((scene.server.stat("files"), scene.server.stat("floods")), (2, 0));
+}
+
+#[test]
+fn a_file_that_others_moved_is_neither_read_nor_deleted_by_an_older_listing() {
+    let scene = Scene::limited("off", "pace_scale = \"20\"");
+    for number in 0..3 {
+        scene.home.write(format!("src/d/f{number}"), format!("content {number}"));
+    }
+    scene.home.write("src/e/g", "other");
+    scene.run("copy src box:there").expect(0);
+    scene.run("ls -R box:there").expect(0);
+    // Another machine, which shares nothing with this one.
+    let other = |command: &str| {
+        let mut ketch = scene.home.command();
+        ketch.env("XDG_STATE_HOME", scene.home.path("elsewhere"));
+        crate::support::finish(ketch.args(command.split(' '))).expect(0);
+    };
+    other("move --include f1 box:there/d box:there/e");
+    scene.home.write("new/f0", "newer content");
+    other("copy new box:there/d");
+    assert_eq!(scene.run("cat box:there/d/f0").expect(0).stdout, "newer content");
+    scene.run("ls box:there/d").expect(0);
+    scene.run("delete box:there/d/f1").expect(3);
+    assert_eq!(scene.run("cat --refresh box:there/e/f1").expect(0).stdout, "content 1");
+}
+
+#[test]
+fn a_job_never_concludes_from_what_another_process_has_listed() {
+    let scene = Scene::limited("off", "pace_scale = \"20\"");
+    scene.home.write("src/f", "content");
+    scene.run("copy src box:there").expect(0);
+    scene.run("ls box:there").expect(0);
+    for command in ["check src box:there", "sync src box:there", "copy src box:there"] {
+        let seen = asked(&scene, &["folder/ls"], || drop(scene.run(command).expect(0)));
+        assert!(seen[0] > 0, "{command}");
+    }
+    let seen = asked(&scene, &["folder/ls"], || {
+        drop(scene.run("ls --refresh box:there").expect(0));
+    });
+    assert!(seen[0] > 0);
+}
+
+#[test]
+fn a_name_that_two_files_have_is_an_error_that_names_both_and_is_shown_twice() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.run("copy src box:there").expect(0);
+    let link = scene.run("link box:there/f").expect(0).stdout;
+    let details = scene.run("--json stat box:there").expect(0).stdout;
+    let stat: serde_json::Value = serde_json::from_str(details.lines().next().unwrap()).unwrap();
+    let body = serde_json::json!({"urls": [link.trim()], "folder_id": stat["details"]["id"]});
+    scene.server.call("file/cp", &body.to_string());
+    assert_eq!(scene.server.stat("files"), 2);
+    let link = scene.run("link box:there/f").expect(1).says("2 files have the name f");
+    assert_eq!(link.stdout, "");
+    let cat = scene.run("cat box:there/f").expect(1).says("ketch dedupe");
+    assert_eq!(cat.stdout, "");
+    let stat = scene.run("stat box:there/f").expect(0).stdout;
+    assert_eq!(stat.matches("https://1fichier.com/?").count(), 2, "{stat}");
+}

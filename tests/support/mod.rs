@@ -164,6 +164,14 @@ impl Server {
         assert!(answer.starts_with("HTTP/1.1 20"), "{words}: {answer}");
     }
 
+    /// Makes a call of the API, as another client would.
+    pub fn call(&self, call: &str, body: &str) {
+        let key =
+            format!("Authorization: Bearer {SANDBOX_KEY}\r\nContent-Type: application/json\r\n");
+        let answer = self.send("POST", &format!("/v1/{call}.cgi"), &key, body);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{body}: {answer}");
+    }
+
     /// Waits until a request is held by a fault.
     pub fn held(&self) {
         let answer = self.request("GET", "/__sim/held", "");
@@ -194,6 +202,10 @@ impl Server {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> String {
+        self.send(method, path, "", body)
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         // What is waited for comes at once, or it is a failure.
         stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
@@ -201,7 +213,7 @@ impl Server {
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = Vec::new();

@@ -40,6 +40,7 @@ pub(crate) struct Remotes {
     exposed: Vec<String>,
     /// What is to store what it knows at the end.
     opened: Vec<Arc<dyn Backend>>,
+    accepts_recent: bool,
 }
 
 /// A place files are taken from.
@@ -69,7 +70,14 @@ impl Remotes {
             fence: Vec::new(),
             exposed: Vec::new(),
             opened: Vec::new(),
+            accepts_recent: false,
         }
+    }
+
+    /// Whether what is opened from now on may show what another process listed in the last minutes, where asking would have
+    /// to wait: for commands of a person who looks, and never for what concludes from what is missing.
+    pub(crate) fn accept_recent(&mut self, accepts: bool) {
+        self.accepts_recent = accepts;
     }
 
     /// The configuration.
@@ -175,6 +183,7 @@ impl Remotes {
             root: place.path.clone(),
             state_folder: self.environment.state_folder().filter(|_| keep_state),
             observer: Some(Arc::clone(&self.observer)),
+            accepts_recent: self.accepts_recent,
             name,
         })
     }
@@ -291,7 +300,7 @@ impl Remotes {
     fn open_remote(
         &mut self,
         factory: &Factory,
-        request: BuildRequest,
+        mut request: BuildRequest,
     ) -> Result<Arc<dyn Backend>> {
         let has_catalog = match request.options.get(CATALOG).map(String::as_str) {
             None | Some("false") => false,
@@ -302,6 +311,8 @@ impl Remotes {
                 return Err(Problem::other(text));
             }
         };
+        // What is in a catalogue is merged and written, and for that it must be what is there now.
+        request.accepts_recent &= !has_catalog;
         let remote = factory.open(request)?;
         if !has_catalog {
             return Ok(remote);

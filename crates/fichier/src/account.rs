@@ -12,12 +12,14 @@ use ketch_core::factory::BuildRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::board::Board;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
 use crate::lost::Lost;
 use crate::pace::Watch;
 use crate::placement::Placement;
+use crate::recent::Recent;
 use crate::report::Reports;
 use crate::send::Uploads;
 use crate::settings::Settings;
@@ -28,7 +30,7 @@ use crate::tree::Tree;
 const CONNECTIONS: usize = 30;
 
 /// What makes two requests be about the same account, dealt with in the same way.
-type Key = (String, Option<PathBuf>, String);
+type Key = (String, Option<PathBuf>, String, bool);
 
 /// One account.
 #[derive(Debug)]
@@ -64,7 +66,11 @@ impl Account {
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
         let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
-        let tree = Tree::new(Index::new(file), known);
+        // Without distances there is nothing to wait for, and nothing to share.
+        let board = request.state_folder.as_deref().filter(|_| settings.paced);
+        let board = Board::new(board.map(|folder| folder.join(settings.board_name())));
+        let recent = Recent::new(request.accepts_recent && settings.paced);
+        let tree = Tree::new(Index::new(file), known, board, recent);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -92,7 +98,9 @@ impl Account {
         static ACCOUNTS: LazyLock<Mutex<HashMap<Key, Weak<Account>>>> =
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
-        let key = (settings.state_name(), request.state_folder.clone(), settings.manner());
+        let manner = settings.manner();
+        let folder = request.state_folder.clone();
+        let key = (settings.state_name(), folder, manner, request.accepts_recent);
         let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
             return Ok(account);

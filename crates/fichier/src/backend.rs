@@ -19,6 +19,7 @@ use ketch_core::{
 
 use crate::account::Account;
 use crate::entries::{self, Handle};
+use crate::recent::{self, Proof};
 use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
@@ -144,7 +145,6 @@ impl Fichier {
     }
 
     async fn find(&self, path: &RelPath) -> Result<Entry> {
-        let missing = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
         let account = &self.account;
         let full = self.root.join_path(path);
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
@@ -162,8 +162,23 @@ impl Fichier {
             account.tree.learn(&full, folder.id);
             return Ok(entries::folder(path.clone(), id, folder));
         }
-        let file = account.lost.newest(&full, &listing.files(name)).ok_or_else(missing)?;
-        Ok(entries::file(path.clone(), id, file))
+        let file = account.lost.newest(&full, &listing.files(name));
+        let age = account.tree.recent.age(id);
+        let file = file.ok_or_else(|| recent::missing(age))?;
+        if age.is_none() {
+            return Ok(entries::file(path.clone(), id, file));
+        }
+        match recent::prove(account, id, file).await? {
+            Proof::There(file) => return Ok(entries::file(path.clone(), id, &file)),
+            Proof::Unknown => {
+                let entry = entries::file(path.clone(), id, file);
+                return Ok(entries::recalled(vec![entry]).remove(0));
+            }
+            Proof::Gone => {}
+        }
+        let listing = account.tree.listing(&account.api, id, Duration::ZERO).await?;
+        let file = account.lost.newest(&full, &listing.files(name));
+        Ok(entries::file(path.clone(), id, file.ok_or_else(|| recent::missing(None))?))
     }
 
     async fn read_entry(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
@@ -185,7 +200,11 @@ impl Fichier {
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<()> {
-        if entries::is_recalled(entry) {
+        if entries::is_recalled(entry) && self.account.tree.recent.is_on() {
+            let (folder, url) = entries::file_of(entry)?;
+            let name = entry.path.name().unwrap_or_default();
+            recent::confirm(&self.account, folder, &url, name).await?;
+        } else if entries::is_recalled(entry) {
             let message = "its folder was not listed, so it may be somewhere else by now";
             return Err(Error::new(ErrorKind::Changed, message));
         }
@@ -284,7 +303,11 @@ impl Backend for Fichier {
                     account.tree.learn(&path, known.id);
                 }
             }
-            Ok(entries::all(&folder, id, &listing))
+            let Some(age) = account.tree.recent.age(id) else {
+                return Ok(entries::all(&folder, id, &listing));
+            };
+            account.api.pacer.tell_age(&name, &folder, age);
+            Ok(entries::recalled(entries::all(&folder, id, &listing)))
         })
     }
 
@@ -326,6 +349,9 @@ impl Backend for Fichier {
     async fn make_dir(&self, path: &RelPath) -> Result<()> {
         let full = self.root.join_path(path);
         let result = self.account.tree.ensure(&self.account.api, &full).await;
+        if let Some(age) = self.account.tree.recent.found_age(&full) {
+            self.account.api.pacer.tell_age(&self.name, path, age);
+        }
         result.map(|_| ()).map_err(|error| self.told(error, "make folder", path))
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ketch_core::layer::Observer;
-use ketch_core::{Error, ErrorKind, Result, Retry, Usage};
+use ketch_core::{Error, ErrorKind, RelPath, Result, Retry, Usage};
 use tokio::sync::Mutex;
 
 use crate::bill::Tariff;
@@ -82,6 +82,12 @@ impl Pacer {
         self.rules.tariff()
     }
 
+    /// How long `want` would have to wait if it were asked for now. Takes no turn.
+    pub(crate) async fn wait_for(&self, want: Want) -> Duration {
+        let rules = self.rules;
+        self.store.step(move |state, now| rules.wait(state, now, want)).await
+    }
+
     /// Waits until `want` may be sent. Fails at once with `Throttled` when that is farther away than a call should wait, or
     /// when floods have been waited for in vain.
     pub(crate) async fn admit(&self, want: Want) -> Result<()> {
@@ -131,6 +137,13 @@ impl Pacer {
                 }
                 other => return other,
             }
+        }
+    }
+
+    /// Tells that a listing is shown which another process has asked for.
+    pub(crate) fn tell_age(&self, place: &str, folder: &RelPath, age: Duration) {
+        if let Some(watch) = &self.watch {
+            watch.observer.recent(place, folder, age);
         }
     }
 

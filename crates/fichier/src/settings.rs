@@ -285,6 +285,11 @@ impl Settings {
         format!("fichier-{}.known.json", self.identity())
     }
 
+    /// The name of the folder of the listings that processes share.
+    pub(crate) fn board_name(&self) -> String {
+        format!("fichier-{}.listings", self.identity())
+    }
+
     /// Tells accounts and hosts apart without telling the key.
     fn identity(&self) -> String {
         let mut hasher = blake3::Hasher::new();

@@ -12,12 +12,15 @@ use ketch_core::{Error, ErrorKind, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::api::Api;
+use crate::board::Board;
 use crate::cache::{Cache, Change, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::index::Index;
 use crate::known::Known;
 use crate::listing::{self, Habits};
 use crate::names;
+use crate::pace::{Listing as ListingCall, Want};
+use crate::recent::{Bounds, Recent};
 
 /// The number of the folder that holds all others.
 pub(crate) const TOP: u64 = 0;
@@ -45,6 +48,8 @@ pub(crate) struct Tree {
     lags_in_vain: AtomicUsize,
     /// Folders that could not be made, and what was said.
     refused: Mutex<HashMap<RelPath, (ErrorKind, String)>>,
+    /// What was listed by others.
+    pub(crate) recent: Recent,
 }
 
 /// What a new listing shows of a folder out of which everything was taken.
@@ -60,9 +65,9 @@ pub(crate) enum Shown {
 
 impl Tree {
     /// A tree of which only `index` is known, and what its folders held.
-    pub(crate) fn new(index: Index, known: Known) -> Self {
+    pub(crate) fn new(index: Index, known: Known, board: Board, recent: Recent) -> Self {
         let habits = Habits::new(index.habit());
-        let (cache, paths) = (Cache::new(known), Mutex::default());
+        let (cache, paths) = (Cache::new(known, board), Mutex::default());
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
         let (lags, refused) = (AtomicBool::default(), Mutex::default());
         Tree {
@@ -75,6 +80,7 @@ impl Tree {
             lags,
             lags_in_vain: AtomicUsize::default(),
             refused,
+            recent,
         }
     }
 
@@ -116,6 +122,7 @@ impl Tree {
         let _one = lock.lock().await;
         let asked = Instant::now();
         let listing = listing::fetch(api, id, &self.habits).await?;
+        self.recent.listed(id);
         let is_empty = listing.is_empty();
         let kept = self.cache.store(id, listing, asked);
         Ok(match (is_empty, kept.is_empty()) {
@@ -144,7 +151,36 @@ impl Tree {
         }
         let asked = Instant::now();
         let listing = listing::fetch(api, id, &self.habits).await?;
+        self.recent.listed(id);
         Ok(self.cache.store(id, listing, asked))
+    }
+
+    /// The listing of a folder for a look: as young as 1fichier allows, or, for a person who waits, one that another process
+    /// has asked for in the last minutes.
+    pub(crate) async fn seen(&self, api: &Api, id: u64) -> Result<Arc<FolderListing>, Refusal> {
+        let life = api.pacer.listing_life();
+        if self.cache.get(id, life).is_none()
+            && let Some((age, listing)) = self.shared(api, id).await
+        {
+            self.recent.taken(id, age);
+            return Ok(self.cache.adopt(id, listing));
+        }
+        self.listing(api, id, life).await
+    }
+
+    /// The listing of a folder that another process has asked for, and how old it is, where a person would have to wait for
+    /// a new one.
+    pub(crate) async fn shared(&self, api: &Api, id: u64) -> Option<(Duration, FolderListing)> {
+        let (age, listing) = self.recent.is_on().then(|| self.cache.board.get(id)).flatten()?;
+        let wait = api.pacer.wait_for(Want::Listing(ListingCall::Folders, id)).await;
+        Bounds::new(&api.settings).is_shown(age, wait).then_some((age, listing))
+    }
+
+    /// What is known of a folder without asking.
+    pub(crate) fn known_listing(&self, api: &Api, id: u64) -> Option<Arc<FolderListing>> {
+        let known = self.cache.get(id, api.pacer.listing_life());
+        let shared = || self.cache.board.get(id).map(|(_, listing)| Arc::new(listing));
+        known.or_else(|| if self.recent.is_on() { shared() } else { None })
     }
 
     /// The listing of the folder at `path`; `None` when there is no such folder.
@@ -153,9 +189,8 @@ impl Tree {
         api: &Api,
         path: &RelPath,
     ) -> Result<Option<(u64, Arc<FolderListing>)>> {
-        let life = api.pacer.listing_life();
         let Some(id) = self.resolve(api, path).await? else { return Ok(None) };
-        let refusal = match self.listing(api, id, life).await {
+        let refusal = match self.seen(api, id).await {
             Ok(listing) => return Ok(Some((id, listing))),
             Err(refusal) => refusal,
         };
@@ -171,7 +206,7 @@ impl Tree {
         match self.resolve(api, path).await? {
             None => Ok(None),
             Some(again) if again == id => Err(refusal.into()),
-            Some(again) => Ok(Some((again, self.listing(api, again, life).await?))),
+            Some(again) => Ok(Some((again, self.seen(api, again).await?))),
         }
     }
 
@@ -182,7 +217,7 @@ impl Tree {
         let Some(rest) = path.relative_to(&at) else { return Ok(None) };
         let from_top = id == TOP;
         for name in rest.parts() {
-            let listing = self.listing(api, id, api.pacer.listing_life()).await?;
+            let listing = self.seen(api, id).await?;
             let Some(folder) = listing.folder(name) else { return Ok(None) };
             id = folder.id;
             at = join(&at, name)?;
@@ -207,7 +242,7 @@ impl Tree {
         // With the folder above known, one listing of it would tell as much.
         let Some(id) = self.index.get(path) else { return Ok(()) };
         tracing::trace!(%above, id, "an earlier run knew the folder");
-        let listing = match self.listing(api, id, api.pacer.listing_life()).await {
+        let listing = match self.seen(api, id).await {
             Ok(listing) => listing,
             Err(refusal) if is_clear(&refusal) && refusal.said != Said::Forbidden => {
                 self.index.forget(path);
@@ -239,9 +274,8 @@ impl Tree {
         let (path, id, file) = match (listing.files.first(), listing.folders.first()) {
             (Some(file), _) => (path.clone(), id, Some(file.clone())),
             (None, Some(below)) => {
-                let life = api.pacer.listing_life();
                 let Ok(path) = path.join(&below.name) else { return Ok(false) };
-                let listing = self.listing(api, below.id, life).await?;
+                let listing = self.seen(api, below.id).await?;
                 (path, below.id, listing.files.first().cloned())
             }
             (None, None) => return Ok(false),
@@ -267,6 +301,12 @@ impl Tree {
 
     async fn ensure_from_known(&self, api: &Api, path: &RelPath) -> Result<u64> {
         self.recall(api, path).await?;
+        // A person who waits is spared the listings of all folders above one that an earlier run knew.
+        let mut above = path.parent().filter(|_| self.recent.is_on());
+        while let Some(here) = above.filter(|here| self.known(here).is_none()) {
+            self.recall(api, &here).await?;
+            above = here.parent().filter(|_| self.known(&here).is_none());
+        }
         let (mut at, mut id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
         let from_top = id == TOP;
@@ -288,8 +328,11 @@ impl Tree {
         if let Some(id) = self.known(path) {
             return Ok(id);
         }
-        let listing = self.listing(api, parent, api.pacer.listing_life()).await?;
+        let listing = self.seen(api, parent).await?;
         if let Some(folder) = listing.folder(name) {
+            if let Some(age) = self.recent.age(parent) {
+                self.recent.found(path, age);
+            }
             self.learn(path, folder.id);
             return Ok(folder.id);
         }
@@ -499,7 +542,8 @@ mod tests {
 
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
-        let tree = Tree::new(Index::new(None), Known::default());
+        let tree =
+            Tree::new(Index::new(None), Known::default(), Board::default(), Recent::default());
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

@@ -3,7 +3,7 @@
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{FilterArgs, LocalArgs, RawPlace, place};
+use super::{FilterArgs, LocalArgs, RawPlace, RecentArgs, place};
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -13,7 +13,7 @@ pub(crate) enum ServiceCommand {
     Link(LinkArgs),
     /// Print everything that is known of one file or folder.
     #[command(after_help = "Example: ketch stat work:photos/2026/sea.jpg")]
-    Stat(PlaceArgs),
+    Stat(StatArgs),
     /// Draw what is below a folder.
     #[command(after_help = "Example: ketch tree --max-depth 2 work:photos")]
     Tree(TreeArgs),
@@ -87,12 +87,26 @@ pub(crate) struct PlaceArgs {
     pub(crate) place: RawPlace,
 }
 
+/// `stat`.
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    /// The file or folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
+}
+
 /// `link`.
 #[derive(Debug, Args)]
 pub(crate) struct LinkArgs {
     /// The file or folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// An address of the content itself, which lives for a short time only.
     #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) direct: bool,
@@ -110,6 +124,9 @@ pub(crate) struct TreeArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// Go no deeper than so many folders.
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "N")]
     pub(crate) max_depth: Option<usize>,
@@ -127,6 +144,9 @@ pub(crate) struct SizeArgs {
     /// The folder or file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// What takes part.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -141,6 +161,9 @@ pub(crate) struct RemoveArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// Print what would be deleted and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
     pub(crate) dry_run: bool,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use ketch_core::{Backend, EntryKind, Error, ErrorKind, ReadOptions, RelPath};
 
+use super::service;
 use crate::args::CatArgs;
 use crate::context::{Context, Done};
 use crate::exit;
@@ -20,7 +21,7 @@ pub(crate) async fn run(context: &Context, args: &CatArgs) -> Result<Done> {
         return Err(Problem::usage("cat writes the content of files as it is: leave out --json"));
     }
     let places: Vec<_> = args.places.iter().map(place).collect::<Result<_>>()?;
-    let mut remotes = context.remotes(&args.local);
+    let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, false);
     let signals = context.signals()?;
     let work = async {
         for place in &places {
@@ -55,6 +56,7 @@ async fn write_content(
     console: &Arc<Console>,
 ) -> Result<()> {
     let entry = backend.stat(path).await?;
+    service::one_of_its_name(backend, &entry).await?;
     if let EntryKind::Special(special) = entry.kind {
         return Err(Problem::other(format!("{path} is {}", special.describe())));
     }

@@ -5,8 +5,8 @@ use ketch_core::services::LinkRequest;
 use ketch_engine::filter::units::format_duration;
 use serde_json::json;
 
-use super::service::{find, remotes, services, word};
-use crate::args::{ImportArgs, LinkArgs};
+use super::service::{find, one_of_its_name, remotes, services, word};
+use crate::args::{ImportArgs, LinkArgs, LocalArgs};
 use crate::context::{Context, Done};
 use crate::jsonl;
 use crate::output::Level;
@@ -23,10 +23,11 @@ pub(crate) async fn run(context: &Context, args: &LinkArgs) -> Result<Done> {
     }
     let password = args.password.as_ref().map(|raw| word(raw, "the password")).transpose()?;
     let place = place(&args.place)?;
-    let mut remotes = remotes(context);
+    let mut remotes = context.remotes_for_a_look(&LocalArgs::default(), &args.recent, false);
     let signals = context.signals()?;
     let work = async {
         let thing = find(&mut remotes, &place).await?;
+        one_of_its_name(&thing.backend, &thing.entry).await?;
         let request = LinkRequest { direct: args.direct, password };
         Ok(thing.services("link")?.link(&thing.entry, &request).await?)
     };
