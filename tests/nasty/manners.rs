@@ -222,3 +222,44 @@ fn a_name_that_two_files_have_is_an_error_that_names_both_and_is_shown_twice() {
     let stat = scene.run("stat box:there/f").expect(0).stdout;
     assert_eq!(stat.matches("https://1fichier.com/?").count(), 2, "{stat}");
 }
+
+#[test]
+fn cat_never_hands_on_damaged_bytes_as_if_they_were_good() {
+    let scene = Scene::new();
+    let large = vec![7; 17 << 20];
+    scene.home.write("src/small", "content");
+    scene.home.write("src/large", &large);
+    scene.run("copy src box:there").expect(0);
+    // Read once more while nothing of it has been written.
+    scene.server.fault("download nth=1 flip 3");
+    assert_eq!(scene.run("cat box:there/small").expect(0).stdout, "content");
+    scene.server.fault("clear");
+    scene.server.fault("download every flip 3");
+    let run = scene.run("cat box:there/small").expect(22).says("whirlpool digest");
+    assert_eq!(run.stdout, "", "nothing of it is written");
+    // Too large to be held back: the end is missing, and the exit code says so.
+    let run = scene.run("cat box:there/large").expect(22).says("whirlpool digest");
+    assert!(run.stdout.len() < large.len());
+    scene.server.fault("clear");
+    assert_eq!(scene.run("cat box:there/large").expect(0).stdout.len(), large.len());
+}
+
+#[test]
+fn what_was_damaged_on_its_way_once_is_not_called_different() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.run("copy src box:there").expect(0);
+    scene.run("manifest create -o list box:there --download").expect(0);
+    for command in ["check --download src box:there", "manifest verify --download list box:there"] {
+        scene.server.fault("download nth=1 flip 3");
+        scene.run(command).expect(0);
+        scene.server.fault("clear");
+        scene.server.fault("download every flip 3");
+        assert_ne!(scene.run(command).code, 0, "{command}");
+        scene.server.fault("clear");
+    }
+    scene.server.fault("download nth=1 flip 3");
+    scene.run("hashsum sha256 --download box:there").expect(0);
+    scene.server.fault("download nth=1 flip 3");
+    scene.run("copy --verify read-back --no-journal src box:more").expect(0);
+}
