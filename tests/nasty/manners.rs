@@ -263,3 +263,70 @@ fn what_was_damaged_on_its_way_once_is_not_called_different() {
     scene.server.fault("download nth=1 flip 3");
     scene.run("copy --verify read-back --no-journal src box:more").expect(0);
 }
+
+#[test]
+fn listings_whose_answers_take_long_still_keep_their_distance() {
+    // Answers take twice as long as the distance between two listings.
+    let scene = polite();
+    for number in 0..6 {
+        scene.home.write(format!("src/d{number}/f"), number.to_string());
+    }
+    scene.run("copy src box:there").expect(0);
+    scene.server.fault("folder/ls every delay 60ms");
+    scene.run("check src box:there").expect(0);
+    let mut both = ["src", "src"].map(|source| {
+        let mut command = scene.home.command();
+        command.args(["check", source, "box:there"]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.spawn().unwrap()
+    });
+    for child in &mut both {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(scene.server.stat("floods"), 0);
+}
+
+#[test]
+fn a_lock_at_the_removal_of_an_old_version_is_told_as_a_lock() {
+    let scene = Scene::limited("off", "pace = \"off\"");
+    for name in ["f", "g"] {
+        scene.home.write(format!("src/{name}"), "old");
+    }
+    scene.run("copy src box:there").expect(0);
+    scene.home.write("src/f", "newer");
+    scene.server.fault("file/rm every ip-locked");
+    scene.run("copy src box:there").expect(20).says("about an hour");
+}
+
+#[test]
+fn a_remote_is_tested_with_and_without_its_colon() {
+    let scene = Scene::new();
+    for name in ["box:", "box"] {
+        assert!(scene.run(&format!("remote test {name}")).expect(0).stdout.contains("box:"));
+    }
+    assert_ne!(scene.run("remote test nothing").code, 0);
+}
+
+#[test]
+fn that_no_times_are_kept_is_told_once_a_day_and_with_v() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    let words = "keeps no modification times";
+    scene.run("copy src box:there").expect(0).says(words);
+    let again = scene.run("copy src box:there").expect(0);
+    assert!(!again.stderr.contains(words), "{}", again.stderr);
+    scene.run("-v copy src box:there").expect(0).says(words);
+}
+
+#[test]
+fn a_folder_that_was_made_public_is_made_private_again() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.run("copy src box:there").expect(0);
+    let link = scene.run("link box:there").expect(0).stdout;
+    assert!(scene.run("stat box:there").expect(0).stdout.contains(link.trim()));
+    scene.run("link --unlink box:there").expect(0).says("private again");
+    assert!(!scene.run("stat box:there").expect(0).stdout.contains("/dir/"));
+    scene.run("link --unlink box:there").expect(0);
+    scene.run("link --unlink box:there/f").says("always public");
+}

@@ -19,6 +19,7 @@ mod notices;
 mod output;
 mod problem;
 mod redact;
+mod reminders;
 mod remotes;
 mod reports;
 mod sandbox;

@@ -89,6 +89,11 @@ impl Remotes {
         Ok(self.config.insert(config))
     }
 
+    /// Is there a remote of that name?
+    pub(crate) fn is_configured(&mut self, name: &str) -> Result<bool> {
+        Ok(name == SANDBOX || self.config()?.remotes.contains_key(name))
+    }
+
     /// Places with a key in their connection string, since the last call.
     pub(crate) fn take_exposed(&mut self) -> Vec<String> {
         std::mem::take(&mut self.exposed)

@@ -28,6 +28,13 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// Something a person should know of a place, and need not be told at every job.
+    Reminder {
+        /// The name of the place.
+        place: String,
+        /// One line.
+        text: String,
+    },
     /// All listings are done and the totals are final. Once, unless the job ends before.
     Planned {
         /// Items that will be acted on.

@@ -346,6 +346,21 @@ impl Services for FichierServices {
         result.map_err(|error| self.told(error, "link", &entry.path))
     }
 
+    async fn unlink(&self, entry: &Entry) -> Result<()> {
+        let result = match Handle::of(entry) {
+            Ok(Handle::Folder { id: TOP, .. }) => Ok(()),
+            Ok(Handle::Folder { id, .. }) => {
+                self.account.api.unshare(id).await.map_err(Error::from)
+            }
+            Ok(Handle::File { .. }) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the address of a file is always public (`ketch attr set --password` closes it)",
+            )),
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| self.told(error, "link --unlink", &entry.path))
+    }
+
     async fn details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
         let result = self.tell_details(entry).await;
         result.map_err(|error| self.told(error, "stat", &entry.path))

@@ -113,6 +113,9 @@ pub(crate) struct LinkArgs {
     /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
     #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
     pub(crate) password: Option<RawPlace>,
+    /// Make a public folder private again.
+    #[arg(long, env = "KETCH_UNLINK", hide_env_values = true, value_parser = FalseyValueParser::new(), conflicts_with_all = ["direct", "password"])]
+    pub(crate) unlink: bool,
     /// When the link ends; no remote of this build can do that.
     #[arg(long, env = "KETCH_EXPIRE", hide_env_values = true, value_name = "TIME")]
     pub(crate) expire: Option<String>,

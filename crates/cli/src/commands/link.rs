@@ -28,11 +28,20 @@ pub(crate) async fn run(context: &Context, args: &LinkArgs) -> Result<Done> {
     let work = async {
         let thing = find(&mut remotes, &place).await?;
         one_of_its_name(&thing.backend, &thing.entry).await?;
+        if args.unlink {
+            thing.services("link")?.unlink(&thing.entry).await?;
+            return Ok(None);
+        }
         let request = LinkRequest { direct: args.direct, password };
-        Ok(thing.services("link")?.link(&thing.entry, &request).await?)
+        Ok(Some(thing.services("link")?.link(&thing.entry, &request).await?))
     };
     let link = signals.guard(work).await?;
     context.warn_of_keys(&mut remotes);
+    let Some(link) = link else {
+        context.console.tell(Level::Normal, &format!("{} is private again", place.redacted()));
+        remotes.close().await;
+        return Ok(Done::ok());
+    };
     if context.console.is_json() {
         let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
         let body = json!({

@@ -228,6 +228,11 @@ impl Rules {
         Verdict::Go
     }
 
+    /// Are any distances kept?
+    pub(super) fn keeps_distances(&self) -> bool {
+        self.listings > 0
+    }
+
     /// How long `want` would have to wait now, as far as the first rule says that is in its way.
     pub(super) fn wait(&self, state: &State, now: u64, want: Want) -> Duration {
         match self.grant(&mut state.clone(), now, want) {
