@@ -16,10 +16,10 @@ use crate::board::Board;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
+use crate::looks::Looks;
 use crate::lost::Lost;
 use crate::pace::Watch;
 use crate::placement::Placement;
-use crate::recent::Recent;
 use crate::report::Reports;
 use crate::send::Uploads;
 use crate::settings::Settings;
@@ -69,8 +69,8 @@ impl Account {
         // Without distances there is nothing to wait for, and nothing to share.
         let board = request.state_folder.as_deref().filter(|_| settings.paced);
         let board = Board::new(board.map(|folder| folder.join(settings.board_name())));
-        let recent = Recent::new(request.accepts_recent && settings.paced);
-        let tree = Tree::new(Index::new(file), known, board, recent);
+        let looks = Looks::new(request.accepts_recent && settings.paced);
+        let tree = Tree::new(Index::new(file), known, board, looks);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);

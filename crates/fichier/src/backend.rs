@@ -19,7 +19,7 @@ use ketch_core::{
 
 use crate::account::Account;
 use crate::entries::{self, Handle};
-use crate::recent::{self, Proof};
+use crate::looks::{self, Proof};
 use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
@@ -163,12 +163,12 @@ impl Fichier {
             return Ok(entries::folder(path.clone(), id, folder));
         }
         let file = account.lost.newest(&full, &listing.files(name));
-        let age = account.tree.recent.age(id);
-        let file = file.ok_or_else(|| recent::missing(age))?;
+        let age = account.tree.looks.age(id);
+        let file = file.ok_or_else(|| looks::missing(age))?;
         if age.is_none() {
             return Ok(entries::file(path.clone(), id, file));
         }
-        match recent::prove(account, id, file).await? {
+        match looks::prove(account, id, file).await? {
             Proof::There(file) => return Ok(entries::file(path.clone(), id, &file)),
             Proof::Unknown => {
                 let entry = entries::file(path.clone(), id, file);
@@ -178,7 +178,7 @@ impl Fichier {
         }
         let listing = account.tree.listing(&account.api, id, Duration::ZERO).await?;
         let file = account.lost.newest(&full, &listing.files(name));
-        Ok(entries::file(path.clone(), id, file.ok_or_else(|| recent::missing(None))?))
+        Ok(entries::file(path.clone(), id, file.ok_or_else(|| looks::missing(None))?))
     }
 
     async fn read_entry(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
@@ -200,10 +200,10 @@ impl Fichier {
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<()> {
-        if entries::is_recalled(entry) && self.account.tree.recent.is_on() {
+        if entries::is_recalled(entry) && self.account.tree.looks.is_on() {
             let (folder, url) = entries::file_of(entry)?;
             let name = entry.path.name().unwrap_or_default();
-            recent::confirm(&self.account, folder, &url, name).await?;
+            looks::confirm(&self.account, folder, &url, name).await?;
         } else if entries::is_recalled(entry) {
             let message = "its folder was not listed, so it may be somewhere else by now";
             return Err(Error::new(ErrorKind::Changed, message));
@@ -303,7 +303,7 @@ impl Backend for Fichier {
                     account.tree.learn(&path, known.id);
                 }
             }
-            let Some(age) = account.tree.recent.age(id) else {
+            let Some(age) = account.tree.looks.age(id) else {
                 return Ok(entries::all(&folder, id, &listing));
             };
             account.api.pacer.tell_age(&name, &folder, age);
@@ -349,7 +349,7 @@ impl Backend for Fichier {
     async fn make_dir(&self, path: &RelPath) -> Result<()> {
         let full = self.root.join_path(path);
         let result = self.account.tree.ensure(&self.account.api, &full).await;
-        if let Some(age) = self.account.tree.recent.found_age(&full) {
+        if let Some(age) = self.account.tree.looks.found_age(&full) {
             self.account.api.pacer.tell_age(&self.name, path, age);
         }
         result.map(|_| ()).map_err(|error| self.told(error, "make folder", path))

@@ -3,7 +3,7 @@
 //! Each folder has a small file: its first line is a complete listing with the time at which it was asked for, every line
 //! after it one change. A listing is written beside and renamed, a change is appended, both under one lock, so a process
 //! that dies leaves nothing half done. What is in here may have been changed by others since: it is for people who look,
-//! and for nothing that concludes from what is missing (`recent`).
+//! and for nothing that concludes from what is missing (`looks`).
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

@@ -79,7 +79,7 @@ impl FichierServices {
     async fn tell_details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
         match Handle::of(entry)? {
             Handle::File { url, .. } => {
-                let told = match self.account.tree.recent.take_info(&url) {
+                let told = match self.account.tree.looks.take_info(&url) {
                     Some(info) => Ok(info),
                     None => self.account.api.file_info(&url).await,
                 };

@@ -18,9 +18,9 @@ use crate::error::{Refusal, Said};
 use crate::index::Index;
 use crate::known::Known;
 use crate::listing::{self, Habits};
+use crate::looks::{Bounds, Looks};
 use crate::names;
 use crate::pace::{Listing as ListingCall, Want};
-use crate::recent::{Bounds, Recent};
 
 /// The number of the folder that holds all others.
 pub(crate) const TOP: u64 = 0;
@@ -49,7 +49,7 @@ pub(crate) struct Tree {
     /// Folders that could not be made, and what was said.
     refused: Mutex<HashMap<RelPath, (ErrorKind, String)>>,
     /// What was listed by others.
-    pub(crate) recent: Recent,
+    pub(crate) looks: Looks,
 }
 
 /// What a new listing shows of a folder out of which everything was taken.
@@ -65,7 +65,7 @@ pub(crate) enum Shown {
 
 impl Tree {
     /// A tree of which only `index` is known, and what its folders held.
-    pub(crate) fn new(index: Index, known: Known, board: Board, recent: Recent) -> Self {
+    pub(crate) fn new(index: Index, known: Known, board: Board, looks: Looks) -> Self {
         let habits = Habits::new(index.habit());
         let (cache, paths) = (Cache::new(known, board), Mutex::default());
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
@@ -80,7 +80,7 @@ impl Tree {
             lags,
             lags_in_vain: AtomicUsize::default(),
             refused,
-            recent,
+            looks,
         }
     }
 
@@ -122,7 +122,7 @@ impl Tree {
         let _one = lock.lock().await;
         let asked = Instant::now();
         let listing = listing::fetch(api, id, &self.habits).await?;
-        self.recent.listed(id);
+        self.looks.listed(id);
         let is_empty = listing.is_empty();
         let kept = self.cache.store(id, listing, asked);
         Ok(match (is_empty, kept.is_empty()) {
@@ -151,7 +151,7 @@ impl Tree {
         }
         let asked = Instant::now();
         let listing = listing::fetch(api, id, &self.habits).await?;
-        self.recent.listed(id);
+        self.looks.listed(id);
         Ok(self.cache.store(id, listing, asked))
     }
 
@@ -162,7 +162,7 @@ impl Tree {
         if self.cache.get(id, life).is_none()
             && let Some((age, listing)) = self.shared(api, id).await
         {
-            self.recent.taken(id, age);
+            self.looks.taken(id, age);
             return Ok(self.cache.adopt(id, listing));
         }
         self.listing(api, id, life).await
@@ -171,7 +171,7 @@ impl Tree {
     /// The listing of a folder that another process has asked for, and how old it is, where a person would have to wait for
     /// a new one.
     pub(crate) async fn shared(&self, api: &Api, id: u64) -> Option<(Duration, FolderListing)> {
-        let (age, listing) = self.recent.is_on().then(|| self.cache.board.get(id)).flatten()?;
+        let (age, listing) = self.looks.is_on().then(|| self.cache.board.get(id)).flatten()?;
         let wait = api.pacer.wait_for(Want::Listing(ListingCall::Folders, id)).await;
         Bounds::new(&api.settings).is_shown(age, wait).then_some((age, listing))
     }
@@ -180,7 +180,7 @@ impl Tree {
     pub(crate) fn known_listing(&self, api: &Api, id: u64) -> Option<Arc<FolderListing>> {
         let known = self.cache.get(id, api.pacer.listing_life());
         let shared = || self.cache.board.get(id).map(|(_, listing)| Arc::new(listing));
-        known.or_else(|| if self.recent.is_on() { shared() } else { None })
+        known.or_else(|| if self.looks.is_on() { shared() } else { None })
     }
 
     /// The listing of the folder at `path`; `None` when there is no such folder.
@@ -302,7 +302,7 @@ impl Tree {
     async fn ensure_from_known(&self, api: &Api, path: &RelPath) -> Result<u64> {
         self.recall(api, path).await?;
         // A person who waits is spared the listings of all folders above one that an earlier run knew.
-        let mut above = path.parent().filter(|_| self.recent.is_on());
+        let mut above = path.parent().filter(|_| self.looks.is_on());
         while let Some(here) = above.filter(|here| self.known(here).is_none()) {
             self.recall(api, &here).await?;
             above = here.parent().filter(|_| self.known(&here).is_none());
@@ -330,8 +330,8 @@ impl Tree {
         }
         let listing = self.seen(api, parent).await?;
         if let Some(folder) = listing.folder(name) {
-            if let Some(age) = self.recent.age(parent) {
-                self.recent.found(path, age);
+            if let Some(age) = self.looks.age(parent) {
+                self.looks.found(path, age);
             }
             self.learn(path, folder.id);
             return Ok(folder.id);
@@ -543,7 +543,7 @@ mod tests {
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
         let tree =
-            Tree::new(Index::new(None), Known::default(), Board::default(), Recent::default());
+            Tree::new(Index::new(None), Known::default(), Board::default(), Looks::default());
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(1);
 
 /// What this process has taken from others.
 #[derive(Debug, Default)]
-pub(crate) struct Recent {
+pub(crate) struct Looks {
     is_on: bool,
     state: Mutex<State>,
 }
@@ -59,10 +59,10 @@ impl Bounds {
     }
 }
 
-impl Recent {
+impl Looks {
     /// Whether listings of others are taken.
     pub(crate) fn new(is_on: bool) -> Self {
-        Recent { is_on, state: Mutex::default() }
+        Looks { is_on, state: Mutex::default() }
     }
 
     pub(crate) fn is_on(&self) -> bool {
@@ -119,7 +119,7 @@ pub(crate) enum Proof {
 
 /// Asks whether a file that was listed some time ago is still in its folder under its name.
 pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) -> Result<Proof> {
-    let known = account.tree.recent.lock().proven.get(&file.url).cloned();
+    let known = account.tree.looks.lock().proven.get(&file.url).cloned();
     if let Some(known) = known.filter(|known| known.name == file.name) {
         return Ok(Proof::There(Box::new(known)));
     }
@@ -140,7 +140,7 @@ pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) 
         date: info.date.as_deref().and_then(dates::parse).or(file.date),
         hash: info.checksum.as_deref().and_then(listing::digest).or_else(|| file.hash.clone()),
     };
-    let mut state = account.tree.recent.lock();
+    let mut state = account.tree.looks.lock();
     state.infos.insert(file.url.clone(), info);
     state.proven.insert(file.url.clone(), item.clone());
     drop(state);
