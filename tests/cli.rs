@@ -7,6 +7,8 @@ mod support;
 
 #[path = "cli/archives.rs"]
 mod archives;
+#[path = "cli/checks.rs"]
+mod checks;
 #[path = "cli/dedupe.rs"]
 mod dedupe;
 #[path = "cli/digests.rs"]
@@ -27,3 +29,7 @@ mod process;
 mod records;
 #[path = "cli/services.rs"]
 mod services;
+#[path = "cli/skipped.rs"]
+mod skipped;
+#[path = "cli/texts.rs"]
+mod texts;

@@ -111,9 +111,9 @@ fn sync_deletes_what_the_source_lacks_and_an_empty_source_deletes_nothing() {
     assert!(listing.stdout.contains("keep") && !listing.stdout.contains("gone"), "{listing:?}");
 
     fs::remove_file(home.path("source/keep")).unwrap();
-    home.run(["sync", "source", "sandbox:there"]).expect(7).says("--max-delete 100%");
+    home.run(["sync", "source", "sandbox:there"]).expect(7).says("--allow-empty-source");
     assert_eq!(home.run(["cat", "sandbox:there/keep"]).expect(0).stdout, "keep");
-    home.run(["sync", "--max-delete", "100%", "source", "sandbox:there"]).expect(0);
+    home.run(["sync", "--allow-empty-source", "source", "sandbox:there"]).expect(0);
     home.run(["cat", "sandbox:there/keep"]).expect(4);
 }
 

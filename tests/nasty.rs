@@ -9,6 +9,8 @@ mod support;
 mod calls;
 #[path = "nasty/errors.rs"]
 mod errors;
+#[path = "nasty/evidence.rs"]
+mod evidence;
 #[path = "nasty/floods.rs"]
 mod floods;
 #[path = "nasty/large.rs"]

@@ -272,7 +272,7 @@ fn sums_are_printed_and_checked() {
     assert_eq!(outcome.stdout, format!("{md5}  a b\n\\{md5}  d/line\\nfeed\\\\\n"));
     home.write("sums", &outcome.stdout);
     let outcome = home.expect(0, &["hashsum", "md5", "p", "--check", "sums"]);
-    assert_eq!(outcome.stdout, "a b: OK\nd/line\nfeed\\: OK\n");
+    assert_eq!(outcome.stdout, "a b: OK\n\\d/line\\nfeed\\\\: OK\n");
     let outcome = home.expect(0, &["hashsum", "md5", "--base64", "p/a b"]);
     assert_eq!(outcome.stdout, "kAFQmDzST7DWlj99KOF_cg==  a b\n");
     home.write("p/a b", "abd");

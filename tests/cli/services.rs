@@ -298,7 +298,8 @@ fn the_bill_is_what_the_emulator_counts() {
                 std::fs::remove_file(home.path(&format!("src/d{folder}/f{file}"))).expect("there");
             }
         }
-        check(12);
+        // One proof more: one of the files is asked about before they are removed.
+        check(13);
         check(12);
     }
 }

@@ -56,6 +56,59 @@ impl Home {
         command
     }
 
+    /// A `ketch` for which permissions count, also where the tests are run by root.
+    pub(crate) fn unprivileged(&self) -> Command {
+        const NOBODY: u32 = 65_534;
+        let command = self.command();
+        if !rustix::process::geteuid().is_root() {
+            return command;
+        }
+        let program = self.path("ketch");
+        if !program.exists() {
+            fs::copy(command.get_program(), &program).expect("copied");
+        }
+        let mut waiting = vec![self.folder.path().to_owned()];
+        while let Some(next) = waiting.pop() {
+            std::os::unix::fs::lchown(&next, Some(NOBODY), Some(NOBODY)).expect("given away");
+            if next.symlink_metadata().expect("there").is_dir() {
+                let entries = fs::read_dir(&next).expect("a folder");
+                waiting.extend(entries.map(|entry| entry.expect("readable").path()));
+            }
+        }
+        let mut other = Command::new(&program);
+        other.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        std::os::unix::process::CommandExt::uid(&mut other, NOBODY);
+        std::os::unix::process::CommandExt::gid(&mut other, NOBODY);
+        other
+    }
+
+    /// Runs with a terminal as standard output and error, and gives what reached it.
+    pub(crate) fn on_terminal(&self, arguments: &[&str]) -> Vec<u8> {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let ours = openpt(flags).expect("a terminal");
+        grantpt(&ours).expect("granted");
+        unlockpt(&ours).expect("unlocked");
+        let name = ptsname(&ours, Vec::new()).expect("its name");
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        let theirs = rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).expect("opened");
+        let also = theirs.try_clone().expect("cloned");
+        let mut command = self.command();
+        command.env("TERM", "xterm").args(arguments);
+        command.stdout(Stdio::from(theirs)).stderr(Stdio::from(also));
+        let mut child = command.spawn().expect("it starts");
+        // The last other end is closed with the process, and reading fails then.
+        drop(command);
+        let (mut shown, mut piece) = (Vec::new(), [0; 4096]);
+        let mut ours = fs::File::from(ours);
+        while let Ok(count @ 1..) = ours.read(&mut piece) {
+            shown.extend_from_slice(&piece[..count]);
+        }
+        child.wait().expect("it ends");
+        shown
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         outcome(self.command().args(arguments))
     }

@@ -156,7 +156,7 @@ fn commands_of_a_person_are_shown_what_was_listed_a_moment_ago_and_prove_what_th
     let shown = quick("ls box:there/d", 0, [0, 0, 0, 0]).stdout;
     assert!(shown.contains("new/"), "{shown}");
     quick("rmdir box:there/d/new", 0, [0, 0, 0, 0]);
-    quick("delete box:there/d/f2", 0, [0, 0, 1, 0]);
+    quick("delete box:there/d/f2", 0, [0, 0, 2, 0]);
     quick("stat box:there/d", 0, [0, 0, 0, 0]);
     quick("cat box:there/d/f2", 4, [0, 0, 0, 0]).says("s ago").says("--refresh");
     let shown = quick("ls box:there/d", 0, [0, 0, 0, 0]).stdout;
@@ -213,7 +213,7 @@ fn a_name_that_two_files_have_is_an_error_that_names_both_and_is_shown_twice() {
     let details = scene.run("--json stat box:there").expect(0).stdout;
     let stat: serde_json::Value = serde_json::from_str(details.lines().next().unwrap()).unwrap();
     let body = serde_json::json!({"urls": [link.trim()], "folder_id": stat["details"]["id"]});
-    scene.server.call("file/cp", &body.to_string());
+    scene.server.call("file/cp", &body);
     assert_eq!(scene.server.stat("files"), 2);
     let link = scene.run("link box:there/f").expect(1).says("2 files have the name f");
     assert_eq!(link.stdout, "");

@@ -164,12 +164,20 @@ impl Server {
         assert!(answer.starts_with("HTTP/1.1 20"), "{words}: {answer}");
     }
 
-    /// Makes a call of the API, as another client would.
-    pub fn call(&self, call: &str, body: &str) {
-        let key =
-            format!("Authorization: Bearer {SANDBOX_KEY}\r\nContent-Type: application/json\r\n");
-        let answer = self.send("POST", &format!("/v1/{call}.cgi"), &key, body);
-        assert!(answer.starts_with("HTTP/1.1 200"), "{body}: {answer}");
+    /// Lets listings show what was there so long ago.
+    pub fn lag(&self, behind: &str) {
+        let answer = self.request("POST", "/__sim/lag", behind);
+        assert!(answer.starts_with("HTTP/1.1 20"), "{behind}: {answer}");
+    }
+
+    /// A call of another client of the account; the answer's JSON.
+    pub fn call(&self, verb: &str, body: &serde_json::Value) -> serde_json::Value {
+        let header =
+            format!("Content-Type: application/json\r\nAuthorization: Bearer {SANDBOX_KEY}\r\n");
+        let path = format!("/v1/{verb}.cgi");
+        let answer = self.request_with("POST", &path, &header, &body.to_string());
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body.trim()).unwrap()
     }
 
     /// Waits until a request is held by a fault.
@@ -193,6 +201,16 @@ impl Server {
         found.and_then(serde_json::Value::as_u64).unwrap_or(0)
     }
 
+    /// Every file of the account: its path, of which there may be several, and its content.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let answer = self.request("GET", "/__sim/files", "");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let files: Vec<serde_json::Value> = serde_json::from_str(body.trim()).unwrap();
+        let text = |file: &serde_json::Value, name: &str| file[name].as_str().unwrap().to_owned();
+        let file = |file| (text(&file, "path"), fs::read(text(&file, "content")).unwrap());
+        files.into_iter().map(file).collect()
+    }
+
     /// The log of requests.
     pub fn log(&self) -> Vec<serde_json::Value> {
         let answer = self.request("GET", "/__sim/stats?log=1", "");
@@ -202,10 +220,10 @@ impl Server {
     }
 
     fn request(&self, method: &str, path: &str, body: &str) -> String {
-        self.send(method, path, "", body)
+        self.request_with(method, path, "", body)
     }
 
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+    fn request_with(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         // What is waited for comes at once, or it is a failure.
         stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();

@@ -1,27 +1,31 @@
 //! From an understood command line to an exit code: the runtime, the command, the last JSON line.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser};
 use ketch_engine::JobKind;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{
     CacheCommand, Cli, Command, CommonArgs, ConfigCommand, CopyArgs, JobsCommand, ManifestCommand,
-    PlanCommand, RemoteCommand, SandboxCommand, When,
+    PlanCommand, RemoteCommand, SandboxCommand, When, flag_value,
 };
 use crate::commands::{
     apply, cache, cat, check, config, copy, copyurl, delete, hashsum, help, jobs, ls, manifest,
     mkdir, plan, remote, sandbox, service, verify,
 };
+use crate::config::PREFIX;
 use crate::context::{Context, Done};
 use crate::environment::Environment;
 use crate::output::Console;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
+use crate::term::escape;
 use crate::{descriptors, exit, jsonl, logging};
 
 /// How long threads that are still busy are waited for at the end.
@@ -31,6 +35,7 @@ const LINGER: Duration = Duration::from_millis(500);
 pub(crate) fn run(cli: Cli) -> u8 {
     let environment = Environment::of_process();
     let console = Arc::new(Console::new(&cli.common, &environment));
+    tell_unknown_variables(&console, &environment);
     let config_file = cli.common.config.clone().or_else(|| environment.config_file());
     let context = Arc::new(Context { console, environment, config_file });
     let name = verb(&cli.command);
@@ -49,7 +54,7 @@ fn dispatch(context: &Arc<Context>, command: Command) -> Result<Done> {
         _ => {}
     }
     descriptors::raise()?;
-    logging::begin(&context.console, &context.environment);
+    logging::begin(&context.console, &context.environment)?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
         match command {
@@ -102,10 +107,9 @@ async fn run_job(
     delete_empty_source_dirs: bool,
 ) -> Result<Done> {
     let context = Arc::clone(context);
-    let task =
-        tokio::spawn(
-            async move { copy::run(&context, kind, &args, delete_empty_source_dirs).await },
-        );
+    let task = tokio::spawn(async move {
+        copy::run(&context, kind, &args, delete_empty_source_dirs, None).await
+    });
     task.await.unwrap_or_else(|stopped| match stopped.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Err(Problem::other("the job was stopped; this is a bug")),
@@ -180,12 +184,17 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
         };
     }
     let arguments: Vec<_> = std::env::args_os().collect();
-    let text = redact(&error.render().to_string(), &arguments);
-    // If standard error is gone, the exit code still says it.
-    let _ = io::stderr().write_all(text.as_bytes());
     let environment = Environment::of_process();
+    let shown = harmless_arguments(&arguments).and_then(|words| Cli::try_parse_from(words).err());
+    let mut text = redact(&shown.as_ref().unwrap_or(error).render().to_string(), &arguments);
+    if let Some(name) = variable_of(error, &arguments, &environment) {
+        text.push_str(&format!("\nThe value is that of the environment variable {name}.\n"));
+    }
+    let lines: Vec<_> = text.lines().map(|line| escape(line).into_owned() + "\n").collect();
+    // If standard error is gone, the exit code still says it.
+    let _ = io::stderr().write_all(lines.concat().as_bytes());
     let json = arguments.iter().any(|argument| argument == "--json")
-        || environment.text("KETCH_JSON").is_some_and(|text| !matches!(text, "0" | "false" | "no"));
+        || environment.text("KETCH_JSON").and_then(flag_value) == Some(true);
     if json {
         let common = CommonArgs {
             json,
@@ -202,6 +211,57 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
         return finish(&console, "", done);
     }
     exit::USAGE
+}
+
+/// The command line as it may be shown, if it may not be shown as it is: what it says may have names in it.
+fn harmless_arguments(arguments: &[std::ffi::OsString]) -> Option<Vec<String>> {
+    let shown = |argument: &std::ffi::OsString| escape(&argument.to_string_lossy()).into_owned();
+    let words: Vec<_> = arguments.iter().map(shown).collect();
+    let differs = words.iter().zip(arguments).any(|(word, argument)| argument != word.as_str());
+    differs.then_some(words)
+}
+
+/// The variable that a value comes from that makes no sense.
+fn variable_of(
+    error: &clap::Error,
+    arguments: &[std::ffi::OsString],
+    environment: &Environment,
+) -> Option<String> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
+    // Shown as `--flag <VALUE>`, or as `--flag...` where it counts.
+    let flag = shown.split([' ', '=']).next()?.trim_end_matches('.');
+    let variable = |prefix: &str| {
+        format!("{prefix}{}", flag.trim_start_matches('-').to_ascii_uppercase().replace('-', "_"))
+    };
+    let is_typed =
+        arguments.iter().any(|argument| argument.to_string_lossy().split('=').next() == Some(flag));
+    let known = ["KETCH_", "KETCH_SANDBOX_", "KETCH_WRITE_"].map(variable);
+    known.into_iter().find(|name| !is_typed && environment.get(name).is_some())
+}
+
+/// Tells of variables that look like ketch's and mean nothing to it: most are a slip of the pen.
+fn tell_unknown_variables(console: &Console, environment: &Environment) {
+    let names: Vec<&str> = environment.names_with("KETCH_").collect();
+    if names.is_empty() {
+        return;
+    }
+    let mut known: BTreeSet<String> = OTHER_VARIABLES.map(str::to_owned).into();
+    add_variables(&Cli::command(), &mut known);
+    for name in names {
+        if !known.contains(name) && !name.starts_with(PREFIX) {
+            console.tell_notice(&format!("the environment variable {name} means nothing to ketch"));
+        }
+    }
+}
+
+/// Variables that belong to no flag.
+const OTHER_VARIABLES: [&str; 5] =
+    ["KETCH_CONFIG", "KETCH_LOG", "KETCH_BOOT", "KETCH_SANDBOX_STATE", "KETCH_SANDBOX_LIMITS"];
+
+fn add_variables(command: &clap::Command, known: &mut BTreeSet<String>) {
+    let names = command.get_arguments().filter_map(|argument| argument.get_env());
+    known.extend(names.filter_map(|name| name.to_str()).map(str::to_owned));
+    command.get_subcommands().for_each(|command| add_variables(command, known));
 }
 
 /// The definition of a command, by its words.

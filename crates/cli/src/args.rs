@@ -8,10 +8,12 @@ mod service;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, StringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ketch_core::names::core_from_bytes;
 
 pub(crate) use job::{
     ApplyArgs, CacheArgs, CheckArgs, CompareArgs, CopyArgs, DeleteArgs, FilterArgs, Fsync,
@@ -57,7 +59,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Output and configuration")]
 pub(crate) struct CommonArgs {
     /// Print JSON lines on standard output, as described in docs/EVENTS.md.
-    #[arg(long, global = true, env = "KETCH_JSON", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "KETCH_JSON", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) json: bool,
     /// Tell each item that is done and why; twice, also what needed nothing and what is tried again.
     #[arg(short, long, global = true, env = "KETCH_VERBOSE", hide_env_values = true, action = clap::ArgAction::Count)]
@@ -221,7 +223,7 @@ pub(crate) enum JobsCommand {
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct RecentArgs {
     /// Wait until the remote may be asked again, and show nothing that is some minutes old.
-    #[arg(long, env = "KETCH_REFRESH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_REFRESH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) refresh: bool,
 }
 
@@ -232,7 +234,7 @@ pub(crate) struct LsArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// Enter folders.
-    #[arg(short = 'R', long, env = "KETCH_RECURSIVE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'R', long, env = "KETCH_RECURSIVE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) recursive: bool,
     /// How new it must be.
     #[command(flatten)]
@@ -266,7 +268,7 @@ pub(crate) struct MkdirArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// Say what would be made and make nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
     /// How new the look at the folder must be.
     #[command(flatten)]
@@ -371,6 +373,28 @@ impl fmt::Debug for RawPlace {
 
 fn place() -> impl TypedValueParser<Value = RawPlace> {
     OsStringValueParser::new().map(RawPlace)
+}
+
+/// A pattern, in core form: the bytes that were typed are the bytes that names are compared with.
+fn pattern() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|text| core_from_bytes(text.as_bytes()))
+}
+
+/// What a variable says about a flag; a flag that is given says `true`.
+fn yes_or_no() -> impl TypedValueParser<Value = bool> {
+    StringValueParser::new().try_map(|text| {
+        flag_value(&text)
+            .ok_or("a flag is switched on by 1, true, yes or on, and off by 0, false, no or off")
+    })
+}
+
+/// Whether a text switches a flag on or off; `None` when it says neither. An empty variable counts as not set.
+pub(crate) fn flag_value(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "t" | "y" => Some(true),
+        "" | "0" | "false" | "no" | "off" | "f" | "n" => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

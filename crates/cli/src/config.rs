@@ -11,16 +11,18 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ketch_core::factory::Factory;
+use ketch_engine::file::force_and_close;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::environment::Environment;
 use crate::location::{Options, is_remote_name};
 use crate::problem::{Problem, Result};
-use crate::secrets;
+use crate::{secrets, text_file};
 
 /// The name of the remote that needs no configuration.
 pub(crate) const SANDBOX: &str = "sandbox";
-const PREFIX: &str = "KETCH_REMOTE_";
+/// How the names of variables begin that make a remote.
+pub(crate) const PREFIX: &str = "KETCH_REMOTE_";
 
 /// All configured remotes.
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ pub(crate) struct Remote {
     pub(crate) options: Options,
     /// Does it, or a part of it, come from the environment?
     pub(crate) from_environment: bool,
+    /// Why it cannot be used, without any value. The others can.
+    pub(crate) problem: Option<String>,
 }
 
 impl Config {
@@ -62,16 +66,18 @@ impl Config {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(problem(format!("cannot be read: {error}"))),
         };
-        let mut text = String::new();
-        file.read_to_string(&mut text)
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
             .map_err(|error| problem(format!("cannot be read: {error}")))?;
+        let text = text_file::text(bytes).map_err(problem)?;
+        let text = String::from_utf8(text).map_err(|_| problem("it is not UTF-8".to_owned()))?;
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start).min(text.len());
             let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
             problem(format!("line {line} is not TOML: {}", first_line(error.message())))
         })?;
         for (name, value) in table {
-            let remote = read_remote(&name, value, kinds).map_err(problem)?;
+            let remote = read_remote(&name, value, kinds);
             self.remotes.insert(name, remote);
         }
         let mode = file.metadata().map_or(0, |data| data.permissions().mode());
@@ -84,7 +90,16 @@ impl Config {
         Ok(())
     }
 
+    /// Why the remote of that name cannot be used, if that is so.
+    pub(crate) fn problem(&self, name: &str) -> Option<&str> {
+        self.remotes.get(name)?.problem.as_deref()
+    }
+
     fn read_environment(&mut self, environment: &Environment, kinds: &[Factory]) -> Result<()> {
+        if let Some(name) = environment.odd_value(PREFIX) {
+            let text = format!("the environment variable {name} is not UTF-8");
+            return Err(Problem::other(text));
+        }
         for (rest, value) in environment.with_prefix(PREFIX) {
             let Some((name, option)) = split_variable(rest, kinds) else {
                 let known: Vec<_> = known_options(kinds).map(str::to_uppercase).collect();
@@ -119,17 +134,23 @@ impl Remote {
     }
 }
 
-fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Result<Remote, String> {
+fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Remote {
+    let mut remote = Remote::default();
+    let mut problems = Vec::new();
     if name == SANDBOX {
-        return Err(format!("`{SANDBOX}` is built in: give the remote another name"));
+        problems.push(format!("`{SANDBOX}` is built in: give the remote another name"));
     }
     let toml::Value::Table(table) = value else {
-        return Err(format!("`{name}` is outside of a table (a remote is a table: `[{name}]`)"));
+        problems.push(format!("`{name}` is outside of a table (a remote is a table: `[{name}]`)"));
+        // It may be the key of a remote whose table begins too late.
+        if let toml::Value::String(text) = value {
+            remote.options.insert(name.to_owned(), SecretString::from(text));
+        }
+        return Remote { problem: problems.into_iter().next(), ..remote };
     };
     if !is_remote_name(name) {
-        return Err("the name of a remote is not one that can be typed as `name:`".to_owned());
+        problems.push(format!("the name `{name}` is not one that can be typed as `name:`"));
     }
-    let mut remote = Remote::default();
     for (option, value) in table {
         let text = match value {
             toml::Value::String(text) => text,
@@ -137,9 +158,10 @@ fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Result<Remo
             toml::Value::Float(number) => number.to_string(),
             toml::Value::Boolean(yes) => yes.to_string(),
             toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
-                return Err(format!(
+                problems.push(format!(
                     "the option `{option}` of `{name}` is not text, a number or true/false"
                 ));
+                continue;
             }
         };
         if option == "type" {
@@ -150,9 +172,9 @@ fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Result<Remo
     }
     // A kind that is not known is told of when it is used: another version of ketch may know it.
     if let Some(kind) = kinds.iter().find(|kind| kind.kind == remote.kind) {
-        check_options(name, kind, &remote.options)?;
+        problems.extend(check_options(name, kind, &remote.options).err());
     }
-    Ok(remote)
+    Remote { problem: problems.into_iter().next(), ..remote }
 }
 
 /// Is every option one of the kind's?
@@ -222,7 +244,7 @@ pub(crate) fn add_remote(
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        force_and_close(file)?;
         fs::rename(&temporary, path)
     };
     write().map_err(|error| {

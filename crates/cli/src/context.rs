@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ketch_engine::Digests;
+use ketch_engine::clock::Clocks;
 use ketch_engine::journal::Jobs;
 use ketch_engine::state::Marks;
 use serde_json::{Value, json};
@@ -73,6 +74,14 @@ impl Context {
         match self.environment.digest_cache() {
             Some(path) if !args.no_cache => Digests::remembered(path),
             Some(_) | None => Digests::default(),
+        }
+    }
+
+    /// Where it is remembered what places make of modification times.
+    pub(crate) fn clocks(&self, args: &CacheArgs) -> Clocks {
+        match self.environment.digest_cache() {
+            Some(path) if !args.no_cache => Clocks::remembered(path.with_file_name("times.json")),
+            Some(_) | None => Clocks::default(),
         }
     }
 

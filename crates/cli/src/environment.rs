@@ -48,6 +48,19 @@ impl Environment {
         })
     }
 
+    /// The names of variables that begin like this, as far as they are text.
+    pub(crate) fn names_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        self.0.keys().filter_map(|name| name.to_str()).filter(move |name| name.starts_with(prefix))
+    }
+
+    /// A variable that begins like this and has a value that is no text.
+    pub(crate) fn odd_value(&self, prefix: &str) -> Option<String> {
+        let mut odd = self.0.iter().filter(|(_, value)| value.to_str().is_none());
+        odd.find_map(|(name, _)| {
+            Some(name.to_str()?.to_owned()).filter(|name| name.starts_with(prefix))
+        })
+    }
+
     /// A folder of the XDG base directory specification; `None` when there is no home either.
     pub(crate) fn xdg(&self, variable: &str, below_home: &str) -> Option<PathBuf> {
         // Relative values are to be ignored, says the specification.

@@ -1,5 +1,7 @@
 //! From what happened to one exit code. Pure; the table here is what `ketch help exit-codes` prints.
 
+use std::collections::BTreeSet;
+
 use ketch_core::ErrorKind;
 use ketch_engine::{CheckReport, Failure, Report};
 
@@ -27,6 +29,8 @@ pub(crate) const CORRUPT: u8 = 22;
 pub(crate) const PARTIAL: u8 = 23;
 /// Source files changed or went away.
 pub(crate) const SOURCE_CHANGED: u8 = 24;
+/// Something was passed over, and nothing failed.
+pub(crate) const PASSED_OVER: u8 = 25;
 /// SIGHUP.
 pub(crate) const HANG_UP: u8 = 129;
 /// Ctrl-C.
@@ -64,6 +68,11 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         SOURCE_CHANGED,
         "some items failed, all because the source file changed while it was read, or went away with \
          --on-changed fail",
+    ),
+    (
+        PASSED_OVER,
+        "nothing failed or differs, and `check`, `delete` or `purge` passed over something that is neither a file nor a \
+         folder, or that one side cannot hold",
     ),
     (HANG_UP, "ended by SIGHUP"),
     (INTERRUPT, "ended by Ctrl-C"),
@@ -108,7 +117,8 @@ pub(crate) fn of_report(report: &Report, signal: Option<u8>) -> u8 {
         return of_fatal(error.kind());
     }
     if report.failed == 0 {
-        return if report.deletions_held > 0 || report.stopped { PARTIAL } else { OK };
+        let is_part = report.deletions_held > 0 || report.stopped || report.passed_over > 0;
+        return if is_part { PARTIAL } else { OK };
     }
     let failures = &report.failures;
     if failures.iter().any(|failure| failure.kind == ErrorKind::Corrupt) {
@@ -147,7 +157,23 @@ pub(crate) fn of_check(report: &CheckReport, signal: Option<u8>) -> u8 {
     if report.unverifiable > 0 || report.stopped {
         return PARTIAL;
     }
-    if report.differences() > 0 { OTHER } else { OK }
+    let code = if report.differences() > 0 { OTHER } else { OK };
+    with_passed_over(code, report.not_storable)
+}
+
+/// The code of a command that was to take everything and passed over so many things.
+pub(crate) fn with_passed_over(code: u8, passed_over: u64) -> u8 {
+    if code == OK && passed_over > 0 { PASSED_OVER } else { code }
+}
+
+/// The code of a command that went on after these errors, each of which was told; `OK` when there were none. The code of the
+/// errors where they all have one, else that of a part that failed.
+pub(crate) fn of_codes(codes: &BTreeSet<u8>) -> u8 {
+    match (codes.first(), codes.len()) {
+        (None, _) => OK,
+        (Some(&code), 1) if code != OTHER => code,
+        (Some(_), _) => PARTIAL,
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +196,22 @@ mod tests {
 
     fn fatal(kind: ErrorKind) -> Report {
         Report { fatal: Some(Error::new(kind, "why")), ..Report::default() }
+    }
+
+    #[test]
+    fn what_went_on_after_errors_ends_with_their_code_or_that_of_a_part() {
+        for (codes, expected) in [
+            (&[][..], OK),
+            (&[OTHER], PARTIAL),
+            (&[NO_FILE, NO_FILE], NO_FILE),
+            (&[COOLDOWN], COOLDOWN),
+            (&[NO_FILE, TEMPORARY], PARTIAL),
+        ] {
+            assert_eq!(of_codes(&codes.iter().copied().collect()), expected, "{codes:?}");
+        }
+        assert_eq!(with_passed_over(OK, 1), PASSED_OVER);
+        assert_eq!(with_passed_over(OK, 0), OK);
+        assert_eq!(with_passed_over(OTHER, 1), OTHER);
     }
 
     #[test]
@@ -215,7 +257,7 @@ mod tests {
         let of = CheckReport::default;
         for (report, expected) in [
             (of(), 0),
-            (CheckReport { equal: 5, not_storable: 1, ..of() }, 0),
+            (CheckReport { equal: 5, not_storable: 1, ..of() }, 25),
             (CheckReport { differing: 1, ..of() }, 1),
             (CheckReport { missing_on_source: 1, ..of() }, 1),
             (CheckReport { missing_on_destination: 1, ..of() }, 1),

@@ -8,16 +8,16 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use ketch_core::names::core_from_bytes;
-use ketch_engine::filter::FilterSpec;
 use ketch_engine::filter::units::parse_duration;
+use ketch_engine::filter::{Filter, FilterSpec};
 
 use crate::args::FilterArgs;
 use crate::problem::{Problem, Result};
 use crate::settings::{is_dash, size};
+use crate::text_file;
 
-/// Understands the flags; files are read now and ages count from now.
-pub(crate) fn spec(args: &FilterArgs) -> Result<FilterSpec> {
-    let now = Timestamp::now();
+/// Understands the flags; files are read now and ages count from `now`.
+pub(crate) fn spec(args: &FilterArgs, now: Timestamp) -> Result<FilterSpec> {
     let age = |flag: &str, text: &Option<String>| {
         text.as_deref().map(|text| point_in_time(flag, text, now)).transpose()
     };
@@ -25,7 +25,7 @@ pub(crate) fn spec(args: &FilterArgs) -> Result<FilterSpec> {
         text.as_deref().map(|text| size(flag, text)).transpose()
     };
     let mut files = Files { stdin_taken: false };
-    Ok(FilterSpec {
+    let spec = FilterSpec {
         include: args.include.clone(),
         include_from: files.lines(&args.include_from)?,
         exclude: args.exclude.clone(),
@@ -40,7 +40,24 @@ pub(crate) fn spec(args: &FilterArgs) -> Result<FilterSpec> {
         modified_after: age("--max-age", &args.max_age)?,
         modified_before: age("--min-age", &args.min_age)?,
         max_depth: args.max_depth,
-    })
+    };
+    names_something(&spec)?;
+    Ok(spec)
+}
+
+/// A list of files that names none asks for nothing, and is a mistake rather than a wish.
+fn names_something(spec: &FilterSpec) -> Result<()> {
+    let (files_from, files_from_raw) = (spec.files_from.clone(), spec.files_from_raw.clone());
+    let flag = match (&files_from, &files_from_raw) {
+        (None, None) => return Ok(()),
+        (Some(_), _) => "--files-from",
+        (None, Some(_)) => "--files-from-raw",
+    };
+    let lists = FilterSpec { files_from, files_from_raw, ..FilterSpec::default() };
+    match Filter::new(&lists).is_ok_and(|lists| lists.listed_files().next().is_none()) {
+        true => Err(Problem::usage(format!("{flag}: the list names no file"))),
+        false => Ok(()),
+    }
 }
 
 /// Reads rule files, standard input at most once.
@@ -67,9 +84,11 @@ impl Files {
     }
 
     fn read(&mut self, path: &Path) -> Result<Vec<u8>> {
+        let no_text = |why: String| Problem::usage(format!("{}: {why}", path.display()));
         if !is_dash(path) {
-            return std::fs::read(path)
-                .map_err(|error| Problem::usage(format!("{}: {error}", path.display())));
+            let bytes = std::fs::read(path)
+                .map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?;
+            return text_file::text(bytes).map_err(no_text);
         }
         if std::mem::replace(&mut self.stdin_taken, true) {
             return Err(Problem::usage("`-` is given for two lists, and standard input is one"));
@@ -77,7 +96,7 @@ impl Files {
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().read_to_end(&mut bytes);
         read.map_err(|error| Problem::usage(format!("standard input: {error}")))?;
-        Ok(bytes)
+        text_file::text(bytes).map_err(no_text)
     }
 }
 

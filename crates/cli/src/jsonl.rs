@@ -45,6 +45,14 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
     Some(match event {
         Event::Notice { path, text } => ("notice", json!({ "path": path, "text": text })),
         Event::Reminder { place: _, text } => ("notice", json!({ "path": null, "text": text })),
+        Event::GoingOn { job, standing, finishes_plan } => (
+            "going_on",
+            json!({
+                "job": job, "finishes_plan": finishes_plan, "items": standing.planned,
+                "items_final": standing.is_planned, "done": standing.done,
+                "bytes": standing.done_bytes,
+            }),
+        ),
         Event::Planned { items, bytes, deletions } => {
             ("plan", json!({ "items": items, "bytes": bytes, "deletions": deletions }))
         }
@@ -82,8 +90,12 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
 
 fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Option<String>) {
     match verdict {
-        Verdict::Equal(Evidence::Digest(algo)) => ("equal", Some(algo.as_str()), None),
-        Verdict::Equal(Evidence::Size | Evidence::Content) => ("equal", None, None),
+        Verdict::Equal(Evidence::Digest(algo) | Evidence::Remembered(Some(algo))) => {
+            ("equal", Some(algo.as_str()), None)
+        }
+        Verdict::Equal(Evidence::Size | Evidence::Content | Evidence::Remembered(None)) => {
+            ("equal", None, None)
+        }
         Verdict::ContentDiffers => ("content_differs", None, None),
         Verdict::SizeDiffers => ("size_differs", None, None),
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
@@ -154,6 +166,7 @@ pub(crate) fn counts(report: &Report) -> Value {
         "done_before": report.before.map(|before| before.done),
         "failed": report.failed,
         "deletions_held": report.deletions_held,
+        "passed_over": report.passed_over,
     })
 }
 
@@ -163,6 +176,7 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
         "equal": report.equal,
         "equal_by_hash": report.equal_by_hash,
         "equal_by_content": report.equal_by_content,
+        "equal_remembered": report.equal_remembered,
         "differing": report.differing,
         "missing_on_destination": report.missing_on_destination,
         "missing_on_source": report.missing_on_source,

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::environment::Environment;
 use crate::output::{Console, Level};
+use crate::problem::{Problem, Result};
 
 /// The crates whose diagnostics are shown in detail. What HTTP libraries say may hold addresses, so they stay silent.
 const OURS: [&str; 7] = [
@@ -24,7 +25,9 @@ const OURS: [&str; 7] = [
 ];
 
 /// Sends diagnostics to `console`. `KETCH_LOG` says which, in the notation of env-filter.
-pub(crate) fn begin(console: &Arc<Console>, environment: &Environment) {
+///
+/// Errors: when it cannot be understood.
+pub(crate) fn begin(console: &Arc<Console>, environment: &Environment) -> Result<()> {
     let level = if console.tells(Level::Detail) {
         "debug"
     } else if console.tells(Level::Normal) {
@@ -36,7 +39,14 @@ pub(crate) fn begin(console: &Arc<Console>, environment: &Environment) {
         let ours = OURS.map(|name| format!(",{name}={level}")).concat();
         EnvFilter::new(format!("error{ours}"))
     };
-    let asked = environment.text("KETCH_LOG").and_then(|text| EnvFilter::try_new(text).ok());
+    let asked = match environment.get("KETCH_LOG").map(|text| text.to_string_lossy()) {
+        Some(text) => Some(EnvFilter::try_new(&text).map_err(|error| {
+            Problem::usage(format!(
+                "KETCH_LOG is no filter of diagnostics, such as ketch=debug: {error}"
+            ))
+        })?),
+        None => None,
+    };
     let console = Arc::clone(console);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(asked.unwrap_or_else(usual))
@@ -47,6 +57,7 @@ pub(crate) fn begin(console: &Arc<Console>, environment: &Environment) {
         .finish();
     // Only the first one counts, and there is only one.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
 }
 
 /// Collects one record and tells it when it is dropped.

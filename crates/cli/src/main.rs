@@ -17,6 +17,7 @@ mod logging;
 mod manifest_file;
 mod notices;
 mod output;
+mod panics;
 mod problem;
 mod redact;
 mod reminders;
@@ -29,6 +30,7 @@ mod signals;
 mod summary;
 mod teller;
 mod term;
+mod text_file;
 mod waits;
 mod watch;
 
@@ -37,6 +39,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    panics::end_the_process();
     let code = match args::Cli::try_parse() {
         Ok(cli) => app::run(cli),
         Err(error) => app::explain(&error),

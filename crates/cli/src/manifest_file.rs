@@ -5,15 +5,17 @@ use std::io::{BufReader, BufWriter, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ketch_core::names::core_from_bytes;
 use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
+use ketch_engine::file::{close, close_once, force};
 use ketch_manifest::compress::decompress;
 use ketch_manifest::{ManifestEntry, ManifestReader, ReadError, Totals, sign};
 use secrecy::ExposeSecret;
 
 use crate::context::Context;
-use crate::output::Level;
+use crate::output::{Answer, Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::settings::is_dash;
 use crate::{exit, secrets};
@@ -171,7 +173,7 @@ impl Output {
         Err(wrong(&"another process is writing it"))
     }
 
-    pub(crate) fn writer(&self) -> Result<Box<dyn Write + Send>> {
+    pub(crate) fn writer(&self, console: &Arc<Console>) -> Result<Box<dyn Write + Send>> {
         let wrong = |path: &Path, error: &std::io::Error| about_file(path, error);
         match self {
             Output::File(unfinished) => {
@@ -180,7 +182,7 @@ impl Output {
                 Ok(Box::new(BufWriter::new(file)))
             }
             Output::Stream(path) if is_dash(path) => {
-                Ok(Box::new(BufWriter::new(std::io::stdout())))
+                Ok(Box::new(BufWriter::new(Answer::new(Arc::clone(console)))))
             }
             Output::Stream(path) => {
                 let file = OpenOptions::new().write(true).open(path);
@@ -194,7 +196,8 @@ impl Output {
         let Output::File(mut unfinished) = self else { return Ok(()) };
         let (path, beside) = (unfinished.path.clone(), signature_path(&unfinished.path));
         let mut keep = || {
-            unfinished.file.sync_all()?;
+            force(&unfinished.file)?;
+            close_once(&unfinished.file)?;
             // ORDER: an old signature beside a new manifest would be a refusal; none is only no signature.
             match std::fs::remove_file(&beside) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -203,7 +206,11 @@ impl Output {
             std::fs::rename(&unfinished.temporary, &unfinished.path)?;
             unfinished.is_kept = true;
             match signature {
-                Some(signature) => std::fs::write(&beside, signature),
+                Some(signature) => {
+                    let mut file = File::create(&beside)?;
+                    file.write_all(signature.as_bytes())?;
+                    close(file)
+                }
                 None => Ok(()),
             }
         };

@@ -3,11 +3,13 @@
 //! Answers are written as they are asked for; a failure to write one ends the command. What goes to standard error is one
 //! escaped line at a time, between the progress lines, and a failure there is nothing that could be told anywhere.
 
+use std::borrow::Borrow;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
-use ketch_core::names::bytes_from_core;
+use ketch_core::names::{bytes_from_core, core_from_bytes};
+use ketch_engine::file::close_once;
 use serde_json::Value;
 
 use crate::args::{CommonArgs, When};
@@ -31,6 +33,58 @@ pub(crate) enum Level {
     Item,
     /// With `-vv`.
     Detail,
+}
+
+/// An answer that is written piece by piece, and shown line by line.
+pub(crate) struct Answer<C> {
+    console: C,
+    line: Vec<u8>,
+}
+
+impl<C: Borrow<Console>> Answer<C> {
+    pub(crate) fn new(console: C) -> Self {
+        Answer { console, line: Vec::new() }
+    }
+
+    fn pass(&self, lines: &[u8]) -> io::Result<()> {
+        let failed = |_: Problem| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.console.borrow().answer(lines).map_err(failed)
+    }
+}
+
+impl<C: Borrow<Console>> Write for Answer<C> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.console.borrow().stdout_is_terminal {
+            self.pass(bytes)?;
+        } else if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(&bytes[..=end]);
+            let lines = std::mem::take(&mut self.line);
+            self.pass(&lines)?;
+            self.line.extend_from_slice(&bytes[end + 1..]);
+        } else {
+            self.line.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    /// A piece of a line waits for its end.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lines as a terminal may show them: those of JSON stay JSON.
+fn harmless_lines(lines: &[u8]) -> String {
+    let shown = |line: &[u8]| match std::str::from_utf8(line) {
+        Ok(text) if text.starts_with('{') => escape_json(text).into_owned(),
+        _ => escape(&core_from_bytes(line)).into_owned(),
+    };
+    let (lines, end) = match lines.strip_suffix(b"\n") {
+        Some(lines) => (lines, "\n"),
+        None => (lines, ""),
+    };
+    let shown: Vec<String> = lines.split(|byte| *byte == b'\n').map(shown).collect();
+    shown.join("\n") + end
 }
 
 /// Standard output and standard error.
@@ -121,9 +175,23 @@ impl Console {
         write().map_err(|error| Problem::output(&error))
     }
 
+    /// Writes lines of an answer that are complete in themselves, as the bytes they are; on a terminal without anything that
+    /// steers it.
+    pub(crate) fn answer(&self, lines: &[u8]) -> Result<()> {
+        if !self.stdout_is_terminal {
+            return self.bytes(lines);
+        }
+        let shown = harmless_lines(lines);
+        self.between_bars(|| {
+            self.bytes(shown.as_bytes())?;
+            self.flush()
+        })
+    }
+
     /// Writes a line of an answer: text, then a name in core form, then text. A name is written as the bytes it is, and
-    /// escaped on a terminal.
+    /// escaped on a terminal. The texts are escaped everywhere, because a message may have a name in it.
     pub(crate) fn named_line(&self, before: &str, name: &str, after: &str) -> Result<()> {
+        let (before, after) = (escape(before), escape(after));
         if self.stdout_is_terminal {
             let line = format!("{before}{}{after}\n", escape(name));
             return self.between_bars(|| {
@@ -163,7 +231,11 @@ impl Console {
     /// Hands on what was written, unless somebody is being kept waiting by a reader that does not read.
     pub(crate) fn flush_at_end(&self) -> Result<()> {
         match self.stdout.try_lock() {
-            Ok(mut stdout) => stdout.flush().map_err(|error| Problem::output(&error)),
+            Ok(mut stdout) => {
+                // Where it is a file, only closing tells whether the bytes could be stored.
+                let written = stdout.flush().and_then(|()| close_once(&std::io::stdout()));
+                written.map_err(|error| Problem::output(&error))
+            }
             Err(_) => Ok(()),
         }
     }
@@ -197,5 +269,22 @@ impl Console {
 
     fn between_bars<T>(&self, work: impl FnOnce() -> T) -> T {
         if self.shows_bars && self.stdout_is_terminal { self.multi.suspend(work) } else { work() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_an_answer_never_steer_a_terminal() {
+        for (lines, shown) in [
+            (&b"X  a b\n"[..], "X  a b\n"),
+            (b"X  e\x1b[31m\r\nY  \xc2\x9b\n", "X  e\\u{1b}[31m\\u{d}\nY  \\u{9b}\n"),
+            (b"X  b\xff", "X  b‛FF"),
+            (b"{\"path\":\"a\xc2\x9b\"}\n{}\n", "{\"path\":\"a\\u009b\"}\n{}\n"),
+        ] {
+            assert_eq!(harmless_lines(lines), shown);
+        }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Remotes {
     observer: Arc<dyn Observer>,
     /// Where no link of a local place may lead: the other side of the job.
     fence: Vec<PathBuf>,
+    /// What is opened next is written to.
+    opens_target: bool,
     /// Places whose connection string has a key in it, to be warned about.
     exposed: Vec<String>,
     /// What is to store what it knows at the end.
@@ -68,6 +70,7 @@ impl Remotes {
             sandbox: None,
             observer,
             fence: Vec::new(),
+            opens_target: false,
             exposed: Vec::new(),
             opened: Vec::new(),
             accepts_recent: false,
@@ -104,9 +107,15 @@ impl Remotes {
         match &place.base {
             Base::Local => {
                 let request = self.request(place, self.local.clone(), true)?;
-                Ok(ketch_local::open_fenced(request, self.fence.clone())?)
+                self.open_local(request)
             }
             Base::Named(name) if name == SANDBOX => {
+                // A configuration that cannot be read is no matter of the remote that needs none.
+                if let Ok(config) = self.config()
+                    && let Some(problem) = config.problem(SANDBOX)
+                {
+                    return Err(Problem::other(problem.to_owned()));
+                }
                 if self.sandbox.is_none() {
                     self.sandbox = Some(Sandbox::start(&self.environment).await?);
                 }
@@ -139,6 +148,10 @@ impl Remotes {
                 known.join(", ")
             )));
         };
+        if let Some(problem) = &remote.problem {
+            let file = file.as_deref().unwrap_or("the configuration");
+            return Err(Problem::other(format!("{file}: {problem}")));
+        }
         if remote.kind.is_empty() {
             return Err(Problem::other(format!(
                 "the remote `{name}:` has no type (known: {})",
@@ -162,11 +175,20 @@ impl Remotes {
         if factory.kind == ketch_local::FACTORY.kind {
             options.extend(self.local.clone());
             let request = self.request(place, options, true)?;
-            return Ok(ketch_local::open_fenced(request, self.fence.clone())?);
+            return self.open_local(request);
         }
         let request = self.request(place, options, true)?;
         use_tls();
         self.open_remote(factory, request)
+    }
+
+    /// Opens a folder of this machine. What is written to follows no link: what it points to would count as being there.
+    fn open_local(&self, mut request: BuildRequest) -> Result<Arc<dyn Backend>> {
+        if self.opens_target && request.options.get("links").is_some_and(|links| links == "follow")
+        {
+            request.options.insert("links".to_owned(), "skip".to_owned());
+        }
+        Ok(ketch_local::open_fenced(request, self.fence.clone())?)
     }
 
     /// What the constructor of a backend gets, with all references to secrets followed.
@@ -207,22 +229,39 @@ impl Remotes {
         }
     }
 
-    /// Opens the two sides of a job, each with the other as a fence: what a link of one side leads to in the other is no
-    /// content, or a job would copy what it writes.
-    pub(crate) async fn open_both(
+    /// Opens the two sides of a job that writes to `destination`: there no link is followed. Each side has the other as a fence:
+    /// what a link of one side leads to in the other is no content, or a job would copy what it writes.
+    pub(crate) async fn open_job(
         &mut self,
         source: &Location,
         destination: &Location,
     ) -> Result<(Opened, Arc<dyn Backend>)> {
         let source = &self.meant(source).await?;
         let source_folder = self.local_folder(source)?;
-        let destination_folder = self.local_folder(destination)?;
-        self.fence = destination_folder.into_iter().collect();
-        let opened = self.open_source(source).await?;
+        let opened = self.open_fenced(source, destination).await?;
         self.fence = source_folder.into_iter().collect();
-        let destination = self.open(destination).await?;
+        self.opens_target = true;
+        let destination = self.open(destination).await;
+        self.opens_target = false;
         self.fence.clear();
-        Ok((opened, destination))
+        Ok((opened, destination?))
+    }
+
+    /// Opens two places that must exist and are only read, each of which may be a file.
+    pub(crate) async fn open_to_compare(
+        &mut self,
+        left: &Location,
+        right: &Location,
+    ) -> Result<(Opened, Opened)> {
+        let (left, right) = (self.meant(left).await?, self.meant(right).await?);
+        Ok((self.open_fenced(&left, &right).await?, self.open_fenced(&right, &left).await?))
+    }
+
+    async fn open_fenced(&mut self, place: &Location, other: &Location) -> Result<Opened> {
+        self.fence = self.local_folder(other)?.into_iter().collect();
+        let opened = self.open_source(place).await;
+        self.fence.clear();
+        opened
     }
 
     /// Where a place on this machine is.
@@ -375,7 +414,8 @@ fn local_options(args: &LocalArgs) -> Options {
         Fsync::File => "file",
         Fsync::All => "all",
     });
-    let options = [("links", links), ("fsync", fsync)].into_iter();
+    let inodes = args.ignore_inodes.then_some("ignore");
+    let options = [("links", links), ("fsync", fsync), ("inodes", inodes)].into_iter();
     options
         .filter_map(|(name, value)| Some((name.to_owned(), SecretString::from(value?))))
         .collect()

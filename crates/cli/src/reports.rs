@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ketch_core::names::bytes_from_core;
 use ketch_engine::decide::Reason;
+use ketch_engine::file::close_once;
 use ketch_engine::journal::{ItemOutcome, Status};
 use ketch_engine::{Event, Report};
 use serde_json::{Value, json};
@@ -94,10 +95,12 @@ impl<'a> Reports<'a> {
             let body = json!({ "counts": jsonl::counts(report), "stopped": report.stopped });
             let line = jsonl::line("report", body) + "\n";
             let written = file.write_all(line.as_bytes()).and_then(|()| file.flush());
+            let written = written.and_then(|()| close_once(file.get_ref()));
             written.map_err(|error| about_file(path, &error))?;
         }
         if let Some(Combined::File(path, file)) = &mut self.combined {
-            file.flush().map_err(|error| about_file(path, &error))?;
+            let written = file.flush().and_then(|()| close_once(file.get_ref()));
+            written.map_err(|error| about_file(path, &error))?;
         }
         Ok(())
     }
@@ -114,13 +117,24 @@ pub(crate) fn failed_paths(path: &Path) -> Result<Vec<String>> {
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
     let mut paths = Vec::new();
     let mut is_report = false;
+    let mut torn = false;
     for line in BufReader::new(file).split(b'\n') {
         let line = line.map_err(|error| wrong(error.to_string()))?;
         if line.len() > LINE_LIMIT {
             return Err(wrong("it is no report of ketch".to_owned()));
         }
-        // A torn last line is what a killed job leaves.
-        let Ok(value) = serde_json::from_slice::<Value>(&line) else { continue };
+        // A torn last line is what a killed job leaves; any other would hide a failure.
+        if torn {
+            return Err(wrong("a line of it is no line of a report".to_owned()));
+        }
+        let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| !is_report).unwrap_or(&line);
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let Ok(value) = serde_json::from_slice::<Value>(line) else {
+            torn = true;
+            continue;
+        };
         is_report |= matches!(value["type"].as_str(), Some("item" | "report"));
         if value["type"] == "item"
             && let Ok(outcome) = serde_json::from_value::<ItemOutcome>(value)

@@ -13,6 +13,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::environment::Environment;
+use crate::text_file;
 
 const COMMAND_TIME: Duration = Duration::from_secs(30);
 /// More than any key has; a bound for what a file or command may give.
@@ -64,10 +65,12 @@ fn expand(path: &str, environment: &Environment) -> PathBuf {
 
 fn read_file(path: &Path) -> Result<String, String> {
     let problem = |error: io::Error| format!("{}: {error}", path.display());
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(problem)?;
-    file.take(VALUE_BYTES).read_to_string(&mut text).map_err(problem)?;
-    Ok(text)
+    file.take(VALUE_BYTES).read_to_end(&mut bytes).map_err(problem)?;
+    let wrong = |why: &str| format!("{}: {why}", path.display());
+    let text = text_file::text(bytes).map_err(|why| wrong(&why))?;
+    String::from_utf8(text).map_err(|_| wrong("it is not UTF-8"))
 }
 
 /// Runs a command and takes what it prints. It may ask on the terminal, so standard error is left to it.
@@ -169,6 +172,8 @@ mod tests {
         let path = folder.path().join("key");
         fs::write(&path, "CANARY\n\n").unwrap();
         assert_eq!(value(&format!("file:{}", path.display())), Ok("CANARY\n".to_owned()));
+        fs::write(&path, "\u{feff}CANARY\r\n").unwrap();
+        assert_eq!(value(&format!("file:{}", path.display())), Ok("CANARY".to_owned()));
         assert_eq!(value("env:KEY"), Ok("CANARY".to_owned()));
         assert_eq!(value("cmd:echo CAN; printf 'ARY\\r\\n'"), Ok("CAN\nARY".to_owned()));
         assert_eq!(value("http://h/x"), Ok("http://h/x".to_owned()));

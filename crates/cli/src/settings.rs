@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ketch_engine::filter::units::{parse_duration, parse_size, parse_size_or_off};
 use ketch_engine::filter::{Filter, FilterSpec};
 use ketch_engine::{Compare, DeleteLimit, OnChanged, Settings, Verify};
@@ -20,8 +21,12 @@ use crate::problem::{Problem, Result};
 const PART_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The settings of a `copy` or `sync`; its filter is still as it was asked for. `every_file`: what begins and what needs
-/// nothing is told, too.
-pub(crate) fn for_copy(args: &CopyArgs, every_file: bool) -> Result<(Settings, FilterSpec)> {
+/// nothing is told, too. Ages count from `now`.
+pub(crate) fn for_copy(
+    args: &CopyArgs,
+    every_file: bool,
+    now: Timestamp,
+) -> Result<(Settings, FilterSpec)> {
     let compare = &args.compare;
     let settings = Settings {
         compare: choose_compare(compare)?,
@@ -38,7 +43,7 @@ pub(crate) fn for_copy(args: &CopyArgs, every_file: bool) -> Result<(Settings, F
         report_started: every_file,
         ..for_limits(&args.limits, &args.verify, for_speed(&args.speed)?)?
     };
-    Ok((settings, filters::spec(&args.filter)?))
+    Ok((settings, filters::spec(&args.filter, now)?))
 }
 
 /// `settings` with limits and the verification that was asked for.
@@ -115,7 +120,7 @@ pub(crate) fn compile(mut spec: FilterSpec, only: Option<&str>) -> Result<Arc<Fi
 
 /// The filter of a command that takes nothing else from it.
 pub(crate) fn filter(args: &FilterArgs, only: Option<&str>) -> Result<Arc<Filter>> {
-    compile(filters::spec(args)?, only)
+    compile(filters::spec(args, Timestamp::now())?, only)
 }
 
 /// Reads a place.
@@ -174,7 +179,9 @@ mod tests {
     fn settings(flags: &[&str]) -> Result<Settings> {
         let line = ["ketch", "sync", "a", "b"].iter().chain(flags);
         match Cli::try_parse_from(line).expect("flags that exist").command {
-            Command::Sync(args) => for_copy(&args, false).map(|(settings, _)| settings),
+            Command::Sync(args) => {
+                for_copy(&args, false, Timestamp::now()).map(|(settings, _)| settings)
+            }
             _ => unreachable!("it says sync"),
         }
     }

@@ -33,13 +33,20 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
             report.deletions_held
         ));
     }
+    if report.passed_over > 0 {
+        console.tell_error(&format!(
+            "{} items are not in the plan that was finished, or are not as it planned them (the command by itself makes \
+             a new plan)",
+            report.passed_over
+        ));
+    }
     if let Some(error) = &report.fatal {
         console.tell_error(&error.to_string());
     }
     if report.is_open {
         console.tell(
             Level::Normal,
-            "the same command goes on where this one ended (--fresh begins anew)",
+            "the same command looks at both sides anew and sends nothing twice (--fresh forgets this job)",
         );
     }
 }
@@ -93,11 +100,8 @@ fn report_line(report: &Report, dry_run: bool) -> String {
 
 /// Tells how a `check` ended.
 pub(crate) fn tell_check(console: &Console, report: &CheckReport) {
-    let level = if report.differences() == 0 && report.errors == 0 && report.unverifiable == 0 {
-        Level::Normal
-    } else {
-        Level::Error
-    };
+    let open = report.errors + report.unverifiable + report.not_storable;
+    let level = if report.differences() + open == 0 { Level::Normal } else { Level::Error };
     console.tell(level, &check_line(report));
     if let Some(error) = &report.fatal {
         console.tell_error(&error.to_string());
@@ -106,7 +110,13 @@ pub(crate) fn tell_check(console: &Console, report: &CheckReport) {
 
 fn check_line(report: &CheckReport) -> String {
     let by = report.algo.map_or_else(|| "digest".to_owned(), |algo| algo.to_string());
+    let remembered = report.equal_remembered;
     let mut parts = vec![match report.equal {
+        equal if remembered > 0 => format!(
+            "{} equal: {} read, {remembered} by remembered digests (--no-cache reads all)",
+            files(equal),
+            equal - remembered,
+        ),
         equal if equal > 0 && equal == report.equal_by_content => {
             format!("{} equal byte for byte", files(equal))
         }
@@ -119,7 +129,9 @@ fn check_line(report: &CheckReport) -> String {
         equal if equal == report.equal_by_hash => format!("{} equal by {by}", files(equal)),
         equal => format!("{} equal, {} of them by {by}", files(equal), report.equal_by_hash),
     }];
-    if report.algo.is_none() && report.equal_by_content + report.equal_by_hash == 0 {
+    if report.algo.is_none()
+        && report.equal_by_content + report.equal_by_hash + report.equal_remembered == 0
+    {
         parts[0] = format!("{} of equal size", files(report.equal));
     }
     let mut add = |count: u64, text: &str| {
@@ -130,7 +142,7 @@ fn check_line(report: &CheckReport) -> String {
     add(report.differing, "differ");
     add(report.missing_on_destination, "missing at the destination");
     add(report.missing_on_source, "missing at the source");
-    add(report.not_storable, "cannot be stored there");
+    add(report.not_storable, "passed over");
     add(report.unverifiable, "could not be compared");
     add(report.errors, "could not be read");
     let stopped = if report.stopped { "stopped: " } else { "" };
@@ -196,6 +208,9 @@ mod tests {
         assert_eq!(check_line(&report), line);
         let report = CheckReport { equal: 2, equal_by_hash: 2, ..CheckReport::default() };
         assert_eq!(check_line(&report), "2 files equal by digest, in 0s");
+        let report = CheckReport { equal_remembered: 7, equal: 10, equal_by_content: 3, ..report };
+        let line = "10 files equal: 3 read, 7 by remembered digests (--no-cache reads all), in 0s";
+        assert_eq!(check_line(&report), line);
     }
 
     #[test]

@@ -36,6 +36,23 @@ impl Teller<'_> {
                 self.notices.tell(self.console, path, text);
             }
             Event::Reminder { place, text } => self.reminders.tell(self.console, place, text),
+            Event::GoingOn { job, standing, finishes_plan } => {
+                let bound = if standing.is_planned { "" } else { "at least " };
+                let amount = format!(
+                    "{} of {bound}{} items are done ({})",
+                    standing.done,
+                    standing.planned,
+                    format_size(standing.done_bytes)
+                );
+                let text = match finishes_plan {
+                    true => format!("finishing the plan of job {job}: {amount}"),
+                    false => format!(
+                        "going on after the interrupted job {job}: {amount}; both sides are looked at anew, and what \
+                         arrived is not sent again (--fresh forgets that job)"
+                    ),
+                };
+                self.console.tell(Level::Error, &text);
+            }
             Event::Planned { items, bytes, deletions } => {
                 let bytes = format_size(*bytes);
                 let text =
@@ -57,6 +74,19 @@ impl Teller<'_> {
                     Some(path.as_str()),
                     &format!("not stored: {reason}"),
                 );
+            }
+            // A folder of the source in which something is left is nothing to be told of.
+            Event::ItemDone { path, outcome: Outcome::Kept, reason: Reason::Extra, .. }
+                if !self.dry_run && !self.console.tells(Level::Item) =>
+            {
+                let text = "kept: the folder holds something that takes no part in the job";
+                self.notices.tell(self.console, Some(path.as_str()), text);
+            }
+            Event::ItemDone { path, outcome: Outcome::Held, .. }
+                if !self.dry_run && !self.console.tells(Level::Item) =>
+            {
+                let text = "held back: something in its folder failed, or the job was stopped";
+                self.notices.tell(self.console, Some(path.as_str()), text);
             }
             Event::ItemDone { path, outcome, reason, size, .. } => {
                 if self.dry_run && !self.console.is_json() {

@@ -73,7 +73,8 @@ pub enum EntryKind {
     Dir,
     /// A symbolic link that is kept as one: its content is the path it points to, as bytes.
     Link,
-    /// Something listed so that it can be reported, and never copied, entered, replaced or deleted.
+    /// Something listed so that it can be reported, and never copied, entered or replaced. Deleted only by who deletes all that
+    /// is there, where the backend can.
     Special(Special),
 }
 

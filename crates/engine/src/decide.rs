@@ -5,8 +5,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View};
+use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View, narrowed};
 
+use crate::clock::Clock;
 use crate::join::Pair;
 use crate::settings::{Compare, Settings};
 
@@ -111,6 +112,14 @@ enum IfEqual {
 }
 
 impl Comparison {
+    /// Is something done to a file because both are found equal? Then what is remembered of them is no proof.
+    pub fn acts_if_equal(&self) -> bool {
+        match self.if_equal {
+            IfEqual::Skip => false,
+            IfEqual::SetTime | IfEqual::RemoveSource => true,
+        }
+    }
+
     /// The action once it is known whether the contents are equal.
     pub fn resolve(self, equal: bool) -> Action {
         let path = self.source.path.clone();
@@ -158,13 +167,23 @@ pub struct Rules<'a> {
     /// Without a digest in common: the one by which a file can be compared whose digest is remembered from sending it. Counts
     /// where only digests count, and where nothing is removed for it.
     pub remembered: Option<HashAlgo>,
+    /// What the destination makes of times.
+    pub clock: Clock,
 }
 
 impl Rules<'_> {
     /// Times closer than this are equal; `None` when a side does not keep modification times.
     fn window(&self) -> Option<Duration> {
+        if self.clock.is_fixed() {
+            return None;
+        }
         let precision = self.source.mtime?.max(self.destination.mtime?);
         Some(precision.max(self.settings.modify_window))
+    }
+
+    /// Do both sides keep modification times?
+    pub fn keeps_times(&self) -> bool {
+        self.window().is_some()
     }
 
     /// The digest by which the two sides can be compared.
@@ -172,9 +191,26 @@ impl Rules<'_> {
         self.source.common_hash(self.destination)
     }
 
-    /// Are the source's permissions to be given to the destination's file?
+    /// The permissions that what the destination has is to get.
+    pub fn wanted_mode(
+        &self,
+        kind: EntryKind,
+        source: Option<u32>,
+        destination: Option<u32>,
+    ) -> Option<u32> {
+        if self.destination.set_mode && kind == EntryKind::File {
+            return source.filter(|_| source != destination);
+        }
+        if !self.destination.narrow_mode || self.clock.ignores_modes() {
+            return None;
+        }
+        let (source, destination) = source.zip(destination)?;
+        let narrow = narrowed(kind, destination, source);
+        (narrow != destination).then_some(narrow)
+    }
+
     fn wants_mode(&self, source: Option<u32>, destination: Option<u32>) -> bool {
-        self.destination.set_mode && source.is_some() && source != destination
+        self.wanted_mode(EntryKind::File, source, destination).is_some()
     }
 
     /// The digest by which `--checksum` compares.
@@ -189,6 +225,7 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
         (Some(source), _) if pair.source_duplicates => {
             refuse(&source.path, Reason::AmbiguousSource)
         }
+        (Some(source), _) if pair.folds => refuse(&source.path, Reason::NameFolds),
         (Some(source), _) if matches!(source.kind, EntryKind::Special(_)) => {
             let EntryKind::Special(special) = source.kind else { return Decision::Nothing };
             let reason = Reason::Special(special);
@@ -217,11 +254,17 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
         (Some(source), Some(destination)) if source.kind != destination.kind => {
             refuse(&source.path, Reason::Clash)
         }
-        (Some(source), Some(_)) if source.is_dir() => {
+        (Some(source), Some(destination)) if source.is_dir() => {
             if pair.destination_duplicates {
                 return refuse(&source.path, Reason::AmbiguousDestination);
             }
-            Decision::Nothing
+            match rules.wanted_mode(EntryKind::Dir, source.mode, destination.mode) {
+                Some(_) => {
+                    let (source, destination) = (Box::new(source), Box::new(destination));
+                    Decision::Act(Action::SetTime { source, destination })
+                }
+                None => Decision::Nothing,
+            }
         }
         (Some(source), Some(destination)) => {
             let ambiguous = pair.destination_duplicates;
@@ -250,8 +293,9 @@ pub fn needs_nothing(source: &View<'_>, destination: &View<'_>, rules: &Rules<'_
             let Some(window) = rules.window() else { return false };
             let times = || source.mtime().zip(destination.mtime());
             let are_same = source.time.is_some() && source.time == destination.time;
-            let are_close =
-                || are_same || times().is_some_and(|(left, right)| apart(left, right) < window);
+            let is_close =
+                |(left, right)| apart(left, right) < window || rules.clock.agree(left, right);
+            let are_close = || are_same || times().is_some_and(is_close);
             !window.is_zero() && are_close() && !rules.wants_mode(source.mode, destination.mode)
         }
     }
@@ -267,7 +311,9 @@ fn is_file_against_link(left: &Entry, right: &Entry) -> bool {
 }
 
 fn decide_new_dir(source: Entry, rules: &Rules<'_>) -> Decision {
-    if rules.settings.create_empty_dirs && rules.destination.dirs {
+    let is_wanted = rules.settings.create_empty_dirs
+        && rules.settings.filter.admits_empty_dir(source.path.as_str());
+    if is_wanted && rules.destination.dirs {
         Decision::Act(Action::MakeDir { path: source.path })
     } else {
         Decision::Nothing
@@ -363,7 +409,11 @@ fn decide_both(
         (Compare::SizeOnly, _) => return replace(source, destination, Reason::CannotTell),
         (Compare::Checksum, _) => match rules.checksum() {
             Some(algo) => {
-                return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
+                let if_equal = match rules.wants_mode(source.mode, destination.mode) {
+                    true if !ambiguous => IfEqual::SetTime,
+                    _ => IfEqual::Skip,
+                };
+                return compare(source, destination, algo, if_equal, Reason::HashDiffers);
             }
             // Without a common digest the job does not start; see `job_can_start`.
             None => return replace(source, destination, Reason::HashDiffers),
@@ -373,7 +423,7 @@ fn decide_both(
     let times = source.mtime.zip(destination.mtime);
     match (rules.window(), times) {
         (Some(window), Some((left, right))) => {
-            if apart(left, right) < window {
+            if apart(left, right) < window || rules.clock.agree(left, right) {
                 let may_set = !rules.remove_source && !ambiguous;
                 if may_set && rules.wants_mode(source.mode, destination.mode) {
                     return Decision::Act(Action::SetTime { source, destination });

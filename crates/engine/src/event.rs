@@ -11,7 +11,7 @@ use ketch_core::RelPath;
 use ketch_core::bill::Bill;
 
 use crate::decide::Reason;
-use crate::journal::ItemOutcome;
+use crate::journal::{ItemOutcome, Standing};
 use crate::plan::Planned;
 use crate::report::{Failure, Outcome, Verdict};
 
@@ -34,6 +34,15 @@ pub enum Event {
         place: String,
         /// One line.
         text: String,
+    },
+    /// There is an interrupted job between the two places. At most once, before anything else.
+    GoingOn {
+        /// Its name.
+        job: String,
+        /// What it has on record.
+        standing: Standing,
+        /// Its plan is finished as it is; else everything is looked at anew and only what spares work is taken over.
+        finishes_plan: bool,
     },
     /// All listings are done and the totals are final. Once, unless the job ends before.
     Planned {

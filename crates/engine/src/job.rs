@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::event::{EVENT_QUEUE, Event, Progress};
-use crate::journal::Journal;
+use crate::journal::{Journal, Recalled};
 use crate::plan_file::PlanFile;
 use crate::report::Report;
 use crate::run;
@@ -50,19 +50,30 @@ pub struct Request {
     pub settings: Settings,
     /// How it is stopped.
     pub stop: Stop,
-    /// Its records on disk, which hold what earlier processes of it did. `None`: it is not on record and cannot be gone
-    /// on with.
+    /// Its records on disk, which hold what earlier processes left that spares work. `None`: it is not on record and cannot
+    /// be gone on with.
     pub journal: Option<Journal>,
     /// A plan that was made before, to be done instead of one that is made now. Each of its items is done only if both
     /// sides are still as it was decided on.
     pub plan: Option<PlanFile>,
+    /// Without a journal, as in a dry run: what the journal would take over from an interrupted job.
+    pub recalled: Option<Recalled>,
 }
 
 impl Request {
     /// A job with default settings that is not on record.
     pub fn new(kind: JobKind, source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Self {
         let (settings, stop) = (Settings::default(), Stop::new());
-        Request { kind, source, destination, settings, stop, journal: None, plan: None }
+        Request {
+            kind,
+            source,
+            destination,
+            settings,
+            stop,
+            journal: None,
+            plan: None,
+            recalled: None,
+        }
     }
 }
 

@@ -23,9 +23,23 @@ pub struct Pair {
     pub destination_duplicates: bool,
     /// The other side has the same name as another kind of entry.
     pub clash: bool,
+    /// To the destination the source's name is another spelling of a name that the source has, too.
+    pub folds: bool,
 }
 
 impl Pair {
+    /// Two entries, of whatever names.
+    pub fn of(source: Entry, destination: Entry) -> Self {
+        Pair {
+            source: Some(source),
+            destination: Some(destination),
+            source_duplicates: false,
+            destination_duplicates: false,
+            clash: false,
+            folds: false,
+        }
+    }
+
     /// Where.
     pub fn path(&self) -> &RelPath {
         match (&self.source, &self.destination) {
@@ -125,6 +139,7 @@ impl Joined {
             source_duplicates,
             destination_duplicates,
             clash,
+            folds: false,
         }))
     }
 

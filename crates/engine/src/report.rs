@@ -140,6 +140,8 @@ pub struct Report {
     pub changed: u64,
     /// Items that failed.
     pub failed: u64,
+    /// Of a plan of an earlier process that was finished: how much of both sides is not as it was to bring about.
+    pub passed_over: u64,
     /// Deletions that were held back because something in their folder failed or the job was stopped.
     pub deletions_held: u64,
     /// The first [`KEPT_FAILURES`] failures.
@@ -159,7 +161,7 @@ pub struct Report {
 impl Report {
     /// Did everything that was planned succeed?
     pub fn is_success(&self) -> bool {
-        self.failed == 0 && self.fatal.is_none() && !self.stopped
+        self.failed == 0 && self.fatal.is_none() && !self.stopped && self.passed_over == 0
     }
 
     /// Did the job change anything?
@@ -181,8 +183,11 @@ impl Report {
 pub enum Evidence {
     /// Their sizes alone.
     Size,
-    /// Their bytes, compared one by one, now or when both were last read.
+    /// Their bytes, compared one by one, now.
     Content,
+    /// What was found out about these versions of both files when they were last read, or of one of them: by this digest, or
+    /// byte for byte.
+    Remembered(Option<HashAlgo>),
     /// A digest.
     Digest(HashAlgo),
 }
@@ -202,7 +207,7 @@ pub enum Verdict {
     MissingOnDestination,
     /// Only the destination has it.
     MissingOnSource,
-    /// It cannot exist at the destination; no difference.
+    /// It was passed over: it is neither a file nor a folder, or the destination cannot hold it.
     NotStorable(&'static str),
     /// It could not be compared; says why.
     Unverifiable(String),
@@ -215,17 +220,19 @@ pub enum Verdict {
 pub struct CheckReport {
     /// Files that agree.
     pub equal: u64,
-    /// Of these, by digest.
+    /// Of these, by digest, remembered or not.
     pub equal_by_hash: u64,
-    /// Of these, byte for byte.
+    /// Of these, byte for byte, read now.
     pub equal_by_content: u64,
+    /// Of these, by what is remembered of at least one of both files, which was not read now.
+    pub equal_remembered: u64,
     /// Files that differ in size or digest.
     pub differing: u64,
     /// Files only at the source.
     pub missing_on_destination: u64,
     /// Files only at the destination.
     pub missing_on_source: u64,
-    /// Things that cannot exist at the destination.
+    /// Things that were passed over: neither files nor folders, or nothing that the destination can hold.
     pub not_storable: u64,
     /// Files that could not be compared.
     pub unverifiable: u64,

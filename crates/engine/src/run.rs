@@ -6,7 +6,7 @@
 //! ([`crate::journal`]) before it matters, so that a later process can go on.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
@@ -16,11 +16,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bill::{Tally, counts_calls};
+use crate::clock::{Clock, Learner};
 use crate::decide::{Action, Reason, Rules, job_can_start};
-use crate::digest::Place;
+use crate::digest::{Place, blocking};
 use crate::event::{Event, Progress};
 use crate::job::{JobKind, Request};
-use crate::journal::{Ended, Journal, LogBackward, Mark, PlanItem, PlanRecord, Records, damaged};
+use crate::journal::{
+    Ended, Journal, LogBackward, Mark, Memory, PlanItem, PlanRecord, Records, damaged,
+};
+use crate::leftovers::{Claims, clear};
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
@@ -30,11 +34,18 @@ use crate::transfer::Transfers;
 mod act;
 mod adapt;
 mod again;
+mod apart;
+mod clock;
 mod delete;
 mod folder_times;
+mod left;
 mod overlap;
+mod passed_over;
 mod planner;
+mod respell;
+mod roots;
 mod stored;
+mod totals;
 mod workers;
 mod write_down;
 
@@ -52,11 +63,27 @@ pub(crate) async fn run(
     progress: Progress,
 ) -> Report {
     let started = Instant::now();
-    let Request { kind, source, destination, settings, stop, journal, plan } = request;
+    let Request { kind, source, destination, settings, stop, journal, plan, recalled } = request;
     let settings = Arc::new(settings);
+    let going_on = match (&journal, &recalled) {
+        (Some(journal), _) => journal.standing.map(|standing| Event::GoingOn {
+            job: journal.header.id(),
+            standing,
+            finishes_plan: journal.finishes_plan,
+        }),
+        (None, Some(recalled)) => Some(Event::GoingOn {
+            job: recalled.job.clone(),
+            standing: recalled.standing,
+            finishes_plan: false,
+        }),
+        (None, None) => None,
+    };
     let records = match &journal {
         Some(journal) => Ok(Arc::clone(&journal.records)),
-        None => Records::unnamed(settings.plan_folder.as_deref()).map(Arc::new),
+        None => {
+            let memory = recalled.map_or_else(Memory::default, |recalled| recalled.memory);
+            Records::unnamed(settings.plan_folder.as_deref(), memory).map(Arc::new)
+        }
     };
     let records = match records {
         Ok(records) => records,
@@ -80,16 +107,21 @@ pub(crate) async fn run(
         }
         _ => None,
     };
+    let clock = known_clock(&settings, &*destination).await;
     let context = Context { kind, source, destination, settings, stop, events, progress };
     let runner = Arc::new(Runner {
-        is_strict: plan.is_some(),
+        is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
+        roots: roots::Roots::look(&context).await,
         folder_times: folder_times::FolderTimes::new(&context),
         adapt: Mutex::new(places(&context)),
+        overlap: OnceLock::new(),
         began: tokio::time::Instant::now(),
         source_location: match &journal {
             Some(journal) => journal.header.identity.source_location.clone(),
             None => context.source.location(),
         },
+        clock,
+        learner: Mutex::new(Learner::new(clock)),
         context,
         remembered,
         transfers,
@@ -97,10 +129,17 @@ pub(crate) async fn run(
         state: Mutex::new(state),
         abort: CancellationToken::new(),
     });
-    let result = match runner.can_start() {
+    if let Some(going_on) = going_on {
+        runner.tell(going_on).await;
+    }
+    let result = match runner.can_start().await {
         Ok(true) => {
-            let result = runner.run_steps(journal.as_ref(), plan).await;
+            let mut result = runner.run_steps(journal.as_ref(), plan).await;
             if result.is_ok() {
+                result = runner.is_still_there().await;
+            }
+            if result.is_ok() {
+                runner.respell().await;
                 runner.set_folder_times().await;
             }
             result
@@ -112,7 +151,16 @@ pub(crate) async fn run(
         runner.state().report.fatal.get_or_insert(error);
     }
     runner.flush_both().await;
+    runner.remember_clock().await;
+    runner.clear_leftovers(journal.as_ref()).await;
     runner.end(journal, started)
+}
+
+/// What earlier jobs learnt of the times of a place.
+async fn known_clock(settings: &Settings, destination: &dyn Backend) -> Clock {
+    let (clocks, location) = (settings.clocks.clone(), destination.location());
+    let known = blocking(move |_| Ok(clocks.of(&location))).await;
+    known.unwrap_or_default() // It is a hint.
 }
 
 /// The number that was asked for, or one to be found out within what both sides take.
@@ -143,6 +191,8 @@ struct Runner {
     context: Context,
     /// The plan was made before: an item is done only if both sides are as it says.
     is_strict: bool,
+    /// Which folders the two sides were when the job began.
+    roots: roots::Roots,
     /// See [`Rules::remembered`].
     remembered: Option<HashAlgo>,
     /// Where the source is, in a form that does not change between processes.
@@ -151,8 +201,14 @@ struct Runner {
     records: Arc<Records>,
     /// `None`: the times of folders are left as they come.
     folder_times: Option<folder_times::FolderTimes>,
+    /// What the destination makes of times, as it was known when the job began.
+    clock: Clock,
+    /// What this job learns of that.
+    learner: Mutex<Learner>,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
+    /// What both sides have in common; found out before anything else is done.
+    overlap: OnceLock<overlap::Overlap>,
     began: tokio::time::Instant,
     state: Mutex<State>,
     /// Set by an error that makes going on pointless.
@@ -194,6 +250,12 @@ struct State {
     planned_bytes: u64,
     /// The same as work of the remotes, if one of them counts it.
     tally: Option<Tally>,
+    /// Files that went away at the source before they were read, as long as one alone is no failure.
+    went_away: u64,
+    /// More went away at the source than a living source loses.
+    is_going_away: bool,
+    /// Names that the destination spells in another way.
+    respell: Vec<respell::Respelling>,
     /// Items that were begun and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
 }
@@ -211,14 +273,27 @@ impl Runner {
             source: self.context.source.capabilities(),
             destination: self.context.destination.capabilities(),
             remembered: self.remembered,
+            clock: self.clock,
         }
     }
 
     /// `Ok(false)` = there is nothing to do.
-    fn can_start(&self) -> Result<bool> {
+    async fn can_start(&self) -> Result<bool> {
         let refuse = |message| Error::new(ErrorKind::InvalidInput, message);
         job_can_start(&self.rules()).map_err(refuse)?;
-        overlap::check(&self.context).map_err(refuse)
+        let overlap = overlap::find(&self.context).await?;
+        let is_same = overlap.is_same;
+        let spelling = overlap.spelling.clone();
+        let _ = self.overlap.set(overlap);
+        if let Some(name) = spelling {
+            self.respell_place(name).await?;
+        }
+        Ok(!is_same)
+    }
+
+    /// Is `path` of the destination the source's own, reached by another name? Then nothing is changed there.
+    fn is_owned(&self, path: &RelPath) -> bool {
+        self.overlap.get().is_some_and(|overlap| overlap.owns(path))
     }
 
     async fn run_steps(
@@ -228,6 +303,7 @@ impl Runner {
     ) -> Result<()> {
         if let Some(journal) = journal.filter(|_| !self.context.settings.dry_run) {
             self.clear_up_after(journal).await;
+            self.end_what_is_of_no_use().await;
         }
         if let Some(plan) = plan {
             return self.apply(plan).await;
@@ -241,10 +317,21 @@ impl Runner {
         let limits_are_asked_for = self.context.settings.max_transfer.is_some();
         match self.context.kind {
             JobKind::Copy | JobKind::Move if !limits_are_asked_for => {
-                self.copy_while_listing().await
+                self.copy_while_listing().await?;
             }
-            JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await,
+            JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await?,
         }
+        if journal.is_some_and(|journal| journal.finishes_plan) && !self.is_stopping() {
+            return self.look_for_what_was_passed_over().await;
+        }
+        Ok(())
+    }
+
+    /// What comes when everything else is done: nothing that was begun is left, and what is extra goes.
+    async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
+        self.remove_what_was_left().await;
+        self.may_delete().await?;
+        self.delete_all(self.records.deletions()?).await
     }
 
     /// What earlier processes of the job saw counts, too.
@@ -261,6 +348,8 @@ impl Runner {
         let by_time = self.context.settings.compare == Compare::SizeAndTime;
         let sides = [&self.context.source, &self.context.destination];
         let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
+        let is_fixed = self.clock.is_fixed();
+        let blind = blind.or_else(|| is_fixed.then_some(&self.context.destination));
         if let Some(blind) = blind.filter(|_| by_time) {
             let digest = rules.source.common_hash(rules.destination);
             let text = format!(
@@ -294,7 +383,7 @@ impl Runner {
             }
         }
         self.try_again().await;
-        self.delete_all(self.records.deletions()?).await
+        self.end_with_deletions().await
     }
 
     async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
@@ -312,7 +401,7 @@ impl Runner {
         }
         self.act_on(self.stored_tasks()?).await;
         self.try_again().await;
-        self.delete_all(self.records.deletions()?).await?;
+        self.end_with_deletions().await?;
         admitted
     }
 
@@ -378,6 +467,24 @@ impl Runner {
         }
     }
 
+    /// Removes what interrupted transfers left at the destination and nobody goes on with, and tells of it at both sides.
+    async fn clear_leftovers(&self, journal: Option<&Journal>) {
+        let settings = &self.context.settings;
+        // What this job left is its own if it is gone on with.
+        let is_open = self.is_stopping()
+            || self.state().report.fatal.is_some()
+            || self.records.memory().has_left();
+        let over = journal.filter(|_| !is_open).map(|journal| journal.header.number);
+        let claims = Claims { jobs: settings.jobs.clone(), over };
+        let removes = !settings.dry_run && !self.is_stopping();
+        for (side, removes) in [(&self.context.destination, removes), (&self.context.source, false)]
+        {
+            if let Some(text) = clear(side, claims.clone(), removes).await {
+                self.tell(Event::Notice { path: None, text }).await;
+            }
+        }
+    }
+
     /// Ends the job: nothing new is taken.
     fn fatal(&self, error: Error) {
         self.state().report.fatal.get_or_insert(error);
@@ -411,7 +518,10 @@ impl Runner {
             use ErrorKind::{InvalidInput, NotFound, Unsupported};
             matches!(error.kind(), InvalidInput | NotFound | Unsupported)
         };
-        let is_over = !report.stopped && report.fatal.as_ref().is_none_or(refused);
+        // What may be left at the destination is for the next one.
+        let is_over = !report.stopped
+            && report.fatal.as_ref().is_none_or(refused)
+            && !self.records.memory().has_left();
         let state = match (&report.fatal, report.failed) {
             (Some(_), _) => "failed",
             (None, 0) => "done",

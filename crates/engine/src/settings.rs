@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clocks;
 use crate::digest::Digests;
 use crate::filter::Filter;
+use crate::journal::Jobs;
 
 /// How a job decides and works. The default is what a plain `copy` or `sync` does.
 #[derive(Debug, Clone)]
@@ -64,6 +66,12 @@ pub struct Settings {
     pub verify: Verify,
     /// Where digests of files at hand come from.
     pub digests: Digests,
+    /// Where it is remembered what places make of modification times. A hint: it decides nothing that a comparison of
+    /// contents would decide otherwise.
+    pub clocks: Clocks,
+    /// The jobs of this machine, which go on with what they left: nothing else that interrupted transfers left at the
+    /// destination stays there. `None`: it is not known which those are, so it is told of and stays.
+    pub jobs: Option<Jobs>,
 }
 
 /// What is done about a source file that changes while it is read, or goes away before it is. Nothing of such a file is ever
@@ -122,6 +130,8 @@ impl Default for Settings {
             delete_empty_source_dirs: false,
             verify: Verify::default(),
             digests: Digests::default(),
+            clocks: Clocks::default(),
+            jobs: None,
         }
     }
 }
@@ -166,10 +176,11 @@ impl DeleteLimit {
         if deletions == 0 {
             return Ok(());
         }
-        if source_total == 0 && self != DeleteLimit::Percent(100) {
+        // No limit speaks about this: a share of 100 % means all that the source does not have, and not a source without files.
+        if source_total == 0 {
             return Err(format!(
                 "the source is empty and {deletions} deletions would follow; nothing was changed \
-                 (--allow-empty-source, or --max-delete 100%, allows it)"
+                 (--allow-empty-source allows it)"
             ));
         }
         let allowed = match self {
@@ -242,7 +253,7 @@ mod tests {
         check(DeleteLimit::Count(1000), 5, 5, 0, false);
         check(DeleteLimit::Percent(10), 10, 100, 90, true);
         check(DeleteLimit::Percent(10), 11, 100, 89, false);
-        check(DeleteLimit::Percent(100), 5, 5, 0, true);
+        check(DeleteLimit::Percent(100), 5, 5, 0, false);
         check(DeleteLimit::Percent(100), 5, 5, 1, true);
         check(DeleteLimit::Count(0), 1, 100, 99, false);
     }

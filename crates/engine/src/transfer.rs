@@ -32,6 +32,8 @@ pub struct Transferred {
     pub verified: bool,
     /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
     pub hashes: Option<Hashes>,
+    /// What is at the destination now.
+    pub stored: Box<Entry>,
 }
 
 /// One transfer.
@@ -108,13 +110,15 @@ impl Transfers {
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
-            return Ok(Transferred { outcome: Outcome::CopiedByRemote, verified, hashes: None });
+            let (outcome, stored) = (Outcome::CopiedByRemote, Box::new(stored));
+            return Ok(Transferred { outcome, verified, hashes: None, stored });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
             counter.fetch_add(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
-            let hashes = stored.hashes.map(|hashes| *hashes);
-            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes });
+            let hashes = stored.hashes.as_deref().cloned();
+            let (outcome, stored) = (Outcome::Copied, Box::new(stored));
+            return Ok(Transferred { outcome, verified, hashes, stored });
         }
         let kept = self.kept(entry, options.checkpoint.as_ref()).await;
         let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
@@ -132,7 +136,7 @@ impl Transfers {
             let facts = Facts { hashes: hashes.clone(), ..found };
             self.digests.learn(&self.place, &stored, facts).await;
         }
-        Ok(Transferred { outcome: Outcome::Copied, verified, hashes })
+        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored: Box::new(stored) })
     }
 
     /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.
@@ -161,6 +165,28 @@ impl Transfers {
     pub(crate) fn are_one_scope(&self) -> bool {
         let scopes = self.source.scope().zip(self.destination.scope());
         scopes.is_some_and(|(left, right)| left == right)
+    }
+
+    /// Takes the file itself to the destination, both being on one file system of this machine; `None` when that cannot be
+    /// done, and then it is copied. Nothing has to be proven then: it is the same object.
+    pub(crate) async fn take(
+        &self,
+        entry: &Entry,
+        replaces: Option<&Entry>,
+    ) -> Result<Option<Entry>> {
+        let to = self.destination.capabilities();
+        // For a manifest the bytes must pass.
+        if self.digests.keeps() || !to.rename || !to.read_local {
+            return Ok(None);
+        }
+        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
+        let expect = replaces.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
+        let options = PutOptions { expect, ..PutOptions::default() };
+        match self.destination.take(&lent, &entry.path, options).await {
+            Ok(taken) => Ok(Some(taken)),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The copy that the remote makes itself; `None` when it cannot.

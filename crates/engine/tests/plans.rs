@@ -132,7 +132,8 @@ async fn what_changed_since_the_plan_is_an_outcome_and_never_overwritten() {
     assert_eq!(status("new"), Some(Status::Changed));
     assert_eq!(status("over"), Some(Status::Changed));
     assert_eq!(status("gone"), Some(Status::Vanished));
-    assert_eq!(report.vanished, 1);
+    // A plan that was made before is done whole, or it is a failure: what went away, too.
+    assert_eq!((report.vanished, report.failed), (0, 5), "{report:?}");
     let tree = sides.1.tree();
     assert_eq!(&tree["new"][..], b"a stranger");
     assert_eq!(&tree["over"][..], b"edited there");
@@ -155,4 +156,87 @@ async fn what_the_source_has_again_is_not_deleted_by_an_old_plan() {
     run(JobKind::Sync, &sides, settings(), Some(file)).await;
     let names: Vec<_> = sides.1.tree().into_keys().collect();
     assert_eq!(names, ["d/back", "keep"]);
+}
+
+/// A plan file that was made by somebody else: its digest is right, and what it says of itself is not.
+fn forged(kind: JobKind, sides: &Sides, actions: &[Planned], claims: PlanTotals) -> PlanFile {
+    let text = |text: &str| text.to_owned();
+    let header =
+        PlanHeader::new(kind, (text("a"), text("b")), (sides.0.location(), sides.1.location()), 0);
+    let scratch = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = PlanWriter::new(scratch.reopen().unwrap(), &header).unwrap();
+    actions.iter().for_each(|action| writer.push(action).unwrap());
+    writer.finish(claims).unwrap();
+    PlanFile::open(scratch.path()).unwrap()
+}
+
+async fn deletions_of(sides: &Sides, wanted: usize) -> Vec<Planned> {
+    let (planned, _) = plan(JobKind::Sync, sides).await;
+    let deletions = planned.into_iter().filter(|item| matches!(item, Planned::Delete { .. }));
+    let deletions: Vec<_> = deletions.collect();
+    assert_eq!(deletions.len(), wanted);
+    deletions
+}
+
+#[tokio::test]
+async fn a_plan_is_not_believed_about_its_totals() {
+    let sides: Sides =
+        (Arc::new(MemoryBackend::new("source")), Arc::new(MemoryBackend::new("destination")));
+    sides.0.seed("kept", "1");
+    sides.1.seed("kept", "1");
+    for number in 0..30 {
+        sides.1.seed(&format!("d{}/f{number}", number % 3), "x");
+    }
+    // 30 files in 3 folders.
+    let deletions = deletions_of(&sides, 33).await;
+    let claims =
+        PlanTotals { source_files: 1_000, destination_entries: 1_000_000, ..PlanTotals::default() };
+    let guarded = || Settings::default();
+    let share = || Settings { delete_limit: DeleteLimit::Percent(50), ..Settings::default() };
+    for settings in [guarded(), share()] {
+        let file = forged(JobKind::Sync, &sides, &deletions, claims.clone());
+        let (report, _) = run(JobKind::Sync, &sides, settings, Some(file)).await;
+        let refused = report.fatal.expect("it is over the limit");
+        assert!(refused.message().contains("33 of 34 entries"), "{refused}");
+        assert_eq!(sides.1.tree().len(), 31, "nothing was changed");
+    }
+    // A source without any file, whatever the plan says.
+    let empty: Sides = (Arc::new(MemoryBackend::new("source")), sides.1.clone());
+    let file = forged(JobKind::Sync, &empty, &deletions[..1], claims.clone());
+    let (report, _) = run(JobKind::Sync, &empty, guarded(), Some(file)).await;
+    assert!(report.fatal.unwrap().message().contains("source is empty"));
+    assert_eq!(sides.1.tree().len(), 31, "nothing was changed");
+    // What is true goes through.
+    let file = forged(JobKind::Sync, &sides, &deletions[..10], claims);
+    let (report, _) = run(JobKind::Sync, &sides, guarded(), Some(file)).await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(report.deleted, 10);
+}
+
+#[tokio::test]
+async fn a_plan_does_nothing_that_its_kind_of_job_does_not() {
+    let sides: Sides =
+        (Arc::new(MemoryBackend::new("source")), Arc::new(MemoryBackend::new("destination")));
+    sides.0.seed("kept", "1");
+    for number in 0..30 {
+        sides.1.seed(&format!("f{number}"), "x");
+    }
+    let deletions = deletions_of(&sides, 30).await;
+    let totals = PlanTotals { source_files: 1, destination_entries: 30, ..PlanTotals::default() };
+    for kind in [JobKind::Copy, JobKind::Move] {
+        let file = forged(kind, &sides, &deletions, totals.clone());
+        let (report, _) = run(kind, &sides, Settings::default(), Some(file)).await;
+        let error = report.fatal.expect("refused");
+        assert!(error.message().contains("only a sync deletes"), "{error}");
+    }
+    assert_eq!(sides.1.tree().len(), 30);
+    // One name at the source and another at the destination.
+    let (planned, _) = plan(JobKind::Copy, &sides).await;
+    let text = serde_json::to_string(&planned[0]).unwrap();
+    let text = text.replace("\"replaces\":null", "\"replaces\":{\"path\":\"f1\",\"size\":1}");
+    let action: Planned = serde_json::from_str(&text).unwrap();
+    let file = forged(JobKind::Copy, &sides, &[action], totals);
+    let (report, _) = run(JobKind::Copy, &sides, Settings::default(), Some(file)).await;
+    assert!(report.fatal.expect("refused").message().contains("two paths"));
+    assert_eq!(sides.1.tree().len(), 30);
 }

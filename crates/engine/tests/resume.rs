@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ketch_core::{Backend, Error, ErrorKind};
-use ketch_engine::journal::{Begin, ItemOutcome, JobIdentity, JobState, Jobs, Journal, Status};
+use ketch_engine::journal::{
+    Begin, Earlier, ItemOutcome, JobIdentity, JobState, Jobs, Journal, Roots, Status,
+};
 use ketch_engine::{
     Compare, DeleteLimit, Event, JobKind, OnChanged, Report, Request, Settings, Stop, start,
 };
@@ -29,11 +31,11 @@ impl Store {
         Jobs::new(self.folder.path().to_owned(), self.boot.clone())
     }
 
-    fn begin(&self, kind: JobKind, fresh: bool) -> Journal {
-        self.try_begin(kind, "memory:destination", fresh).unwrap()
+    fn begin(&self, kind: JobKind, earlier: Earlier) -> Journal {
+        self.try_begin(kind, "memory:destination", earlier).unwrap()
     }
 
-    fn try_begin(&self, kind: JobKind, to: &str, fresh: bool) -> Result<Journal, Error> {
+    fn try_begin(&self, kind: JobKind, to: &str, earlier: Earlier) -> Result<Journal, Error> {
         let begin = Begin {
             identity: JobIdentity {
                 kind,
@@ -45,8 +47,10 @@ impl Store {
             destination: "destination".to_owned(),
             arguments: vec!["sync".to_owned()],
             folder: None,
+            ages_from: 0,
+            roots: Roots::default(),
         };
-        self.jobs().begin(begin, fresh)
+        self.jobs().begin(begin, earlier)
     }
 }
 
@@ -96,7 +100,7 @@ fn many_folders() -> Arc<MemoryBackend> {
 }
 
 #[tokio::test]
-async fn promise_4_an_interrupted_copy_lists_no_finished_folder_again_and_sends_nothing_twice() {
+async fn promise_4_an_interrupted_copy_looks_at_everything_anew_and_sends_nothing_twice() {
     let store = Store::new();
     let source = many_folders();
     let destination = Arc::new(MemoryBackend::new("destination"));
@@ -104,31 +108,91 @@ async fn promise_4_an_interrupted_copy_lists_no_finished_folder_again_and_sends_
         || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
     // A small look-ahead, so that planning is not done before the stop.
     let slow = || Settings { checkers: 1, ..settings() };
-    let journal = store.begin(JobKind::Copy, false);
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
     let (first, _) = run_until(JobKind::Copy, sides(), slow(), Some(journal), 60).await;
     assert!(first.stopped && first.is_open && first.copied < 200, "{first:?}");
+    let missing = 200 - destination.tree().len() as u64;
 
+    // What appeared meanwhile in a folder that was finished is seen, too.
+    source.seed("d00/later", "new");
     let from = Arc::new(Recorder::new(source.clone()));
     let to = Arc::new(Recorder::new(destination.clone()));
-    let journal = store.begin(JobKind::Copy, false);
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
     let standing = journal.standing.unwrap();
     assert!(standing.done >= 50, "{standing:?}");
     let (second, events) =
         run_until(JobKind::Copy, (from.clone(), to.clone()), slow(), Some(journal), 0).await;
+    assert!(matches!(&events[0], Event::GoingOn { finishes_plan: false, .. }), "{:?}", events[0]);
     assert!(second.is_success() && !second.is_open, "{second:?}");
     assert_eq!(destination.tree(), source.tree());
-    let dropped = 200 - standing.done;
-    assert!(second.copied <= dropped, "{} sent, {dropped} were missing", second.copied);
-    assert_eq!(records(&events).count() as u64, dropped, "one outcome each");
-    // The root is on the path to what is left; folders that were planned to their end are not listed.
-    let listed = from.count("list");
-    let unplanned = (200 - standing.planned as usize) / 5;
-    assert!(listed <= unplanned + 2, "{listed} listings for {unplanned} folders");
+    assert_eq!(second.copied, missing + 1, "only what was missing is sent");
+    assert_eq!(records(&events).count() as u64, missing + 1, "one outcome each");
     assert_eq!(to.count("put") as u64, second.copied);
+    assert_eq!(from.count("list"), 41, "every folder once");
 
     // The job has ended: the next one is another.
-    let third = store.begin(JobKind::Copy, false);
+    let third = store.begin(JobKind::Copy, Earlier::Remember);
     assert!(third.standing.is_none());
+}
+
+#[tokio::test]
+async fn a_plan_that_is_finished_lists_no_finished_folder_and_says_what_it_passed_over() {
+    for is_changed in [false, true] {
+        let store = Store::new();
+        let source = many_folders();
+        let destination = Arc::new(MemoryBackend::new("destination"));
+        let sides =
+            || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+        let journal = store.begin(JobKind::Sync, Earlier::Remember);
+        let (first, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 60).await;
+        assert!(first.is_open, "{first:?}");
+        if is_changed {
+            source.seed("d00/later", "new");
+            source.seed("d39/f4", "another content");
+        }
+        let journal = store.begin(JobKind::Sync, Earlier::Finish);
+        assert!(journal.finishes_plan && journal.standing.unwrap().is_planned);
+        let (second, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
+        if !is_changed {
+            assert!(second.is_success(), "{second:?}");
+            assert_eq!(destination.tree(), source.tree());
+            continue;
+        }
+        // The edited file is not the one that was planned, and the new one was never planned.
+        assert!(!second.is_success(), "{second:?}");
+        assert_eq!((second.failed, second.passed_over), (1, 2), "{second:?}");
+        let journal = store.begin(JobKind::Sync, Earlier::Remember);
+        let (third, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
+        assert!(third.is_success(), "{third:?}");
+        assert_eq!(destination.tree(), source.tree());
+    }
+}
+
+#[tokio::test]
+async fn what_arrived_is_not_sent_again_where_everything_is_and_a_changed_copy_is() {
+    let store = Store::new();
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    let again = || Settings { compare: Compare::IgnoreTimes, ..settings() };
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
+    let (first, _) = run_until(JobKind::Copy, sides(), again(), Some(journal), 60).await;
+    assert!(first.is_open, "{first:?}");
+    let arrived = destination.tree().len() as u64;
+    let first_path = destination.tree().into_keys().next().unwrap();
+    destination.seed(&first_path, "somebody else's");
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
+    let (second, _) = run_until(JobKind::Copy, sides(), again(), Some(journal), 0).await;
+    assert!(second.is_success(), "{second:?}");
+    assert_eq!(destination.tree(), source.tree());
+    // A put that was dropped may have arrived without anybody having heard of it.
+    let sent = 200 - arrived + 1;
+    assert!((sent..=sent + 2).contains(&second.copied), "{} sent, {sent} wanted", second.copied);
+    // The job has ended, so now everything is sent again.
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
+    let (third, _) = run_until(JobKind::Copy, sides(), again(), Some(journal), 0).await;
+    assert_eq!(third.copied, 200, "{third:?}");
 }
 
 #[tokio::test]
@@ -146,11 +210,14 @@ async fn a_sync_that_was_interrupted_anywhere_ends_with_equal_trees_and_one_outc
             || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
         let (mut all, mut stops) = (BTreeMap::new(), 0);
         for turn in 0..50 {
-            let journal = store.begin(kind, false);
+            let journal = store.begin(kind, Earlier::Remember);
             let items = if turn < 6 { 1 + (seed as usize + turn * 7) % 9 } else { 0 };
             let (report, events) = run_until(kind, sides(), checksum(), Some(journal), items).await;
+            // Each run makes a plan of its own, and each item of it has one outcome.
+            all.clear();
             for record in records(&events) {
-                all.insert(record.seq.unwrap(), (record.path.clone(), record.status));
+                let again = all.insert(record.seq.unwrap(), (record.path.clone(), record.status));
+                assert!(again.is_none(), "seed {seed}: {again:?}");
             }
             if !report.is_open {
                 break;
@@ -231,7 +298,7 @@ async fn a_journal_cut_anywhere_costs_time_and_no_file() {
             }
             tree
         };
-        let journal = store.begin(kind, false);
+        let journal = store.begin(kind, Earlier::Remember);
         let sides = (source.clone() as Arc<dyn Backend>, destination.clone() as Arc<dyn Backend>);
         let (report, _) = run_until(kind, sides, settings(), Some(journal), 3).await;
         assert!(report.is_open, "{report:?}");
@@ -247,7 +314,7 @@ async fn a_journal_cut_anywhere_costs_time_and_no_file() {
                 let original = &destination;
                 let destination = seeded("destination", &left);
                 destination.share_account(original);
-                let journal = again.begin(kind, false);
+                let journal = again.begin(kind, Earlier::Remember);
                 let sides =
                     (source.clone() as Arc<dyn Backend>, destination.clone() as Arc<dyn Backend>);
                 let checksum = Settings { compare: Compare::Checksum, ..settings() };
@@ -283,13 +350,13 @@ async fn after_a_restart_of_the_machine_what_is_said_to_be_done_is_looked_at() {
     let destination = Arc::new(MemoryBackend::new("destination"));
     let sides =
         || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
-    let journal = store.begin(JobKind::Sync, false);
+    let journal = store.begin(JobKind::Sync, Earlier::Remember);
     let (first, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 100).await;
     assert!(first.is_open);
     // The rename of one file was not on the disk yet when the power went.
     destination.remove("d00/f0");
     store.boot = Some("two".to_owned());
-    let journal = store.begin(JobKind::Sync, false);
+    let journal = store.begin(JobKind::Sync, Earlier::Remember);
     let (second, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
     assert!(second.is_success(), "{second:?}");
     assert_eq!(destination.tree(), source.tree());
@@ -319,15 +386,15 @@ async fn promise_8_one_permanently_failing_file_costs_its_own_attempts_and_no_li
 #[tokio::test]
 async fn a_place_that_is_worked_on_is_refused_and_names_the_process() {
     let store = Store::new();
-    let held = store.begin(JobKind::Copy, false);
+    let held = store.begin(JobKind::Copy, Earlier::Remember);
     for place in ["memory:destination", "memory:destination/inside"] {
-        let error = store.try_begin(JobKind::Sync, place, false).unwrap_err();
+        let error = store.try_begin(JobKind::Sync, place, Earlier::Remember).unwrap_err();
         assert!(error.to_string().contains("in use by process"), "{error}");
     }
     assert_eq!(store.jobs().list().unwrap()[0].state, JobState::Running);
     drop(held);
     assert_eq!(store.jobs().list().unwrap()[0].state, JobState::Open);
-    store.begin(JobKind::Sync, false);
+    store.begin(JobKind::Sync, Earlier::Remember);
 }
 
 #[tokio::test]
@@ -337,12 +404,12 @@ async fn another_job_on_the_place_ends_the_interrupted_one_and_so_does_fresh() {
     let destination = Arc::new(MemoryBackend::new("destination"));
     let sides =
         || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
-    let journal = store.begin(JobKind::Copy, false);
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
     run_until(JobKind::Copy, sides(), settings(), Some(journal), 10).await;
-    let journal = store.begin(JobKind::Copy, true);
+    let journal = store.begin(JobKind::Copy, Earlier::Forget);
     assert!(journal.standing.is_none(), "--fresh begins anew");
     run_until(JobKind::Copy, sides(), settings(), Some(journal), 20).await;
-    let journal = store.begin(JobKind::Sync, false);
+    let journal = store.begin(JobKind::Sync, Earlier::Remember);
     let (report, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
     assert!(report.is_success(), "{report:?}");
     let states: Vec<_> = store.jobs().list().unwrap().into_iter().map(|job| job.state).collect();
@@ -352,12 +419,13 @@ async fn another_job_on_the_place_ends_the_interrupted_one_and_so_does_fresh() {
 #[tokio::test]
 async fn a_job_of_a_later_version_is_refused_politely() {
     let store = Store::new();
-    let journal = store.begin(JobKind::Copy, false);
+    let journal = store.begin(JobKind::Copy, Earlier::Remember);
     let path = store.folder.path().join("jobs").join(journal.header.id()).join("job.json");
     drop(journal);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("\"format\": 1", "\"format\": 2", 1)).unwrap();
-    let error = store.try_begin(JobKind::Copy, "memory:destination", false).unwrap_err();
+    let error =
+        store.try_begin(JobKind::Copy, "memory:destination", Earlier::Remember).unwrap_err();
     assert!(error.to_string().contains("later version"), "{error}");
 }
 
@@ -429,4 +497,24 @@ async fn a_move_removes_at_the_source_what_arrived_and_keeps_what_changed_meanwh
     let (report, _) = run_until(JobKind::Move, (from, to), settings(), None, 0).await;
     assert_eq!(report.failed, 1, "{report:?}");
     assert!(source.tree().contains_key("a"), "what was not removed stays");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_finished_sends_again_what_went_away_after_it_arrived() {
+    let store = Store::new();
+    let source = many_folders();
+    let destination = Arc::new(MemoryBackend::new("destination"));
+    let sides =
+        || -> (Arc<dyn Backend>, Arc<dyn Backend>) { (source.clone(), destination.clone()) };
+    let journal = store.begin(JobKind::Sync, Earlier::Remember);
+    let (first, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 60).await;
+    assert!(first.is_open, "{first:?}");
+    let gone = destination.tree().into_keys().next().unwrap();
+    destination.remove(&gone);
+    let missing = 200 - destination.tree().len() as u64;
+    let journal = store.begin(JobKind::Sync, Earlier::Finish);
+    let (second, _) = run_until(JobKind::Sync, sides(), settings(), Some(journal), 0).await;
+    assert!(second.is_success(), "{second:?}");
+    assert_eq!(second.copied, missing, "nothing else is sent again");
+    assert_eq!(destination.tree(), source.tree());
 }

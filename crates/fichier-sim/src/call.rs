@@ -122,6 +122,7 @@ fn carry_out(
         return Err(Refusal::new(403, "Flood detected: IP Locked #374"));
     }
     world.sweep()?;
+    crate::others::act(world, strikes)?;
     let context = Context { world, rules: world.rules(), arguments, strikes };
     api::dispatch(call, &context).unwrap_or_else(|| Err(Refusal::new(404, "Not found #29")))
 }
@@ -137,6 +138,13 @@ fn distort(value: &mut Value, strikes: &Strikes) {
             Effect::IntegersAsStrings => each(value, &mut |value| {
                 if value.is_number() {
                     *value = value.to_string().into();
+                }
+            }),
+            Effect::NullField(name) => each(value, &mut |value| {
+                if let Value::Object(map) = value
+                    && let Some(value) = map.get_mut(name)
+                {
+                    *value = Value::Null;
                 }
             }),
             Effect::Nulls => each(value, &mut |value| {

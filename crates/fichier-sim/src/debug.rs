@@ -3,12 +3,14 @@
 //! | Route | Effect |
 //! |---|---|
 //! | `GET /__sim/stats` | [`crate::Stats`] as JSON; with `?log=1` including the request log |
+//! | `GET /__sim/files` | every [`crate::StoredFile`] as JSON |
 //! | `POST /__sim/reset` | forgets the counters and the log |
 //! | `POST /__sim/fault` | one [`crate::Fault`] a line; the line `clear` withdraws all |
 //! | `GET /__sim/held` | answers when a request is held |
 //! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
 //! | `POST /__sim/plant` | `COUNT SPACING FOLDER`: many files at once, see [`crate::Plant`] |
 //! | `POST /__sim/folders` | `COUNT FOLDER`: many empty folders at once in a folder of the top |
+//! | `POST /__sim/lag` | a duration: listings show what was there so long ago |
 //! | `POST /__sim/digest` | every upload is told to have this Whirlpool digest, and none is taken; empty: as usual |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
@@ -39,6 +41,10 @@ pub(crate) async fn serve(
                 Err(error) => Response::text(500, error.to_string()),
             }
         }
+        ("GET", "/__sim/files") => match serde_json::to_string(&world.stored()) {
+            Ok(text) => Response::json(200, text),
+            Err(error) => Response::text(500, error.to_string()),
+        },
         ("POST", "/__sim/reset") => {
             world.reset_stats();
             Response::text(200, "OK\n")
@@ -73,6 +79,13 @@ pub(crate) async fn serve(
                 None => Response::text(400, "COUNT, at most a million, and FOLDER\n"),
             }
         }
+        ("POST", "/__sim/lag") => match crate::limits::parse_duration(&body) {
+            Ok(behind) => {
+                world.lag.set_behind(behind);
+                Response::text(200, "OK\n")
+            }
+            Err(error) => Response::text(400, format!("{error}\n")),
+        },
         ("POST", "/__sim/digest") => {
             let told = Some(body.trim().to_owned()).filter(|text| !text.is_empty());
             world.set_rules(crate::Rules { told_digest: told, ..world.rules() });

@@ -93,6 +93,10 @@ pub enum Effect {
     UpperCaseWhirlpool,
     /// `end.pl`: no `whirlpool` field.
     NoWhirlpool,
+    /// `end.pl`: the address, size and digest are those of another file, of this path; the name is the one that was sent.
+    Stranger(String),
+    /// `end.pl`: only the address is that of another file, of this path.
+    StrangerAddress(String),
 
     /// `download`: ends in order after so many bytes although `Content-Length` said more.
     Short(u64),
@@ -121,12 +125,29 @@ pub enum Effect {
     UnderscoreContentType,
     /// Calls: this field is missing from every object of the answer.
     MissingField(String),
+    /// Calls: this field is null in every object of the answer that has it.
+    NullField(String),
     /// Calls: the JSON ends in the middle.
     TruncatedJson,
     /// Listings: no entries although there are some.
     EmptyListing,
     /// Listings: an additional file, or in `folder/ls` folder, of this name.
     HostileName(String),
+    /// `folder/ls`: the folder also lists itself, under this name.
+    Loop(String),
+    /// `folder/ls`: the folder also lists the folder of this path, under its name.
+    Alias(String),
+    /// Listings: an additional file whose name holds half of a surrogate pair.
+    LoneSurrogate,
+    /// Calls, before the request is carried out: another client moves a file or a folder to another path, renaming it if need be.
+    Move {
+        /// The path it has.
+        from: String,
+        /// The path it gets; the folders above are there.
+        to: String,
+    },
+    /// Calls, before the request is carried out: another client removes the file of this path.
+    Take(String),
     /// `folder/ls`: `files:1` is not honoured.
     FilesIgnored,
     /// `file/ls`: `sent_before` and `sent_after` are not honoured.

@@ -29,8 +29,11 @@
 //! | `please-wait`, `no-links`, `two-links`, `dead-report`, `wrong-size`, `wrong-whirlpool`, `upper-case-whirlpool`, `no-whirlpool` | |
 //! | `ignore-range`, `wrong-content-range`, `gzip`, `expire` | |
 //! | `integers-as-strings`, `nulls`, `extra-fields`, `underscore-content-type`, `truncated-json`, `empty-listing`, `files-ignored`, `windows-ignored`, `count-cut` | |
-//! | `no-sub-folders` | |
-//! | `missing-field` | the field |
+//! | `no-sub-folders`, `lone-surrogate` | |
+//! | `stranger`, `stranger-address`, `alias`, `take` | the path of a file or folder |
+//! | `loop` | a name |
+//! | `move` | `FROM > TO`, two paths |
+//! | `missing-field`, `null-field` | the field |
 //! | `hostile-name` | the name; `\n`, `\e`, `\0` and `\\` are unescaped |
 
 use std::str::FromStr;
@@ -146,10 +149,22 @@ fn effect(what: &str, argument: &str) -> Result<Effect, FaultError> {
         "extra-fields" => Effect::ExtraFields,
         "underscore-content-type" => Effect::UnderscoreContentType,
         "no-sub-folders" => Effect::MissingField("sub_folders".to_owned()),
+        "null-field" => Effect::NullField(argument.to_owned()),
         "missing-field" => Effect::MissingField(argument.to_owned()),
         "truncated-json" => Effect::TruncatedJson,
         "empty-listing" => Effect::EmptyListing,
         "hostile-name" => Effect::HostileName(unescape(argument)),
+        "stranger" => Effect::Stranger(argument.to_owned()),
+        "stranger-address" => Effect::StrangerAddress(argument.to_owned()),
+        "loop" => Effect::Loop(argument.to_owned()),
+        "alias" => Effect::Alias(argument.to_owned()),
+        "lone-surrogate" => Effect::LoneSurrogate,
+        "take" => Effect::Take(argument.to_owned()),
+        "move" => {
+            let wrong = || FaultError(format!("no `FROM > TO`: {argument}"));
+            let (from, to) = argument.split_once(" > ").ok_or_else(wrong)?;
+            Effect::Move { from: from.trim().to_owned(), to: to.trim().to_owned() }
+        }
         "files-ignored" => Effect::FilesIgnored,
         "count-cut" => Effect::CountCut,
         "windows-ignored" => Effect::WindowsIgnored,
@@ -238,6 +253,9 @@ mod tests {
             "* next=1 answer 503 text/plain go away",
             Fault::next(1, Site::AnyCall, Effect::Answer(Canned::of(503, "text/plain", "go away"))),
         );
+        let (from, to) = ("a b/c".to_owned(), "d".to_owned());
+        let moved = Effect::Move { from, to };
+        check("folder/ls nth=2 move a b/c > d", Fault::nth(2, Site::call("folder/ls"), moved));
         check("anything nth=7 hold", Fault::nth(7, Site::Anything, Effect::Hold));
         check("upload next=1 hold-whole", Fault::next(1, Site::Upload, Effect::HoldWhole));
         check("upload next=1 hold-after 9", Fault::next(1, Site::Upload, Effect::HoldAfter(9)));

@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
+/// Stands for half of a surrogate pair, which no text of this language can hold and JSON can.
+pub(crate) const HALF_A_PAIR: char = '\u{f8ff}';
+
 /// The text of a value; every object's keys are shuffled. `is_pretty` indents.
 pub(crate) fn render(value: &Value, is_pretty: bool) -> String {
     let mut text = String::new();
     write(&mut text, value, is_pretty.then_some(0));
-    text
+    if text.contains(HALF_A_PAIR) { text.replace(HALF_A_PAIR, "\\ud800") } else { text }
 }
 
 fn write(text: &mut String, value: &Value, depth: Option<usize>) {

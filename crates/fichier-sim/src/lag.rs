@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ pub(crate) struct Lag {
 
 #[derive(Debug, Default)]
 struct Inner {
+    behind: Duration,
     hidden: HashMap<String, u32>,
     lingering: Vec<(FileRecord, u32)>,
     lingering_until: Vec<(FileRecord, Instant)>,
@@ -23,6 +25,16 @@ struct Inner {
 impl Lag {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets every listing of a folder show what was there so long ago.
+    pub(crate) fn set_behind(&self, behind: Duration) {
+        self.lock().behind = behind;
+    }
+
+    /// How long ago.
+    pub(crate) fn behind(&self) -> Duration {
+        self.lock().behind
     }
 
     /// Leaves the file out of its next listings.

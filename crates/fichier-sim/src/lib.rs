@@ -37,6 +37,7 @@ mod limits;
 mod multipart;
 mod names;
 mod options;
+mod others;
 mod page;
 mod plant;
 mod range;

@@ -11,7 +11,7 @@ use crate::faults::Strikes;
 use crate::http::{Connection, Finish, Request, Response};
 use crate::json::render;
 use crate::page;
-use crate::store::Report;
+use crate::store::{FileRecord, Report};
 use crate::world::World;
 
 /// Answers with JSON, CSV or a page, by the headers `JSON` and `EXPORT`.
@@ -44,8 +44,8 @@ pub(crate) async fn serve(
         return Ok(Response::html(404, page::notice("Rapport introuvable")));
     };
     Ok(match request.header("json") {
-        Some("1") => Response::json(200, render(&links(&report, &strikes), false)),
-        Some("2") => Response::json(200, render(&links(&report, &strikes), true)),
+        Some("1") => Response::json(200, render(&links(world, &report, &strikes), false)),
+        Some("2") => Response::json(200, render(&links(world, &report, &strikes), true)),
         Some(_) | None if request.header("export") == Some("1") => {
             Response::text(200, lines(&report))
         }
@@ -53,8 +53,20 @@ pub(crate) async fn serve(
     })
 }
 
-fn links(report: &Report, strikes: &Strikes) -> Value {
+/// The file that a report names in place of the one that was sent, and whether with its size and digest.
+fn stranger(world: &World, strikes: &Strikes) -> Option<(FileRecord, bool)> {
+    let (path, is_whole) = strikes.find(|effect| match effect {
+        Effect::Stranger(path) => Some((path.clone(), true)),
+        Effect::StrangerAddress(path) => Some((path.clone(), false)),
+        _ => None,
+    })?;
+    let file = world.store.read(|tables| tables.file_at(&path).cloned())?;
+    Some((file, is_whole))
+}
+
+fn links(world: &World, report: &Report, strikes: &Strikes) -> Value {
     let mut links = Vec::new();
+    let stranger = stranger(world, strikes);
     for file in &report.files {
         let wrong_size = u64::from(strikes.has(&Effect::WrongSize));
         let mut whirlpool = file.whirlpool.clone();
@@ -72,6 +84,13 @@ fn links(report: &Report, strikes: &Strikes) -> Value {
             "size": (file.size + wrong_size).to_string(),
             "whirlpool": whirlpool,
         });
+        if let Some((other, is_whole)) = &stranger {
+            link["download"] = other.link().into();
+            if *is_whole {
+                link["size"] = other.size.to_string().into();
+                link["whirlpool"] = other.whirlpool.as_str().into();
+            }
+        }
         if strikes.has(&Effect::NoWhirlpool)
             && let Value::Object(map) = &mut link
         {
@@ -89,7 +108,7 @@ fn links(report: &Report, strikes: &Strikes) -> Value {
 }
 
 fn lines(report: &Report) -> String {
-    let line = |file: &crate::store::FileRecord| {
+    let line = |file: &FileRecord| {
         let code = file.remove_code.as_deref().unwrap_or_default();
         format!("{};{};{};{code};{};\n", file.name, file.size, file.id, file.domain)
     };

@@ -94,6 +94,11 @@ impl Sim {
         self.world.set_limits(limits);
     }
 
+    /// Lets every listing of a folder show what was there so long ago, by tokio's clock.
+    pub fn set_lag(&self, behind: std::time::Duration) {
+        self.world.lag.set_behind(behind);
+    }
+
     /// The rules of this moment.
     pub fn rules(&self) -> Rules {
         self.world.rules()

@@ -60,7 +60,7 @@ pub struct LoggedRequest {
 }
 
 /// One file that is stored, of which there may be several with one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredFile {
     /// Where it is in the account: `a/b.txt`.
     pub path: String,

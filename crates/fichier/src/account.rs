@@ -13,13 +13,17 @@ use tokio::sync::Semaphore;
 
 use crate::api::Api;
 use crate::board::Board;
+use crate::cache::Cache;
+use crate::evidence::Asked;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
 use crate::looks::Looks;
 use crate::lost::Lost;
+use crate::owed::Owed;
 use crate::pace::Watch;
 use crate::placement::Placement;
+use crate::recent::Recent;
 use crate::report::Reports;
 use crate::send::Uploads;
 use crate::settings::Settings;
@@ -43,6 +47,8 @@ pub(crate) struct Account {
     pub(crate) placement: Placement,
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
+    pub(crate) asked: Asked,
+    pub(crate) owed: Owed,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -66,11 +72,15 @@ impl Account {
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
         let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
+        let owed = request.state_folder.as_deref();
+        let owed = Owed::new(owed.map(|folder| folder.join(settings.owed_name())));
+        let recent = request.state_folder.as_deref();
+        let recent = Recent::new(recent.map(|folder| folder.join(settings.recent_name())));
         // Without distances there is nothing to wait for, and nothing to share.
         let board = request.state_folder.as_deref().filter(|_| settings.paced);
         let board = Board::new(board.map(|folder| folder.join(settings.board_name())));
         let looks = Looks::new(request.accepts_recent && settings.paced);
-        let tree = Tree::new(Index::new(file), known, board, looks);
+        let tree = Tree::new(Index::new(file), Cache::new(known, recent, board), looks);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -86,6 +96,8 @@ impl Account {
             placement: Placement::default(),
             uploads: Uploads::default(),
             changes: Changes::default(),
+            asked: Asked::default(),
+            owed,
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(CONNECTIONS),

@@ -132,14 +132,6 @@ impl Api {
         self.change("folder/mv.cgi", json!({"folder_id": id, "rename": name})).await
     }
 
-    /// Removes files. Success when all of them are gone.
-    pub(crate) async fn files_rm(&self, urls: &[&str]) -> Result<(), Refusal> {
-        match self.change_files(FilesChange::remove(urls.iter().copied())).await {
-            Err(refusal) if refusal.said == Said::NotFound => Ok(()),
-            other => other.map(drop),
-        }
-    }
-
     /// A change of several files; the addresses that the answer says it was made for, if it says that.
     pub(crate) async fn change_files(
         &self,

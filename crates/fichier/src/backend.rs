@@ -18,13 +18,14 @@ use ketch_core::{
 };
 
 use crate::account::Account;
+use crate::cache::FileItem;
 use crate::entries::{self, Handle};
 use crate::looks::{self, Proof};
 use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{account_view, bill, change, download, lost, resume, settings, upload};
+use crate::{account_view, bill, change, download, lost, owed, places, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -128,6 +129,7 @@ impl Fichier {
             set_mtime: false,
             dir_times: false,
             set_mode: false,
+            narrow_mode: false,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
@@ -156,29 +158,48 @@ impl Fichier {
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
         }
-        let listing = account.tree.listing_of(&account.api, &parent).await?;
-        let (id, listing) = listing.ok_or_else(|| no_folder(account, &parent))?;
-        if let Some(folder) = listing.folder(name) {
-            account.tree.learn(&full, folder.id);
-            return Ok(entries::folder(path.clone(), id, folder));
+        let mut listings = account.tree.listings_of(&account.api, &parent).await?;
+        owed::hide(account, &mut listings, false).await;
+        if listings.is_empty() {
+            return Err(no_folder(account, &parent));
         }
-        let file = account.lost.newest(&full, &listing.files(name));
-        let age = account.tree.looks.age(id);
-        let file = file.ok_or_else(|| looks::missing(age))?;
-        if age.is_none() {
-            return Ok(entries::file(path.clone(), id, file));
+        if let Some(below) = places::named(&account.tree, &parent, &listings, name) {
+            let path = path.clone();
+            return Ok(match below.can_be_entered {
+                true => entries::folder(path, below.parent, &below.item),
+                false => entries::unusable(path),
+            });
         }
-        match looks::prove(account, id, file).await? {
-            Proof::There(file) => return Ok(entries::file(path.clone(), id, &file)),
-            Proof::Unknown => {
-                let entry = entries::file(path.clone(), id, file);
-                return Ok(entries::recalled(vec![entry]).remove(0));
+        for (id, listing) in &listings {
+            if let Some(file) = account.lost.newest(&full, &listing.files(name)) {
+                return self.proven(path, &full, *id, file).await;
             }
+        }
+        let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
+        Err(looks::missing(ages.max()))
+    }
+
+    /// The entry of a file that a listing shows. Where that is an older one, the file's address must say so too.
+    async fn proven(
+        &self,
+        path: &RelPath,
+        full: &RelPath,
+        folder: u64,
+        file: &FileItem,
+    ) -> Result<Entry> {
+        let account = &self.account;
+        if account.tree.looks.age(folder).is_none() {
+            return Ok(entries::file(path.clone(), folder, file));
+        }
+        match looks::prove(account, folder, file).await? {
+            Proof::There(file) => return Ok(entries::file(path.clone(), folder, &file)),
+            Proof::Unknown => return Ok(entries::file(path.clone(), folder, file)),
             Proof::Gone => {}
         }
-        let listing = account.tree.listing(&account.api, id, Duration::ZERO).await?;
-        let file = account.lost.newest(&full, &listing.files(name));
-        Ok(entries::file(path.clone(), id, file.ok_or_else(|| looks::missing(None))?))
+        let listing = account.tree.listing(&account.api, folder, Duration::ZERO).await?;
+        let file = account.lost.newest(full, &listing.files(&file.name));
+        let file = file.ok_or_else(|| looks::missing(None))?;
+        Ok(entries::file(path.clone(), folder, file))
     }
 
     async fn read_entry(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
@@ -200,17 +221,23 @@ impl Fichier {
     }
 
     async fn delete_entry(&self, entry: &Entry) -> Result<()> {
-        if entries::is_recalled(entry) && self.account.tree.looks.is_on() {
-            let (folder, url) = entries::file_of(entry)?;
-            let name = entry.path.name().unwrap_or_default();
-            looks::confirm(&self.account, folder, &url, name).await?;
-        } else if entries::is_recalled(entry) {
+        if entries::is_recalled(entry) {
             let message = "its folder was not listed, so it may be somewhere else by now";
             return Err(Error::new(ErrorKind::Changed, message));
         }
         match Handle::of(entry)? {
-            Handle::File { folder, url } => change::delete_file(&self.account, folder, &url).await,
-            Handle::Folder { parent, id } => change::delete_folder(&self.account, parent, id).await,
+            Handle::File { folder, url } => {
+                let full = self.root.join_path(&entry.path);
+                let name = full.name().unwrap_or_default();
+                change::delete_file(&self.account, folder, name, url).await
+            }
+            Handle::Folder { parent, id } => {
+                // Folders of one name are one to those above, so they go together.
+                for twin in self.account.tree.twins(&self.root.join_path(&entry.path)) {
+                    change::delete_folder(&self.account, parent, twin).await?;
+                }
+                change::delete_folder(&self.account, parent, id).await
+            }
         }
     }
 
@@ -222,6 +249,12 @@ impl Fichier {
                 Ok(entries::file(to.clone(), folder, &file))
             }
             Handle::Folder { parent, id } => {
+                // The place of another remote of the account is known by its own root only.
+                if !self.account.tree.twins(&self.root.join_path(&from.path)).is_empty() {
+                    let message =
+                        "there are several folders of that name, and one of them would stay";
+                    return Err(Error::new(ErrorKind::Unsupported, message));
+                }
                 let name = from.path.name().unwrap_or_default();
                 let moved = change::rename_folder(&self.account, (parent, id), name, &full).await?;
                 Ok(entries::folder(to.clone(), moved.0, &moved.1))
@@ -284,37 +317,34 @@ impl Backend for Fichier {
 
     /// A listing younger than 1fichier allows to repeat (30 s) is shown again, with this process's own changes in it,
     /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
-    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let account = Arc::clone(&self.account);
         let (name, folder) = (self.name.clone(), dir.clone());
         let full = self.root.join_path(dir);
         EntryStream::once(dir, async move {
-            let listing = account.tree.listing_of(&account.api, &full).await;
-            let listing =
-                listing.and_then(|listing| listing.ok_or_else(|| no_folder(&account, &full)));
-            let (id, listing) = listing.map_err(|error| {
-                error.with_operation("list").with_remote(&name).with_path(&folder)
-            })?;
-            // Of several folders of one name the oldest counts: it is learnt last.
-            let mut folders: Vec<_> = listing.folders.iter().collect();
-            folders.sort_by_key(|folder| std::cmp::Reverse(folder.id));
-            for known in folders {
-                if let Ok(path) = full.join(&known.name) {
-                    account.tree.learn(&path, known.id);
-                }
+            let listings = account.tree.listings_of(&account.api, &full).await;
+            let told =
+                |error: Error| error.with_operation("list").with_remote(&name).with_path(&folder);
+            let mut listings = listings.map_err(told)?;
+            owed::hide(&account, &mut listings, options.may_change).await;
+            if listings.is_empty() {
+                return Err(told(no_folder(&account, &full)));
             }
-            let Some(age) = account.tree.looks.age(id) else {
-                return Ok(entries::all(&folder, id, &listing));
-            };
-            account.api.pacer.tell_age(&name, &folder, age);
-            Ok(entries::recalled(entries::all(&folder, id, &listing)))
+            let below = places::below(&account.tree, &full, &listings);
+            let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
+            if let Some(age) = ages.max() {
+                account.api.pacer.tell_age(&name, &folder, age);
+            }
+            Ok(entries::all(&folder, &listings, &below))
         })
     }
 
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         let full = self.root.join_path(dir);
         let (id, listing) = account_view::recall(&self.account, &full).await?;
-        Some(entries::recalled(entries::all(dir, id, &listing)))
+        let listings = [(id, listing)];
+        let below = places::below(&self.account.tree, &full, &listings);
+        Some(entries::recalled(entries::all(dir, &listings, &below)))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

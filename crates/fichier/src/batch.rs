@@ -212,10 +212,9 @@ mod tests {
         assert!(futures::poll!(&mut call).is_pending());
         tokio::task::yield_now().await;
         drop(call);
-        // How many turns of the scheduler it takes to drop a task is its own affair.
+        // When the task is taken down is the runtime's affair.
         while Arc::strong_count(&ended) > 1 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(Arc::strong_count(&ended), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ketch_core::bill::{Bill, Work};
 
+use crate::evidence::ASKED_MAX;
 use crate::gather::FILES_MAX;
 
 /// The distances that calls keep.
@@ -17,6 +18,11 @@ pub(crate) struct Tariff {
     pub(crate) budget: Option<(u64, Duration)>,
 }
 
+/// Few are asked about one by one, of many one in each call.
+fn asked(removed: u64) -> u64 {
+    if removed <= ASKED_MAX as u64 { removed } else { removed.div_ceil(FILES_MAX as u64) }
+}
+
 /// Requests to upload nodes and download hosts are no calls, and wait for nothing.
 pub(crate) fn bill(work: &Work, tariff: &Tariff) -> Bill {
     let batches = |files: u64| files.div_ceil(FILES_MAX as u64);
@@ -24,8 +30,8 @@ pub(crate) fn bill(work: &Work, tariff: &Tariff) -> Bill {
         ("listings", work.listings),
         ("folders made", work.folders_made),
         ("upload servers", work.uploads),
-        // One for the first upload into each folder: did it arrive there?
-        ("proofs", work.upload_folders),
+        // One for the first upload into each folder: did it arrive there? And for removals: are they where they should be?
+        ("proofs", work.upload_folders + asked(work.files_removed)),
         ("copies", batches(work.copies)),
         ("removals", batches(work.files_removed) + work.folders_removed),
         ("download addresses", work.reads),
@@ -81,7 +87,10 @@ mod tests {
             3_600,
         );
         check(Work { reads: 99, ..Work::default() }, Some((100, Duration::from_secs(3_600))), 49);
-        check(Work { files_removed: 500, folders_removed: 2, ..Work::default() }, None, 1);
+        // Three removals and one proof.
+        let check_exactly = |work: Work, time| assert_eq!(bill(&work, &TARIFF).time, time);
+        let removed = Work { files_removed: 500, folders_removed: 2, ..Work::default() };
+        check_exactly(removed, Duration::from_millis(1_500));
         check(Work::default(), None, 0);
     }
 }

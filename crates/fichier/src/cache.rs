@@ -4,7 +4,7 @@
 //! for as long as asking again would have to wait. A change of our own is entered here at once, and also into a listing
 //! that was on its way when the change was made.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,9 @@ use ketch_core::Digest;
 use tokio::time::Instant;
 
 use crate::board::Board;
+use crate::evidence::Places;
 use crate::known::Known;
+use crate::recent::Recent;
 
 /// The most folders, and the most entries in all of them, that are kept.
 const FOLDERS_MAX: usize = 64;
@@ -50,6 +52,11 @@ impl FolderListing {
     /// The folder of that name; with several, the oldest.
     pub(crate) fn folder(&self, name: &str) -> Option<&FolderItem> {
         self.folders.iter().filter(|folder| folder.name == name).min_by_key(|folder| folder.id)
+    }
+
+    /// All folders of that name.
+    pub(crate) fn folders_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a FolderItem> {
+        self.folders.iter().filter(move |folder| folder.name == name)
     }
 
     /// All files of that name, the newest first.
@@ -119,6 +126,8 @@ pub(crate) struct Cache {
     pub(crate) known: Known,
     /// The same for other processes.
     pub(crate) board: Board,
+    /// The same changes and those of other processes of this machine.
+    pub(crate) recent: Recent,
 }
 
 #[derive(Debug, Default)]
@@ -138,8 +147,8 @@ struct Slot {
 
 impl Cache {
     /// A cache beside what is remembered and what is shared.
-    pub(crate) fn new(known: Known, board: Board) -> Self {
-        Cache { inner: Mutex::default(), known, board }
+    pub(crate) fn new(known: Known, recent: Recent, board: Board) -> Self {
+        Cache { inner: Mutex::default(), known, board, recent }
     }
 
     /// The listing of a folder if it is younger than `life`.
@@ -150,6 +159,34 @@ impl Cache {
         let slot = inner.folders.get_mut(&folder).filter(|slot| slot.taken.elapsed() < life)?;
         slot.used = uses;
         Some(Arc::clone(&slot.listing))
+    }
+
+    /// The last listing of a folder, however old it is.
+    pub(crate) fn last(&self, folder: u64) -> Option<Arc<FolderListing>> {
+        self.lock().folders.get(&folder).map(|slot| Arc::clone(&slot.listing))
+    }
+
+    /// The folders in which these addresses were listed last, of those that are kept.
+    pub(crate) fn places<'a>(&self, urls: impl Iterator<Item = &'a str>) -> Places {
+        let wanted: HashSet<&str> = urls.collect();
+        let inner = self.lock();
+        let mut places: HashMap<&str, (Instant, u64)> = HashMap::new();
+        for (folder, slot) in &inner.folders {
+            let urls = slot.listing.files.iter().map(|file| file.url.as_str());
+            for url in urls.filter(|url| wanted.contains(url)) {
+                let newest = places.entry(url).or_insert((slot.taken, *folder));
+                if slot.taken > newest.0 {
+                    *newest = (slot.taken, *folder);
+                }
+            }
+        }
+        places.into_iter().map(|(url, (_, folder))| (url.to_owned(), folder)).collect()
+    }
+
+    /// Has this process removed the file at `url` from `folder` not long ago?
+    pub(crate) fn has_removed(&self, folder: u64, url: &str) -> bool {
+        let is_it = |change: &Change| matches!(change, Change::RemoveFile(gone) if gone == url);
+        self.lock().changes.iter().any(|(_, place, change)| *place == folder && is_it(change))
     }
 
     /// Keeps a complete listing that was asked for at `asked`, and returns it with our own changes entered.
@@ -185,6 +222,7 @@ impl Cache {
 
     /// Enters a change of our own.
     pub(crate) fn change(&self, folder: u64, change: Change) {
+        self.recent.note(folder, &change);
         self.known.change(folder, &change);
         self.board.note(folder, &change);
         self.lock().change(folder, change);
@@ -204,6 +242,7 @@ impl Cache {
             inner.apply(folder, &change);
         }
         let change = Change::AddFile(file);
+        self.recent.note(folder, &change);
         self.known.change(folder, &change);
         self.board.note(folder, &change);
         inner.change(folder, change);

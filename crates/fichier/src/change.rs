@@ -10,21 +10,30 @@ use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
+use crate::evidence::{Ground, Removal};
 use crate::gather::Copied;
 use crate::note::Trail;
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
-use crate::{gather, names, resume};
+use crate::{gather, names, owed, resume};
 
 /// How often a folder is looked into again that must be empty, and is not yet.
 const EMPTY_LOOKS: usize = 4;
 /// How often the removal of one folder is asked for.
 const REFUSALS_MAX: usize = 3;
 
-/// Removes a file by its address.
-pub(crate) async fn delete_file(account: &Arc<Account>, folder: u64, url: &str) -> Result<()> {
-    gather::remove(account, url).await?;
-    account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
+/// Removes a file by its address, if it is still in `folder` under `name`.
+pub(crate) async fn delete_file(
+    account: &Arc<Account>,
+    folder: u64,
+    name: &str,
+    url: String,
+) -> Result<()> {
+    // With the file its old versions go, which would be shown again without it.
+    owed::pay(account, folder).await?;
+    let (name, ground) = (name.to_owned(), Ground::Listed);
+    gather::remove(account, Removal { url: url.clone(), folder, name, ground }).await?;
+    account.tree.cache.change(folder, Change::RemoveFile(url));
     Ok(())
 }
 
@@ -190,6 +199,7 @@ pub(crate) async fn rename_file(
     path: &RelPath,
 ) -> Result<(u64, FileItem)> {
     let (folder, url) = file_of(from)?;
+    owed::pay(account, folder).await?;
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);
     let keeps_name = from.path.name() == Some(&target.name);

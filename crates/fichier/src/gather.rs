@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,15 +16,20 @@ use crate::account::Account;
 use crate::api::FilesChange;
 use crate::batch::{Batches, Member, Turn, twin};
 use crate::error::{Refusal, Said};
+use crate::evidence::{self, Removal, Seen};
 use crate::listing::without_tail;
 
 /// The most files of one call; documented for uploads only.
 pub(crate) const FILES_MAX: usize = 500;
+/// For how long removals wait for others where calls are paced: less than the distance of two calls.
+const REMOVALS_WAIT: Duration = Duration::from_millis(200);
 
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    removals: Batches<(), String, Result<()>>,
+    removals: Batches<(), Removal, Result<()>>,
+    /// Held by the one batch of removals that is looked at and carried out.
+    removing: tokio::sync::Mutex<()>,
     renames: Batches<(), (String, String), Result<()>>,
     moves: Batches<u64, String, Result<Option<String>>>,
     copies: Batches<u64, String, Copied>,
@@ -40,11 +46,16 @@ pub(crate) enum Copied {
     Unclear,
 }
 
-/// Removes a file. One that is gone is success.
-pub(crate) async fn remove(account: &Arc<Account>, url: &str) -> Result<()> {
+/// Removes a file, if it is where it is meant to be (`evidence`). One that is gone is success.
+///
+/// Errors: `Changed` when it has been moved or renamed, or when nothing shows that it is the one.
+pub(crate) async fn remove(account: &Arc<Account>, removal: Removal) -> Result<()> {
     let all = &account.changes.removals;
     let owner = Arc::clone(account);
-    all.join((), url.to_owned(), fits, |turn| changes(owner, turn)).await?
+    let fits = |item: &Removal, others: &mut dyn Iterator<Item = &Removal>| {
+        fits(&item.url, &mut others.map(|other| &other.url))
+    };
+    all.join((), removal, fits, |turn| removals(owner, turn)).await?
 }
 
 /// Renames a file where it is. A name that it has already is success.
@@ -55,7 +66,7 @@ pub(crate) async fn rename(account: &Arc<Account>, url: &str, name: &str) -> Res
         fits(&item.0, &mut others.map(|other| &other.0))
     };
     let item = (url.to_owned(), name.to_owned());
-    all.join((), item, fits, |turn| changes(owner, turn)).await?
+    all.join((), item, fits, |turn| renames(owner, turn)).await?
 }
 
 /// Moves a file to another folder under its name, and returns its address there if that is another one.
@@ -87,7 +98,6 @@ fn fits(url: &String, mut others: &mut dyn Iterator<Item = &String>) -> bool {
 
 /// A file that is to be changed.
 trait Item: Clone + Send + Sync + 'static {
-    const VERB: &'static str;
     /// Is a file that is not there as good as one that was changed?
     const MAY_BE_GONE: bool;
 
@@ -97,21 +107,19 @@ trait Item: Clone + Send + Sync + 'static {
     fn change(items: &[Self]) -> FilesChange;
 }
 
-impl Item for String {
-    const VERB: &'static str = "file/rm.cgi";
+impl Item for Removal {
     const MAY_BE_GONE: bool = true;
 
     fn url(&self) -> &str {
-        self
+        &self.url
     }
 
     fn change(items: &[Self]) -> FilesChange {
-        FilesChange::remove(items.iter().map(String::as_str))
+        FilesChange::remove(items.iter().map(|item| item.url.as_str()))
     }
 }
 
 impl Item for (String, String) {
-    const VERB: &'static str = "file/rename.cgi";
     const MAY_BE_GONE: bool = false;
 
     fn url(&self) -> &str {
@@ -123,21 +131,68 @@ impl Item for (String, String) {
     }
 }
 
-async fn changes<I: Item>(account: Arc<Account>, turn: Turn<(), I, Result<()>>) {
+type Rename = (String, String);
+
+async fn renames(account: Arc<Account>, turn: Turn<(), Rename, Result<()>>) {
     let mut members = Vec::new();
     let result = account
         .api
-        .change_late(I::VERB, || {
+        .change_late("file/rename.cgi", || {
             members = turn.take();
-            let items: Vec<I> = members.iter().map(|member| member.item.clone()).collect();
-            (!items.is_empty()).then(|| I::change(&items))
+            let items: Vec<Rename> = members.iter().map(|member| member.item.clone()).collect();
+            (!items.is_empty()).then(|| Rename::change(&items))
         })
         .await;
     if members.is_empty() {
         members = turn.take();
     }
-    let items: Vec<I> = members.iter().map(|member| member.item.clone()).collect();
+    let items: Vec<Rename> = members.iter().map(|member| member.item.clone()).collect();
     let results = settle(&account, &items, result).await;
+    answer(members, results);
+}
+
+/// Looks where the files are, and removes those that are where they are meant to be.
+async fn removals(account: Arc<Account>, turn: Turn<(), Removal, Result<()>>) {
+    // ORDER: one after the other, so that a look never falls between a removal of our own and its being entered.
+    let _one = account.changes.removing.lock().await;
+    let settings = &account.api.settings;
+    if settings.paced {
+        // The turn is that of the first look; what comes until then should share it.
+        tokio::time::sleep(settings.scaled(REMOVALS_WAIT)).await;
+    }
+    let members = turn.take();
+    let all: Vec<Removal> = members.iter().map(|member| member.item.clone()).collect();
+    let seen = evidence::look(&account, &all).await;
+    let mut results: Vec<Option<Result<()>>> = Vec::with_capacity(all.len());
+    let mut there = Vec::new();
+    for (removal, seen) in all.iter().zip(seen) {
+        results.push(match seen {
+            Seen::There => {
+                there.push(removal.clone());
+                None
+            }
+            Seen::Gone => {
+                evidence::enter_gone(&account, removal);
+                Some(Ok(()))
+            }
+            Seen::Other(error) => Some(Err(error)),
+        });
+    }
+    let mut removed = Vec::new();
+    if !there.is_empty() {
+        // ORDER: nothing waits between the look and the call but the call's own turn.
+        let result = account.api.change_files(Removal::change(&there)).await;
+        removed = settle(&account, &there, result).await;
+        for (removal, _) in there.iter().zip(&removed).filter(|(_, result)| result.is_ok()) {
+            evidence::enter_gone(&account, removal);
+        }
+    }
+    let mut removed = removed.into_iter();
+    let missing = || Err(Error::new(ErrorKind::Io, "a removal has no result; this is a bug"));
+    let results = results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(|| removed.next().unwrap_or_else(missing)))
+        .collect();
     answer(members, results);
 }
 

@@ -147,30 +147,6 @@ pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) 
     Ok(Proof::There(Box::new(item)))
 }
 
-/// Makes sure that a file, of which an older listing said that it is in `folder`, may be removed: its address says that it
-/// is there, or a listing of now does.
-pub(crate) async fn confirm(
-    account: &Arc<Account>,
-    folder: u64,
-    url: &str,
-    name: &str,
-) -> Result<()> {
-    let file =
-        FileItem { name: name.to_owned(), url: url.to_owned(), size: None, date: None, hash: None };
-    match prove(account, folder, &file).await? {
-        Proof::There(_) => return Ok(()),
-        Proof::Gone => {}
-        Proof::Unknown => {
-            let listing = account.tree.listing(&account.api, folder, Duration::ZERO).await?;
-            if listing.files.iter().any(|file| file.url == url) {
-                return Ok(());
-            }
-        }
-    }
-    let message = "it is not where it was a moment ago (the same command looks again)";
-    Err(Error::new(ErrorKind::Changed, message))
-}
-
 /// The error of a name that an older listing does not have.
 pub(crate) fn missing(age: Option<Duration>) -> Error {
     let message = match age {

@@ -156,6 +156,7 @@ mod tests {
             remote_name: "f".into(),
             old: Old::Known(known.clone()),
             known,
+            before: crate::evidence::Before { listing: None, since: None },
         };
         let hashes = hash_bytes(&[HashAlgo::Whirlpool], b"content");
         let digest = hashes.get(HashAlgo::Whirlpool).expect("computed").clone();

@@ -4,12 +4,15 @@
 //! about to go. So whoever reads it knows which of the two may be removed: before the second writing nothing old has been
 //! touched, after it nothing new is in doubt. It says where to look and is never believed without a look.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use bytes::Bytes;
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::evidence::Before;
 use crate::target::Target;
 
 /// The version of the format. Another one is not read, and the transfer begins anew.
@@ -37,6 +40,9 @@ pub(crate) struct Note {
     pub(crate) known: Vec<String>,
     /// The address of the new version, once it has been verified.
     pub(crate) stored: Option<String>,
+    /// When it was written first, in seconds since 1970; 0 by an earlier version.
+    #[serde(default)]
+    begun: u64,
 }
 
 /// One upload request, which several files may have travelled in.
@@ -55,6 +61,12 @@ fn one() -> usize {
 }
 
 impl Note {
+    /// What is known of the folder before the transfer.
+    pub(crate) fn before(&self) -> Before {
+        let since = (self.begun > 0).then(|| UNIX_EPOCH + Duration::from_secs(self.begun));
+        Before { listing: None, since }
+    }
+
     /// Reads what [`Trail`] wrote; `None` for nothing, and for what this version does not know.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Note> {
         let note: Note = serde_json::from_slice(bytes).ok()?;
@@ -127,6 +139,7 @@ impl Trail {
             size,
             known: target.known.clone(),
             stored: None,
+            begun: crate::pace::since_1970().as_secs(),
         };
         self.write(checkpoint, note).await
     }
@@ -180,6 +193,7 @@ mod tests {
             size: 3,
             known: vec!["https://1fichier.com/?a".into()],
             stored: None,
+            begun: 7,
         };
         let text = serde_json::to_string(&note).expect("plain data");
         assert_eq!(Note::parse(text.as_bytes()), Some(note));

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::{Change, FileItem};
+use crate::evidence::{Before, Ground, Removal};
+use crate::gather;
 use crate::listing::without_tail;
 use crate::tree::TOP;
 
@@ -45,37 +47,44 @@ impl Placement {
 /// Makes sure that files that travelled together are in `folder`, which is that of `parent`, and moves them there if they
 /// are not. Returns the folder they are in, which is another when the old one is gone.
 ///
-/// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible.
+/// Only what has appeared in the top folder since it was sent is moved. A file that is anywhere else was not sent by this
+/// run, whatever the report says; then the file is looked for in `folder`.
+///
+/// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible. `CommitUnknown`
+/// when nothing shows where they are.
 pub(crate) async fn confirm(
     account: &Arc<Account>,
     parent: &RelPath,
     folder: u64,
+    before: &Arrival,
     files: &mut [&mut FileItem],
 ) -> Result<u64> {
     let Some(first) = files.first() else { return Ok(folder) };
     if account.placement.is_trusted(folder) {
         return Ok(folder);
     }
-    let found = match account.api.file_info(&first.url).await {
-        Ok(info) => {
-            if info.folder_id == Some(folder) && info.is_at(parent) {
-                account.tree.saw(parent);
-            }
-            info.folder_id
-        }
-        // What is stored and verified is not given up because nobody says where it is: a file may be unknown for a while.
+    let info = match account.api.file_info(&first.url).await {
+        Ok(info) => info,
+        // What is stored and verified is not given up because nothing says where it is: a file may be unknown for a while.
         Err(refusal) => {
-            tracing::debug!(error = %refusal.error, "nobody says which folder the upload is in");
+            tracing::debug!(error = %refusal.error, "nothing says which folder the upload is in");
             return Ok(folder);
         }
     };
-    match found {
+    match info.folder_id {
         None => return Ok(folder),
         Some(found) if found == folder => {
+            if info.is_at(parent) {
+                account.tree.saw(parent);
+            }
             account.placement.trust(folder);
             return Ok(folder);
         }
         Some(found) => tracing::info!(found, folder, "an upload arrived in another folder"),
+    }
+    let date = info.date.as_deref().and_then(crate::dates::parse);
+    if info.folder_id != Some(TOP) || !before.top.lacks(&first.url, date) {
+        return find_all(account, folder, before.asked, files).await;
     }
     account.tree.forget_folder(folder);
     account.tree.cache.forget(folder);
@@ -85,19 +94,70 @@ pub(crate) async fn confirm(
     match move_all(account, parent, files).await {
         Ok(folder) => Ok(folder),
         Err(error) => {
-            let urls: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
-            let removed = account.api.files_rm(&urls).await;
-            let left = removed.err().map(|refusal| refusal.error.message().to_owned());
+            let mut left = None;
+            for file in files.iter() {
+                let ground = Ground::Sent {
+                    size: file.size.unwrap_or_default(),
+                    before: before.top.clone(),
+                };
+                let (url, name) = (file.url.clone(), file.name.clone());
+                let removal = Removal { url, folder: TOP, name, ground };
+                left = gather::remove(account, removal).await.err().or(left);
+            }
             let mut message = format!(
                 "the folder was removed while the file was sent, and it could not be put back: {}",
                 error.message()
             );
             if let Some(left) = left {
-                message = format!("{message}; what was sent is in the top folder: {left}");
+                message =
+                    format!("{message}; what was sent is in the top folder: {}", left.message());
             }
             Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
         }
     }
+}
+
+/// What was known before files were sent.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Of the top folder.
+    pub(crate) top: Before,
+    pub(crate) asked: Instant,
+}
+
+impl Arrival {
+    /// Of now.
+    pub(crate) fn expected(account: &Account) -> Arrival {
+        Arrival { top: Before::of(account, TOP), asked: Instant::now() }
+    }
+}
+
+/// Looks for files in the folder they were sent to, by name, size and digest, where the report named others.
+async fn find_all(
+    account: &Arc<Account>,
+    folder: u64,
+    asked: Instant,
+    files: &mut [&mut FileItem],
+) -> Result<u64> {
+    let listing = account.tree.listing(&account.api, folder, asked.elapsed()).await?;
+    for file in files.iter_mut() {
+        let is_it = |listed: &&FileItem| {
+            listed.name == file.name
+                && listed.size == file.size
+                && listed.hash.is_some()
+                && listed.hash == file.hash
+        };
+        let here = listing.files.iter().find(|listed| listed.url == file.url);
+        match here.or_else(|| listing.files.iter().find(is_it)) {
+            Some(listed) => file.url = listed.url.clone(),
+            None => {
+                let message = "the report names a file of another folder, and the one it was sent to does not show it";
+                let error = Error::new(ErrorKind::CommitUnknown, message);
+                return Err(error.with_retry(Retry::Backoff));
+            }
+        }
+    }
+    Ok(folder)
 }
 
 async fn move_all(

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::{Refusal, Said};
+use crate::evidence::{Ground, Removal};
 use crate::note::{self, Note};
 use crate::report::Told;
 use crate::sent::digest_of;
@@ -85,7 +86,11 @@ pub(crate) async fn arrived_late(
 
 /// The links of a report that are about the file of a note.
 fn named<'a>(told: &'a Told, note: &'a Note) -> impl Iterator<Item = &'a Link> {
-    let is_it = |link: &&Link| is_named(link.filename.as_deref(), &note.name);
+    let is_it = |link: &&Link| {
+        is_named(link.filename.as_deref(), &note.name)
+            && link.size.is_none_or(|size| size == note.size)
+            && !note.known.contains(&listing::without_tail(link.download.clone()))
+    };
     told.links.iter().filter(is_it)
 }
 
@@ -119,13 +124,19 @@ pub(crate) async fn abandon(
 ) -> Result<()> {
     let Some(note) = note::load(checkpoint).await? else { return Ok(()) };
     let traces = find(account, &note).await?;
-    let unwanted: Vec<String> = match traces.stored {
-        Some(file) => traces.old.into_iter().filter(|url| *url != file.url).collect(),
-        None if traces.old.is_empty() => Vec::new(),
-        None => traces.ours.into_iter().map(|file| file.url).collect(),
+    let sent = Ground::Sent { size: note.size, before: note.before() };
+    let (unwanted, ground): (Vec<String>, Ground) = match traces.stored {
+        Some(file) => {
+            let ground = Ground::Replaced { by: file.url.clone(), size: file.size };
+            (traces.old.into_iter().filter(|url| *url != file.url).collect(), ground)
+        }
+        None if traces.old.is_empty() => (Vec::new(), sent),
+        None => (traces.ours.into_iter().map(|file| file.url).collect(), sent),
     };
     for url in unwanted {
-        gather::remove(account, &url).await?;
+        let (name, ground) = (note.name.clone(), ground.clone());
+        let removal = Removal { url: url.clone(), folder: note.folder, name, ground };
+        gather::remove(account, removal).await?;
         account.tree.cache.change(note.folder, Change::RemoveFile(url));
     }
     if let Some(pending) = account.lost.of(path) {
@@ -241,8 +252,8 @@ async fn alive(
         Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(refusal) => return Err(refusal.into()),
     };
-    let is_there = info.folder_id.is_none_or(|folder| folder == note.folder)
-        && is_named(info.filename.as_deref(), &note.name);
+    let is_there =
+        info.folder_id == Some(note.folder) && is_named(info.filename.as_deref(), &note.name);
     let hash = info.checksum.as_deref().and_then(listing::digest).or(reported);
     let file = FileItem {
         name: note.name.clone(),

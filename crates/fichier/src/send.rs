@@ -185,7 +185,8 @@ async fn answer(
     if parcel.trail.keeps() {
         return;
     }
-    match gather::remove(account, &file.url).await {
+    let removal = parcel.target.sent(folder, &file.url, parcel.size);
+    match gather::remove(account, removal).await {
         Ok(()) => account.tree.cache.change(folder, Change::RemoveFile(file.url)),
         Err(error) => tracing::warn!(%error, "an upload that was given up could not be removed"),
     }
@@ -234,6 +235,7 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         let open = move || open_watched(source, index, broken);
         Part { name: parcel.target.remote_name.clone(), size: parcel.size, open }
     });
+    let before = placement::Arrival::expected(account);
     let form = crate::multipart::form(folder, parts.collect());
     let place = node.with_path(&format!("/upload.cgi?id={id}"));
     let sent = match account.api.http.upload(&place, form).await {
@@ -251,7 +253,7 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
     let mut results = settle(account, parcels, &passing, &node, outcome).await;
     let mut files: Vec<&mut FileItem> = results.iter_mut().flatten().collect();
     let parent = parcels[0].path.parent().unwrap_or_else(RelPath::root);
-    let placed = placement::confirm(account, &parent, folder, &mut files).await;
+    let placed = placement::confirm(account, &parent, folder, &before, &mut files).await;
     let mut ended = Vec::with_capacity(parcels.len());
     for ((parcel, result), passing) in parcels.iter().zip(results).zip(&passing) {
         let error = match (result, &placed) {
@@ -401,12 +403,7 @@ async fn settle(
     for ((parcel, passing), link) in parcels.iter().zip(passing).zip(links) {
         let (target, size) = (&parcel.target, parcel.size);
         if let Some(link) = link {
-            let says_all = link.size.is_some() && link.filename.is_some();
-            let digest = match is_clear && says_all {
-                true => passing.taken(),
-                false => passing.digest().await,
-            };
-            let stored = verify::stored(account, target, link, size, digest.as_ref(), asked);
+            let stored = verify::stored(account, target, link, size, passing, is_clear, asked);
             results.push(stored.await);
             continue;
         }

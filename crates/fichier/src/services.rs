@@ -18,7 +18,7 @@ use crate::listing::{digest, without_tail};
 use crate::target::{Old, Target};
 use crate::tree::TOP;
 use crate::types::{self, Info};
-use crate::{dates, names};
+use crate::{dates, gather, names};
 
 /// A download must begin within this time of its address being given out, and may be gone on with for so long.
 const TOKEN_BEGINS: Duration = Duration::from_secs(5 * 60);
@@ -219,7 +219,11 @@ impl FichierServices {
         let found = account.api.file_info(&copy).await?;
         let kept = found.checksum.as_deref().and_then(digest);
         if found.size != info.size || (wanted.is_some() && kept != wanted) {
-            account.api.files_rm(&[copy.as_str()]).await?;
+            gather::remove(
+                account,
+                target.sent(target.folder, &copy, found.size.unwrap_or_default()),
+            )
+            .await?;
             let message = "the copy is not what was linked to; it was removed";
             return Err(Error::new(ErrorKind::Corrupt, message).with_retry(Retry::Backoff));
         }

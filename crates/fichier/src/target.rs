@@ -8,6 +8,7 @@ use crate::account::Account;
 use tokio::time::Instant;
 
 use crate::cache::{Change, FileItem, FolderListing};
+use crate::evidence::{Before, Ground, Removal};
 use crate::note::Trail;
 use crate::{gather, names};
 
@@ -32,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) old: Old,
     /// The addresses that are there before, as far as they are known.
     pub(crate) known: Vec<String>,
+    /// What its folder held before.
+    pub(crate) before: Before,
 }
 
 impl Target {
@@ -55,7 +58,13 @@ impl Target {
                 listing.files(name).into_iter().map(|file| file.url.clone()).collect()
             }
         };
-        Ok(Target { folder, name: name.to_owned(), remote_name, old, known })
+        // What should have gone with an earlier version goes with this one.
+        let mut known: Vec<String> = known;
+        known.extend(account.owed.named(folder, name));
+        known.sort_unstable();
+        known.dedup();
+        let before = Before::of(account, folder);
+        Ok(Target { folder, name: name.to_owned(), remote_name, old, known, before })
     }
 
     /// Adds addresses that are there before.
@@ -94,9 +103,21 @@ impl Target {
         // ORDER: from here on an old version may be gone, so the new one must be known to be good.
         trail.stored(&file.url, &old).await?;
         for url in &old {
-            remove_old(account, self.folder, url).await?;
+            remove_old(account, self.removal(url, file)).await?;
         }
         Ok(())
+    }
+
+    /// The removal of what was sent, with `size`, and is at `url` in `folder` now.
+    pub(crate) fn sent(&self, folder: u64, url: &str, size: u64) -> Removal {
+        let ground = Ground::Sent { size, before: self.before.clone() };
+        Removal { url: url.to_owned(), folder, name: self.name.clone(), ground }
+    }
+
+    /// The removal of an old version at `url` that `file` has taken the place of.
+    fn removal(&self, url: &str, file: &FileItem) -> Removal {
+        let ground = Ground::Replaced { by: file.url.clone(), size: file.size };
+        Removal { url: url.to_owned(), folder: self.folder, name: self.name.clone(), ground }
     }
 
     /// Looks in a listing that is younger than `asked` for a file of this name and content that was not there before and is
@@ -133,12 +154,19 @@ impl Target {
 }
 
 /// Removes a version that has been replaced. Sending the new one again would not help, so the error says not to.
-async fn remove_old(account: &Arc<Account>, folder: u64, url: &str) -> Result<()> {
+async fn remove_old(account: &Arc<Account>, removal: Removal) -> Result<()> {
+    let (folder, url) = (removal.folder, removal.url.clone());
     let mut waits = crate::api::polls(&account.api.settings).take(REMOVE_ATTEMPTS - 1);
     loop {
-        match gather::remove(account, url).await {
+        match gather::remove(account, removal.clone()).await {
             Ok(()) => {
-                account.tree.cache.change(folder, Change::RemoveFile(url.to_owned()));
+                account.tree.cache.change(folder, Change::RemoveFile(url));
+                return Ok(());
+            }
+            // It was moved or renamed by others, so it is not beside the new one any more.
+            Err(error) if error.kind() == ErrorKind::Changed => {
+                tracing::info!(%error, "an old version is not where it was");
+                account.tree.cache.change(folder, Change::RemoveFile(url));
                 return Ok(());
             }
             Err(error) => match waits.next() {
@@ -146,10 +174,11 @@ async fn remove_old(account: &Arc<Account>, folder: u64, url: &str) -> Result<()
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
+                    account.owed.add(&removal);
                     account.tree.cache.forget(folder);
                     let cause = error.message();
                     let message = format!(
-                        "the new version is stored, the old one is still there under the same name: {cause}"
+                        "the new version is stored, the old one is still there under the same name: {cause} (the next job here removes it)"
                     );
                     // A pause that is asked for, and a key that is dead, are what they are also here.
                     let kind = match error.kind() {

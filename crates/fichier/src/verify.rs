@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::{Change, FileItem};
+use crate::evidence::Removal;
+use crate::sent::Passing;
 use crate::target::Target;
 use crate::types::Link;
 use crate::{gather, names};
@@ -28,14 +30,25 @@ async fn listed(
 }
 
 /// The stored file, if it is what was sent. If not, it is removed, and what was there before stays.
+///
+/// A report is no proof: what it names is removed only if it has appeared in the folder with the name and size that were
+/// sent, and where it names something else, what was sent is looked for in the folder.
+///
+/// Errors: `CommitUnknown` when the report names something else and the folder does not show what was sent.
 pub(crate) async fn stored(
     account: &Arc<Account>,
     target: &Target,
     link: Link,
     size: u64,
-    digest: Option<&Digest>,
+    passing: &Passing,
+    is_clear: bool,
     asked: Instant,
 ) -> Result<FileItem> {
+    let digest = match is_clear && link.size.is_some() && link.filename.is_some() {
+        true => passing.taken(),
+        false => passing.digest().await,
+    };
+    let digest = digest.as_ref();
     let url = crate::listing::without_tail(link.download.clone());
     let reported = link.whirlpool.as_deref().and_then(crate::listing::digest);
     let kept = match reported {
@@ -59,18 +72,34 @@ pub(crate) async fn stored(
             crate::text::snippet(&account.api.http.scrub(&name))
         );
         Error::new(ErrorKind::InvalidInput, message)
+    } else if target.known.contains(&url) {
+        corrupt("the report names a file that was there before".into())
     } else {
         let hash = kept.filter(|_| digest.is_some());
         let name = target.name.clone();
         return Ok(FileItem { name, url, size: Some(size), date: None, hash });
     };
-    account.tree.cache.change(target.folder, Change::RemoveFile(url.clone()));
-    match gather::remove(account, &url).await {
-        Ok(()) => Err(error),
+    let digest = passing.digest().await;
+    if let Ok(Some(file)) = target.find_new(account, size, digest.as_ref(), Some(&url), asked).await
+    {
+        tracing::warn!(said = error.message(), "the report named another file than was sent");
+        return Ok(file);
+    }
+    let renamed = error.kind() == ErrorKind::InvalidInput;
+    let removal = target.sent(target.folder, &url, size);
+    // Under which name it would be kept only the report says.
+    let name = link.filename.as_deref().map(names::to_core).filter(|_| renamed);
+    let removal = Removal { name: name.unwrap_or(removal.name.clone()), ..removal };
+    match gather::remove(account, removal).await {
+        Ok(()) => {
+            account.tree.cache.change(target.folder, Change::RemoveFile(url));
+            Err(error)
+        }
         Err(left) => {
+            let (said, left) = (error.message(), left.message());
             let message =
-                format!("{}; it could not be removed: {}", error.message(), left.message());
-            Err(Error::new(error.kind(), message).with_retry(error.retry()))
+                format!("what the report names may be no file of this upload ({said}): {left}");
+            Err(Error::new(ErrorKind::CommitUnknown, message).with_retry(Retry::Backoff))
         }
     }
 }

@@ -333,11 +333,19 @@ async fn a_report_that_never_comes_is_not_sent_again() {
 async fn a_name_that_the_server_changed_is_not_kept() {
     let server = Scripted::with_address(|at| {
         move |seen: &Seen, _| {
-            if seen.is("end.pl") { report("g", b"x") } else { good(&at, seen, b"x") }
+            let info = r#"{"filename":"g","folder_id":0,"size":1}"#;
+            match () {
+                () if seen.is("end.pl") => report("g", b"x"),
+                () if seen.is("file/info.cgi") => Reply::json(info),
+                () => good(&at, seen, b"x"),
+            }
         }
     })
     .await;
-    let error = put_with(&*server.open(), "f", BytesSource::body("x"), absent()).await;
+    let backend = server.open();
+    // What was not there before and is there now is what was sent.
+    assert!(list(&*backend, "").await.expect("lists").is_empty());
+    let error = put_with(&*backend, "f", BytesSource::body("x"), absent()).await;
     check(&error.expect_err("renamed"), ErrorKind::InvalidInput, Retry::Never);
     let seen = server.seen();
     let removal = seen.iter().find(|seen| seen.is("file/rm.cgi")).expect("removed again");

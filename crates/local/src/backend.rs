@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -11,17 +12,19 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
-    ErrorKind, Gather, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryKind, EntryStream,
+    Error, ErrorKind, Gather, Identities, ListOptions, Order, PutOptions, ReadOptions, RelPath,
+    Result, Usage,
 };
 use rustix::fs;
 use tokio_util::sync::CancellationToken;
 
 use crate::copy::{Lender, SMALL_BYTES};
 use crate::disk::LocalDisk;
-use crate::entry::{Folder, entry, kind_of};
+use crate::entry::{Folder, entry, identity, kind_of};
+use crate::identity::LocalIdentities;
 use crate::names::NAME_MAX;
-use crate::options::{Links, LocalOptions};
+use crate::options::{Inodes, Links, LocalOptions};
 use crate::root::{Root, blocking};
 use crate::{copy, delete, list, part, read, rename, write};
 
@@ -41,6 +44,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     set_mtime: true,
     dir_times: true,
     set_mode: false,
+    narrow_mode: true,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,
@@ -62,9 +66,11 @@ pub struct LocalBackend {
     lender: Mutex<Option<(Box<str>, Lender)>>,
 }
 
-/// The handle of an entry that is lent: this, how links are taken, the root of the lender, NUL, and what it is called.
+/// The handle of an entry that is lent: this, how links and numbers are taken, the root of the lender, NUL, and what it is called.
 const LENT: &str = "disk:";
 const FOLLOWING: &str = "follow:";
+/// The numbers of files mean nothing to the lender.
+const UNNUMBERED: &str = "unnumbered:";
 
 impl LocalBackend {
     /// The folder `root`, which need not exist: it is made by the first `put` or `make_dir`. A relative path is taken from
@@ -112,6 +118,10 @@ impl LocalBackend {
             Some(place) => (Links::Follow, place),
             None => (Links::Skip, place),
         };
+        let (inodes, place) = match place.strip_prefix(UNNUMBERED) {
+            Some(place) => (Inodes::Ignore, place),
+            None => (Inodes::Check, place),
+        };
         let (path, name) = place.split_once('\0').ok_or_else(foreign)?;
         let mut last = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, lender)) = &*last
@@ -120,7 +130,8 @@ impl LocalBackend {
             return Ok(Some(lender.clone()));
         }
         let path = PathBuf::from(OsString::from_vec(bytes_from_core(path)));
-        let root = Arc::new(Root::new(&path, LocalOptions { links, ..LocalOptions::default() }));
+        let options = LocalOptions { links, inodes, ..LocalOptions::default() };
+        let root = Arc::new(Root::new(&path, options));
         let lender = Lender { root, name: name.into() };
         *last = Some((handle.clone(), lender.clone()));
         Ok(Some(lender))
@@ -145,10 +156,31 @@ impl Backend for LocalBackend {
         self.location.get_or_init(|| self.root.location()).clone()
     }
 
+    async fn root_identity(&self) -> Result<Option<String>> {
+        let look = |root: &Root| {
+            let path = RelPath::root();
+            // By its path and not by what is kept open: another folder may have taken its place.
+            let stat = fs::stat(&root.path).map_err(|errno| root.error(errno, &path))?;
+            let (device, inode) = identity(&stat);
+            Ok(Some(format!("{device}:{inode}")))
+        };
+        self.run("look at the root", &RelPath::root(), look).await
+    }
+
+    fn view_options(&self) -> String {
+        // What is forced to the disk, what a followed link must not lead to, and whether numbers of files count, is seen in
+        // no listing.
+        let LocalOptions { links, fsync: _, inodes: _, fence: _ } = &self.root.options;
+        format!("links {links:?}")
+    }
+
     fn lend(&self, entry: &Entry) -> Option<Entry> {
         let mut handle = LENT.to_owned();
         if self.root.follows_links() {
             handle.push_str(FOLLOWING);
+        }
+        if self.root.has_loose_numbers.load(Ordering::Relaxed) {
+            handle.push_str(UNNUMBERED);
         }
         handle.push_str(&core_from_bytes(self.root.path.as_os_str().as_encoded_bytes()));
         handle.push('\0');
@@ -197,6 +229,18 @@ impl Backend for LocalBackend {
         self.run("make folder", path, move |root| root.make_folder(&wanted).map(drop)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        let wanted = path.clone();
+        let make = move |root: &Root| root.make_folder_with(&wanted, mode).map(drop);
+        self.run("make folder", path, make).await
+    }
+
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let known = entry.clone();
+        let set = move |root: &Root| delete::narrow_mode(root, &known, mode);
+        self.run("set permissions", &entry.path, set).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let lender = self.lender(from).map_err(|error| self.explain(error, "copy", to))?;
         let source = match lender {
@@ -234,6 +278,26 @@ impl Backend for LocalBackend {
         let known = entry.clone();
         let set = move |root: &Root| delete::set_mtime(root, &known, mtime);
         self.run("set time", &entry.path, set).await
+    }
+
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
+        Some(Arc::new(LocalIdentities { name: self.name.clone(), root: Arc::clone(&self.root) }))
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        let lender = self.lender(lent).map_err(|error| self.explain(error, "take", to))?;
+        let from = match lender.map(|lender| lender.root) {
+            // Only a place that keeps links lists one as an entry to be taken.
+            Some(root) if lent.kind == EntryKind::Link => {
+                let options = LocalOptions { links: Links::Keep, ..LocalOptions::default() };
+                Arc::new(Root::new(&root.path, options))
+            }
+            Some(root) => root,
+            None => Arc::clone(&self.root),
+        };
+        let (known, wanted) = (lent.clone(), to.clone());
+        let take = move |root: &Root| rename::take(&from, root, &known, &wanted, &options.expect);
+        self.run("take", to, take).await
     }
 
     fn disk(&self) -> Option<Arc<dyn Disk>> {

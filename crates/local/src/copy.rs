@@ -83,13 +83,20 @@ fn copy_file(
     let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
     let at_once = all <= SMALL_BYTES;
     let is_sparse = may_have_holes(&source.stat);
+    let (source_mode, expect, cancel_of) = (Some(mode), options.expect, cancel.clone());
     let finish_with =
-        Finish { size: all, mtime, mode, expect: options.expect, cancel: cancel.clone(), at_once };
+        Finish { size: all, mtime, mode, source_mode, expect, cancel: cancel_of, at_once };
     let temp = Temp::create(Arc::clone(root), to.clone(), &finish_with, going_on)?;
     if at_once {
         // A part that is there already is empty: it is shorter than a range.
         let copy = if is_sparse { copy_small_sparse } else { copy_small };
-        copy(&source.descriptor, &temp.file, all).map_err(|errno| root.error(errno, &to))?;
+        let copied =
+            copy(&source.descriptor, &temp.file, all).map_err(|errno| root.error(errno, &to))?;
+        if copied < all {
+            source.check_unchanged(&lender.root, from).map_err(of_source)?;
+            let message = format!("it was listed with {all} bytes and holds {copied}");
+            return Err(of_source(changed(message).with_path(&from.path)));
+        }
         source.check_unchanged(&lender.root, from).map_err(of_source)?;
         return temp.commit(&finish_with);
     }
@@ -125,8 +132,8 @@ fn copy_file(
     temp.commit(&finish_with)
 }
 
-/// Copies a file that fits in a buffer. A source that has become shorter or longer is found by whoever looks at it after.
-fn copy_small(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
+/// Copies a file that fits in a buffer, and tells how many bytes it had.
+fn copy_small(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<u64> {
     thread_local! {
         static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
@@ -139,12 +146,13 @@ fn copy_small(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
                 got => at += got,
             }
         }
-        write_at(to, &buffer[..at], 0)
+        write_at(to, &buffer[..at], 0)?;
+        Ok(at as u64)
     })
 }
 
 /// The same for one with holes, which are left out.
-fn copy_small_sparse(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
+fn copy_small_sparse(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<u64> {
     let mut mover = Mover::of_short(from, to);
     let mut at = 0;
     while at < all {
@@ -152,12 +160,13 @@ fn copy_small_sparse(from: &OwnedFd, to: &OwnedFd, all: u64) -> io::Result<()> {
         at = data.start;
         while at < data.end {
             match mover.step(at, data.end - at)? {
-                0 => return Ok(()),
+                0 => return Ok(at),
                 got => at += got,
             }
         }
     }
-    fs::ftruncate(to, all)
+    fs::ftruncate(to, all)?;
+    Ok(all)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

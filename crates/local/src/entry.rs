@@ -64,6 +64,7 @@ impl<'a> Folder<'a> {
             return Ok(entry.is_dir() == is_dir);
         }
         if kind == EntryKind::File && is_temporary(raw.to_bytes()) {
+            self.root.saw_leftover(self.path);
             return Err(Errno::NOENT);
         }
         if (kind == EntryKind::Dir) != is_dir {
@@ -74,7 +75,8 @@ impl<'a> Folder<'a> {
     }
 
     fn stat(&self, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
-        retry_on_intr(|| fs::statat(self.descriptor, name, flags))
+        let look = || retry_on_intr(|| fs::statat(self.descriptor, name, flags));
+        Ok(self.root.settle(look()?, look))
     }
 
     /// What is there under `name`, which is at `path`. `ENOENT` also for a part of ketch's own.
@@ -99,6 +101,7 @@ impl<'a> Folder<'a> {
             },
         };
         if (kind == EntryKind::File || is_link) && is_temporary(name.to_bytes()) {
+            self.root.saw_leftover(self.path);
             return Err(Errno::NOENT);
         }
         Ok(Seen { entry: entry(path, kind, &stat), stat, is_link })
@@ -166,7 +169,7 @@ fn view<'a>(
         view.size = Some(size(stat));
         view = view.with_version(write_version(stat, text));
     }
-    if kind == EntryKind::File {
+    if matches!(kind, EntryKind::File | EntryKind::Dir) {
         view.mode = Some(stat.st_mode & MODE_MASK);
     }
     view
@@ -261,6 +264,11 @@ fn take_digits(rest: &mut &[u8]) -> Option<u64> {
 
 fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+/// The modification time as entries show it.
+pub(crate) fn mtime(stat: &Stat) -> Option<SystemTime> {
+    time_of((stat.st_mtime, stat.st_mtime_nsec as u32))
 }
 
 pub(crate) fn size(stat: &Stat) -> u64 {

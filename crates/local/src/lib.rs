@@ -19,23 +19,29 @@ mod entry;
 mod error;
 mod fence;
 mod holes;
+mod identity;
 mod ledger;
+mod leftover;
+mod lenient;
 mod list;
 mod mover;
 mod nameless;
 mod names;
+mod number;
 mod open;
 mod options;
 mod part;
 mod read;
 mod rename;
 mod root;
+mod spelling;
 mod symlink;
 mod temp;
+mod volume;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use backend::LocalBackend;
-pub use options::{FACTORY, Fsync, Links, LocalOptions, canonical, open_fenced};
+pub use options::{FACTORY, Fsync, Inodes, Links, LocalOptions, canonical, open_fenced};

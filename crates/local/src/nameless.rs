@@ -23,7 +23,7 @@ pub(crate) fn create_nameless(
     match retry_on_intr(|| fs::openat(folder, c".", flags, Mode::from_raw_mode(mode))) {
         Ok(file) => Ok(Some(file)),
         // The last is what a system says that takes it for opening the folder.
-        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::ISDIR) => {
+        Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ISDIR) => {
             root.nameless.store(false, Ordering::Relaxed);
             Ok(None)
         }

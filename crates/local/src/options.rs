@@ -38,6 +38,16 @@ pub enum Fsync {
     All,
 }
 
+/// Whether the number of a file (inode) is part of its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inodes {
+    /// It is, unless the file system is seen to give the same file another number.
+    #[default]
+    Check,
+    /// It is not: for file systems that number their files anew at each mount or look.
+    Ignore,
+}
+
 /// How a [`LocalBackend`] behaves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LocalOptions {
@@ -45,6 +55,8 @@ pub struct LocalOptions {
     pub links: Links,
     /// Durability.
     pub fsync: Fsync,
+    /// The numbers of files.
+    pub inodes: Inodes,
     /// Folders, as [`canonical`] gives them, that followed links must not lead to: a link to such a folder, into it or above
     /// it is a [`ketch_core::Special::SymlinkLoop`]. What is in the root is never meant, also where the root is in such a
     /// folder. A job names its other side here.
@@ -69,6 +81,14 @@ pub const FACTORY: Factory = Factory {
             name: "fsync",
             help: "What is forced to the disk: `none`, the `file` before it gets its name, or `all` (its folder too).",
             default: Some("file"),
+            secret: false,
+            required: false,
+            unless: None,
+        },
+        OptionInfo {
+            name: "inodes",
+            help: "Whether the number of a file is part of its version: `check`, or `ignore` where numbers change by themselves.",
+            default: Some("check"),
             secret: false,
             required: false,
             unless: None,
@@ -106,6 +126,12 @@ fn build_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Ba
             &request.options,
             "fsync",
             &[("none", Fsync::None), ("file", Fsync::File), ("all", Fsync::All)],
+        )
+        .map_err(refuse)?,
+        inodes: choose(
+            &request.options,
+            "inodes",
+            &[("check", Inodes::Check), ("ignore", Inodes::Ignore)],
         )
         .map_err(refuse)?,
         fence,

@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 use ketch_core::{Body, ByteStream, Entry, EntryKind, Error, ErrorKind, RelPath, Result, Source};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{self, Mode, OFlags, Stat};
-use rustix::io::{Errno, pread, retry_on_intr};
+use rustix::io::{self, Errno, pread, retry_on_intr};
 
 use crate::entry::{is_version_of, kind_of, size, version};
 use crate::error::changed;
@@ -49,11 +49,11 @@ pub(crate) fn open_file(root: &Root, entry: &Entry) -> Result<OpenFile> {
         Errno::LOOP if root.open_parent(&entry.path, Way::Beneath).is_ok() => gone(),
         errno => fail(errno),
     })?;
-    let stat = fs::fstat(&opened).map_err(fail)?;
+    let stat = root.fstat(&opened).map_err(fail)?;
     if kind_of(&stat) != EntryKind::File {
         return Err(gone());
     }
-    if !is_version_of(entry, &stat) {
+    if !root.is_version_of(entry, &stat, &opened) {
         let message = format!("it is not the version that was listed (now {} bytes)", size(&stat));
         return Err(changed(message).with_path(&entry.path));
     }
@@ -78,22 +78,42 @@ fn open_in_kept_folder(root: &Root, entry: &Entry, flags: OFlags) -> Option<Open
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || fs::openat(&folder.descriptor, name.as_c_str(), flags, Mode::empty());
     let descriptor = retry_on_intr(open).ok()?;
-    let stat = fs::fstat(&descriptor).ok()?;
+    let stat = root.fstat(&descriptor).ok()?;
     let is_it = kind_of(&stat) == EntryKind::File && is_version_of(entry, &stat);
     is_it.then_some(OpenFile { descriptor, stat })
 }
 
 impl OpenFile {
-    /// Fails when the file is not what it was when it was opened.
+    /// Fails when the file is not what it was when it was opened, or holds more bytes than its size says.
     pub(crate) fn check_unchanged(&self, root: &Root, entry: &Entry) -> Result<()> {
-        let now = fs::fstat(&self.descriptor).map_err(|errno| root.error(errno, &entry.path))?;
-        if version(&now) == version(&self.stat) {
-            return Ok(());
+        let fail = |errno| root.error(errno, &entry.path);
+        let now = root.fstat(&self.descriptor).map_err(fail)?;
+        if version(&now) == version(&root.masked(self.stat)) {
+            return self.check_end().map_err(fail)?.map_err(|error| error.with_path(&entry.path));
         }
         let (before, after) = (size(&self.stat), size(&now));
         let message =
             format!("it changed while it was read ({before} bytes before, {after} after)");
         Err(changed(message).with_path(&entry.path))
+    }
+
+    /// Does the file end where its size says? Files that the system makes up (`/proc`, documents of a cloud) are listed with a
+    /// size of 0, and only reading tells what they hold.
+    fn check_end(&self) -> io::Result<Result<()>> {
+        let all = size(&self.stat);
+        let mut more = [0; 1];
+        let has_more = match retry_on_intr(|| pread(&self.descriptor, &mut more, all)) {
+            Ok(got) => got > 0,
+            // It waits for more, or cannot be read from a place: it is no file with an end.
+            Err(Errno::AGAIN | Errno::SPIPE) => true,
+            Err(errno) => return Err(errno),
+        };
+        if !has_more {
+            return Ok(Ok(()));
+        }
+        let message =
+            format!("it was listed with {all} bytes and holds more: its size is not true");
+        Ok(Err(changed(message)))
     }
 }
 

@@ -1,12 +1,12 @@
 //! The folder a backend was opened at, and the one way its work gets to a thread that may block.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Error, RelPath, Result};
@@ -18,7 +18,9 @@ use crate::batch::{Batcher, look_at, was_looked_at};
 use crate::entry::identity;
 use crate::error::from_errno;
 use crate::open::Way;
-use crate::options::{Links, LocalOptions};
+use crate::options::{Inodes, Links, LocalOptions};
+use crate::spelling::Spellings;
+use crate::volume::{Mounts, are_all_plain};
 
 /// Folders that are kept open because the next file is likely to be in one of them.
 const FOLDERS_KEPT: usize = 4;
@@ -32,7 +34,19 @@ pub(crate) struct Root {
     pub(crate) batcher: Arc<Batcher>,
     /// Files can be made here that have no name yet, as far as is known.
     pub(crate) nameless: AtomicBool,
+    /// What was told of that the file system refuses (see `lenient`).
+    pub(crate) told: AtomicU8,
+    /// Its numbers of files mean nothing: they differ from look to look.
+    pub(crate) has_loose_numbers: AtomicBool,
+    /// The disk whose numbers were last seen to stay.
+    pub(crate) numbered_device: AtomicU64,
+    /// Which file systems find names in other spellings.
+    pub(crate) spellings: Spellings,
+    /// See [`Root::proves_versions`].
+    proves_versions: OnceLock<bool>,
     folders: Mutex<VecDeque<Arc<Place>>>,
+    /// Folders in which something was met that an interrupted transfer left.
+    with_leftovers: Mutex<HashSet<RelPath>>,
 }
 
 /// A folder that was reached without following a link, and stays the same folder whatever becomes of its name. Whoever
@@ -55,7 +69,20 @@ impl Root {
         // Through the components, because a trailing slash would mean something to the system.
         let path = absolute.components().collect();
         let nameless = AtomicBool::new(true);
-        Root { path, options, batcher: Arc::default(), nameless, folders: Mutex::default() }
+        let has_loose_numbers = AtomicBool::new(options.inodes == Inodes::Ignore);
+        Root {
+            path,
+            options,
+            batcher: Arc::default(),
+            nameless,
+            told: AtomicU8::new(0),
+            has_loose_numbers,
+            numbered_device: AtomicU64::new(0),
+            spellings: Spellings::default(),
+            proves_versions: OnceLock::new(),
+            folders: Mutex::default(),
+            with_leftovers: Mutex::default(),
+        }
     }
 
     /// The folder that holds `path`, if it is kept open.
@@ -96,7 +123,12 @@ impl Root {
         let whole = if below.is_empty() { self.path.clone() } else { self.path.join(below) };
         // A link on the way is followed here, but only the very folder will do.
         match retry_on_intr(|| fs::stat(&whole)) {
-            Ok(stat) => Ok(identity(&stat) == place.identity),
+            Ok(stat) if identity(&stat) == place.identity => Ok(true),
+            Ok(_) => {
+                // Where the folder itself has another number now, numbers say nothing of it.
+                let own = identity(&fs::fstat(&place.descriptor)?);
+                Ok(own != place.identity)
+            }
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
             Err(Errno::NAMETOOLONG) => {
                 let now = self.open_folder(&place.path, Way::Beneath)?;
@@ -106,9 +138,20 @@ impl Root {
         }
     }
 
+    pub(crate) fn leftovers(&self) -> MutexGuard<'_, HashSet<RelPath>> {
+        self.with_leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes what is kept open.
     pub(crate) fn forget_folders(&self) {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Do the versions of all files of this place prove their content? Links that are followed may lead anywhere.
+    pub(crate) fn proves_versions(&self) -> bool {
+        *self.proves_versions.get_or_init(|| {
+            !self.follows_links() && are_all_plain(&self.canonical(), &Mounts::now())
+        })
     }
 
     pub(crate) fn follows_links(&self) -> bool {

@@ -22,9 +22,10 @@ use tokio_util::sync::CancellationToken;
 use crate::delete::{Found, find_file};
 use crate::entry::{Folder, entry, kind_of, timestamps, version};
 use crate::error::{changed, not_forced};
+use crate::lenient::Refused;
 use crate::names::{of_job, temporary};
-use crate::open::{sync_folder, system_name};
-use crate::options::{Fsync, Links};
+use crate::open::system_name;
+use crate::options::Links;
 use crate::root::{Place, Root, blocking};
 use crate::temp::{appeared, check_target, open_place};
 
@@ -44,7 +45,7 @@ pub(crate) fn read_target(root: &Root, known: &Entry) -> Result<Vec<u8>> {
     })?;
     // The name may have got another link between the look and the reading.
     let now = fs::statat(&folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
-    if known.version.as_ref().is_some_and(|known| *known != version(&now)) {
+    if known.version.as_ref().is_some_and(|known| *known != version(&root.masked(now))) {
         return Err(changed("it was replaced while it was read").with_path(&known.path));
     }
     Ok(target.into_bytes())
@@ -113,7 +114,9 @@ fn make(
     check_target(root, folder, &name, path, &options.expect)?;
     let set_time = |name: &CStr| match options.mtime {
         Some(mtime) => {
-            fs::utimensat(folder, name, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)
+            let times = timestamps(mtime);
+            let set = fs::utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW);
+            root.allow(Refused::Times, set).map_err(fail)
         }
         None => Ok(()),
     };
@@ -143,9 +146,7 @@ fn make(
             return Err(error);
         }
     }
-    if root.options.fsync == Fsync::All {
-        sync_folder(folder).map_err(|errno| not_forced("stored", path, errno))?;
-    }
+    root.force_folder(folder).map_err(|errno| not_forced("stored", path, errno))?;
     let parent = path.parent().unwrap_or_else(RelPath::root);
     let seen = Folder::new(root, folder, &parent).look(&name, path.clone()).map_err(fail)?;
     match kind_of(&seen.stat) == kind_of_link() {

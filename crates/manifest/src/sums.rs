@@ -15,6 +15,9 @@ use crate::line::{self, Line};
 /// The longest line: a path of 4096 bytes, all of them escaped, and room.
 const LINE_BYTES: usize = 64 * 1024;
 
+/// What some editors put before a text.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One file of a SUM file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SumLine {
@@ -47,9 +50,7 @@ pub enum Form {
 
 /// The line of a file, with its line feed.
 pub fn write_line(digest: &Digest, name: &[u8], form: Form) -> Vec<u8> {
-    // b3sum knows no escaped carriage return; the others' tools do.
-    let escapes_return = digest.algo() != HashAlgo::Blake3;
-    let needs = |byte: &u8| matches!(byte, b'\\' | b'\n') || *byte == b'\r' && escapes_return;
+    let needs = |byte: &u8| matches!(byte, b'\\' | b'\n' | b'\r');
     let mut line = Vec::new();
     if name.iter().any(needs) {
         line.push(b'\\');
@@ -63,7 +64,7 @@ pub fn write_line(digest: &Digest, name: &[u8], form: Form) -> Vec<u8> {
         match byte {
             b'\\' => line.extend_from_slice(b"\\\\"),
             b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' if escapes_return => line.extend_from_slice(b"\\r"),
+            b'\r' => line.extend_from_slice(b"\\r"),
             byte => line.push(*byte),
         }
     }
@@ -84,7 +85,7 @@ pub fn read_line(line: &[u8], algo: HashAlgo) -> Sum {
     let found = plain(line, algo).or_else(|| tagged(line, algo));
     let name = found.and_then(|(digest, name)| {
         let name = if is_escaped { unescape(name)? } else { name.to_vec() };
-        (!name.is_empty()).then_some(SumLine { digest, name })
+        (!name.is_empty() && !name.contains(&0)).then_some(SumLine { digest, name })
     });
     name.map_or(Sum::Bad, Sum::File)
 }
@@ -146,21 +147,25 @@ pub struct SumReader<R> {
     reader: R,
     algo: HashAlgo,
     line: Vec<u8>,
+    has_begun: bool,
 }
 
 impl<R: BufRead> SumReader<R> {
     /// Reads lines with `algo` digests.
     pub fn new(reader: R, algo: HashAlgo) -> Self {
-        SumReader { reader, algo, line: Vec::new() }
+        SumReader { reader, algo, line: Vec::new(), has_begun: false }
     }
 
-    /// The next line; `None` at the end. A line that is too long is bad, and so is each of its pieces.
+    /// The next line; `None` at the end. A byte order mark before the first means nothing. A line that is too long is bad, and so is each of its pieces.
     pub fn next_line(&mut self) -> io::Result<Option<Sum>> {
-        Ok(match line::next(&mut self.reader, &mut self.line, LINE_BYTES)? {
+        let next = line::next(&mut self.reader, &mut self.line, LINE_BYTES)?;
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        Ok(match next {
             Line::End => None,
             Line::TooLong => Some(Sum::Bad),
             Line::Whole | Line::Cut => {
-                let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+                let line = self.line.strip_prefix(MARK).filter(|_| is_first).unwrap_or(&self.line);
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
                 Some(read_line(line, self.algo))
             }
         })
@@ -228,32 +233,39 @@ mod tests {
         assert_eq!(line(HashAlgo::Md5, "a"), "X  a\n");
         assert_eq!(line(HashAlgo::Md5, "a\nb\\c\rd"), "\\X  a\\nb\\\\c\\rd\n");
         assert_eq!(line(HashAlgo::Blake3, "a\nb\\c"), "\\X  a\\nb\\\\c\n");
-        assert_eq!(line(HashAlgo::Blake3, "a\rd"), "X  a\rd\n");
+        assert_eq!(line(HashAlgo::Blake3, "a\rd\r"), "\\X  a\\rd\\r\n");
         let base64 = write_line(&md5("abc"), b"a", Form::Base64);
         assert_eq!(base64, b"kAFQmDzST7DWlj99KOF_cg==  a\n");
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_bad_and_the_next_is_read() {
-        let text = format!("{}\n{ABC}  a\r\n{ABC}  b", "x".repeat(LINE_BYTES + 5));
+    fn a_mark_means_nothing_and_a_line_that_is_too_long_is_bad_and_the_next_is_read() {
+        let long = "x".repeat(LINE_BYTES + 5);
+        let text =
+            format!("\u{feff}{ABC}  c\n{long}\n{ABC}  a\r\n{ABC}  b\n\u{feff}{ABC}  d\n{ABC}  e\0");
         let mut reader = SumReader::new(text.as_bytes(), HashAlgo::Md5);
         let mut found = Vec::new();
         while let Some(sum) = reader.next_line().expect("readable") {
             found.push(sum);
         }
         let file = |name: &str| Sum::File(SumLine { digest: md5("abc"), name: name.into() });
-        assert_eq!(found, [Sum::Bad, Sum::Bad, file("a"), file("b")]);
+        assert_eq!(
+            found,
+            [file("c"), Sum::Bad, Sum::Bad, file("a"), file("b"), Sum::Bad, Sum::Bad]
+        );
     }
 
     proptest! {
         #[test]
         fn any_name_survives(name in proptest::collection::vec(1_u8..=255, 1..40)) {
-            for form in [Form::Hex, Form::Base64] {
-                let line = write_line(&md5("abc"), &name, form);
+            let blake3 = hash_bytes(&[HashAlgo::Blake3], b"abc").get(HashAlgo::Blake3).expect("computed").clone();
+            for (digest, form) in [(md5("abc"), Form::Hex), (md5("abc"), Form::Base64), (blake3, Form::Hex)] {
+                let line = write_line(&digest, &name, form);
                 prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
-                let mut reader = SumReader::new(&line[..], HashAlgo::Md5);
+                prop_assert!(!line.contains(&b'\r'));
+                let mut reader = SumReader::new(&line[..], digest.algo());
                 let read = reader.next_line().expect("readable");
-                let expected = SumLine { digest: md5("abc"), name: name.clone() };
+                let expected = SumLine { digest: digest.clone(), name: name.clone() };
                 prop_assert_eq!(read, Some(Sum::File(expected)));
             }
         }

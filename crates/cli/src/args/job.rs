@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
 use ketch_core::HashAlgo;
 
-use super::{RawPlace, RecentArgs, place};
+use super::{RawPlace, RecentArgs, pattern, place, yes_or_no};
 
 /// `copy` and `sync`.
 #[derive(Debug, Args)]
@@ -19,7 +18,7 @@ pub(crate) struct CopyArgs {
     #[arg(value_name = "DESTINATION", value_parser = place())]
     pub(crate) destination: RawPlace,
     /// Print the plan and change nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
     /// Do only what failed before: the file of a --report, or the name of a job.
     #[arg(long, env = "KETCH_RETRY_FAILED", hide_env_values = true, value_name = "FILE|JOB")]
@@ -31,10 +30,10 @@ pub(crate) struct CopyArgs {
     #[command(flatten)]
     pub(crate) records: RecordArgs,
     /// Make folders that hold no files, too.
-    #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) create_empty_src_dirs: bool,
     /// Leave the modification times of folders as they come; else they are those of the source, between two local places.
-    #[arg(long, env = "KETCH_NO_DIR_TIMES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_NO_DIR_TIMES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_dir_times: bool,
     /// How files are compared.
     #[command(flatten)]
@@ -63,7 +62,7 @@ pub(crate) struct MoveArgs {
     #[command(flatten)]
     pub(crate) copy: CopyArgs,
     /// Remove folders of the source in which nothing is left.
-    #[arg(long, env = "KETCH_DELETE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_DELETE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) delete_empty_src_dirs: bool,
 }
 
@@ -142,7 +141,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, env = "KETCH_MAX_TRANSFER", hide_env_values = true, value_name = "SIZE")]
     pub(crate) max_transfer: Option<String>,
     /// Let a sync from a source without any file delete everything.
-    #[arg(long, env = "KETCH_ALLOW_EMPTY_SOURCE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_ALLOW_EMPTY_SOURCE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) allow_empty_source: bool,
 }
 
@@ -151,10 +150,10 @@ pub(crate) struct LimitArgs {
 #[command(next_help_heading = "Records")]
 pub(crate) struct RecordArgs {
     /// Begin anew instead of going on with an interrupted job.
-    #[arg(long, env = "KETCH_FRESH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_FRESH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) fresh: bool,
     /// Keep no records: an interruption starts from the beginning.
-    #[arg(long, env = "KETCH_NO_JOURNAL", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_NO_JOURNAL", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_journal: bool,
     /// Write what became of each item to this file, as JSON lines.
     #[arg(long, env = "KETCH_REPORT", hide_env_values = true, value_name = "FILE")]
@@ -226,13 +225,13 @@ pub(crate) struct CheckArgs {
     #[arg(value_name = "DESTINATION", value_parser = place())]
     pub(crate) destination: RawPlace,
     /// Compare sizes only.
-    #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) size_only: bool,
     /// Do not count what only the destination has.
-    #[arg(long, env = "KETCH_ONE_WAY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_ONE_WAY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) one_way: bool,
     /// Read both sides to their end instead of trusting listed digests.
-    #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) download: bool,
     /// Compare by this digest, instead of by the strongest that both sides have or, between disks, byte for byte.
     #[arg(long, env = "KETCH_DIGEST", hide_env_values = true, value_name = "DIGEST", value_parser = digest_name)]
@@ -279,10 +278,10 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// Print what would be deleted and delete nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
     /// Delete folders below that are empty afterwards, too.
-    #[arg(long, env = "KETCH_RMDIRS", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_RMDIRS", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) rmdirs: bool,
     /// What takes part.
     #[command(flatten)]
@@ -297,19 +296,19 @@ pub(crate) struct DeleteArgs {
 #[command(next_help_heading = "Comparison")]
 pub(crate) struct CompareArgs {
     /// Compare by size and digest.
-    #[arg(short = 'c', long, env = "KETCH_CHECKSUM", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'c', long, env = "KETCH_CHECKSUM", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) checksum: bool,
     /// Compare by size only.
-    #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) size_only: bool,
     /// Transfer everything again.
-    #[arg(short = 'I', long, env = "KETCH_IGNORE_TIMES", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'I', long, env = "KETCH_IGNORE_TIMES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_times: bool,
     /// Leave files alone that are newer at the destination.
-    #[arg(short = 'u', long, env = "KETCH_UPDATE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'u', long, env = "KETCH_UPDATE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) update: bool,
     /// Leave files alone that the destination has.
-    #[arg(long, env = "KETCH_IGNORE_EXISTING", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_IGNORE_EXISTING", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_existing: bool,
     /// Take times as equal that differ by less than this.
     #[arg(long, env = "KETCH_MODIFY_WINDOW", hide_env_values = true, value_name = "DURATION")]
@@ -321,13 +320,13 @@ pub(crate) struct CompareArgs {
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
     /// Take only what matches this pattern.
-    #[arg(long, env = "KETCH_INCLUDE", hide_env_values = true, value_name = "PATTERN")]
+    #[arg(long, env = "KETCH_INCLUDE", hide_env_values = true, value_name = "PATTERN", value_parser = pattern())]
     pub(crate) include: Vec<String>,
     /// Read include patterns from this file; - is standard input.
     #[arg(long, env = "KETCH_INCLUDE_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) include_from: Vec<PathBuf>,
     /// Leave out what matches this pattern.
-    #[arg(long, env = "KETCH_EXCLUDE", hide_env_values = true, value_name = "PATTERN")]
+    #[arg(long, env = "KETCH_EXCLUDE", hide_env_values = true, value_name = "PATTERN", value_parser = pattern())]
     pub(crate) exclude: Vec<String>,
     /// Read exclude patterns from this file.
     #[arg(long, env = "KETCH_EXCLUDE_FROM", hide_env_values = true, value_name = "FILE")]
@@ -338,6 +337,7 @@ pub(crate) struct FilterArgs {
         env = "KETCH_FILTER",
         hide_env_values = true,
         value_name = "RULE",
+        value_parser = pattern(),
         allow_hyphen_values = true
     )]
     pub(crate) filter: Vec<String>,
@@ -366,7 +366,7 @@ pub(crate) struct FilterArgs {
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "LEVELS")]
     pub(crate) max_depth: Option<usize>,
     /// Match patterns regardless of case.
-    #[arg(long, env = "KETCH_IGNORE_CASE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_IGNORE_CASE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_case: bool,
 }
 
@@ -420,7 +420,7 @@ pub(crate) struct SpeedArgs {
 #[command(next_help_heading = "Digest cache")]
 pub(crate) struct CacheArgs {
     /// Read every local file whose digest is needed, and remember nothing.
-    #[arg(long, env = "KETCH_NO_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_NO_CACHE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_cache: bool,
 }
 
@@ -446,6 +446,9 @@ pub(crate) struct LocalArgs {
     /// Force nothing, each file, or each file and its folder to the disk.
     #[arg(long, env = "KETCH_FSYNC", hide_env_values = true, value_name = "WHAT")]
     pub(crate) fsync: Option<Fsync>,
+    /// Do not go by the numbers of files (inodes), for disks that number their files anew at each mount or look.
+    #[arg(long)]
+    pub(crate) ignore_inodes: bool,
 }
 
 /// What is done with symbolic links.

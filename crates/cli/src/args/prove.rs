@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use ketch_core::HashAlgo;
 
 use super::job::digest_name;
-use super::{CacheArgs, FilterArgs, LocalArgs, RawPlace, place};
+use super::{CacheArgs, FilterArgs, LocalArgs, RawPlace, place, yes_or_no};
 
 /// `cache …`.
 #[derive(Debug, Subcommand)]
@@ -33,7 +32,7 @@ pub(crate) struct HashsumArgs {
     #[arg(long, env = "KETCH_CHECK", hide_env_values = true, value_name = "FILE")]
     pub(crate) check: Option<PathBuf>,
     /// Print digests in base64, as rclone does.
-    #[arg(long, env = "KETCH_BASE64", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_BASE64", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) base64: bool,
     /// How files are read.
     #[command(flatten)]
@@ -54,7 +53,7 @@ pub(crate) struct HashsumArgs {
 #[command(next_help_heading = "Reading")]
 pub(crate) struct ReadArgs {
     /// Read files of a remote that shows no fitting digest of them.
-    #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) download: bool,
     /// List this many folders ahead and read this many files at the same time.
     #[arg(long, env = "KETCH_CHECKERS", hide_env_values = true, value_name = "N", default_value_t = 8,
@@ -195,7 +194,7 @@ pub(crate) struct RepairArgs {
     #[arg(long, env = "KETCH_MANIFEST", hide_env_values = true, value_name = "FILE")]
     pub(crate) manifest: PathBuf,
     /// Say what would be repaired and change nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
     /// Refuse a manifest that is not signed by this public key of minisign: its file, or the key itself.
     #[arg(long, env = "KETCH_KEY", hide_env_values = true, value_name = "KEY")]

@@ -1,9 +1,8 @@
 //! The commands about single things and about what a remote can do beside holding files.
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{FilterArgs, LocalArgs, RawPlace, RecentArgs, place};
+use super::{FilterArgs, LocalArgs, RawPlace, RecentArgs, place, yes_or_no};
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -20,6 +19,11 @@ pub(crate) enum ServiceCommand {
     /// Count the files below a folder and their bytes.
     #[command(after_help = "Example: ketch size work:photos --include '*.jpg'")]
     Size(SizeArgs),
+    /// Remove what interrupted transfers left below a folder and nobody goes on with.
+    ///
+    /// Listings do not show it. What a process works on, and what an interrupted job goes on with, stays.
+    #[command(after_help = "Example: ketch cleanup --dry-run /mnt/backup")]
+    Cleanup(RemoveArgs),
     /// Delete a folder that is empty.
     #[command(after_help = "Example: ketch rmdir work:photos/2025")]
     Rmdir(RemoveArgs),
@@ -66,6 +70,7 @@ impl ServiceCommand {
             ServiceCommand::Stat(_) => "stat",
             ServiceCommand::Tree(_) => "tree",
             ServiceCommand::Size(_) => "size",
+            ServiceCommand::Cleanup(_) => "cleanup",
             ServiceCommand::Rmdir(_) => "rmdir",
             ServiceCommand::Purge(_) => "purge",
             ServiceCommand::Rcat(_) => "rcat",
@@ -108,13 +113,13 @@ pub(crate) struct LinkArgs {
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// An address of the content itself, which lives for a short time only.
-    #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) direct: bool,
     /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
     #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
     pub(crate) password: Option<RawPlace>,
     /// Make a public folder private again.
-    #[arg(long, env = "KETCH_UNLINK", hide_env_values = true, value_parser = FalseyValueParser::new(), conflicts_with_all = ["direct", "password"])]
+    #[arg(long, env = "KETCH_UNLINK", hide_env_values = true, value_parser = yes_or_no(), conflicts_with_all = ["direct", "password"])]
     pub(crate) unlink: bool,
     /// When the link ends; no remote of this build can do that.
     #[arg(long, env = "KETCH_EXPIRE", hide_env_values = true, value_name = "TIME")]
@@ -134,7 +139,7 @@ pub(crate) struct TreeArgs {
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "N")]
     pub(crate) max_depth: Option<usize>,
     /// Show folders only.
-    #[arg(short = 'd', long, env = "KETCH_DIRS_ONLY", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'd', long, env = "KETCH_DIRS_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dirs_only: bool,
     /// The local disk.
     #[command(flatten)]
@@ -168,7 +173,7 @@ pub(crate) struct RemoveArgs {
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// Print what would be deleted and delete nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
 }
 
@@ -179,13 +184,13 @@ pub(crate) struct DedupeArgs {
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
     /// Files of one content in one folder are duplicates, whatever they are called.
-    #[arg(long, env = "KETCH_BY_HASH", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_BY_HASH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) by_hash: bool,
     /// Which of the files of one name is left.
     #[arg(long, env = "KETCH_RULE", hide_env_values = true, value_name = "RULE")]
     pub(crate) rule: Option<DedupeRule>,
     /// Print what would be deleted and delete nothing.
-    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
 }
 
@@ -213,7 +218,7 @@ pub(crate) struct CopyurlArgs {
     #[arg(value_name = "URL… PLACE", required = true, num_args = 2.., value_parser = place())]
     pub(crate) words: Vec<RawPlace>,
     /// Wait until the remote has done it, and tell what became of each address.
-    #[arg(long, env = "KETCH_WAIT", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_WAIT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) wait: bool,
     /// Have the remote send this header too, such as 'Cookie: a=b'.
     #[arg(long, env = "KETCH_HEADER", hide_env_values = true, value_name = "NAME: VALUE", value_parser = place())]
@@ -273,10 +278,10 @@ pub(crate) struct AttrArgs {
     #[arg(long, env = "KETCH_ALLOW_USER", hide_env_values = true, value_name = "MAIL")]
     pub(crate) allow_user: Vec<String>,
     /// Only paying users may download.
-    #[arg(long, env = "KETCH_ALLOW_PREMIUM", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "KETCH_ALLOW_PREMIUM", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) allow_premium: bool,
     /// Everybody may download.
-    #[arg(long, env = "KETCH_ALLOW_ALL", hide_env_values = true, value_parser = FalseyValueParser::new(),
+    #[arg(long, env = "KETCH_ALLOW_ALL", hide_env_values = true, value_parser = yes_or_no(),
         conflicts_with_all = ["allow_network", "allow_country", "allow_user", "allow_premium"])]
     pub(crate) allow_all: bool,
 }

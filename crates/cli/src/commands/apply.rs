@@ -19,11 +19,13 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
     let mut settings =
         settings::for_limits(&args.limits, &args.verify, settings::for_speed(&args.speed)?)?;
     settings.digests = context.digests(&args.cache);
+    settings.clocks = context.clocks(&args.cache);
+    settings.jobs = context.jobs();
     settings.report_unchanged = context.console.tells(Level::Detail);
     settings.report_started = settings.report_unchanged;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&source_place, &destination_place);
+    let both = remotes.open_job(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
     context.warn_of_keys(&mut remotes);
     let locations = (
@@ -45,10 +47,11 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
         destination_folder: remotes.local_folder(&destination_place)?,
         shown: (source_place.redacted(), destination_place.redacted()),
         locations,
-        options: format!("plan {}", plan.digest),
+        ages_from: plan.header.created,
         settings,
         records: &args.records,
         plan: Some(plan),
+        finishes: None,
     };
     let done = job::run(context, &signals, job).await;
     remotes.close().await;

@@ -1,11 +1,13 @@
 //! `ketch cat`: file content to standard output, as many bytes as the listing says.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::source::{Body, ByteStream, EntrySource, HashingSource, open_all};
 use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, ReadOptions, RelPath};
+use serde_json::json;
 
 use super::service;
 use crate::args::CatArgs;
@@ -17,7 +19,7 @@ use crate::problem::{Problem, Result};
 use crate::remotes::Remotes;
 use crate::settings::place;
 
-/// Writes files to standard output, in the order given; ends at the first that fails.
+/// Writes files to standard output, in the order given. One that fails is told of, and the next ones are written all the same.
 pub(crate) async fn run(context: &Context, args: &CatArgs) -> Result<Done> {
     if context.console.is_json() {
         return Err(Problem::usage("cat writes the content of files as it is: leave out --json"));
@@ -25,9 +27,19 @@ pub(crate) async fn run(context: &Context, args: &CatArgs) -> Result<Done> {
     let places: Vec<_> = args.places.iter().map(place).collect::<Result<_>>()?;
     let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, false);
     let signals = context.signals()?;
+    let mut codes = BTreeSet::new();
     let work = async {
         for place in &places {
-            write_file(&mut remotes, place, &context.console).await?;
+            match write_file(&mut remotes, place, &context.console).await {
+                Ok(()) => {}
+                Err(End::Output(problem)) => return Err(problem),
+                // Of one file there is nothing else to be told.
+                Err(End::File(problem)) if places.len() == 1 => return Err(problem),
+                Err(End::File(problem)) => {
+                    context.console.flush()?;
+                    codes.insert(Done::problem(&problem, &context.console).code);
+                }
+            }
         }
         context.console.flush()
     };
@@ -35,10 +47,34 @@ pub(crate) async fn run(context: &Context, args: &CatArgs) -> Result<Done> {
     context.warn_of_keys(&mut remotes);
     result?;
     remotes.close().await;
-    Ok(Done::ok())
+    Ok(Done::with(exit::of_codes(&codes), json!({})))
 }
 
-async fn write_file(remotes: &mut Remotes, place: &Location, console: &Arc<Console>) -> Result<()> {
+/// What a file was not written for.
+enum End {
+    /// It cannot be read, or is none.
+    File(Problem),
+    /// Nothing more can be written.
+    Output(Problem),
+}
+
+impl From<Problem> for End {
+    fn from(problem: Problem) -> Self {
+        End::File(problem)
+    }
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        End::File(error.into())
+    }
+}
+
+async fn write_file(
+    remotes: &mut Remotes,
+    place: &Location,
+    console: &Arc<Console>,
+) -> Result<(), End> {
     let missing = |problem: Problem| match problem.code {
         exit::NO_FOLDER => Problem { code: exit::NO_FILE, ..problem },
         _ => problem,
@@ -46,10 +82,13 @@ async fn write_file(remotes: &mut Remotes, place: &Location, console: &Arc<Conso
     let opened = remotes.open_source(place).await.map_err(missing)?;
     let Some(name) = &opened.only else {
         let text = format!("{} is a folder (`ketch ls` shows what is in it)", place.redacted());
-        return Err(Problem { code: exit::NO_FILE, text: Some(text) });
+        return Err(Problem { code: exit::NO_FILE, text: Some(text) }.into());
     };
     let path = RelPath::new(name).map_err(|error| Problem::usage(error.to_string()))?;
-    write_content(&opened.backend, &path, console).await.map_err(missing)
+    write_content(&opened.backend, &path, console).await.map_err(|end| match end {
+        End::File(problem) => End::File(missing(problem)),
+        End::Output(problem) => End::Output(problem),
+    })
 }
 
 /// Files up to this size are looked at whole before anything of them is written.
@@ -80,11 +119,11 @@ async fn write_content(
     backend: &Arc<dyn Backend>,
     path: &RelPath,
     console: &Arc<Console>,
-) -> Result<()> {
+) -> Result<(), End> {
     let entry = backend.stat(path).await?;
     service::one_of_its_name(backend, &entry).await?;
     if let EntryKind::Special(special) = entry.kind {
-        return Err(Problem::other(format!("{path} is {}", special.describe())));
+        return Err(Problem::other(format!("{path} is {}", special.describe())).into());
     }
     // What was damaged on its way is read once more, as long as nothing of it has been written.
     let (mut content, mut held) = (open_proven(backend, &entry).await?, Vec::new());
@@ -105,7 +144,8 @@ async fn write_content(
         // CANCEL: on a thread of its own, because a reader that does not read must not keep a signal from being obeyed.
         let console = Arc::clone(console);
         let write = tokio::task::spawn_blocking(move || console.bytes(&piece)).await;
-        write.map_err(|error| Problem::other(format!("writing stopped: {error}")))??;
+        let stopped = |error| Problem::other(format!("writing stopped: {error}"));
+        write.map_err(stopped).flatten().map_err(End::Output)?;
     }
     match entry.size {
         Some(size) if size != written => {

@@ -10,10 +10,12 @@ use ketch_core::names::bytes_from_core;
 use ketch_core::{Error, ErrorKind};
 use ketch_engine::check::CheckSettings;
 use ketch_engine::event::Event;
+use ketch_engine::file::close_once;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, Compare, Settings};
 use serde_json::json;
 
+use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
@@ -28,25 +30,33 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let (source_place, destination_place) =
         (settings::place(&args.source)?, settings::place(&args.destination)?);
     let speed = settings::for_speed(&args.speed)?;
-    let spec = crate::filters::spec(&args.filter)?;
+    let spec = crate::filters::spec(&args.filter, jiff::Timestamp::now())?;
     let mut lists = Lists::open(args, console)?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&source_place, &destination_place);
+    let both = remotes.open_to_compare(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
-    let digests = context.digests(&args.cache);
-    let marks = match args.download {
-        true => context.marks(&[
-            "check",
-            &source.backend.location(),
-            &destination.location(),
-            &format!("{spec:?}"),
-        ]),
-        false => None,
+    let pair = match (&source.only, &destination.only) {
+        (Some(left), Some(right)) => {
+            let (left, right) = (path(left)?, path(right)?);
+            let both = async {
+                Ok((source.backend.stat(&left).await?, destination.backend.stat(&right).await?))
+            };
+            Some(Box::new(signals.guard(both).await?))
+        }
+        (None, Some(_)) => {
+            let (source, destination) = (source_place.redacted(), destination_place.redacted());
+            let text = format!("{source} is a folder and {destination} is a file");
+            return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+        }
+        (_, None) => None,
     };
-    let check_settings = CheckSettings {
+    let destination = destination.backend;
+    let digests = context.digests(&args.cache);
+    let mut check_settings = CheckSettings {
         settings: Settings {
             digests: digests.clone(),
+            jobs: context.jobs(),
             filter: settings::compile(spec, source.only.as_deref())?,
             compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
             ..speed
@@ -54,9 +64,15 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         one_way: args.one_way,
         download: args.download,
         digest: args.digest,
-        marks,
+        marks: None,
+        pair,
         equal_is_silent: !lists.want('=') && !console.tells(Level::Item) && !console.is_json(),
     };
+    if args.download {
+        let how = check_settings.identity(&*source.backend, &*destination);
+        let (left, right) = (source.backend.location(), destination.location());
+        check_settings.marks = context.marks(&["check", &left, &right, &how]);
+    }
     context.warn_of_keys(&mut remotes);
     let start = json!({
         "command": "check", "source": source_place.redacted(),
@@ -81,9 +97,6 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
                 Ok(())
             }
             Event::Checked { path, verdict } => {
-                if let Verdict::NotStorable(why) = &verdict {
-                    notices.tell(console, Some(path.as_str()), &format!("not compared: {why}"));
-                }
                 lists.write(path.as_str(), &verdict)?;
                 tell(console, &lists, path.as_str(), &verdict)
             }
@@ -112,16 +125,15 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     ))
 }
 
-/// rclone's mark of a verdict; `None` = it is not written down.
-fn mark(verdict: &Verdict) -> Option<char> {
-    Some(match verdict {
+/// rclone's mark of a verdict.
+fn mark(verdict: &Verdict) -> char {
+    match verdict {
         Verdict::Equal(_) => '=',
         Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => '*',
         Verdict::MissingOnSource => '-',
         Verdict::MissingOnDestination => '+',
-        Verdict::Unverifiable(_) | Verdict::Error(..) => '!',
-        Verdict::NotStorable(_) => return None,
-    })
+        Verdict::Unverifiable(_) | Verdict::Error(..) | Verdict::NotStorable(_) => '!',
+    }
 }
 
 /// Prints what is no match; with `-v` also what is.
@@ -129,6 +141,10 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
     let text = match verdict {
         Verdict::Equal(Evidence::Digest(algo)) => format!("equal by {algo}"),
         Verdict::Equal(Evidence::Content) => "equal byte for byte".to_owned(),
+        Verdict::Equal(Evidence::Remembered(Some(algo))) => format!("equal by remembered {algo}"),
+        Verdict::Equal(Evidence::Remembered(None)) => {
+            "equal when both were last read, and not changed since".to_owned()
+        }
         Verdict::Equal(Evidence::Size) => "equal in size".to_owned(),
         Verdict::SizeDiffers => "sizes differ".to_owned(),
         Verdict::HashDiffers(algo) => format!("{algo} digests differ"),
@@ -136,9 +152,9 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
         Verdict::MissingOnSource => "not at the source".to_owned(),
         Verdict::MissingOnDestination => "not at the destination".to_owned(),
         Verdict::Unverifiable(why) | Verdict::Error(_, why) => why.clone(),
-        Verdict::NotStorable(_) => return Ok(()),
+        Verdict::NotStorable(why) => format!("not compared: {why}"),
     };
-    let Some(mark) = mark(verdict) else { return Ok(()) };
+    let mark = mark(verdict);
     if let Verdict::Equal(_) = verdict {
         console.tell(Level::Item, &format!("{mark} {path}  ({text})"));
         return Ok(());
@@ -209,7 +225,7 @@ impl<'a> Lists<'a> {
     }
 
     fn write(&mut self, path: &str, verdict: &Verdict) -> Result<()> {
-        let Some(mark) = mark(verdict) else { return Ok(()) };
+        let mark = mark(verdict);
         for list in self.lists.iter().filter(|list| list.marks.contains(mark)) {
             let before = if list.with_mark { format!("{mark} ") } else { String::new() };
             match &list.target {
@@ -228,7 +244,8 @@ impl<'a> Lists<'a> {
         for list in self.lists {
             if let Target::File(name, file) = list.target {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.flush().map_err(|error| about_file(&name, &error))?;
+                let written = file.flush().and_then(|()| close_once(file.get_ref()));
+                written.map_err(|error| about_file(&name, &error))?;
             }
         }
         Ok(())

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use ketch_engine::filter::FilterSpec;
+use jiff::Timestamp;
+use ketch_engine::journal::JobSummary;
 use ketch_engine::{JobKind, Settings};
 
 use super::job::{self, OpenJob};
@@ -14,12 +15,13 @@ use crate::remotes::Remotes;
 use crate::signals::Signals;
 use crate::{reports, settings};
 
-/// Runs the job.
+/// Runs the job; one that `finishes` what an earlier process planned does that and makes no plan of its own.
 pub(crate) async fn run(
     context: &Context,
     kind: JobKind,
     args: &CopyArgs,
     delete_empty_source_dirs: bool,
+    finishes: Option<&JobSummary>,
 ) -> Result<Done> {
     let local = LocalArgs {
         // What is removed at the source must be where it went even if the power goes: its name too.
@@ -28,32 +30,39 @@ pub(crate) async fn run(
     };
     let mut remotes = context.remotes(&local);
     let signals = context.signals()?;
-    let job = open(context, &mut remotes, &signals, kind, args).await?;
+    let ages_from = finishes.map(|job| job.header.ages_from);
+    let job = open(context, &mut remotes, &signals, kind, args, ages_from).await?;
     let settings = Settings { delete_empty_source_dirs, ..job.settings };
-    let done = job::run(context, &signals, OpenJob { settings, ..job }).await;
+    let finishes = finishes.cloned();
+    let done = job::run(context, &signals, OpenJob { settings, finishes, ..job }).await;
     remotes.close().await;
     done
 }
 
-/// Understands the command line and opens both places.
+/// Understands the command line and opens both places. Ages count from `ages_from`, or from now.
 pub(crate) async fn open<'a>(
     context: &Context,
     remotes: &mut Remotes,
     signals: &Signals,
     kind: JobKind,
     args: &'a CopyArgs,
+    ages_from: Option<u64>,
 ) -> Result<OpenJob<'a>> {
     let (source_place, destination_place) =
         (settings::place(&args.source)?, settings::place(&args.destination)?);
     let every_file = context.console.tells(Level::Detail);
-    let (settings, mut spec) = settings::for_copy(args, every_file)?;
+    // In whole seconds, so that it is the same moment for who finishes the job.
+    let now = ages_from.and_then(|seconds| i64::try_from(seconds).ok());
+    let now = now.unwrap_or_else(|| Timestamp::now().as_second());
+    let from = Timestamp::from_second(now)
+        .map_err(|error| Problem::other(format!("the time of the job: {error}")))?;
+    let (settings, mut spec) = settings::for_copy(args, every_file, from)?;
     if let Some(failed) = &args.retry_failed {
         spec.files_from_raw = Some(failed_paths(context, failed)?);
     }
-    let both = remotes.open_both(&source_place, &destination_place);
+    let both = remotes.open_job(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
     context.warn_of_keys(remotes);
-    let options = options(args, &settings, &spec, source.only.as_deref());
     let filter = settings::compile(spec, source.only.as_deref())?;
     Ok(OpenJob {
         kind,
@@ -65,27 +74,18 @@ pub(crate) async fn open<'a>(
         source: source.backend,
         destination,
         destination_folder: remotes.local_folder(&destination_place)?,
-        options,
-        settings: Settings { filter, digests: context.digests(&args.cache), ..settings },
+        ages_from: now.unsigned_abs(),
+        settings: Settings {
+            filter,
+            digests: context.digests(&args.cache),
+            clocks: context.clocks(&args.cache),
+            jobs: context.jobs(),
+            ..settings
+        },
         records: &args.records,
         plan: None,
+        finishes: None,
     })
-}
-
-/// Everything that decides what is planned, as a text: two runs of equal text are one job. Ages count as they were typed,
-/// because the time they stand for is another one each time.
-fn options(args: &CopyArgs, settings: &Settings, spec: &FilterSpec, only: Option<&str>) -> String {
-    let ageless = FilterSpec { modified_after: None, modified_before: None, ..spec.clone() };
-    format!(
-        "{only:?} {ageless:?} {:?} {:?} {:?} {} {} {:?} {}",
-        args.filter.min_age,
-        args.filter.max_age,
-        settings.compare,
-        settings.update,
-        settings.ignore_existing,
-        settings.modify_window,
-        settings.create_empty_dirs,
-    )
 }
 
 /// The paths that failed before: of a report, or of a job on record.

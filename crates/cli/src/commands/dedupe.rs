@@ -8,10 +8,11 @@ use std::sync::Arc;
 use futures::StreamExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ketch_core::{Backend, Entry, HashAlgo, ListOptions, RelPath};
+use ketch_core::{Backend, Entry, HashAlgo, RelPath};
 use ketch_engine::filter::units::format_size;
 use serde_json::{Value, json};
 
+use super::looking::Look;
 use super::service::remotes;
 use crate::args::{DedupeArgs, DedupeRule};
 use crate::context::{Context, Done};
@@ -35,10 +36,11 @@ pub(crate) async fn run(context: &Context, args: &DedupeArgs) -> Result<Done> {
         return Err(Problem { code: exit::FATAL, text: Some(text) });
     }
     let asks = args.rule.is_none() && !console.is_json() && std::io::stdin().is_terminal();
-    let mut work =
-        Dedupe { console, backend, args, asks, has_quit: false, counts: Counts::default() };
+    let look = Look::new(console, Arc::clone(&backend), None);
+    let counts = Counts::default();
+    let mut work = Dedupe { console, backend, look, args, asks, has_quit: false, counts };
     signals.guard(work.walk()).await?;
-    let (counts, has_quit) = (work.counts, work.has_quit);
+    let (counts, has_quit, looked) = (work.counts, work.has_quit, work.look.code());
     remotes.close().await;
     let verb = if args.dry_run { "would delete" } else { "deleted" };
     console.tell(
@@ -54,6 +56,7 @@ pub(crate) async fn run(context: &Context, args: &DedupeArgs) -> Result<Done> {
     );
     let is_undecided = counts.left > 0 && args.rule.is_none() && !asks;
     let code = match (counts.failed, is_undecided || has_quit) {
+        (0, _) if looked != exit::OK => looked,
         (0, false) => exit::OK,
         (0, true) => exit::OTHER,
         _ => exit::PARTIAL,
@@ -88,6 +91,7 @@ impl Counts {
 struct Dedupe<'a> {
     console: &'a Console,
     backend: Arc<dyn Backend>,
+    look: Look<'a>,
     args: &'a DedupeArgs,
     asks: bool,
     /// Was it ended before everything was looked at?
@@ -109,15 +113,13 @@ impl Dedupe<'_> {
     async fn walk(&mut self) -> Result<()> {
         let mut waiting = vec![RelPath::root()];
         while let Some(dir) = waiting.pop() {
-            let mut listing = self.backend.list(&dir, ListOptions::default());
-            let mut entries = Vec::new();
-            while let Some(entry) = listing.next().await {
-                entries.push(entry?);
-            }
-            drop(listing);
-            entries.sort_by(Entry::compare_key);
+            let (entries, is_complete) = self.look.entries(&dir).await?;
             for entry in entries.iter().rev().filter(|entry| entry.is_dir()) {
                 waiting.push(entry.path.clone());
+            }
+            // Which files of a folder belong together is only known of all of them.
+            if !is_complete {
+                continue;
             }
             let taken: Vec<RelPath> = entries.iter().map(|entry| entry.path.clone()).collect();
             let mut unwanted = Vec::new();

@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::ls::admits;
 use super::service;
-use crate::args::{DeleteArgs, FilterArgs, LocalArgs, RemoveArgs};
+use crate::args::{DeleteArgs, FilterArgs, Links, LocalArgs, RemoveArgs};
 use crate::context::{Context, Done};
+use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 use crate::signals::Signals;
@@ -46,9 +47,12 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         filter: &filter,
         dry_run: args.dry_run,
         rmdirs: args.rmdirs && opened.only.is_none(),
+        takes_specials: false,
         top: None,
         stop: &signals.stop,
         report: Report::default(),
+        passed_over: 0,
+        notices: Notices::default(),
     };
     let work = async {
         match &opened.only {
@@ -60,17 +64,17 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         result = work => result,
         () = signals.stop.now.cancelled() => Ok(()),
     };
-    let report = deleter.report;
-    let done = finish(console, report, &signals, started, args.dry_run);
+    let done = deleter.finish(&signals, started);
     remotes.close().await;
     result?;
     Ok(done)
 }
 
-/// Deletes a folder with everything in it.
+/// Deletes a folder with everything in it: links themselves and never what they point to, pipes, sockets and devices.
 pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> {
     let console = &*context.console;
-    let mut remotes = service::remotes(context);
+    let keep = LocalArgs { links: Some(Links::Keep), ..LocalArgs::default() };
+    let mut remotes = context.remotes(&keep);
     let signals = context.signals()?;
     let place = settings::place(&args.place)?;
     let place = signals.guard(remotes.meant(&place)).await?;
@@ -100,16 +104,18 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
         filter: &filter,
         dry_run: args.dry_run,
         rmdirs: true,
+        takes_specials: true,
         top: Some(top),
         stop: &signals.stop,
         report: Report::default(),
+        passed_over: 0,
+        notices: Notices::default(),
     };
     let result = tokio::select! {
         result = deleter.delete_below() => result,
         () = signals.stop.now.cancelled() => Ok(()),
     };
-    let report = deleter.report;
-    let done = finish(console, report, &signals, started, args.dry_run);
+    let done = deleter.finish(&signals, started);
     remotes.close().await;
     result?;
     Ok(done)
@@ -142,37 +148,16 @@ pub(crate) async fn rmdir(context: &Context, args: &RemoveArgs) -> Result<Done> 
     Ok(Done::ok())
 }
 
-/// Tells how it went.
-fn finish(
-    console: &Console,
-    mut report: Report,
-    signals: &Signals,
-    started: Instant,
-    dry_run: bool,
-) -> Done {
-    report.stopped = signals.stop.is_stopping();
-    report.elapsed = started.elapsed();
-    let level = if report.is_success() { Level::Normal } else { Level::Error };
-    console.tell(level, &line(&report, dry_run));
-    summary::tell_failures(console, &report);
-    let error = report.fatal.as_ref().map(ToString::to_string);
-    Done::with(
-        exit::of_report(&report, signals.code()),
-        json!({
-            "dry_run": dry_run, "counts": jsonl::counts(&report), "error": error,
-            "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
-        }),
-    )
-}
-
-fn line(report: &Report, dry_run: bool) -> String {
+fn line(report: &Report, passed_over: u64, dry_run: bool) -> String {
     let verb = if dry_run { "would delete" } else { "deleted" };
     let (count, bytes) = (report.deleted, format_size(report.bytes));
     let failed =
         if report.failed > 0 { format!(", failed {}", report.failed) } else { String::new() };
+    let passed =
+        if passed_over > 0 { format!(", passed over {passed_over}") } else { String::new() };
     let stopped = if report.stopped { "stopped: " } else { "" };
     let time = format_duration(report.elapsed);
-    format!("{stopped}{verb} {count} ({bytes}){failed}, in {time}")
+    format!("{stopped}{verb} {count} ({bytes}){failed}{passed}, in {time}")
 }
 
 struct Deleter<'a> {
@@ -181,10 +166,15 @@ struct Deleter<'a> {
     filter: &'a Filter,
     dry_run: bool,
     rmdirs: bool,
+    /// What is neither a file, a folder nor a link goes, too.
+    takes_specials: bool,
     /// The folder below which everything goes, and then itself; `None` = the root of the backend, which stays.
     top: Option<Entry>,
     stop: &'a Stop,
     report: Report,
+    /// What was left alone although no filter says so.
+    passed_over: u64,
+    notices: Notices,
 }
 
 /// A folder whose sub-folders are still to be done.
@@ -196,6 +186,29 @@ struct Frame {
 }
 
 impl Deleter<'_> {
+    /// Tells how it went.
+    fn finish(self, signals: &Signals, started: Instant) -> Done {
+        let Deleter { console, dry_run, mut report, passed_over, notices, .. } = self;
+        notices.finish(console);
+        report.stopped = signals.stop.is_stopping();
+        report.elapsed = started.elapsed();
+        let code = exit::of_report(&report, signals.code());
+        let code = exit::with_passed_over(code, passed_over);
+        let level = if code == exit::OK { Level::Normal } else { Level::Error };
+        console.tell(level, &line(&report, passed_over, dry_run));
+        summary::tell_failures(console, &report);
+        let error = report.fatal.as_ref().map(ToString::to_string);
+        let mut counts = jsonl::counts(&report);
+        counts["passed_over"] = passed_over.into();
+        Done::with(
+            code,
+            json!({
+                "dry_run": dry_run, "counts": counts, "error": error,
+                "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
+            }),
+        )
+    }
+
     async fn delete_one(&mut self, name: &str) -> Result<()> {
         let path = RelPath::new(name).map_err(|error| Problem::usage(error.to_string()))?;
         let entry = self.backend.stat(&path).await?;
@@ -255,10 +268,15 @@ impl Deleter<'_> {
                 EntryKind::File | EntryKind::Link if admits(self.filter, &entry) => {
                     files.push(entry)
                 }
-                // What is neither is never touched.
-                EntryKind::Dir | EntryKind::File | EntryKind::Link | EntryKind::Special(_) => {
+                EntryKind::Special(_) if self.takes_specials => files.push(entry),
+                EntryKind::Special(special) => {
                     frame.stays = true;
+                    if admits(self.filter, &entry) {
+                        self.pass_over(&entry, special.describe())?;
+                    }
                 }
+                // What the filter leaves out was asked to stay.
+                EntryKind::Dir | EntryKind::File | EntryKind::Link => frame.stays = true,
             }
         }
         frame.waiting.reverse();
@@ -297,6 +315,13 @@ impl Deleter<'_> {
     async fn delete(&mut self, entry: &Entry) -> Result<bool> {
         let result = if self.dry_run { Ok(()) } else { self.backend.delete(entry).await };
         self.outcome(entry, result)
+    }
+
+    fn pass_over(&mut self, entry: &Entry, why: &str) -> Result<()> {
+        self.passed_over += 1;
+        let (path, text) = (entry.path.as_str(), format!("not deleted: {why}"));
+        self.notices.tell(self.console, Some(path), &text);
+        self.console.event("notice", json!({ "path": path, "text": text }))
     }
 
     fn outcome(&mut self, entry: &Entry, result: ketch_core::Result<()>) -> Result<bool> {

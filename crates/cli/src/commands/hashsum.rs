@@ -1,5 +1,6 @@
 //! `ketch hashsum`: digests in the layout of sha256sum, b3sum and rclone, printed or checked.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -20,6 +21,7 @@ use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::remotes::Opened;
 use crate::settings::{self, is_dash};
+use crate::text_file::is_wide;
 use crate::{exit, jsonl, watch};
 
 /// Lines of a SUM file that are in memory together.
@@ -110,7 +112,7 @@ fn show(console: &Console, path: &RelPath, digest: &Digest, form: Form) -> Resul
             json!({ "path": path, "digest": digest.algo().as_str(), "value": digest.to_string() });
         return console.event("sum", body);
     }
-    console.bytes(&write_line(digest, &bytes_from_core(path.as_str()), form))
+    console.answer(&write_line(digest, &bytes_from_core(path.as_str()), form))
 }
 
 async fn check(
@@ -126,11 +128,16 @@ async fn check(
         return Err(Problem::usage(text));
     }
     let cannot_read = |error: &std::io::Error| about_file(file, error);
-    let reader: Box<dyn BufRead> = match is_dash(file) {
+    let mut reader: Box<dyn BufRead> = match is_dash(file) {
         true => Box::new(std::io::stdin().lock()),
         false => Box::new(BufReader::new(File::open(file).map_err(|error| cannot_read(&error))?)),
     };
+    if is_wide(reader.fill_buf().map_err(|error| cannot_read(&error))?) {
+        let text = format!("{}: it is UTF-16 or UTF-32: save it as UTF-8", file.display());
+        return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+    }
     let mut sums = SumReader::new(reader, algo);
+    let mut has_sums = false;
     let mut has_ended = false;
     while !has_ended {
         let mut batch: HashMap<RelPath, Digest> = HashMap::new();
@@ -155,6 +162,7 @@ async fn check(
                 },
             }
         }
+        has_sums |= !batch.is_empty();
         if !batch.is_empty() {
             check_batch(console, algo, batch, opened, settings, counts).await?;
         }
@@ -162,6 +170,10 @@ async fn check(
     if counts.bad_lines > 0 {
         let text = format!("{}: {} lines are no {algo} sums", file.display(), counts.bad_lines);
         console.tell_error(&text);
+    }
+    if !has_sums {
+        let text = format!("{}: it holds no {algo} sum, so it proves nothing", file.display());
+        return Err(Problem { code: exit::PARTIAL, text: Some(text) });
     }
     Ok(())
 }
@@ -228,5 +240,15 @@ fn tell(console: &Console, path: &RelPath, verdict: &str) -> Result<()> {
     if verdict == "OK" && !console.tells(Level::Normal) {
         return Ok(());
     }
-    console.named_line("", path.as_str(), &format!(": {verdict}"))
+    let (mark, name) = sum_name(path.as_str());
+    console.named_line(mark, &name, &format!(": {verdict}"))
+}
+
+/// A name as a line of a SUM file has it, so that no name makes a line of its own.
+fn sum_name(name: &str) -> (&'static str, Cow<'_, str>) {
+    if !name.contains(['\\', '\n', '\r']) {
+        return ("", Cow::Borrowed(name));
+    }
+    let escaped = name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+    ("\\", Cow::Owned(escaped))
 }

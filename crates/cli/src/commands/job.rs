@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use ketch_core::{Backend, Error, ErrorKind};
 use ketch_engine::event::Event;
-use ketch_engine::filter::units::format_size;
-use ketch_engine::journal::{Begin, JobIdentity, Journal};
+use ketch_engine::journal::{
+    Begin, Earlier, Header, JobIdentity, JobSummary, Journal, Recalled, Roots,
+};
 use ketch_engine::plan_file::PlanFile;
 use ketch_engine::{JobKind, Report, Request, Settings};
 use serde_json::{Value, json};
@@ -15,7 +16,6 @@ use super::archive::Archive;
 use crate::args::RecordArgs;
 use crate::context::{Context, Done};
 use crate::notices::Notices;
-use crate::output::Level;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
 use crate::reminders::Reminders;
@@ -35,11 +35,13 @@ pub(crate) struct OpenJob<'a> {
     pub(crate) shown: (String, String),
     /// Where they are, in a form that does not change between processes.
     pub(crate) locations: (String, String),
-    /// Everything else that decides what is planned.
-    pub(crate) options: String,
+    /// From when relative ages count, in seconds since 1970.
+    pub(crate) ages_from: u64,
     pub(crate) settings: Settings,
     pub(crate) records: &'a RecordArgs,
     pub(crate) plan: Option<PlanFile>,
+    /// The open job whose plan is finished.
+    pub(crate) finishes: Option<JobSummary>,
 }
 
 /// Runs the job and tells of it.
@@ -62,9 +64,10 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
         "plan": plan.as_ref().map(|plan| plan.digest.clone()),
     });
     console.event("start", begun)?;
-    let journal = match dry_run || records.no_journal {
-        true => None,
-        false => begin(context, &job)?,
+    let (journal, recalled) = match (records.no_journal, dry_run) {
+        (true, _) => (None, None),
+        (false, true) => (None, recall(context, &job)?),
+        (false, false) => (begin(context, &job).await?, None),
     };
     let job_id = journal.as_ref().map(|journal| journal.header.id());
     let archive = archive.map(|archive| archive.begin(journal.as_ref())).transpose()?;
@@ -85,6 +88,7 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
         stop: signals.stop.clone(),
         journal,
         plan: job.plan,
+        recalled,
     });
     let progress = running.progress.clone();
     let reminders = Reminders::new(context.environment.state_folder());
@@ -131,8 +135,29 @@ fn not_in_time() -> Report {
     }
 }
 
-/// Puts the job on record, or finds the interrupted one that it goes on with.
-fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
+/// What makes another run the same job.
+fn identity(job: &OpenJob<'_>) -> JobIdentity {
+    let settings = job.settings.identity(&*job.source, &*job.destination);
+    JobIdentity {
+        kind: job.kind,
+        source_location: job.locations.0.clone(),
+        destination_location: job.locations.1.clone(),
+        options: match &job.plan {
+            Some(plan) => format!("plan {} {settings}", plan.digest),
+            None => settings,
+        },
+    }
+}
+
+/// What a dry run has to know of an interrupted job, to show what the run will do.
+fn recall(context: &Context, job: &OpenJob<'_>) -> Result<Option<Recalled>> {
+    let jobs = context.jobs().filter(|_| !job.records.fresh && job.plan.is_none());
+    let Some(jobs) = jobs else { return Ok(None) };
+    Ok(jobs.recall(&identity(job))?)
+}
+
+/// Puts the job on record, and takes over from an interrupted one.
+async fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
     let console = &*context.console;
     let Some(jobs) = context.jobs() else {
         console.tell_notice(
@@ -140,38 +165,66 @@ fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> {
         );
         return Ok(None);
     };
+    // A side that cannot be looked at now is told of when it is listed.
+    let roots = Roots {
+        source: job.source.root_identity().await.ok().flatten(),
+        destination: job.destination.root_identity().await.ok().flatten(),
+    };
+    let identity = identity(job);
+    if let Some(earlier) = &job.finishes {
+        may_finish(&earlier.header, &identity, &roots)?;
+    }
     let begin = Begin {
-        identity: JobIdentity {
-            kind: job.kind,
-            source_location: job.locations.0.clone(),
-            destination_location: job.locations.1.clone(),
-            options: job.options.clone(),
-        },
+        identity,
         source: job.shown.0.clone(),
         destination: job.shown.1.clone(),
-        arguments: command_line().unwrap_or_default(),
+        arguments: match &job.finishes {
+            Some(earlier) => earlier.header.arguments.clone(),
+            None => command_line().unwrap_or_default(),
+        },
         folder: std::env::current_dir().ok(),
+        ages_from: job.ages_from,
+        roots,
     };
     let refused = |error: Error| Problem {
         code: exit::of_fatal(error.kind()),
         text: Some(error.to_string()),
     };
-    let journal = jobs.begin(begin, job.records.fresh).map_err(refused)?;
-    if let Some(standing) = &journal.standing {
-        let planned = if standing.is_planned { "" } else { "at least " };
-        console.tell(
-            Level::Normal,
-            &format!(
-                "going on with the interrupted job {}: {} of {planned}{} items are done ({}); what changed in folders \
-                 that were planned before is for the next run (--fresh begins anew)",
-                journal.header.id(),
-                standing.done,
-                standing.planned,
-                format_size(standing.done_bytes),
-            ),
+    let earlier = match (&job.finishes, &job.plan, job.records.fresh) {
+        (Some(_), _, _) | (None, Some(_), false) => Earlier::Finish,
+        (None, None, false) => Earlier::Remember,
+        (None, _, true) => Earlier::Forget,
+    };
+    jobs.begin(begin, earlier).map(Some).map_err(refused)
+}
+
+/// Can the plan of an earlier job be finished by this run?
+fn may_finish(earlier: &Header, identity: &JobIdentity, roots: &Roots) -> Result<()> {
+    let id = earlier.id();
+    let refuse = |why: &str| {
+        Err(Problem {
+            code: exit::FATAL,
+            text: Some(format!(
+                "the plan of job {id} cannot be finished: {why} (the command by itself makes a new plan)"
+            )),
+        })
+    };
+    if earlier.identity != *identity {
+        return refuse(
+            "an option, a list of names or something in the environment is not as it was when the job was begun",
         );
     }
-    Ok(Some(journal))
+    let is_other =
+        |before: &Option<String>, now: &Option<String>| before.is_some() && before != now;
+    if is_other(&earlier.roots.source, &roots.source) {
+        return refuse("the source is another folder now, or is not there (is its disk mounted?)");
+    }
+    if is_other(&earlier.roots.destination, &roots.destination) {
+        return refuse(
+            "the destination is another folder now, or is not there (is its disk mounted?)",
+        );
+    }
+    Ok(())
 }
 
 /// The command line, if it can be kept: it has no secret in it and is text.

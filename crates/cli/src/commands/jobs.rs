@@ -133,7 +133,7 @@ fn show(console: &Console, jobs: &Jobs, name: &str) -> Result<Done> {
     Ok(Done::ok())
 }
 
-/// Runs the command that began the job once more, where it was begun: it finds the job by itself.
+/// Finishes the plan of an open job, with the settings that it was begun with.
 async fn resume(context: &Context, jobs: &Jobs, name: Option<&str>) -> Result<Done> {
     let job = match name {
         Some(name) => jobs.find(name)?,
@@ -166,17 +166,13 @@ async fn resume(context: &Context, jobs: &Jobs, name: Option<&str>) -> Result<Do
         Problem::other(format!("the command of job {id} is not understood any more"))
     })?;
     match cli.command {
-        Command::Copy(args) => copy::run(context, JobKind::Copy, &args, false).await,
-        Command::Sync(args) => copy::run(context, JobKind::Sync, &args, false).await,
+        Command::Copy(args) => copy::run(context, JobKind::Copy, &args, false, Some(&job)).await,
+        Command::Sync(args) => copy::run(context, JobKind::Sync, &args, false, Some(&job)).await,
         Command::Move(args) => {
             let empty_dirs = args.delete_empty_src_dirs;
-            copy::run(context, JobKind::Move, &args.copy, empty_dirs).await
+            copy::run(context, JobKind::Move, &args.copy, empty_dirs, Some(&job)).await
         }
         Command::Apply(args) => apply::run(context, &args).await,
-        Command::Jobs(_) => {
-            // Begun by `jobs resume` itself: the command that stands for it is that of the job it went on with.
-            Err(Problem::other(format!("run the command of job {id} again")))
-        }
         _ => {
             Err(Problem::other(format!("the command of job {id} is not one that is gone on with")))
         }

@@ -1,18 +1,15 @@
 //! `ketch ls`: what is in a folder, one line an entry, in key order.
 
-use std::sync::Arc;
-
-use futures::StreamExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ketch_core::{Backend, Entry, EntryKind, ListOptions, RelPath};
+use ketch_core::{Entry, EntryKind, RelPath};
 use ketch_engine::filter::Filter;
 use serde_json::json;
 
+use super::looking::Look;
 use crate::args::LsArgs;
 use crate::context::{Context, Done};
 use crate::jsonl;
-use crate::output::Console;
 use crate::problem::{Problem, Result};
 use crate::settings;
 
@@ -24,33 +21,26 @@ pub(crate) async fn run(context: &Context, args: &LsArgs) -> Result<Done> {
     let opened = signals.guard(remotes.open_source(&place)).await?;
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;
     context.warn_of_keys(&mut remotes);
-    let mut lister = Lister {
-        console: &context.console,
-        backend: opened.backend,
-        filter: &filter,
-        zone: TimeZone::system(),
-        entries: 0,
-    };
+    let look = Look::new(&context.console, opened.backend, Some(&filter));
+    let mut lister = Lister { look, zone: TimeZone::system(), entries: 0 };
     let work = async {
         match &opened.only {
             Some(name) => {
                 let path = RelPath::new(name).map_err(|error| Problem::usage(error.to_string()))?;
-                let entry = lister.backend.stat(&path).await?;
+                let entry = lister.look.backend.stat(&path).await?;
                 lister.show(&entry)
             }
             None => lister.list(args.recursive).await,
         }
     };
     signals.guard(work).await?;
-    let entries = lister.entries;
+    let (code, entries) = (lister.look.code(), lister.entries);
     remotes.close().await;
-    Ok(Done::with(crate::exit::OK, json!({ "counts": { "entries": entries } })))
+    Ok(Done::with(code, json!({ "counts": { "entries": entries } })))
 }
 
 struct Lister<'a> {
-    console: &'a Console,
-    backend: Arc<dyn Backend>,
-    filter: &'a Filter,
+    look: Look<'a>,
     zone: TimeZone,
     entries: u64,
 }
@@ -60,11 +50,11 @@ impl Lister<'_> {
     async fn list(&mut self, recursive: bool) -> Result<()> {
         let mut waiting = vec![RelPath::root()];
         while let Some(dir) = waiting.pop() {
-            let entries = self.entries_of(&dir).await?;
+            let (entries, _) = self.look.entries(&dir).await?;
             for entry in &entries {
                 self.show(entry)?;
             }
-            self.console.flush()?;
+            self.look.console.flush()?;
             if recursive {
                 let dirs = entries.into_iter().filter(Entry::is_dir).map(|entry| entry.path);
                 waiting.extend(dirs.rev());
@@ -73,24 +63,12 @@ impl Lister<'_> {
         Ok(())
     }
 
-    async fn entries_of(&self, dir: &RelPath) -> Result<Vec<Entry>> {
-        let mut listing = self.backend.list(dir, ListOptions::default());
-        let mut entries = Vec::new();
-        while let Some(entry) = listing.next().await {
-            let entry = entry?;
-            if admits(self.filter, &entry) {
-                entries.push(entry);
-            }
-        }
-        entries.sort_by(Entry::compare_key);
-        Ok(entries)
-    }
-
     fn show(&mut self, entry: &Entry) -> Result<()> {
         self.entries += 1;
-        if self.console.is_json() {
+        let console = self.look.console;
+        if console.is_json() {
             let (kind, body) = jsonl::entry(entry);
-            return self.console.event(kind, body);
+            return console.event(kind, body);
         }
         let size = entry.size.map_or_else(|| "-".to_owned(), |size| size.to_string());
         let date = entry.mtime.and_then(|time| Timestamp::try_from(time).ok());
@@ -102,7 +80,7 @@ impl Lister<'_> {
             EntryKind::Link => "@",
             EntryKind::Special(special) => &format!("  ({})", special.describe()),
         };
-        self.console.named_line(&format!("{size:>12}  {date:19}  "), entry.path.as_str(), end)
+        console.named_line(&format!("{size:>12}  {date:19}  "), entry.path.as_str(), end)
     }
 }
 

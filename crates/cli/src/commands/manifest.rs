@@ -173,7 +173,7 @@ impl<'a> ManifestFile<'a> {
     ) -> Result<Written> {
         let console = &*context.console;
         let cannot_write = |error: &dyn std::fmt::Display| about_file(self.path, error);
-        let compressor = Compressor::by_name(self.path, self.output.writer()?)
+        let compressor = Compressor::by_name(self.path, self.output.writer(&context.console)?)
             .map_err(|error| cannot_write(&error))?;
         let created =
             ManifestEntry::nanoseconds(SystemTime::now()).map(|time| time / 1_000_000_000);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use ketch_engine::event::Event;
+use ketch_engine::file::force_and_close;
 use ketch_engine::filter::units::format_size;
 use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
 use ketch_engine::{JobKind, Report, Settings};
@@ -16,7 +17,7 @@ use super::job::{self, is_standard_output};
 use crate::args::{CopyArgs, PlanCommand};
 use crate::context::{Context, Done};
 use crate::exit;
-use crate::output::{Console, Level};
+use crate::output::{Answer, Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::summary;
 
@@ -39,24 +40,21 @@ pub(crate) async fn run(context: &Context, command: &PlanCommand) -> Result<Done
 
 /// Where a plan is written. A file has its name only when it is whole.
 enum Output<'a> {
-    Stdout(&'a Console),
+    Stdout(Answer<&'a Console>),
     File { file: BufWriter<File>, temporary: PathBuf, path: &'a Path },
 }
 
 impl Write for Output<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         match self {
-            Output::Stdout(console) => {
-                let failed = |_: Problem| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-                console.bytes(bytes).map(|()| bytes.len()).map_err(failed)
-            }
+            Output::Stdout(answer) => answer.write(bytes),
             Output::File { file, .. } => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         match self {
-            Output::Stdout(_) => Ok(()),
+            Output::Stdout(answer) => answer.flush(),
             Output::File { file, .. } => file.flush(),
         }
     }
@@ -65,7 +63,7 @@ impl Write for Output<'_> {
 impl<'a> Output<'a> {
     fn open(path: Option<&'a PathBuf>, console: &'a Console) -> Result<Self> {
         let Some(path) = path.filter(|path| !is_standard_output(Some(path))) else {
-            return Ok(Output::Stdout(console));
+            return Ok(Output::Stdout(Answer::new(console)));
         };
         let mut temporary = path.clone().into_os_string();
         temporary.push(".new");
@@ -76,8 +74,9 @@ impl<'a> Output<'a> {
 
     fn publish(self) -> Result<()> {
         let Output::File { file, temporary, path } = self else { return Ok(()) };
-        let synced = file.get_ref().sync_all();
-        let named = synced.and_then(|()| std::fs::rename(temporary, path));
+        let written = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+        let named =
+            written.and_then(force_and_close).and_then(|()| std::fs::rename(temporary, path));
         named.map_err(|error| about_file(path, &error))
     }
 }
@@ -101,7 +100,7 @@ async fn make(
     }
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let mut job = copy::open(context, &mut remotes, &signals, kind, args).await?;
+    let mut job = copy::open(context, &mut remotes, &signals, kind, args, None).await?;
     job.settings = Settings { delete_empty_source_dirs, ..job.settings };
     let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let created = created.map_or(0, |since| since.as_secs());

@@ -91,18 +91,20 @@ fn ask_for_secrets(context: &Context, factory: &Factory, options: &mut Options) 
 pub(crate) fn list(context: &Context) -> Result<Done> {
     let console = &context.console;
     let config = Config::load(context.config_file.as_deref(), &context.environment, KINDS)?;
-    let built_in = [(SANDBOX, "fichier", "built in")];
+    let built_in = [(SANDBOX, "fichier", "built in", None)];
     let configured = config.remotes.iter().map(|(name, remote)| {
         let from = if remote.from_environment { "environment" } else { "file" };
-        (name.as_str(), remote.kind.as_str(), from)
+        (name.as_str(), remote.kind.as_str(), from, remote.problem.as_deref())
     });
-    for (name, kind, from) in configured.chain(built_in) {
+    for (name, kind, from, problem) in configured.chain(built_in) {
         if console.is_json() {
-            console.event("remote", json!({ "name": name, "kind": kind, "from": from }))?;
-        } else {
-            let kind = if kind.is_empty() { "?" } else { kind };
-            console.named_line("", &format!("{name}:"), &format!("  {kind}  ({from})"))?;
+            let body = json!({ "name": name, "kind": kind, "from": from, "problem": problem });
+            console.event("remote", body)?;
+            continue;
         }
+        let kind = if kind.is_empty() { "?" } else { kind };
+        let problem = problem.map_or_else(String::new, |why| format!("  cannot be used: {why}"));
+        console.named_line("", &format!("{name}:"), &format!("  {kind}  ({from}){problem}"))?;
     }
     Ok(Done::ok())
 }

@@ -1,22 +1,17 @@
 //! `ketch tree` and `ketch size`: what is below a folder, drawn or counted. In memory are the entries of the folders on the
 //! current path.
 
-use std::sync::Arc;
-
-use futures::StreamExt;
-use ketch_core::{Backend, Entry, EntryKind, ListOptions, RelPath};
-use ketch_engine::filter::Filter;
+use ketch_core::{Entry, EntryKind, RelPath};
 use ketch_engine::filter::units::format_size;
 use serde_json::json;
 
-use super::ls::admits;
+use super::looking::Look;
 use super::service::path;
 use crate::args::{FilterArgs, SizeArgs, TreeArgs};
 use crate::context::{Context, Done};
 use crate::jsonl;
-use crate::output::Console;
 use crate::problem::Result;
-use crate::{exit, settings};
+use crate::settings;
 
 /// Draws the tree.
 pub(crate) async fn run(context: &Context, args: &TreeArgs) -> Result<Done> {
@@ -24,29 +19,30 @@ pub(crate) async fn run(context: &Context, args: &TreeArgs) -> Result<Done> {
     let filter = settings::filter(&FilterArgs::default(), None)?;
     let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, true);
     let signals = context.signals()?;
-    let mut walker =
-        Walker { filter: &filter, console: &context.console, totals: Totals::default() };
     let deepest = args.max_depth.unwrap_or(usize::MAX);
+    let opened = signals.guard(remotes.open_source(&place)).await?;
+    let look = Look::new(&context.console, opened.backend, Some(&filter));
+    let mut walker = Walker { look, totals: Totals::default() };
     let work = async {
-        let opened = remotes.open_source(&place).await?;
         if !context.console.is_json() {
             context.console.named_line("", &place.redacted(), "")?;
         }
         if let Some(name) = &opened.only {
-            let entry = opened.backend.stat(&path(name)?).await?;
+            let entry = walker.look.backend.stat(&path(name)?).await?;
             return walker.draw(&entry, "", true);
         }
-        walker.draw_below(&opened.backend, deepest, args.dirs_only).await
+        walker.draw_below(deepest, args.dirs_only).await
     };
     signals.guard(work).await?;
     context.warn_of_keys(&mut remotes);
-    let totals = walker.totals;
+    let (code, totals) = (walker.look.code(), walker.totals);
     if !context.console.is_json() {
         let (dirs, files, bytes) = (totals.dirs, totals.files, format_size(totals.bytes));
-        context.console.line(&format!("\n{dirs} folders, {files} files ({bytes})"))?;
+        context.console.line("")?;
+        context.console.line(&format!("{dirs} folders, {files} files ({bytes})"))?;
     }
     remotes.close().await;
-    Ok(Done::with(exit::OK, json!({ "counts": totals.json() })))
+    Ok(Done::with(code, json!({ "counts": totals.json() })))
 }
 
 /// Counts.
@@ -57,16 +53,16 @@ pub(crate) async fn size(context: &Context, args: &SizeArgs) -> Result<Done> {
     let opened = signals.guard(remotes.open_source(&place)).await?;
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;
     context.warn_of_keys(&mut remotes);
-    let mut walker =
-        Walker { filter: &filter, console: &context.console, totals: Totals::default() };
+    let look = Look::new(&context.console, opened.backend, Some(&filter));
+    let mut walker = Walker { look, totals: Totals::default() };
     let work = async {
         if let Some(name) = &opened.only {
-            walker.totals.add(&opened.backend.stat(&path(name)?).await?);
+            walker.totals.add(&walker.look.backend.stat(&path(name)?).await?);
             return Ok(());
         }
         let mut waiting = vec![RelPath::root()];
         while let Some(dir) = waiting.pop() {
-            for entry in walker.entries(&opened.backend, &dir).await? {
+            for entry in walker.look.entries(&dir).await?.0 {
                 walker.totals.add(&entry);
                 if entry.is_dir() {
                     waiting.push(entry.path);
@@ -76,17 +72,21 @@ pub(crate) async fn size(context: &Context, args: &SizeArgs) -> Result<Done> {
         Ok(())
     };
     signals.guard(work).await?;
-    let totals = walker.totals;
+    let (code, totals) = (walker.look.code(), walker.totals);
     if !context.console.is_json() {
-        let Totals { files, bytes, unknown, .. } = totals;
+        let Totals { files, bytes, unknown, others, .. } = totals;
         context.console.line(&format!("files  {files}"))?;
         context.console.line(&format!("bytes  {bytes} ({})", format_size(bytes)))?;
         if unknown > 0 {
             context.console.line(&format!("of unknown size  {unknown}"))?;
         }
+        if others > 0 {
+            let text = format!("neither files nor folders, and not counted  {others}");
+            context.console.line(&text)?;
+        }
     }
     remotes.close().await;
-    Ok(Done::with(exit::OK, json!({ "counts": totals.json() })))
+    Ok(Done::with(code, json!({ "counts": totals.json() })))
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,6 +95,8 @@ struct Totals {
     files: u64,
     bytes: u64,
     unknown: u64,
+    /// Links that are not followed, sockets and the like.
+    others: u64,
 }
 
 impl Totals {
@@ -108,13 +110,13 @@ impl Totals {
                     None => self.unknown += 1,
                 }
             }
-            EntryKind::Special(_) => {}
+            EntryKind::Special(_) => self.others += 1,
         }
     }
 
     fn json(&self) -> serde_json::Value {
         json!({ "dirs": self.dirs, "files": self.files, "bytes": self.bytes,
-            "unknown_sizes": self.unknown })
+            "unknown_sizes": self.unknown, "passed_over": self.others })
     }
 }
 
@@ -126,20 +128,13 @@ struct Level {
 }
 
 struct Walker<'a> {
-    filter: &'a Filter,
-    console: &'a Console,
+    look: Look<'a>,
     totals: Totals,
 }
 
 impl Walker<'_> {
-    async fn draw_below(
-        &mut self,
-        backend: &Arc<dyn Backend>,
-        deepest: usize,
-        dirs_only: bool,
-    ) -> Result<()> {
-        let mut levels =
-            vec![self.level(backend, &RelPath::root(), String::new(), dirs_only).await?];
+    async fn draw_below(&mut self, deepest: usize, dirs_only: bool) -> Result<()> {
+        let mut levels = vec![self.level(&RelPath::root(), String::new(), dirs_only).await?];
         while let Some(level) = levels.last_mut() {
             let Some(entry) = level.entries.next() else {
                 levels.pop();
@@ -149,48 +144,30 @@ impl Walker<'_> {
             let indent = level.indent.clone();
             self.draw(&entry, &indent, is_last)?;
             if entry.is_dir() && levels.len() < deepest {
-                self.console.flush()?;
+                self.look.console.flush()?;
                 let indent = format!("{indent}{}", if is_last { "    " } else { "│   " });
-                levels.push(self.level(backend, &entry.path, indent, dirs_only).await?);
+                levels.push(self.level(&entry.path, indent, dirs_only).await?);
             }
         }
         Ok(())
     }
 
-    async fn level(
-        &self,
-        backend: &Arc<dyn Backend>,
-        dir: &RelPath,
-        indent: String,
-        dirs_only: bool,
-    ) -> Result<Level> {
-        let mut entries = self.entries(backend, dir).await?;
+    async fn level(&mut self, dir: &RelPath, indent: String, dirs_only: bool) -> Result<Level> {
+        let (mut entries, _) = self.look.entries(dir).await?;
         entries.retain(|entry| entry.is_dir() || !dirs_only);
         Ok(Level { entries: entries.into_iter(), indent })
     }
 
-    async fn entries(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Vec<Entry>> {
-        let mut listing = backend.list(dir, ListOptions::default());
-        let mut entries = Vec::new();
-        while let Some(entry) = listing.next().await {
-            let entry = entry?;
-            if admits(self.filter, &entry) {
-                entries.push(entry);
-            }
-        }
-        entries.sort_by(Entry::compare_key);
-        Ok(entries)
-    }
-
     fn draw(&mut self, entry: &Entry, indent: &str, is_last: bool) -> Result<()> {
         self.totals.add(entry);
-        if self.console.is_json() {
+        let console = self.look.console;
+        if console.is_json() {
             let (kind, body) = jsonl::entry(entry);
-            return self.console.event(kind, body);
+            return console.event(kind, body);
         }
         let branch = if is_last { "└── " } else { "├── " };
         let end = if entry.is_dir() { "/" } else { "" };
         let name = entry.path.name().unwrap_or_default();
-        self.console.named_line(&format!("{indent}{branch}"), name, end)
+        console.named_line(&format!("{indent}{branch}"), name, end)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ketch_core::Backend;
 use ketch_engine::Progress;
+use ketch_engine::file::{close_once, force};
 use ketch_engine::filter::units::format_size;
 use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::repair::{damage, repair};
@@ -176,7 +177,8 @@ impl Scrub {
             std::fs::create_dir_all(folder)?;
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
             serde_json::to_writer(&mut file, &self.state)?;
-            file.as_file().sync_all()?;
+            force(file.as_file())?;
+            close_once(file.as_file())?;
             file.persist(path)?;
             Ok(())
         };
@@ -304,7 +306,7 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
     let (reader, totals) = open(&args.manifest, args.key.as_deref())?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&from, &place);
+    let both = remotes.open_job(&from, &place);
     let (other, backend) = signals.guard(both).await?;
     if other.only.is_some() {
         return Err(Problem::usage("--from is a folder"));

@@ -65,13 +65,33 @@ fn mistakes_are_told_without_quoting_the_file() {
         assert!(!text.contains('\n'));
     };
     check("[work]\ntype = \"fichier\"\napi_key = CANARY\n", "line 3 is not TOML");
+    check("[work]\0", "NUL");
+}
+
+#[test]
+fn a_mistake_in_one_remote_is_told_when_it_is_used_and_leaves_the_others_alone() {
+    let good = "[good]\ntype = \"local\"\n";
+    let check = |text: &str, name: &str, expected: &str| {
+        for text in [format!("{text}{good}"), format!("\u{feff}{text}{good}")] {
+            let config = Scratch::with(&text, 0o600).load(&[]).unwrap();
+            assert!(config.problem("good").is_none() && config.remotes["good"].kind == "local");
+            let problem = config.problem(name).expect("told");
+            assert!(problem.contains(expected) && !problem.contains("CANARY"), "{problem}");
+        }
+    };
+    let name = "work";
     check(
         "[work]\ntype = \"fichier\"\napikey = \"CANARY\"\n",
+        name,
         "`apikey`, and `fichier` knows only api_key,",
     );
-    check("api_key = \"CANARY\"\n", "outside of a table");
-    check("[sandbox]\ntype = \"local\"\n", "built in");
-    check("[work]\ntype = \"fichier\"\napi_key = [\"CANARY\"]\n", "not text");
+    check("api_key = \"CANARY\"\n", "api_key", "outside of a table");
+    check("[sandbox]\ntype = \"local\"\n", "sandbox", "built in");
+    check("[work]\ntype = \"fichier\"\napi_key = [\"CANARY\"]\n", name, "not text");
+    check("[\"a:b\"]\ntype = \"local\"\n", "a:b", "`a:b` is not one that can be typed");
+    // A key is a key, also where it means nothing.
+    let open = Scratch::with(&format!("api_key = \"CANARY\"\n{good}"), 0o644).load(&[]);
+    assert!(open.unwrap_err().text.unwrap().contains("chmod 600"));
 }
 
 #[test]

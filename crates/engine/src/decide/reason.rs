@@ -23,6 +23,8 @@ pub enum Reason {
     SameSizeAndTime,
     /// Size and digest are equal.
     SameHash,
+    /// Everything is transferred again, and an interrupted run has transferred this version of it.
+    Arrived,
     /// The sizes are equal and nothing else is compared.
     SameSize,
     /// The content is equal and only the modification time differs, or the permissions where those are kept beside it.
@@ -57,6 +59,11 @@ pub enum Reason {
     Unproven,
     /// The digest of the stored copy is not known, and nothing else was to count.
     NoDigest,
+    /// What is there is the source's own, reached by another name.
+    OneThing,
+    /// The destination finds its names regardless of case or of how an accent is written, and the source has another file or
+    /// folder that it would find under this name.
+    NameFolds,
 }
 
 impl Reason {
@@ -73,6 +80,7 @@ impl Reason {
             Reason::SameSizeAndTime => "same_size_and_time",
             Reason::SameHash => "same_hash",
             Reason::SameSize => "same_size",
+            Reason::Arrived => "arrived",
             Reason::OnlyTimeDiffers => "only_time_differs",
             Reason::DestinationNewer => "destination_newer",
             Reason::Existing => "existing",
@@ -89,6 +97,8 @@ impl Reason {
             Reason::AmbiguousDestination => "ambiguous_destination",
             Reason::Unproven => "unproven",
             Reason::NoDigest => "no_digest",
+            Reason::OneThing => "one_thing",
+            Reason::NameFolds => "name_folds",
         }
     }
 }
@@ -107,6 +117,7 @@ impl fmt::Display for Reason {
             Reason::SameSizeAndTime => "same size and modification time",
             Reason::SameHash => "same digest",
             Reason::SameSize => "same size",
+            Reason::Arrived => "transferred by the run that was interrupted",
             Reason::OnlyTimeDiffers => "only the modification time or the permissions differ",
             Reason::DestinationNewer => "destination is newer",
             Reason::Existing => "exists at the destination",
@@ -135,6 +146,10 @@ impl fmt::Display for Reason {
                 "kept at the source: size and time are equal and no digest proves that the content is"
             }
             Reason::NoDigest => "no digest of the stored copy is known",
+            Reason::OneThing => "what the destination has there is the source's own, under another name: it is left alone",
+            Reason::NameFolds => {
+                "the destination takes it for another spelling of a name that the source has, too: rename one of them"
+            }
         })
     }
 }

@@ -57,6 +57,7 @@ fn pair(source: Option<Entry>, destination: Option<Entry>) -> Pair {
         source_duplicates: false,
         destination_duplicates: false,
         clash: false,
+        folds: false,
     }
 }
 
@@ -126,6 +127,7 @@ impl Case {
             source: &self.source,
             destination: &self.destination,
             remembered: self.remembered,
+            clock: Clock::default(),
         };
         assert_eq!(show(decide(pair, &rules)), expected);
     }
@@ -226,6 +228,7 @@ fn promise_3_checksum_without_a_common_digest_does_not_start() {
                 source,
                 destination,
                 remembered,
+                clock: Clock::default(),
             };
             job_can_start(&rules).is_ok()
         };
@@ -397,6 +400,7 @@ fn what_needs_nothing_by_a_look_is_what_the_table_skips() {
                     source,
                     destination,
                     remembered: None,
+                    clock: Clock::default(),
                 };
                 let sides: Vec<Entry> = sizes
                     .iter()

@@ -23,6 +23,21 @@ pub(super) fn holders(glob: &Glob) -> Holders {
     if !glob.anchored || glob.tokens.iter().any(is_opaque) {
         return Holders::Every;
     }
+    beginnings(glob)
+}
+
+/// The folders that an include pattern takes for themselves, also when nothing is in them: those it names on the way to
+/// what it matches, and every one where it names none. As in rclone.
+pub(super) fn own_folders(glob: &Glob) -> Holders {
+    let names_none = !glob.anchored && !glob.tokens.iter().any(crosses_folders);
+    if names_none || glob.tokens.iter().any(is_opaque) {
+        return Holders::Every;
+    }
+    beginnings(glob)
+}
+
+/// Each beginning of the pattern that can end in a `/`.
+fn beginnings(glob: &Glob) -> Holders {
     let mut globs: Vec<Glob> = Vec::new();
     for (index, token) in glob.tokens.iter().enumerate() {
         let beginning = match token {
@@ -36,7 +51,7 @@ pub(super) fn holders(glob: &Glob) -> Holders {
         }
         let mut tokens = beginning.to_vec();
         tokens.push(Token::Character('/'));
-        let holder = Glob { anchored: true, tokens };
+        let holder = Glob { anchored: glob.anchored, tokens };
         if !globs.contains(&holder) {
             globs.push(holder);
         }
@@ -145,6 +160,24 @@ mod tests {
         check_holders(r"/a\/b", Some(&["/a/"]));
         check_holders(r"/a\D", Some(&["/a/"]));
         check_holders(r"/a\dc", Some(&[]));
+    }
+
+    #[test]
+    fn include_patterns_take_the_folders_they_name() {
+        let check = |text: &str, expected: Option<&[&str]>| {
+            let parse = |text: &&str| Glob::parse(text).expect(text);
+            let expected = expected.map_or(Holders::Every, |texts| {
+                Holders::Matching(texts.iter().map(parse).collect())
+            });
+            assert_eq!(own_folders(&Glob::parse(text).expect(text)), expected, "{text}");
+        };
+        check("*.jpg", None);
+        check("a/*.jpg", Some(&["a/"]));
+        check("001/**", Some(&["001/", "001/**/"]));
+        check("**", Some(&["**/"]));
+        check("/*.jpg", Some(&[]));
+        check("/a/b/*.jpg", Some(&["/a/", "/a/b/"]));
+        check("a/{{x}}/d", None);
     }
 
     #[test]

@@ -31,6 +31,11 @@
 //! * What rclone rejects only by the limits of its scanner works here: `[\]]`, `/a/[^/]*`, `\x{41}`, `\p{Greek}`.
 //!
 //! As in rclone, a negated class and `\D \W \S` can match `/`.
+//!
+//! # Names
+//!
+//! Paths and patterns come in core form ([`ketch_core::names`]) and are compared as the names they stand for: `‛` is one
+//! character, and so is each byte that is not UTF-8.
 
 mod class;
 mod error;
@@ -39,6 +44,8 @@ mod expression;
 mod files;
 mod folders;
 mod glob;
+mod index;
+mod names;
 mod rules;
 mod select;
 mod spec;

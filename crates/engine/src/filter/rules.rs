@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use regex::Regex;
-
 use super::error::{FilterError, PatternError, RuleOrigin, RuleSource};
-use super::folders::{Holders, covers_below, has_double_star, holders};
+use super::folders::{Holders, covers_below, has_double_star, holders, own_folders};
 use super::glob::{Glob, Token};
+use super::index::{Index, Matcher};
+use super::names::true_name;
 use super::spec::FilterSpec;
 
 /// Added last when anything was included by `--include` or `--include-from`.
@@ -27,7 +27,10 @@ pub(super) struct Rules {
     /// The same as a set, as rule files can have many thousand lines.
     known: HashSet<(Action, String)>,
     files: RuleList,
+    /// Which folders may hold a file that is taken.
     folders: RuleList,
+    /// Which folders are taken for themselves, also when nothing is in them.
+    own: RuleList,
     ignore_case: bool,
 }
 
@@ -56,12 +59,18 @@ impl Rules {
 
     /// Whether the first rule that matches the file takes it.
     pub(super) fn admit_file(&self, path: &str) -> bool {
-        self.files.admit(path)
+        self.files.is_empty() || self.files.admit(&true_name(path), self.ignore_case)
     }
 
     /// Whether any file below the folder may be taken. `path` is not empty and has no `/` at either end.
     pub(super) fn admit_folder(&self, path: &str) -> bool {
-        self.folders.is_empty() || self.folders.admit(&format!("{path}/"))
+        self.folders.is_empty()
+            || self.folders.admit(&format!("{}/", true_name(path)), self.ignore_case)
+    }
+
+    /// Whether the folder is taken for itself. `path` as in [`Rules::admit_folder`].
+    pub(super) fn admit_own_folder(&self, path: &str) -> bool {
+        self.own.is_empty() || self.own.admit(&format!("{}/", true_name(path)), self.ignore_case)
     }
 
     /// The rules as written, in order, on one line.
@@ -137,7 +146,7 @@ impl Rules {
     }
 
     fn compile(&mut self, action: Action, pattern: &str) -> Result<(), PatternError> {
-        let mut glob = Glob::parse(pattern)?;
+        let mut glob = Glob::parse(&true_name(pattern))?;
         // "/" alone is the top folder: its slash was taken as the anchor.
         let for_folders = pattern == "/" || glob.tokens.last() == Some(&Token::Character('/'));
         if for_folders && action == Action::Exclude {
@@ -151,6 +160,7 @@ impl Rules {
         let prunes = action == Action::Include || covers_below(&glob);
         if (for_folders || for_both) && prunes {
             self.folders.add_glob(action, &glob, self.ignore_case)?;
+            self.own.add_glob(action, &glob, self.ignore_case)?;
         }
         Ok(())
     }
@@ -163,17 +173,26 @@ impl Rules {
         glob: &Glob,
     ) -> Result<(), PatternError> {
         match action {
-            Action::Include => match holders(glob) {
-                Holders::Every => self.folders.add_every(action),
-                Holders::Matching(globs) => {
-                    for glob in &globs {
-                        self.folders.add_glob(action, glob, self.ignore_case)?;
+            Action::Include => {
+                let lists =
+                    [(&mut self.folders, holders(glob)), (&mut self.own, own_folders(glob))];
+                for (list, holders) in lists {
+                    match holders {
+                        Holders::Every => list.add_every(action),
+                        Holders::Matching(globs) => {
+                            for glob in &globs {
+                                list.add_glob(action, glob, self.ignore_case)?;
+                            }
+                        }
                     }
                 }
-            },
+            }
             // Matches every file, so what no earlier rule wants need not be listed. No other exclude rule without
             // `**` can promise that.
-            Action::Exclude if pattern == "*" => self.folders.add_every(action),
+            Action::Exclude if pattern == "*" => {
+                self.folders.add_every(action);
+                self.own.add_every(action);
+            }
             Action::Exclude => {}
         }
         Ok(())
@@ -189,30 +208,22 @@ pub(super) fn content(line: &str) -> Option<&str> {
 /// Compiled rules of which the first that matches decides.
 #[derive(Debug, Clone, Default)]
 struct RuleList {
-    rules: Vec<(Action, Matcher)>,
-    /// The expressions in `rules`, so that none is tested twice.
+    /// What each rule says, in order.
+    actions: Vec<Action>,
+    index: Index,
+    /// The expressions of the rules, so that none is tested twice.
     seen: HashSet<(Action, String)>,
-}
-
-#[derive(Debug, Clone)]
-enum Matcher {
-    Every,
-    Matching(Regex),
 }
 
 impl RuleList {
     fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.actions.is_empty()
     }
 
-    fn admit(&self, path: &str) -> bool {
-        let decisive = self.rules.iter().find(|(_, matcher)| match matcher {
-            Matcher::Every => true,
-            Matcher::Matching(regex) => regex.is_match(path),
-        });
-        match decisive {
-            Some((Action::Exclude, _)) => false,
-            Some((Action::Include, _)) | None => true,
+    fn admit(&self, path: &str, ignore_case: bool) -> bool {
+        match self.index.first(path, ignore_case).map(|number| self.actions[number]) {
+            Some(Action::Exclude) => false,
+            Some(Action::Include) | None => true,
         }
     }
 
@@ -222,8 +233,8 @@ impl RuleList {
         glob: &Glob,
         ignore_case: bool,
     ) -> Result<(), PatternError> {
-        let regex = glob.to_regex(ignore_case)?;
-        self.add(action, glob.to_expression(), Matcher::Matching(regex));
+        let matcher = Matcher::of(glob, ignore_case)?;
+        self.add(action, glob.to_expression(), matcher);
         Ok(())
     }
 
@@ -233,7 +244,8 @@ impl RuleList {
 
     fn add(&mut self, action: Action, key: String, matcher: Matcher) {
         if self.seen.insert((action, key)) {
-            self.rules.push((action, matcher));
+            self.index.add(self.actions.len(), matcher);
+            self.actions.push(action);
         }
     }
 }

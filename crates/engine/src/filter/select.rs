@@ -19,6 +19,8 @@ pub struct Filter {
     modified_after: Option<SystemTime>,
     modified_before: Option<SystemTime>,
     max_depth: Option<usize>,
+    /// What it was made of.
+    identity: Box<str>,
 }
 
 /// How names are judged; the two ways exclude each other.
@@ -64,6 +66,7 @@ impl Filter {
             modified_after: spec.modified_after,
             modified_before: spec.modified_before,
             max_depth: spec.max_depth.filter(|&depth| depth > 0),
+            identity: blake3::hash(format!("{spec:?}").as_bytes()).to_hex().as_str().into(),
         })
     }
 
@@ -72,11 +75,24 @@ impl Filter {
         Filter::default()
     }
 
+    /// A digest of everything that the filter was made of. Two filters that are made of the same decide the same.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
     /// Whether no option narrows the job, so that callers may use operations on whole trees.
     ///
     /// Rules that happen to match everything still count as narrowing.
     pub fn admits_everything(&self) -> bool {
-        let Filter { names, min_size, max_size, modified_after, modified_before, max_depth } = self;
+        let Filter {
+            names,
+            min_size,
+            max_size,
+            modified_after,
+            modified_before,
+            max_depth,
+            identity: _,
+        } = self;
         matches!(names, Names::Rules(rules) if rules.is_empty())
             && min_size.is_none()
             && max_size.is_none()
@@ -98,6 +114,17 @@ impl Filter {
         self.admits_depth(levels(path) + 1)
             && match &self.names {
                 Names::Rules(rules) => rules.admit_folder(path),
+                Names::Listed(list) => list.has_folder(path),
+            }
+    }
+
+    /// Whether the folder takes part for itself, also when nothing is in it: whether a pattern that includes something names
+    /// it, and none leaves it out. Never without [`Filter::admits_dir`].
+    pub fn admits_empty_dir(&self, path: &str) -> bool {
+        let path = path.trim_matches('/');
+        self.admits_dir(path)
+            && match &self.names {
+                Names::Rules(rules) => rules.admit_own_folder(path),
                 Names::Listed(list) => list.has_folder(path),
             }
     }

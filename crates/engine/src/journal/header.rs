@@ -9,7 +9,16 @@ use crate::job::JobKind;
 /// The version of all files of a job. Raised whenever a field gets another meaning; another version is never read.
 pub(crate) const FORMAT: u32 = 1;
 
-/// What makes two runs the same job: an interrupted one is gone on with by a run of equal identity.
+/// Which folders the two sides of a job were, as [`ketch_core::Backend::root_identity`] tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roots {
+    /// The source.
+    pub source: Option<String>,
+    /// The destination; `None` also when it was not there yet.
+    pub destination: Option<String>,
+}
+
+/// What makes two runs the same job, whose plan one can begin and another finish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobIdentity {
     /// The verb.
@@ -18,7 +27,7 @@ pub struct JobIdentity {
     pub source_location: String,
     /// Where they go.
     pub destination_location: String,
-    /// Everything else that decides what is planned (filters, comparison), as a text to be compared.
+    /// Everything else that decides what is planned, as [`crate::Settings::identity`] tells it.
     pub options: String,
 }
 
@@ -41,6 +50,12 @@ pub struct Header {
     pub folder: Option<PathBuf>,
     /// When it was begun, in seconds since 1970.
     pub created: u64,
+    /// From when relative ages counted, in seconds since 1970.
+    #[serde(default)]
+    pub ages_from: u64,
+    /// Which folders both sides were.
+    #[serde(default)]
+    pub roots: Roots,
     /// Which run of the machine the last process belongs to: after a restart less is believed.
     pub(crate) boot: Option<String>,
 }

@@ -14,6 +14,8 @@ use ketch_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::file::{close_once, force_bytes};
+
 /// No record is this long; a line above it means a damaged file.
 const LINE_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes that wait to be written.
@@ -85,7 +87,8 @@ impl LogWriter {
             return Ok(());
         }
         self.flush()?;
-        self.file.get_ref().sync_data().map_err(failed)?;
+        let file = self.file.get_ref();
+        force_bytes(file).and_then(|()| close_once(file)).map_err(failed)?;
         self.is_forced = true;
         Ok(())
     }

@@ -10,8 +10,13 @@
 //! | `folders` | the times of folders in which something is done, to be set at the end |
 //! | `outcomes` | one record per item, after the act |
 //! | `notes` | what backends note about open transfers ([`ketch_core::Note`]) |
+//! | `left` | what processes before the plan may have begun and not ended ([`memory`]) |
+//! | `arrived` | which version became which, where everything is transferred again |
 //! | `report.json` | how the job ended; a job without it is open |
 //! | `lock` | locked while a process works on the job |
+//!
+//! **The same command makes a new plan.** It takes over what spares work ([`memory`]) and marches anew over both sides. Only
+//! who asks for it finishes the plan on record ([`Earlier::Finish`]).
 //!
 //! **The journal is a hint, never a fact.** A record may be lost with the process or with the power, and what a record speaks of
 //! is looked at before it is believed: an item without an outcome is compared on both sides before anything is sent, and
@@ -23,16 +28,20 @@
 mod header;
 mod lock;
 mod log;
+mod memory;
 mod outcome;
 mod records;
 mod resume;
 mod seen;
 mod store;
 
-pub use header::{Header, JobIdentity};
+pub use header::{Header, JobIdentity, Roots};
+pub(crate) use memory::{Memory, arrival};
 pub use outcome::{ItemOutcome, Status};
 pub(crate) use records::{FolderTime, Mark, PlanItem, PlanRecord, Records};
 pub(crate) use store::now;
-pub use store::{Begin, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Standing};
+pub use store::{
+    Begin, Earlier, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Recalled, Standing,
+};
 
 pub(crate) use log::{LogBackward, LogWriter, damaged};

@@ -108,10 +108,13 @@ impl ItemOutcome {
     }
 
     /// The mark that rclone's `--combined` lists give it: `=` equal, `-` missing at the source, `+` missing at the destination,
-    /// `*` different, `!` an error. What a list says is how things were *found*, as rclone does it.
+    /// `*` different, `!` an error, or something that was not compared. What a list says is how things were *found*, as rclone
+    /// does it.
     pub fn mark(&self) -> char {
         match (self.status, self.reason.as_deref(), self.action.as_ref()) {
             (Status::Failed | Status::Changed | Status::Refused | Status::Vanished, _, _) => '!',
+            (_, _, "not_storable") => '!',
+            (_, Some("existing" | "destination_newer" | "unproven"), _) => '!',
             (_, Some("extra"), _) => '-',
             (_, Some("missing"), _) => '+',
             (Status::Skipped, _, _) | (_, Some("only_time_differs"), _) => '=',
@@ -151,5 +154,11 @@ mod tests {
         check(Status::Skipped, "same_hash", "unchanged", '=');
         check(Status::Done, "only_time_differs", "time_set", '=');
         check(Status::Failed, "missing", "copy", '!');
+        check(Status::Skipped, "extra", "kept", '-');
+        // Nobody looked whether these are equal.
+        check(Status::Skipped, "empty_file", "not_storable", '!');
+        check(Status::Skipped, "existing", "unchanged", '!');
+        check(Status::Skipped, "destination_newer", "unchanged", '!');
+        check(Status::Skipped, "unproven", "unchanged", '!');
     }
 }

@@ -11,6 +11,7 @@ use ketch_core::{Checkpoint, Entry, Error, ErrorKind, Note, RelPath, Result, sou
 use serde::{Deserialize, Serialize};
 
 use super::log::{LogBackward, LogReader, LogWriter};
+use super::memory::Memory;
 use super::outcome::ItemOutcome;
 use super::resume::Resumed;
 use crate::plan::Planned;
@@ -85,6 +86,9 @@ pub(crate) enum OutcomeRecord {
 pub(crate) struct NoteRecord {
     /// Of which item.
     pub(crate) seq: u64,
+    /// Where, so that a note whose plan was lost is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<RelPath>,
     /// Of which version of the source.
     pub(crate) source: Box<str>,
     /// The backend's own text.
@@ -97,7 +101,11 @@ pub(crate) struct FolderTime {
     /// Relative to both roots.
     pub(crate) path: RelPath,
     /// As the source had it before anything was done in the folder: seconds and nanoseconds.
-    pub(crate) mtime: (i64, u32),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mtime: Option<(i64, u32)>,
+    /// The permissions of the source's, where they keep its owner from something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<u32>,
 }
 
 /// The files of a job, by what they are for.
@@ -109,6 +117,8 @@ impl Files {
     pub(crate) const OUTCOMES: &'static str = "outcomes";
     pub(crate) const NOTES: &'static str = "notes";
     pub(crate) const FOLDERS: &'static str = "folders";
+    pub(crate) const LEFT: &'static str = "left";
+    pub(crate) const ARRIVED: &'static str = "arrived";
 }
 
 /// The lists of a running job.
@@ -117,8 +127,10 @@ pub(crate) struct Records {
     lists: Mutex<Lists>,
     /// The number of a job that is on disk.
     job: Option<u32>,
-    /// What earlier processes of this job left.
+    /// What earlier processes of this job had planned and done of the plan that is finished.
     resumed: Resumed,
+    /// What earlier processes left that is of use for a new plan.
+    memory: Memory,
     /// Set while what is dropped leaves what could be gone on with.
     keep: Arc<AtomicBool>,
 }
@@ -140,6 +152,9 @@ struct Lists {
 struct Kept {
     outcomes: LogWriter,
     notes: LogWriter,
+    /// Made when there is something to write in it.
+    arrived: Option<LogWriter>,
+    folder: PathBuf,
     waiting: u64,
 }
 
@@ -150,13 +165,14 @@ impl Lists {
         kept.waiting = 0;
         // ORDER: what is said to be done in a folder is known to have changed its time.
         self.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
+        kept.arrived.as_mut().map_or(Ok(()), LogWriter::flush)?;
         kept.outcomes.flush()
     }
 }
 
 impl Records {
-    /// Lists without a name, in `folder` or in the system's folder for temporary files.
-    pub(crate) fn unnamed(folder: Option<&Path>) -> Result<Self> {
+    /// Lists without a name, in `folder` or in the system's folder for temporary files, and what another job left.
+    pub(crate) fn unnamed(folder: Option<&Path>, memory: Memory) -> Result<Self> {
         let (plan, deletions) = (LogWriter::unnamed(folder)?, LogWriter::unnamed(folder)?);
         let unnamed_in = folder.map(Path::to_owned);
         let lists = Lists { plan, deletions, folders: None, unnamed_in, kept: None, next: 0 };
@@ -164,12 +180,13 @@ impl Records {
             lists: Mutex::new(lists),
             job: None,
             resumed: Resumed::default(),
+            memory,
             keep: Arc::default(),
         })
     }
 
     /// The lists in the folder of a job, gone on with where `resumed` says they are whole.
-    pub(crate) fn open(folder: &Path, job: u32, resumed: Resumed) -> Result<Self> {
+    pub(crate) fn open(folder: &Path, job: u32, resumed: Resumed, memory: Memory) -> Result<Self> {
         let at = |name: &str| -> PathBuf { folder.join(name) };
         let mut outcomes = LogWriter::open(&at(Files::OUTCOMES), resumed.outcomes_length)?;
         if resumed.is_cut {
@@ -178,6 +195,8 @@ impl Records {
         let kept = Kept {
             outcomes,
             notes: LogWriter::open(&at(Files::NOTES), resumed.notes_length)?,
+            arrived: None,
+            folder: folder.to_owned(),
             waiting: 0,
         };
         let lists = Lists {
@@ -188,7 +207,8 @@ impl Records {
             kept: Some(kept),
             next: resumed.mark.next,
         };
-        Ok(Records { lists: Mutex::new(lists), job: Some(job), resumed, keep: Arc::default() })
+        let (lists, keep) = (Mutex::new(lists), Arc::default());
+        Ok(Records { lists, job: Some(job), resumed, memory, keep })
     }
 
     fn lists(&self) -> MutexGuard<'_, Lists> {
@@ -200,9 +220,35 @@ impl Records {
         self.job.is_some()
     }
 
-    /// What earlier processes of this job left.
+    /// What earlier processes had planned and done of the plan that is finished; of a plan that is made anew, nothing.
     pub(crate) fn resumed(&self) -> &Resumed {
         &self.resumed
+    }
+
+    /// What earlier processes left that spares work.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The number of the job, if it is on disk.
+    pub(crate) fn job(&self) -> Option<u32> {
+        self.job
+    }
+
+    /// Writes down that one version became another.
+    pub(crate) fn arrived(&self, print: u128) -> Result<()> {
+        let lists = &mut *self.lists();
+        let Some(kept) = &mut lists.kept else { return Ok(()) };
+        let list = match &mut kept.arrived {
+            Some(list) => list,
+            None => {
+                let path = kept.folder.join(Files::ARRIVED);
+                let mut before = LogReader::<String>::open(&path)?;
+                while before.next()?.is_some() {}
+                kept.arrived.insert(LogWriter::open(&path, before.position())?)
+            }
+        };
+        list.push(&format!("{print:032x}"))
     }
 
     /// From now on, what is dropped leaves what could be gone on with.
@@ -307,15 +353,23 @@ impl Records {
         kept.notes.sync()
     }
 
-    /// `checkpoint` as an earlier process had it for item `seq`, whatever version of the source that was.
+    /// `checkpoint` as an earlier process had it for item `seq` or its path, whatever version of the source that was.
     pub(crate) fn noted_checkpoint(
         self: &Arc<Self>,
         seq: u64,
+        path: &RelPath,
         checkpoint: Checkpoint,
     ) -> Checkpoint {
-        let Some(noted) = self.resumed.notes.get(&seq) else { return checkpoint };
-        let source = noted.source.clone();
-        let note = Arc::new(ItemNote { records: Arc::clone(self), seq, source: source.clone() });
+        let noted = self.resumed.notes.get(&seq).map(|noted| noted.source.clone());
+        let Some(source) = noted.or_else(|| self.memory.noted_source(path).map(Box::from)) else {
+            return checkpoint;
+        };
+        let note = Arc::new(ItemNote {
+            records: Arc::clone(self),
+            seq,
+            path: path.clone(),
+            source: source.clone(),
+        });
         Checkpoint { source, note, ..checkpoint }
     }
 
@@ -328,7 +382,8 @@ impl Records {
     ) -> Option<Checkpoint> {
         let job = self.job?;
         let source = source_identity(location, entry);
-        let note = Arc::new(ItemNote { records: Arc::clone(self), seq, source: source.clone() });
+        let (path, records) = (entry.path.clone(), Arc::clone(self));
+        let note = Arc::new(ItemNote { records, seq, path, source: source.clone() });
         Some(Checkpoint { job, source, note, keep: Arc::clone(&self.keep) })
     }
 }
@@ -338,6 +393,7 @@ impl Records {
 struct ItemNote {
     records: Arc<Records>,
     seq: u64,
+    path: RelPath,
     source: Box<str>,
 }
 
@@ -346,14 +402,16 @@ impl Note for ItemNote {
     async fn load(&self) -> Result<Option<Bytes>> {
         let found = self.records.resumed.notes.get(&self.seq);
         let of_this_version = found.filter(|note| note.source == self.source);
-        Ok(of_this_version.map(|note| Bytes::from(note.note.clone())))
+        let of_this_plan = of_this_version.map(|note| Bytes::from(note.note.clone()));
+        Ok(of_this_plan.or_else(|| self.records.memory.note(&self.path, &self.source)))
     }
 
     async fn save(&self, note: Bytes) -> Result<()> {
         let note = String::from_utf8(note.to_vec()).map_err(|error| {
             Error::new(ErrorKind::InvalidInput, "a note must be text").with_source(error)
         })?;
-        let record = NoteRecord { seq: self.seq, source: self.source.clone(), note };
+        let (path, source) = (Some(self.path.clone()), self.source.clone());
+        let record = NoteRecord { seq: self.seq, path, source, note };
         let records = Arc::clone(&self.records);
         // Forced to the disk: what the note speaks of is at a remote, which does not forget with this machine's power.
         let save = move || {

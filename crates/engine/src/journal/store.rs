@@ -1,5 +1,6 @@
 //! The folder of all jobs: beginning one, finding the one to be gone on with, listing, forgetting.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -7,25 +8,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ketch_core::{Backend, Checkpoint, Error, ErrorKind, Note, Result};
+use ketch_core::{Backend, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
-use super::header::{FORMAT, Header, JobIdentity};
+use super::header::{FORMAT, Header, JobIdentity, Roots};
 use super::lock::TreeLock;
 use super::log::{LogReader, failed};
+use super::memory::{Left, Memory, write_list};
 use super::outcome::ItemOutcome;
-use super::records::{Files, OutcomeRecord, PlanItem, PlanRecord, Records};
+use super::records::{Files, OutcomeRecord, Records};
 use super::resume::Resumed;
+use crate::file::{force, force_and_close};
 use crate::job::JobKind;
-use crate::plan::Planned;
 
 /// Ended jobs that are kept to be looked at; the oldest go first.
 const ENDED_JOBS: usize = 50;
 /// Bytes of ended jobs that are kept.
 const ENDED_BYTES: u64 = 512 * 1024 * 1024;
-/// Items behind the last one with an outcome that may have been begun: more than any number of workers, and what waits to be
-/// written.
-const BEGUN_AHEAD: u64 = 4_096;
 
 const HEADER: &str = "job.json";
 const REPORT: &str = "report.json";
@@ -86,6 +85,17 @@ pub struct Standing {
     pub done_bytes: u64,
 }
 
+/// An interrupted job from which a run takes over what spares work.
+#[derive(Debug)]
+pub struct Recalled {
+    /// Its name.
+    pub job: String,
+    /// What it has on record.
+    pub standing: Standing,
+    /// What it left.
+    pub(crate) memory: Memory,
+}
+
 /// A job that this process works on: its records, and the locks on its trees.
 #[derive(Debug)]
 pub struct Journal {
@@ -93,6 +103,8 @@ pub struct Journal {
     pub header: Header,
     /// What earlier processes of this job did; `None` for a new one.
     pub standing: Option<Standing>,
+    /// The plan on record is finished as it is, and none is made anew.
+    pub finishes_plan: bool,
     /// Earlier jobs on the same destination that nobody will go on with: what they left there is removed first.
     pub(crate) replaced: Vec<OldJob>,
     pub(crate) records: Arc<Records>,
@@ -120,17 +132,17 @@ impl Jobs {
         self.folder.join("jobs")
     }
 
-    /// Begins a job, or goes on with the open one of equal identity unless `fresh`. Locks the destination, and of a `move`
-    /// the source too. `header` has everything but what is decided here.
+    /// Begins a job, and takes over from the open one between the same two places what `earlier` says. Locks the
+    /// destination, and of a `move` the source too. `begin` has everything but what is decided here.
     ///
     /// Errors: `InvalidInput` when another process works on the place; `Io` and `Quota` when nothing can be written.
-    pub fn begin(&self, begin: Begin, fresh: bool) -> Result<Journal> {
-        let mut locks = Vec::new();
+    pub fn begin(&self, begin: Begin, earlier: Earlier) -> Result<Journal> {
         let lock_folder = self.folder.join("locks");
-        locks.push(TreeLock::take(&lock_folder, &begin.identity.destination_location)?);
+        let mut trees = vec![begin.identity.destination_location.as_str()];
         if begin.identity.kind == JobKind::Move {
-            locks.push(TreeLock::take(&lock_folder, &begin.identity.source_location)?);
+            trees.push(&begin.identity.source_location);
         }
+        let locks = TreeLock::take_all(&lock_folder, &trees)?;
         let mut replaced = Vec::new();
         let mut found = None;
         for (header, folder) in self.open_jobs()? {
@@ -143,14 +155,14 @@ impl Jobs {
             // Who holds it can only be somebody who looks at it: whoever works on the job has the lock of the place.
             let running = job_lock_file(&folder)?;
             running.lock().map_err(failed)?;
-            if header.identity == begin.identity && !fresh && found.is_none() {
+            if is_taken_over(&header, &begin, earlier) && found.is_none() {
                 found = Some((header, folder, running));
             } else {
                 replaced.push(OldJob { header, folder, _running: running });
             }
         }
         if let Some((header, folder, running)) = found {
-            return self.go_on(header, folder, running, locks, replaced);
+            return self.go_on(begin, earlier, header, folder, running, locks, replaced);
         }
         self.prune()?;
         let (folder, number) = self.new_folder()?;
@@ -164,16 +176,19 @@ impl Jobs {
             arguments: begin.arguments,
             folder: begin.folder,
             created: now(),
+            ages_from: begin.ages_from,
+            roots: begin.roots,
             boot: self.boot.clone(),
         };
         // ORDER: the names of the lists are on the disk with that of the header, which forces the folder out. Without them a
         // power cut would take the notes with it.
-        let records = Records::open(&folder, number, Resumed::default())?;
+        let records = Records::open(&folder, number, Resumed::default(), Memory::default())?;
         let records = Arc::new(records);
         write_whole(&folder, HEADER, &header)?;
         Ok(Journal {
             header,
             standing: None,
+            finishes_plan: false,
             replaced,
             records,
             folder,
@@ -182,8 +197,11 @@ impl Jobs {
         })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the halves of one function")]
     fn go_on(
         &self,
+        begin: Begin,
+        earlier: Earlier,
         mut header: Header,
         folder: PathBuf,
         running: File,
@@ -193,20 +211,55 @@ impl Jobs {
         let same_boot = header.boot == self.boot;
         let resumed = Resumed::read(&folder, same_boot)?;
         let standing = standing_of(&resumed);
-        if !same_boot {
-            header.boot.clone_from(&self.boot);
+        header.boot.clone_from(&self.boot);
+        let finishes_plan = earlier == Earlier::Finish;
+        let records = if finishes_plan {
             write_whole(&folder, HEADER, &header)?;
-        }
-        let records = Arc::new(Records::open(&folder, header.number, resumed)?);
+            Records::open(&folder, header.number, resumed, Memory::before_plan(&folder)?)?
+        } else {
+            let memory = Memory::keep(&folder, same_boot)?;
+            // ORDER: the plan goes before the header says what the next one is of. Nothing finishes half of each.
+            let anew = Resumed { folders_length: resumed.folders_length, ..Resumed::default() };
+            let records = Records::open(&folder, header.number, anew, memory)?;
+            records.sync()?;
+            header.identity = begin.identity;
+            header.source = begin.source;
+            header.destination = begin.destination;
+            header.arguments = begin.arguments;
+            header.folder = begin.folder;
+            header.ages_from = begin.ages_from;
+            header.roots = begin.roots;
+            write_whole(&folder, HEADER, &header)?;
+            records
+        };
         Ok(Journal {
             header,
             standing: Some(standing),
+            finishes_plan,
             replaced,
-            records,
+            records: Arc::new(records),
             folder,
             _locks: locks,
             _running: running,
         })
+    }
+
+    /// The open job that a run of `identity` would take over from, what it has on record, and what it left. Nothing is locked
+    /// or changed: for a run that only shows what would be done.
+    pub fn recall(&self, identity: &JobIdentity) -> Result<Option<Recalled>> {
+        for (header, folder) in self.open_jobs()? {
+            let JobIdentity { source_location, destination_location, .. } = &header.identity;
+            if *source_location == identity.source_location
+                && *destination_location == identity.destination_location
+                && header.format <= FORMAT
+            {
+                let resumed = Resumed::read(&folder, header.boot == self.boot)?;
+                let memory = Memory::look(&folder)?;
+                let (job, standing) = (header.id(), standing_of(&resumed));
+                return Ok(Some(Recalled { job, standing, memory }));
+            }
+        }
+        Ok(None)
     }
 
     /// All jobs, the newest first. What cannot be read as a job is passed over.
@@ -223,6 +276,11 @@ impl Jobs {
         }
         jobs.sort_by_key(|job| (std::cmp::Reverse(job.header.created), job.header.number));
         Ok(jobs)
+    }
+
+    /// The numbers of the jobs that can be gone on with, or are worked on: what they left at their destinations is theirs.
+    pub fn claims(&self) -> Result<HashSet<u32>> {
+        Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
     }
 
     /// The job of that name, or of the only one that begins with it.
@@ -342,7 +400,7 @@ impl Jobs {
     fn force_names(&self) -> Result<()> {
         let all = self.jobs_folder();
         for folder in all.ancestors().take(3) {
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+            File::open(folder).and_then(|folder| force(&folder)).map_err(failed)?;
         }
         Ok(())
     }
@@ -383,6 +441,30 @@ pub struct Begin {
     pub arguments: Vec<String>,
     /// See [`Header::folder`].
     pub folder: Option<PathBuf>,
+    /// See [`Header::ages_from`].
+    pub ages_from: u64,
+    /// See [`Header::roots`].
+    pub roots: Roots,
+}
+
+/// What a job takes over from an interrupted one between the same two places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// Nothing: what it left is removed.
+    Forget,
+    /// What spares work, whatever it was to do: parts, uploads, what is known to have arrived. What is to be done is found out
+    /// anew.
+    Remember,
+    /// Its plan, if it is the same job, to be finished as it is.
+    Finish,
+}
+
+fn is_taken_over(header: &Header, begin: &Begin, earlier: Earlier) -> bool {
+    match earlier {
+        Earlier::Forget => false,
+        Earlier::Remember => header.identity.source_location == begin.identity.source_location,
+        Earlier::Finish => header.identity == begin.identity,
+    }
 }
 
 impl Journal {
@@ -402,26 +484,12 @@ impl OldJob {
     /// Removes what the job left at `destination`, and ends it: nobody goes on with it. What cannot be removed is the first
     /// error, after everything else was tried, and then the job stays open.
     pub async fn abandon(&self, destination: &dyn Backend) -> Result<()> {
-        let resumed = Resumed::read(&self.folder, true)?;
-        let begun = resumed.highest.map_or(BEGUN_AHEAD, |seq| seq.saturating_add(BEGUN_AHEAD));
-        let mut plan = LogReader::<PlanRecord>::open(&self.folder.join(Files::PLAN))?;
+        write_list(&self.folder, true)?;
+        let mut list = LogReader::<Left>::open(&self.folder.join(Files::LEFT))?;
         let mut first_error = None;
-        while let Some(record) = plan.next()? {
-            let PlanRecord::Item(PlanItem { seq, action: Planned::Copy { source, .. } }) = record
-            else {
-                continue;
-            };
-            if seq > begun || resumed.settled.contains(seq) {
-                continue;
-            }
-            let noted = resumed.notes.get(&seq);
-            let checkpoint = Checkpoint {
-                job: self.header.number,
-                source: noted.map_or_else(|| "".into(), |note| note.source.clone()),
-                note: Arc::new(OldNote(noted.map(|note| note.note.clone()))),
-                keep: Arc::default(),
-            };
-            if let Err(error) = destination.abandon(source.path(), &checkpoint).await {
+        while let Some(left) = list.next()? {
+            let checkpoint = left.checkpoint(self.header.number);
+            if let Err(error) = destination.abandon(&left.path, &checkpoint).await {
                 first_error.get_or_insert(error);
             }
         }
@@ -447,21 +515,6 @@ impl OldJob {
     /// Removes every record of the job.
     pub fn remove(self) -> Result<()> {
         fs::remove_dir_all(&self.folder).map_err(failed)
-    }
-}
-
-/// A note of a process that is gone.
-#[derive(Debug)]
-struct OldNote(Option<String>);
-
-#[async_trait::async_trait]
-impl Note for OldNote {
-    async fn load(&self) -> Result<Option<bytes::Bytes>> {
-        Ok(self.0.clone().map(bytes::Bytes::from))
-    }
-
-    async fn save(&self, _note: bytes::Bytes) -> Result<()> {
-        Ok(())
     }
 }
 
@@ -525,9 +578,9 @@ fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<()> 
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&temporary)?;
         file.write_all(&text)?;
-        file.sync_all()?;
+        force_and_close(file)?;
         fs::rename(&temporary, folder.join(name))?;
-        File::open(folder)?.sync_all()
+        force(&File::open(folder)?)
     };
     write().map_err(failed)
 }

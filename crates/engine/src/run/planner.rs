@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
+use crate::digest::Memory;
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
-use ketch_core::compare_keys;
+use futures::TryStreamExt;
+use ketch_core::source::{EntrySource, open_exact};
+use ketch_core::{EntryKind, compare_keys};
 
 /// What became of one step.
 pub(super) enum Found {
@@ -13,6 +16,8 @@ pub(super) enum Found {
     Nothing,
     /// Something to do, or something to be told of.
     Action(Action),
+    /// The second one after everything else.
+    Both(Action, Action),
     /// Something went wrong while looking.
     Failed(Failure),
 }
@@ -27,18 +32,7 @@ impl Runner {
     /// order. Sends it too, if somebody receives it, once it is on record. Everything else is settled here.
     pub(super) async fn plan(self: Arc<Self>, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         let context = &self.context;
-        let march = March {
-            source: Arc::clone(&context.source),
-            destination: Arc::clone(&context.destination),
-            filter: Arc::clone(&context.settings.filter),
-            enter_extra: context.kind == JobKind::Sync,
-            after: self.records.resumed().mark.key.clone(),
-            lookahead: context.settings.checkers.max(1),
-            recall: context.settings.compare == Compare::Checksum,
-            settles: self.settles(),
-            scratch: context.settings.plan_folder.clone(),
-            progress: context.progress.clone(),
-        };
+        let march = self.march(self.records.resumed().mark.key.clone(), self.settles());
         let mut unseen: HashSet<String> =
             context.settings.filter.listed_files().map(str::to_owned).collect();
         let steps = futures::stream::unfold(march.start(), |mut steps| async move {
@@ -108,6 +102,27 @@ impl Runner {
         Ok(())
     }
 
+    /// A march over both trees, from behind `after`.
+    pub(super) fn march(&self, after: Option<(RelPath, bool)>, settles: Option<Settles>) -> March {
+        let context = &self.context;
+        March {
+            source: Arc::clone(&context.source),
+            destination: Arc::clone(&context.destination),
+            filter: Arc::clone(&context.settings.filter),
+            enter_extra: context.kind == JobKind::Sync,
+            after,
+            may_change: !context.settings.dry_run,
+            lookahead: context.settings.checkers.max(1),
+            // What is remembered of a folder is no proof for a removal.
+            recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
+            settles,
+            moves: context.kind == JobKind::Move,
+            may_write: !context.settings.dry_run,
+            scratch: context.settings.plan_folder.clone(),
+            progress: context.progress.clone(),
+        }
+    }
+
     /// Says what the plan costs where calls are counted.
     async fn tell_bills(&self) {
         let work = self.state().tally.as_mut().map(Tally::finish);
@@ -152,6 +167,7 @@ impl Runner {
         let is_silent = !settings.report_unchanged
             && self.context.kind != JobKind::Move
             && settings.filter.listed_files().next().is_none()
+            && self.records.memory().all_noted().next().is_none()
             && self.state().tally.is_none();
         let runner = Arc::clone(self);
         is_silent.then(|| {
@@ -183,8 +199,23 @@ impl Runner {
         }
     }
 
-    /// What to do about one step. `Err` ends the job.
-    async fn consider(&self, step: Step) -> Result<Found> {
+    /// What to do about one step, but for what the destination shows of the source itself. `Err` ends the job.
+    pub(super) async fn consider(&self, step: Step) -> Result<Found> {
+        let found = self.consider_step(step).await?;
+        let Found::Action(action) = &found else { return Ok(found) };
+        let changes = !matches!(
+            action,
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::RemoveSourceDir { .. }
+        );
+        let path = act::path_of(action);
+        if changes && self.is_owned(path) {
+            let (path, reason) = (path.clone(), Reason::OneThing);
+            return Ok(Found::Action(Action::Refuse { path, reason }));
+        }
+        Ok(found)
+    }
+
+    async fn consider_step(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
@@ -194,23 +225,56 @@ impl Runner {
             }
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
+        if let Some(action) = self.gone_on_with(&pair) {
+            return Ok(Found::Action(action));
+        }
+        let has_arrived = self.has_arrived(&pair);
+        self.tell_of_special(&pair).await;
+        self.note_spelling(&pair);
         let emptied = self.source_dir_to_remove(&pair);
+        let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
                 return Ok(Found::Action(Action::RemoveSourceDir { entry }));
             }
             Decision::Nothing => return Ok(Found::Nothing),
+            Decision::Act(Action::Copy { source, .. }) if has_arrived => {
+                let (path, reason) = (source.path, Reason::Arrived);
+                return Ok(Found::Action(Action::Skip { path, reason }));
+            }
+            Decision::Act(
+                action @ (Action::NotStorable { reason: Reason::EmptyFile, .. }
+                | Action::Refuse { reason: Reason::EmptyFileOverOld, .. }),
+            ) => {
+                let Some(empty) = empty else { return Ok(Found::Action(action)) };
+                return match self.read_empty(&empty).await {
+                    Ok(()) => Ok(Found::Action(action)),
+                    Err(error) if error.is_fatal() => Err(error),
+                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
+                };
+            }
+            Decision::Act(action @ Action::MakeDir { .. }) => {
+                return Ok(match emptied {
+                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
+                    None => Found::Action(action),
+                });
+            }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
+        };
+        let memory = match comparison.acts_if_equal() {
+            true => Memory::IsNoProof,
+            false => Memory::Counts,
         };
         let equal = self.context.settings.digests.same_content(
             (&self.context.source, &comparison.source),
             (&self.context.destination, &comparison.destination),
             comparison.algo,
+            memory,
         );
         Ok(match equal.await {
-            Ok(equal) => Found::Action(comparison.resolve(equal)),
+            Ok((equal, _)) => Found::Action(comparison.resolve(equal)),
             Err(error) if error.is_fatal() => return Err(error),
             // A file whose digest the remote does not show is transferred rather than taken for equal, or for broken.
             Err(error)
@@ -225,6 +289,27 @@ impl Runner {
             }
             Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
         })
+    }
+
+    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    ///
+    /// Errors: `Changed` when it holds anything.
+    async fn read_empty(&self, empty: &Entry) -> Result<()> {
+        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
+        let content = open_exact(&source).await?;
+        content.try_for_each(|_| std::future::ready(Ok(()))).await
+    }
+
+    /// What a sync would delete if it were a file stays, and a line says so.
+    async fn tell_of_special(&self, pair: &Pair) {
+        if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
+            return;
+        }
+        let Some(Entry { path, kind: EntryKind::Special(special), .. }) = &pair.destination else {
+            return;
+        };
+        let text = format!("it stays at the destination: {}", special.describe());
+        self.tell(Event::Notice { path: Some(path.clone()), text }).await;
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -257,6 +342,11 @@ impl Runner {
                 self.refused(seq, failure, Status::Failed).await;
                 return Ok(None);
             }
+            Found::Both(first, last) => {
+                let task = Box::pin(self.settle(Found::Action(first))).await?;
+                Box::pin(self.settle(Found::Action(last))).await?;
+                return Ok(task);
+            }
             Found::Action(action) => action,
         };
         let size = act::size_of(&action).unwrap_or(0);
@@ -264,9 +354,10 @@ impl Runner {
             Action::Skip { path, reason } => {
                 self.state().report.unchanged += 1;
                 if reason == Reason::Unproven {
-                    let (path, text) = (Some(path), reason.to_string());
+                    let (path, text) = (Some(path.clone()), reason.to_string());
                     self.tell(Event::Notice { path, text }).await;
-                } else if self.context.settings.report_unchanged {
+                }
+                if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
                 }
                 Ok(None)
@@ -302,10 +393,15 @@ impl Runner {
                 }
                 self.context.progress.planned(size);
                 let is_last = is_deletion || matches!(action, Action::RemoveSourceDir { .. });
-                Ok((!is_last).then(|| Task::new(seq, action, false)))
+                let is_stored = self.is_gone_on_with(&action);
+                Ok((!is_last).then(|| Task::new(seq, action, is_stored)))
             }
         }
     }
+}
+
+fn is_listed_empty(entry: &Entry) -> bool {
+    entry.is_file() && entry.size == Some(0)
 }
 
 /// How far the planning is.

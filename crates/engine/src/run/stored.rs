@@ -17,7 +17,10 @@ impl Runner {
             let found = loop {
                 match plan.next() {
                     Ok(Some(PlanRecord::Item(item))) => {
-                        if !runner.records.resumed().settled.contains(item.seq) {
+                        // A plan that is done as it is: what is said to have arrived is looked at, too.
+                        let is_looked_at =
+                            runner.is_strict && matches!(item.action, Planned::Copy { .. });
+                        if is_looked_at || !runner.is_settled(&item) {
                             break Some(Ok(item));
                         }
                     }
@@ -38,6 +41,7 @@ impl Runner {
             let runner = Arc::clone(&runner);
             async move {
                 match item {
+                    Ok(item) if runner.is_settled(&item) && runner.is_in_place(&item).await => None,
                     Ok(PlanItem { seq, action }) => runner.task_of(seq, action).await.map(Ok),
                     Err(error) => Some(Err(error)),
                 }
@@ -46,11 +50,32 @@ impl Runner {
         Ok(tasks.boxed())
     }
 
+    fn is_settled(&self, item: &PlanItem) -> bool {
+        self.records.resumed().settled.contains(item.seq)
+    }
+
+    /// Does what is said to have arrived look like it? What cannot be looked at does.
+    async fn is_in_place(&self, item: &PlanItem) -> bool {
+        let Planned::Copy { source, .. } = &item.action else { return true };
+        let planned = Entry::from(source.clone());
+        let there = match self.context.destination.stat(&planned.path).await {
+            Ok(there) => there,
+            Err(error) => return error.kind() != ErrorKind::NotFound,
+        };
+        let keeps_times = self.rules().keeps_times();
+        there.kind == planned.kind
+            && (planned.size.is_none() || there.size == planned.size)
+            && (!keeps_times || there.mtime == planned.mtime)
+    }
+
     /// The task of a planned item; `None` for one that only tells something, which is told.
     pub(super) async fn task_of(&self, seq: u64, planned: Planned) -> Option<Task> {
         let is_stored = self.is_strict || seq < self.records.resumed().mark.next;
         let planned = match planned.into_action() {
-            Ok(action) => return Some(Task::new(seq, action, is_stored)),
+            Ok(action) => {
+                let is_stored = is_stored || self.is_gone_on_with(&action);
+                return Some(Task::new(seq, action, is_stored));
+            }
             Err(planned) => *planned,
         };
         // Told while it was planned, unless that was another process.
@@ -111,54 +136,94 @@ impl Runner {
         }
     }
 
-    /// Does a plan that was made before.
+    /// Does a plan that was made before. What it says about itself is not believed: its totals are counted anew, and both
+    /// places are looked at.
     pub(super) async fn apply(self: &Arc<Self>, mut plan: PlanFile) -> Result<()> {
-        let totals = plan.totals.clone();
+        let resumed = self.records.resumed();
+        let mark = match resumed.is_planned {
+            true => resumed.mark.clone(),
+            false => {
+                let mark = self.take_over(&mut plan).await?;
+                let mut state = self.state();
+                state.deletions = mark.deletions;
+                state.planned_bytes = mark.bytes;
+                mark
+            }
+        };
         {
             let mut state = self.state();
-            state.report.source_files = totals.source_files;
-            state.report.destination_entries = totals.destination_entries;
-            state.report.unchanged = totals.unchanged;
+            state.report.source_files = mark.source_files;
+            state.report.destination_entries = mark.destination_entries;
+            state.report.unchanged = mark.unchanged;
         }
-        if !self.records.resumed().is_planned {
-            self.take_over(&mut plan)?;
-        }
-        self.context.progress.planned_all(totals.items, totals.bytes);
-        let (items, bytes, deletions) = (totals.items, totals.bytes, totals.deletions);
+        let (items, bytes, deletions) = (self.records.planned(), mark.bytes, mark.deletions);
+        self.context.progress.planned_all(items, bytes);
         self.tell(Event::Planned { items, bytes, deletions }).await;
         self.is_within_limits()?;
         self.tell_stored_bill().await?;
         self.act_on(self.stored_tasks()?).await;
         self.try_again().await;
-        self.delete_all(self.records.deletions()?).await
+        self.end_with_deletions().await
     }
 
     /// Takes the actions of a plan file into the records of this job.
-    fn take_over(&self, plan: &mut PlanFile) -> Result<()> {
-        let totals = plan.totals.clone();
+    async fn take_over(&self, plan: &mut PlanFile) -> Result<Mark> {
+        let claimed = plan.totals.clone();
+        let (mut bytes, mut deleted) = (0_u64, 0_u64);
         // In a file deletions are in the order they are done, on record the other way round.
         let mut deletions = LogWriter::unnamed(self.context.settings.plan_folder.as_deref())?;
-        plan.for_each(|planned| match &planned {
-            Planned::Delete { .. } | Planned::RemoveSourceDir { .. } => deletions.push(&planned),
-            _ => self.records.plan(planned).map(drop),
+        plan.for_each(|planned| {
+            may_be_planned(&planned, self.context.kind)?;
+            bytes = bytes.saturating_add(planned.bytes());
+            deleted += u64::from(matches!(planned, Planned::Delete { .. }));
+            match &planned {
+                Planned::Delete { .. } | Planned::RemoveSourceDir { .. } => {
+                    deletions.push(&planned)
+                }
+                _ => self.records.plan(planned).map(drop),
+            }
         })?;
         let mut backward = deletions.backward::<Planned>()?;
         while let Some(planned) = backward.next()? {
             self.records.plan(planned)?;
         }
+        let seen = self.look_for_totals(deleted).await?;
         let mark = Mark {
-            deletions: totals.deletions,
-            bytes: totals.bytes,
-            source_files: totals.source_files,
-            destination_entries: totals.destination_entries,
-            unchanged: totals.unchanged,
+            deletions: deleted,
+            bytes,
+            source_files: claimed.source_files.min(seen.source_files),
+            destination_entries: claimed.destination_entries.min(seen.destination_entries),
+            unchanged: claimed.unchanged,
             ..Mark::default()
         };
-        {
-            let mut state = self.state();
-            state.deletions = totals.deletions;
-            state.planned_bytes = totals.bytes;
+        self.records.complete(mark.clone())?;
+        Ok(mark)
+    }
+}
+
+/// Can a plan of this kind hold such an action? A plan that was made by ketch does; a file can say anything.
+fn may_be_planned(planned: &Planned, kind: JobKind) -> Result<()> {
+    let refuse = |why: &str| {
+        let text = format!("the plan is not one that ketch made: {why} ({})", planned.path());
+        Err(Error::new(ErrorKind::InvalidInput, text).with_operation("apply"))
+    };
+    let other = match planned {
+        Planned::Copy { source, replaces, .. } => replaces.as_ref().map(|other| (source, other)),
+        Planned::SetTime { source, destination }
+        | Planned::RemoveSource { source, destination } => Some((source, destination)),
+        _ => None,
+    };
+    if other.is_some_and(|(source, destination)| source.path() != destination.path()) {
+        return refuse("an action is about two paths");
+    }
+    match (planned, kind) {
+        (Planned::Delete { .. }, JobKind::Copy | JobKind::Move) => {
+            refuse("only a sync deletes at the destination")
         }
-        self.records.complete(mark)
+        (
+            Planned::RemoveSource { .. } | Planned::RemoveSourceDir { .. },
+            JobKind::Copy | JobKind::Sync,
+        ) => refuse("only a move removes at the source"),
+        _ => Ok(()),
     }
 }

@@ -23,8 +23,8 @@ impl Runner {
         let work = self.work(tasks);
         tokio::select! {
             () = work => {}
-            () = self.context.stop.now.cancelled() => {}
             // CANCEL: what a later process can go on with is left where it is.
+            () = self.context.stop.now.cancelled() => self.records.keep_parts(),
             () = self.grace_is_over() => self.records.keep_parts(),
         }
         if let Err(error) = self.records.flush() {
@@ -118,12 +118,16 @@ impl Runner {
             self.one_ended(running, places).await;
             self.look(places);
         }
+        // What waited for its place while the job was stopped is new, too. It has no outcome.
+        if self.is_stopping() {
+            return places.give_back(taken);
+        }
         self.look(places);
         let runner = Arc::clone(self);
         // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
         let handle = AbortOnDropHandle::new(tokio::spawn(async move {
-            let acts = tasks.into_iter().map(|task| runner.act(task, false));
-            futures::future::join_all(acts).await;
+            let acts = tasks.into_iter().filter(|_| !runner.is_stopping());
+            futures::future::join_all(acts.map(|task| runner.act(task, false))).await;
         }));
         running.push(Box::pin(async move { (taken, handle.await) }));
     }

@@ -76,7 +76,10 @@ impl Runner {
 
     /// Writes down a failure that is worded already.
     pub(super) async fn write_failure(&self, task: &Task, failure: Failure) {
-        let (status, is_failure) = self.judge(&task.action, &failure);
+        let (status, mut is_failure) = self.judge(&task.action, &failure);
+        if status == Status::Vanished && !is_failure {
+            is_failure = self.is_source_going_away(&failure).await;
+        }
         self.count_failure(&failure, status, is_failure);
         let record = self.record_of(&failure, status, task);
         self.put_on_record(&record);

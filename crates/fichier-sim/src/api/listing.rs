@@ -1,10 +1,11 @@
 //! `file/ls` and `folder/ls`.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Answer, Context, Refusal};
 use crate::fault::Effect;
-use crate::store::FileRecord;
+use crate::store::{FileRecord, FolderRecord, Tables};
 
 /// The files of a folder, or with -1 of the account.
 pub(super) fn list_files(context: &Context<'_>) -> Answer {
@@ -16,7 +17,7 @@ pub(super) fn list_files(context: &Context<'_>) -> Answer {
             return Ok((None, tables.account_files().cloned().collect()));
         }
         let folder = context.folder("folder_id", tables)?;
-        Ok::<_, Refusal>((Some(folder), tables.files_in(folder).cloned().collect()))
+        Ok::<_, Refusal>((Some(folder), shown(context, tables, folder).0))
     })?;
     let items = items(context, folder, files);
     Ok(json!({"status": "OK", "count": items.len(), "items": items}))
@@ -32,6 +33,10 @@ fn items(context: &Context<'_>, folder: Option<u64>, mut files: Vec<FileRecord>)
         _ => None,
     });
     files.extend(hostile);
+    if context.strikes.has(&Effect::LoneSurrogate) {
+        let name = format!("half{}a pair", crate::json::HALF_A_PAIR);
+        files.push(hostile_file(context, &name));
+    }
     let clock = &context.world.clock;
     // The form of a date sorts like the moment it means, except in the repeated hour of autumn,
     // where the service has no better answer either.
@@ -70,20 +75,51 @@ fn hostile_file(context: &Context<'_>, name: &str) -> FileRecord {
     FileRecord { size: 12, domain, ..FileRecord::new(id, name.to_owned(), "0".repeat(128), now) }
 }
 
+/// What a listing shows of a folder: what is there, or was there a while ago.
+fn shown(
+    context: &Context<'_>,
+    tables: &Tables,
+    folder: u64,
+) -> (Vec<FileRecord>, Vec<FolderRecord>) {
+    let moment = Instant::now().checked_sub(context.world.lag.behind());
+    tables.as_of(moment.unwrap_or_else(Instant::now), folder)
+}
+
+/// Folders that are shown in `folder` and are not in it.
+fn others(context: &Context<'_>, tables: &Tables, folder: u64) -> Vec<Value> {
+    let date = context.world.clock.french(context.world.clock.seconds());
+    let other = |effect: &Effect| match effect {
+        Effect::Loop(name) => Some((folder, name.clone())),
+        Effect::Alias(path) => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            // Not where it is.
+            let id = tables.folder_at(path)?;
+            let is_elsewhere = tables.folder(id).is_some_and(|record| record.parent != folder);
+            is_elsewhere.then(|| (id, name.to_owned()))
+        }
+        _ => None,
+    };
+    let others = context.strikes.iter().filter_map(other);
+    others
+        .map(|(id, name)| json!({"id": id, "name": name, "create_date": date, "pass": 0}))
+        .collect()
+}
+
 /// One folder with its folders, and with `files:1` its files.
 pub(super) fn list_folder(context: &Context<'_>) -> Answer {
     context.refuse_other_users()?;
     let clock = &context.world.clock;
     let (folder, record, files, mut sub_folders) = context.world.store.read(|tables| {
         let folder = context.folder("folder_id", tables)?;
-        let files: Vec<_> = tables.files_in(folder).cloned().collect();
-        let sub_folders: Vec<Value> = tables
-            .folders_in(folder)
+        let (files, sub_folders) = shown(context, tables, folder);
+        let sub_folders: Vec<Value> = sub_folders
+            .iter()
             .take(context.rules.listing_entries)
             .map(|sub| {
                 json!({"id": sub.id, "name": sub.name, "create_date": clock.french(sub.created),
                        "pass": 0})
             })
+            .chain(others(context, tables, folder))
             .collect();
         Ok::<_, Refusal>((folder, tables.folder(folder).cloned(), files, sub_folders))
     })?;

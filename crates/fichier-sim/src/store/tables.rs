@@ -1,9 +1,21 @@
 //! The account in memory: files by id, folders by id, and who is inside whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use tokio::time::Instant;
 
 use super::journal::Change;
 use super::record::{FileRecord, FolderRecord, Report};
+
+/// How many changes are remembered for listings that lag.
+const CHANGES_MAX: usize = 20_000;
+
+/// What was there before a change.
+#[derive(Debug)]
+enum Past {
+    File(String, Option<FileRecord>),
+    Folder(u64, Option<FolderRecord>),
+}
 
 /// Everything the journal tells, indexed for the calls of the API.
 #[derive(Debug, Default)]
@@ -19,6 +31,8 @@ pub(crate) struct Tables {
     waiting: BTreeSet<(i64, String)>,
     /// All reports by their time.
     reports_by_age: BTreeSet<(i64, String)>,
+    /// The last changes, oldest first.
+    past: VecDeque<(Instant, Past)>,
 }
 
 impl Tables {
@@ -26,13 +40,20 @@ impl Tables {
     pub(super) fn apply(&mut self, change: Change) {
         match change {
             Change::File(file) => self.put_file(file),
-            Change::FileGone(id) => drop(self.take_file(&id)),
+            Change::FileGone(id) => {
+                self.remember(Past::File(id.clone(), self.files.get(&id).cloned()));
+                drop(self.take_file(&id));
+            }
             Change::Folder(folder) => {
+                self.remember(Past::Folder(folder.id, self.folders.get(&folder.id).cloned()));
                 self.take_folder(folder.id);
                 self.folders_in.entry(folder.parent).or_default().insert(folder.id);
                 self.folders.insert(folder.id, folder);
             }
-            Change::FolderGone(id) => self.take_folder(id),
+            Change::FolderGone(id) => {
+                self.remember(Past::Folder(id, self.folders.get(&id).cloned()));
+                self.take_folder(id);
+            }
             Change::Report(report) => {
                 let key = (report.uploaded, report.xid.clone());
                 if !report.settled {
@@ -60,7 +81,37 @@ impl Tables {
         }
     }
 
+    fn remember(&mut self, past: Past) {
+        if self.past.len() == CHANGES_MAX {
+            self.past.pop_front();
+        }
+        self.past.push_back((Instant::now(), past));
+    }
+
+    /// What was in a folder at a moment that is not long ago.
+    pub(crate) fn as_of(
+        &self,
+        moment: Instant,
+        folder: u64,
+    ) -> (Vec<FileRecord>, Vec<FolderRecord>) {
+        let (mut files, mut folders) = (BTreeMap::new(), BTreeMap::new());
+        // The change that is nearest to the moment comes last and tells what was then.
+        for (_, past) in self.past.iter().rev().take_while(|(at, _)| *at > moment) {
+            match past {
+                Past::File(id, file) => drop(files.insert(id.as_str(), file.as_ref())),
+                Past::Folder(id, folder) => drop(folders.insert(*id, folder.as_ref())),
+            }
+        }
+        let now = self.files_in(folder).filter(|file| !files.contains_key(file.id.as_str()));
+        let then = files.values().flatten().filter(|file| file.folder == Some(folder));
+        let listed = now.chain(then.copied()).cloned().collect();
+        let now = self.folders_in(folder).filter(|one| !folders.contains_key(&one.id));
+        let then = folders.values().flatten().filter(|one| one.parent == folder);
+        (listed, now.chain(then.copied()).cloned().collect())
+    }
+
     fn put_file(&mut self, file: FileRecord) {
+        self.remember(Past::File(file.id.clone(), self.files.get(&file.id).cloned()));
         drop(self.take_file(&file.id));
         if let Some(folder) = file.folder {
             self.files_in.entry(folder).or_default().insert(file.id.clone());
@@ -168,6 +219,19 @@ impl Tables {
         }
         names.reverse();
         names.join("/")
+    }
+
+    /// The folder of a path; empty is the root. Of several of one name it is the first.
+    pub(crate) fn folder_at(&self, path: &str) -> Option<u64> {
+        path.split('/').filter(|name| !name.is_empty()).try_fold(0, |parent, name| {
+            self.folders_in(parent).find(|folder| folder.name == name).map(|folder| folder.id)
+        })
+    }
+
+    /// The file of a path. Of several of one name it is any.
+    pub(crate) fn file_at(&self, path: &str) -> Option<&FileRecord> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.files_in(self.folder_at(above)?).find(|file| file.name == name)
     }
 
     /// Seven digits nobody has yet.

@@ -1,0 +1,281 @@
+//! What earlier processes of a job left that spares work and proves nothing: transfers they may have begun, with what the
+//! backend noted about them, and files that are known to have arrived.
+//!
+//! A job that is gone on with marches anew over both sides. What is here never decides what is done: a note is used for the
+//! version of the source that it was written for, and a file that arrived counts only while both listings still show the
+//! versions it was written down with. What was begun and is not done again is removed at the end ([`Memory::left`]).
+//!
+//! In memory are the notes of open transfers, which are few, and up to [`ARRIVED_LIMIT`] fingerprints.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use ketch_core::{Checkpoint, Entry, Note, RelPath, Result, source_identity};
+use serde::{Deserialize, Serialize};
+
+use super::log::{LogReader, LogWriter, failed};
+use super::records::{Files, NoteRecord, PlanItem, PlanRecord};
+use super::resume::Resumed;
+use crate::plan::Planned;
+
+/// Items behind the last one with an outcome that may have been begun: more than any number of workers, and what waits to be
+/// written.
+const BEGUN_AHEAD: u64 = 4_096;
+/// Files that are known to have arrived; those beyond it are transferred again where everything is.
+const ARRIVED_LIMIT: usize = 1_000_000;
+/// Paths of the list that are told apart; beyond it one may be on it twice, which costs a look.
+const KNOWN_LIMIT: usize = 1_000_000;
+
+/// A transfer that an earlier process may have begun and not ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Left {
+    /// Where.
+    pub(crate) path: RelPath,
+    /// What was planned: a [`Planned::Copy`]. `None`: the plan was lost.
+    pub(crate) action: Option<Planned>,
+    /// What the backend noted about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<NoteRecord>,
+}
+
+impl Left {
+    /// The checkpoint by which a backend finds what is left of it, of job number `job`.
+    pub(crate) fn checkpoint(&self, job: u32) -> Checkpoint {
+        Checkpoint {
+            job,
+            source: self.note.as_ref().map_or_else(|| "".into(), |note| note.source.clone()),
+            note: Arc::new(OldNote(self.note.as_ref().map(|note| note.note.clone()))),
+            keep: Arc::default(),
+        }
+    }
+}
+
+/// What earlier processes of a job left. The default is nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    noted: HashMap<RelPath, Left>,
+    arrived: HashSet<u128>,
+    /// Noted transfers that this process has planned again, or ended.
+    taken: Mutex<HashSet<RelPath>>,
+    /// The list of everything that may be left; `None` where nothing is removed.
+    list: Option<PathBuf>,
+}
+
+impl Memory {
+    /// What the lists of a job in `folder` say, to be looked at only.
+    pub(super) fn look(folder: &Path) -> Result<Self> {
+        let noted = collect(folder, false, |_| Ok(()))?;
+        Ok(Memory { noted, arrived: read_arrived(folder)?, ..Memory::default() })
+    }
+
+    /// Writes down everything that the job in `folder` may have left, so that its plan may be replaced.
+    pub(super) fn keep(folder: &Path, believe_done: bool) -> Result<Self> {
+        let noted = write_list(folder, believe_done)?;
+        let list = Some(folder.join(Files::LEFT));
+        Ok(Memory { noted, arrived: read_arrived(folder)?, list, ..Memory::default() })
+    }
+
+    /// What processes before the plan of the job in `folder` left.
+    pub(super) fn before_plan(folder: &Path) -> Result<Self> {
+        let list = folder.join(Files::LEFT);
+        let mut noted = HashMap::new();
+        let mut reader = LogReader::<Left>::open(&list)?;
+        while let Some(left) = reader.next()? {
+            if left.note.is_some() {
+                noted.insert(left.path.clone(), left);
+            }
+        }
+        let list = Some(list);
+        Ok(Memory { noted, arrived: read_arrived(folder)?, list, ..Memory::default() })
+    }
+
+    /// The open transfer of `path` that a backend noted something about.
+    pub(crate) fn noted(&self, path: &RelPath) -> Option<&Left> {
+        if self.noted.is_empty() || self.is_taken(path) {
+            return None;
+        }
+        self.noted.get(path)
+    }
+
+    /// Every open transfer that a backend noted something about and that nobody took.
+    pub(crate) fn all_noted(&self) -> impl Iterator<Item = &Left> {
+        self.noted.values().filter(|left| !self.is_taken(&left.path))
+    }
+
+    /// The note of `path`, if it is of this version of the source.
+    pub(crate) fn note(&self, path: &RelPath, source: &str) -> Option<Bytes> {
+        let note = self.noted.get(path)?.note.as_ref()?;
+        (&*note.source == source).then(|| Bytes::from(note.note.clone()))
+    }
+
+    /// The version of the source that the note of `path` is about.
+    pub(crate) fn noted_source(&self, path: &RelPath) -> Option<&str> {
+        self.noted.get(path)?.note.as_ref().map(|note| &*note.source)
+    }
+
+    /// The open transfer is gone on with, or was ended.
+    pub(crate) fn take(&self, path: &RelPath) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+    }
+
+    pub(crate) fn is_taken(&self, path: &RelPath) -> bool {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Did an earlier process make `destination` of `source`?
+    pub(crate) fn has_arrived(&self, source: &Entry, destination: &Entry) -> bool {
+        !self.arrived.is_empty()
+            && arrival(source, destination).is_some_and(|print| self.arrived.contains(&print))
+    }
+
+    /// Everything that may be left at the destination. `None`: nothing.
+    pub(crate) fn left(&self) -> Result<Option<LogReader<Left>>> {
+        self.list.as_deref().map(LogReader::open).transpose()
+    }
+
+    /// Nothing is left any more.
+    pub(crate) fn is_cleared(&self) -> Result<()> {
+        let Some(list) = &self.list else { return Ok(()) };
+        match fs::remove_file(list) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is there something that may be left and was not cleared?
+    pub(crate) fn has_left(&self) -> bool {
+        self.list
+            .as_deref()
+            .is_some_and(|list| fs::metadata(list).is_ok_and(|found| found.len() > 0))
+    }
+}
+
+/// What says that this version of the destination was made of that version of the source. `None`: a side shows no version.
+pub(crate) fn arrival(source: &Entry, destination: &Entry) -> Option<u128> {
+    let version = |entry: &Entry| entry.version.is_some() || entry.handle.is_some();
+    if !version(source) || !version(destination) {
+        return None;
+    }
+    // A listing may show more digests than what storing it gave.
+    let plain = |entry: &Entry| Entry { hashes: None, mtime: None, ..entry.clone() };
+    let text = format!(
+        "{}{}",
+        source_identity("", &plain(source)),
+        source_identity("", &plain(destination))
+    );
+    let mut print = [0; 16];
+    print.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+    Some(u128::from_le_bytes(print))
+}
+
+fn read_arrived(folder: &Path) -> Result<HashSet<u128>> {
+    let mut arrived = HashSet::new();
+    let mut reader = LogReader::<String>::open(&folder.join(Files::ARRIVED))?;
+    while arrived.len() < ARRIVED_LIMIT
+        && let Some(print) = reader.next()?
+    {
+        arrived.extend(u128::from_str_radix(&print, 16));
+    }
+    Ok(arrived)
+}
+
+/// Writes the list of everything that the job in `folder` may have left. Gives what backends noted something about.
+///
+/// ORDER: the list is on the disk, whole, before the plan that it was made of may be cut.
+pub(super) fn write_list(folder: &Path, believe_done: bool) -> Result<HashMap<RelPath, Left>> {
+    let path = folder.join(Files::LEFT);
+    let new = folder.join(format!("{}.new", Files::LEFT));
+    let mut list = LogWriter::open(&new, 0)?;
+    let noted = collect(folder, believe_done, |left| list.push(left))?;
+    for left in noted.values() {
+        list.push(left)?;
+    }
+    list.sync()?;
+    drop(list);
+    fs::rename(&new, &path)
+        .and_then(|()| File::open(folder))
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)?;
+    Ok(noted)
+}
+
+/// Goes through what earlier processes of the job in `folder` may have begun and not ended. What backends noted something
+/// about is given back, the rest is handed to `other`.
+fn collect(
+    folder: &Path,
+    believe_done: bool,
+    mut other: impl FnMut(&Left) -> Result<()>,
+) -> Result<HashMap<RelPath, Left>> {
+    let resumed = Resumed::read(folder, believe_done)?;
+    let mut noted = HashMap::new();
+    let mut known = HashSet::new();
+    let mut tell = |left: &Left| {
+        let is_new = known.len() >= KNOWN_LIMIT || known.insert(left.path.clone());
+        if is_new { other(left) } else { Ok(()) }
+    };
+    let mut before = LogReader::<Left>::open(&folder.join(Files::LEFT))?;
+    while let Some(left) = before.next()? {
+        match left.note {
+            Some(_) => _ = noted.insert(left.path.clone(), left),
+            None => tell(&left)?,
+        }
+    }
+    let begun = resumed.highest.map_or(BEGUN_AHEAD, |seq| seq.saturating_add(BEGUN_AHEAD));
+    let mut plan = LogReader::<PlanRecord>::open(&folder.join(Files::PLAN))?;
+    while let Some(record) = plan.next()? {
+        let PlanRecord::Item(PlanItem { seq, action }) = record else { continue };
+        if seq > begun || !matches!(action, Planned::Copy { .. }) {
+            continue;
+        }
+        let path = action.path().clone();
+        if resumed.settled.contains(seq) {
+            noted.remove(&path);
+            continue;
+        }
+        let note = resumed.notes.get(&seq);
+        if note.is_some_and(|note| note.note.is_empty()) {
+            // The backend has ended it.
+            noted.remove(&path);
+        }
+        match note.filter(|note| !note.note.is_empty()).cloned() {
+            Some(note) => {
+                let left = Left { path: path.clone(), action: Some(action), note: Some(note) };
+                noted.insert(path, left);
+            }
+            None if noted.contains_key(&path) => {}
+            None => tell(&Left { path, action: Some(action), note: None })?,
+        }
+    }
+    // Of a plan that was lost, as with the power.
+    let mut notes = LogReader::<NoteRecord>::open(&folder.join(Files::NOTES))?;
+    while let Some(note) = notes.next()? {
+        let Some(path) = note.path.clone().filter(|_| note.seq >= resumed.mark.next) else {
+            continue;
+        };
+        match note.note.is_empty() {
+            true => _ = noted.remove(&path),
+            false => {
+                noted.insert(path.clone(), Left { path, action: None, note: Some(note) });
+            }
+        }
+    }
+    Ok(noted)
+}
+
+/// A note of a process that is gone.
+#[derive(Debug)]
+struct OldNote(Option<String>);
+
+#[async_trait::async_trait]
+impl Note for OldNote {
+    async fn load(&self) -> Result<Option<Bytes>> {
+        Ok(self.0.clone().map(Bytes::from))
+    }
+
+    async fn save(&self, _note: Bytes) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! What a job learns of the times of its destination, and who is told.
+
+use std::time::SystemTime;
+
+use super::*;
+
+impl Runner {
+    /// A file was given the modification time `asked`, and the destination shows `found`.
+    pub(super) async fn learn_time(&self, asked: Option<SystemTime>, found: Option<SystemTime>) {
+        let keeps = self.context.destination.capabilities().mtime.is_some();
+        let Some((asked, found)) = asked.zip(found).filter(|_| keeps) else { return };
+        let is_news = self.learner().learn(asked, found, SystemTime::now());
+        if is_news {
+            self.tell_of_fixed_times().await;
+        }
+    }
+
+    /// `stored` was to have at most the permissions of `source`.
+    pub(super) async fn learn_mode(&self, source: &Entry, stored: &Entry) {
+        let narrows = self.context.destination.capabilities().narrow_mode;
+        let Some((most, found)) = source.mode.zip(stored.mode).filter(|_| narrows) else { return };
+        let is_news = self.learner().learn_mode(stored.kind, most, found);
+        if is_news {
+            let name = self.context.destination.name();
+            let text = format!(
+                "{name} does not keep permissions: what is private at the source is not there"
+            );
+            self.tell(Event::Notice { path: None, text }).await;
+        }
+    }
+
+    /// The destination does not set times of what is there. `Err`: that is not what the error says.
+    pub(super) async fn accept_fixed_times(&self, error: Error) -> Result<()> {
+        use ErrorKind::{Denied, InvalidInput, Unsupported};
+        if !matches!(error.kind(), Denied | InvalidInput | Unsupported) {
+            return Err(error);
+        }
+        let is_news = self.learner().refused();
+        if is_news {
+            self.tell_of_fixed_times().await;
+        }
+        Ok(())
+    }
+
+    async fn tell_of_fixed_times(&self) {
+        let name = self.context.destination.name();
+        let text = format!(
+            "{name} does not set modification times: from the next run on a file of equal size counts as \
+             unchanged there unless it is newer than the stored copy"
+        );
+        self.tell(Event::Notice { path: None, text }).await;
+    }
+
+    fn learner(&self) -> MutexGuard<'_, Learner> {
+        self.learner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what was learnt for the next job. It is a hint, so that this fails is no failure of the job.
+    pub(super) async fn remember_clock(&self) {
+        let clock = self.learner().clock();
+        if clock == self.clock || self.context.settings.dry_run {
+            return;
+        }
+        let location = self.context.destination.location();
+        let clocks = self.context.settings.clocks.clone();
+        let remember = move |_: &CancellationToken| {
+            let text = "it cannot be written";
+            let failed = |error| Error::new(ErrorKind::Io, text).with_source(error);
+            clocks.remember(&location, clock).map_err(failed)
+        };
+        if let Err(error) = blocking(remember).await {
+            tracing::debug!(%error, "what is known of the times of a place is not remembered");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A source that goes away in the middle: its folder is looked at again before anything is deleted, and at the end.
+//!
+//! A listing that was complete when it was made says nothing about now. When the disk of the source is unmounted, or another
+//! folder takes its place, every file is one that "went away", and each alone is no failure; together they are one.
+
+use super::*;
+use crate::report::Failure;
+use crate::settings::OnChanged;
+
+/// So many files may go away while a job runs, each in a folder that is still there, before that is a failure of the job.
+const FEW_VANISHED: u64 = 10;
+
+/// Which folders the two sides were when the job began. `None`: not known, or not there yet.
+#[derive(Debug)]
+pub(super) struct Roots {
+    source: Option<String>,
+    destination: Option<String>,
+}
+
+impl Roots {
+    /// Looks now. A side that cannot be looked at is told of by its listing.
+    pub(super) async fn look(context: &Context) -> Self {
+        let source = context.source.root_identity().await.ok().flatten();
+        let destination = context.destination.root_identity().await.ok().flatten();
+        Roots { source, destination }
+    }
+}
+
+impl Runner {
+    /// Are both sides still the folders that they were when the job began?
+    pub(super) async fn is_still_there(&self) -> Result<()> {
+        if self.is_stopping() {
+            return Ok(());
+        }
+        let Roots { source, destination } = &self.roots;
+        let sides = [
+            ("source", source, &self.context.source),
+            ("destination", destination, &self.context.destination),
+        ];
+        for (which, before, side) in sides {
+            let Some(before) = before else { continue };
+            let what = match side.root_identity().await {
+                Ok(Some(now)) if now == *before => continue,
+                Ok(None) => continue,
+                Ok(Some(_)) => "is another folder now than when the job began",
+                Err(error) if error.kind() == ErrorKind::NotFound => "is not there any more",
+                Err(error) => return Err(error),
+            };
+            let name = side.name();
+            let text = format!(
+                "the {which} {name} {what}, so nothing more is done and nothing is deleted (is its disk mounted?)"
+            );
+            return Err(Error::new(ErrorKind::Changed, text)
+                .with_operation(self.context.kind.as_str())
+                .with_remote(name));
+        }
+        Ok(())
+    }
+
+    /// May what is extra be deleted, now that everything else is done?
+    pub(super) async fn may_delete(&self) -> Result<()> {
+        if self.context.settings.dry_run {
+            return Ok(());
+        }
+        self.is_still_there().await?;
+        if !self.state().is_going_away {
+            return Ok(());
+        }
+        let text = "too much went away at the source while the job ran, so nothing was deleted (is its disk mounted? \
+                    the same command looks at everything again)";
+        Err(Error::new(ErrorKind::Changed, text)
+            .with_operation(self.context.kind.as_str())
+            .with_remote(self.context.source.name()))
+    }
+
+    /// Does what went away at the source say that more than this file went away? A living source loses a file now and then.
+    pub(super) async fn is_source_going_away(&self, failure: &Failure) -> bool {
+        if self.context.settings.on_changed != OnChanged::Retry {
+            return false;
+        }
+        let is_many = {
+            let mut state = self.state();
+            state.went_away += 1;
+            state.went_away > FEW_VANISHED
+        };
+        let is_going = is_many || {
+            let parent = failure.path.parent().unwrap_or_else(RelPath::root);
+            let parent = self.context.source.stat(&parent).await;
+            parent.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        if is_going {
+            self.state().is_going_away = true;
+        }
+        is_going
+    }
+}

@@ -1,0 +1,357 @@
+//! What is looked at before a file is removed by its address.
+//!
+//! An address is no place: the file behind it may have been moved or renamed by others since it was listed, and a report
+//! may name a file that nobody here has sent. So every removal comes through here with the folder and the name that the
+//! file is meant to have, and is refused when 1fichier says that it has others. Knows nothing of how removals travel.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use ketch_core::{Error, ErrorKind, Retry};
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::cache::{Change, FolderListing};
+use crate::error::{Refusal, Said};
+use crate::settings::Settings;
+use crate::types::Info;
+use crate::{dates, names};
+
+/// So many files are asked about one by one. More are looked up in listings of their folders, for asking about many gets an
+/// address locked out.
+pub(crate) const ASKED_MAX: usize = 8;
+/// In how long, where calls are paced.
+const ASKED_SPAN: Duration = Duration::from_secs(60);
+/// Where calls are paced, a listing of this age counts for one of many files.
+const LISTING_AGE: Duration = Duration::from_secs(120);
+/// How far the clock of the server may be behind this machine's.
+const CLOCK_SKEW: Duration = Duration::from_secs(120);
+
+/// A file that is to be removed.
+#[derive(Debug, Clone)]
+pub(crate) struct Removal {
+    pub(crate) url: String,
+    /// Where it is, and under which name in core form.
+    pub(crate) folder: u64,
+    pub(crate) name: String,
+    pub(crate) ground: Ground,
+}
+
+/// Why a file may be removed.
+#[derive(Debug, Clone)]
+pub(crate) enum Ground {
+    /// A listing showed it there.
+    Listed,
+    /// A new version took its place: the address of that one, which must be there, and its size.
+    Replaced { by: String, size: Option<u64> },
+    /// It was sent to that place.
+    Sent { size: u64, before: Before },
+}
+
+/// What a folder held before a file was sent to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Before {
+    /// The last listing of it, if there was one.
+    pub(crate) listing: Option<Arc<FolderListing>>,
+    /// When that was.
+    pub(crate) since: Option<SystemTime>,
+}
+
+impl Before {
+    /// What is known of `folder` now.
+    pub(crate) fn of(account: &Account, folder: u64) -> Before {
+        Before { listing: account.tree.cache.last(folder), since: Some(SystemTime::now()) }
+    }
+
+    /// Has the file at `url`, of which 1fichier says that it was sent at `date`, appeared since?
+    pub(crate) fn lacks(&self, url: &str, date: Option<SystemTime>) -> bool {
+        if let Some(listing) = &self.listing {
+            return !listing.files.iter().any(|file| file.url == url);
+        }
+        let (Some(since), Some(date)) = (self.since, date) else { return false };
+        since.checked_sub(CLOCK_SKEW).is_some_and(|since| date >= since)
+    }
+}
+
+/// What a look at a file that is to be removed has shown.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// It is where it is meant to be.
+    There,
+    /// It is nowhere, as was wanted.
+    Gone,
+    /// It is not to be removed, and why.
+    Other(Error),
+}
+
+/// How many files were asked about in the last minute, where calls are paced.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(Mutex<VecDeque<Instant>>);
+
+impl Asked {
+    /// May so many be asked about now? If so, they count as asked.
+    fn admits(&self, settings: &Settings, count: usize) -> bool {
+        if !settings.paced {
+            return count <= ASKED_MAX;
+        }
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|at| at.elapsed() < settings.scaled(ASKED_SPAN));
+        let has_room = asked.len() + count <= ASKED_MAX;
+        if has_room {
+            asked.extend(std::iter::repeat_n(Instant::now(), count));
+        }
+        has_room
+    }
+}
+
+/// Where the files are now, in the order of `removals`.
+pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Seen> {
+    let begun = Instant::now();
+    let settings = &account.api.settings;
+    let asks_all = account.asked.admits(settings, removals.len());
+    // Of many one is asked about, unless enough were asked about in this minute.
+    let may_be_older = !asks_all
+        && settings.paced
+        && (!account.asked.admits(settings, 1) || sample(account, removals).await);
+    let life = |begun: Instant| match may_be_older {
+        true => settings.scaled(LISTING_AGE),
+        false => begun.elapsed(),
+    };
+    let mut seen = Vec::with_capacity(removals.len());
+    let mut places = None;
+    for removal in removals {
+        let is_sent = matches!(removal.ground, Ground::Sent { .. });
+        let (one, is_proven) = if asks_all || is_sent {
+            (ask(account, removal, begun).await, false)
+        } else {
+            let listing = account.tree.listing(&account.api, removal.folder, life(begun)).await;
+            let places = places.get_or_insert_with(|| {
+                account.tree.cache.places(removals.iter().map(|removal| removal.url.as_str()))
+            });
+            match listing {
+                Ok(listing) => {
+                    let one = in_listing(removal, &listing, places.get(&removal.url));
+                    // The digest of each new version has been compared, and one of many was asked about.
+                    (one, may_be_older || holds_replacement(removal, &listing))
+                }
+                Err(refusal) => (Seen::Other(refusal.into()), false),
+            }
+        };
+        seen.push(match one {
+            // A listing may lag behind what was sent just now, so this one is asked about.
+            Seen::There if !is_proven => replacement(account, removal).await,
+            one => one,
+        });
+    }
+    seen
+}
+
+/// Asks about one of many, and about what takes the place of it. Is all as it should be?
+async fn sample(account: &Arc<Account>, removals: &[Removal]) -> bool {
+    let Some(one) = removals.get(fastrand::usize(..removals.len().max(1))) else { return false };
+    let Ok(info) = account.api.file_info(&one.url).await else { return false };
+    matches!(judge(one, &info), Some(Seen::There))
+        && matches!(replacement(account, one).await, Seen::There)
+}
+
+async fn ask(account: &Arc<Account>, removal: &Removal, begun: Instant) -> Seen {
+    let is_missing = match account.api.file_info(&removal.url).await {
+        Ok(info) => match judge(removal, &info) {
+            Some(seen) => return seen,
+            // It does not say where the file is.
+            None => false,
+        },
+        Err(refusal) if is_about_the_file(&refusal) => {
+            refusal.said == Said::NotFound || refusal.error.kind() == ErrorKind::NotFound
+        }
+        Err(refusal) => return Seen::Other(refusal.into()),
+    };
+    let listing = account.tree.listing(&account.api, removal.folder, begun.elapsed()).await;
+    let listing = match listing {
+        Ok(listing) => listing,
+        Err(refusal) if is_missing && is_about_the_file(&refusal) => return Seen::Gone,
+        Err(refusal) => return Seen::Other(refusal.into()),
+    };
+    match in_listing(removal, &listing, None) {
+        // Both cannot be: a listing lags, or one of the answers is wrong.
+        Seen::There if is_missing => {
+            Seen::Other(unproven("1fichier lists it and does not know it"))
+        }
+        Seen::Gone if !is_missing => Seen::Other(changed("is not in its folder any more")),
+        seen => seen,
+    }
+}
+
+/// Is a refusal about one file or folder, and not about the call? An answer that makes no sense is about nothing else.
+fn is_about_the_file(refusal: &Refusal) -> bool {
+    let kinds = [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::Protocol];
+    matches!(refusal.said, Said::NotFound | Said::Forbidden | Said::Other)
+        && kinds.contains(&refusal.error.kind())
+}
+
+/// What 1fichier says of a file; `None`: it does not say where it is.
+fn judge(removal: &Removal, info: &Info) -> Option<Seen> {
+    let folder = info.folder_id?;
+    let name = info.filename.as_deref().map(names::to_core);
+    if folder != removal.folder {
+        let at = info.path.as_deref().unwrap_or("another folder");
+        return Some(Seen::Other(changed(&format!("was moved to `{}`", crate::text::snippet(at)))));
+    }
+    if name.as_deref() != Some(removal.name.as_str()) {
+        let name = crate::text::snippet(&name.unwrap_or_default());
+        return Some(Seen::Other(changed(&format!("is called `{name}` now"))));
+    }
+    let date = info.date.as_deref().and_then(dates::parse);
+    Some(sent(removal, info.size, date))
+}
+
+fn in_listing(removal: &Removal, listing: &FolderListing, place: Option<&u64>) -> Seen {
+    if place.is_some_and(|place| *place != removal.folder) {
+        return Seen::Other(changed("was listed in another folder since"));
+    }
+    match listing.files.iter().find(|file| file.url == removal.url) {
+        Some(file) if file.name == removal.name => sent(removal, file.size, file.date),
+        Some(_) => Seen::Other(changed("has another name now")),
+        None => Seen::Gone,
+    }
+}
+
+/// Is it what was sent? What was not sent need not be.
+fn sent(removal: &Removal, size: Option<u64>, date: Option<SystemTime>) -> Seen {
+    match &removal.ground {
+        Ground::Listed | Ground::Replaced { .. } => Seen::There,
+        Ground::Sent { size: wanted, before } => {
+            if size == Some(*wanted) && before.lacks(&removal.url, date) {
+                Seen::There
+            } else {
+                Seen::Other(unproven("nothing shows that it is what was sent"))
+            }
+        }
+    }
+}
+
+fn holds_replacement(removal: &Removal, listing: &FolderListing) -> bool {
+    let Ground::Replaced { by, size } = &removal.ground else { return true };
+    let is_it = |file: &crate::cache::FileItem| {
+        file.url == *by && file.name == removal.name && (size.is_none() || file.size == *size)
+    };
+    listing.files.iter().any(is_it)
+}
+
+/// Is the new version in the place of the old one?
+async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
+    let Ground::Replaced { by, size } = &removal.ground else { return Seen::There };
+    // Another writer of this process has replaced it meanwhile.
+    if account.tree.cache.has_removed(removal.folder, by) {
+        return Seen::There;
+    }
+    let info = match account.api.file_info(by).await {
+        Ok(info) => info,
+        Err(refusal) if is_about_the_file(&refusal) => {
+            let begun = Instant::now();
+            let listing = account.tree.listing(&account.api, removal.folder, begun.elapsed()).await;
+            return match listing {
+                Ok(listing) if holds_replacement(removal, &listing) => Seen::There,
+                Ok(_) if account.tree.cache.has_removed(removal.folder, by) => Seen::There,
+                Ok(_) => Seen::Other(unproven("the new version is not shown in its folder")),
+                Err(refusal) => Seen::Other(refusal.into()),
+            };
+        }
+        Err(refusal) => return Seen::Other(refusal.into()),
+    };
+    let is_named = info.filename.as_deref().map(names::to_core).as_ref() == Some(&removal.name);
+    let is_sized = size.is_none() || info.size == *size;
+    if info.folder_id == Some(removal.folder) && is_named && is_sized {
+        return Seen::There;
+    }
+    if account.tree.cache.has_removed(removal.folder, by) {
+        return Seen::There;
+    }
+    Seen::Other(unproven("1fichier says that the new version is somewhere else"))
+}
+
+/// Enters what was found out about a file that is gone.
+pub(crate) fn enter_gone(account: &Account, removal: &Removal) {
+    account.owed.settle(&removal.url);
+    account.tree.cache.change(removal.folder, Change::RemoveFile(removal.url.clone()));
+}
+
+fn changed(what: &str) -> Error {
+    Error::new(ErrorKind::Changed, format!("the file {what}, so it was not removed"))
+}
+
+fn unproven(why: &str) -> Error {
+    let message = format!("the file was not removed: {why}");
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Never)
+}
+
+/// Which of these addresses were listed last in which folder.
+pub(crate) type Places = HashMap<String, u64>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::FileItem;
+
+    fn removal(ground: Ground) -> Removal {
+        Removal { url: "u".into(), folder: 7, name: "a".into(), ground }
+    }
+
+    fn info(text: &str) -> Info {
+        serde_json::from_str(text).expect("an answer")
+    }
+
+    fn listing(urls: &[&str]) -> Arc<FolderListing> {
+        let file = |url: &&str| FileItem {
+            name: "a".into(),
+            url: (*url).to_owned(),
+            size: Some(3),
+            date: None,
+            hash: None,
+        };
+        Arc::new(FolderListing { folders: Vec::new(), files: urls.iter().map(file).collect() })
+    }
+
+    #[test]
+    fn a_file_is_removed_only_where_it_is_said_to_be_under_its_name() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = judge(&removal(Ground::Listed), &info(text)).map(|seen| match seen {
+                Seen::There => "there".to_owned(),
+                Seen::Gone => "gone".to_owned(),
+                Seen::Other(error) => error.message().to_owned(),
+            });
+            match expected {
+                Some(part) => {
+                    assert!(found.clone().is_some_and(|all| all.contains(part)), "{found:?}")
+                }
+                None => assert_eq!(found, None, "{text}"),
+            }
+        };
+        check(r#"{"filename":"a","folder_id":7}"#, Some("there"));
+        check(r#"{"filename":"a","folder_id":"7"}"#, Some("there"));
+        check(r#"{"filename":"a","folder_id":8,"path":"kept"}"#, Some("moved to `kept`"));
+        check(r#"{"filename":"b","folder_id":7}"#, Some("called `b`"));
+        check(r#"{"filename":"a"}"#, None);
+        check(r#"{"filename":"a","folder_id":null}"#, None);
+    }
+
+    #[test]
+    fn what_was_sent_is_what_was_not_there_before_and_has_the_size() {
+        let now = SystemTime::now();
+        let old = now - Duration::from_secs(3_600);
+        let check = |listing, size, date, expected: bool| {
+            let before = Before { listing, since: Some(now) };
+            let removal = removal(Ground::Sent { size: 3, before });
+            assert_eq!(matches!(sent(&removal, size, date), Seen::There), expected);
+        };
+        check(Some(listing(&[])), Some(3), None, true);
+        check(Some(listing(&["other"])), Some(3), Some(old), true);
+        check(Some(listing(&["u"])), Some(3), Some(now), false);
+        check(Some(listing(&[])), Some(4), None, false);
+        check(Some(listing(&[])), None, None, false);
+        check(None, Some(3), Some(now), true);
+        check(None, Some(3), Some(old), false);
+        check(None, Some(3), None, false);
+    }
+}

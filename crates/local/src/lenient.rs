@@ -1,0 +1,148 @@
+//! What a file system may refuse without costing the content: times, permissions and forcing to the disk.
+//!
+//! A refusal says that the file system has no such thing; it is told once for a place. What is wrong with the disk (no room, an
+//! input/output error, a disk that is read-only) stays an error.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use rustix::fs::{self, Mode};
+use rustix::io::{self, Errno, fcntl_dupfd_cloexec, retry_on_intr};
+
+use crate::entry::timestamps;
+use crate::options::Fsync;
+use crate::root::Root;
+
+/// Something a file system may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Times,
+    Permissions,
+    Forcing,
+}
+
+impl Refused {
+    fn bit(self) -> u8 {
+        match self {
+            Refused::Times => 1,
+            Refused::Permissions => 2,
+            Refused::Forcing => 4,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Refused::Times => {
+                "modification times cannot be set here: files are stored with the time they were written"
+            }
+            Refused::Permissions => {
+                "permissions cannot be set here: files are stored with those the system gave them"
+            }
+            Refused::Forcing => {
+                "nothing can be forced to the disk here: what was stored may be lost in a power cut (--fsync none does not ask for it)"
+            }
+        }
+    }
+}
+
+/// Does this error of a call for `what` say that there is no such thing here?
+fn is_refusal(what: Refused, errno: Errno) -> bool {
+    match errno {
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => true,
+        Errno::PERM | Errno::ACCESS => what != Refused::Forcing,
+        _ => false,
+    }
+}
+
+impl Root {
+    /// A refusal is told once and is no error.
+    pub(crate) fn allow(&self, what: Refused, result: io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(errno) if is_refusal(what, errno) => {
+                if self.told.fetch_or(what.bit(), Ordering::Relaxed) & what.bit() == 0 {
+                    let folder = self.path.display();
+                    tracing::warn!("{folder}: {} ({errno})", what.text());
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Forces a file to the disk, if the options say so. A second attempt after one that failed would succeed and mean
+    /// nothing, so there is none.
+    pub(crate) fn force(&self, file: &OwnedFd) -> io::Result<()> {
+        match self.options.fsync {
+            Fsync::None => Ok(()),
+            Fsync::File | Fsync::All => {
+                self.allow(Refused::Forcing, retry_on_intr(|| fs::fsync(file)))
+            }
+        }
+    }
+
+    /// Forces the bytes of a file to the disk, if the options say so.
+    pub(crate) fn force_bytes(&self, file: &OwnedFd) -> io::Result<()> {
+        match self.options.fsync {
+            Fsync::None => Ok(()),
+            Fsync::File | Fsync::All => {
+                self.allow(Refused::Forcing, retry_on_intr(|| fs::fdatasync(file)))
+            }
+        }
+    }
+
+    /// Forces the names in a folder to the disk, if the options say so.
+    pub(crate) fn force_folder(&self, folder: BorrowedFd<'_>) -> io::Result<()> {
+        match self.options.fsync {
+            Fsync::None | Fsync::File => Ok(()),
+            Fsync::All => self.allow(Refused::Forcing, crate::open::sync_folder(folder)),
+        }
+    }
+
+    /// Gives a file its modification time, where times can be set.
+    pub(crate) fn set_time(&self, file: &OwnedFd, mtime: SystemTime) -> io::Result<()> {
+        self.allow(Refused::Times, fs::futimens(file, &timestamps(mtime)))
+    }
+
+    /// Gives a file its permissions, where they can be set.
+    pub(crate) fn set_permissions(&self, file: &OwnedFd, mode: Mode) -> io::Result<()> {
+        self.allow(Refused::Permissions, fs::fchmod(file, mode))
+    }
+}
+
+/// Closes a second descriptor of `file` and tells what the system says to that.
+///
+/// Some file systems (NFS, FUSE, disks with quotas on a server) tell only then that bytes were not stored, and closing a
+/// file happens too late to be asked: the descriptor is still needed to give the file its name. Each descriptor that is closed
+/// asks the file system the same question.
+pub(crate) fn close_once(file: &OwnedFd) -> io::Result<()> {
+    let second = fcntl_dupfd_cloexec(file.as_fd(), 0)?;
+    match nix::unistd::close(second) {
+        // Closed all the same; on Linux a second attempt would close what another thread has opened meanwhile.
+        Ok(()) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_file_system_does_not_have_is_done_without() {
+        let check = |errno, times: bool, forcing: bool| {
+            assert_eq!(is_refusal(Refused::Times, errno), times, "{errno}");
+            assert_eq!(is_refusal(Refused::Permissions, errno), times, "{errno}");
+            assert_eq!(is_refusal(Refused::Forcing, errno), forcing, "{errno}");
+        };
+        for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP] {
+            check(errno, true, true);
+        }
+        for errno in [Errno::PERM, Errno::ACCESS] {
+            check(errno, true, false);
+        }
+        for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::BADF] {
+            check(errno, false, false);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What the service says decides about people's only copies: an answer is evidence, and what it leads to is proven first.
+
+use std::collections::BTreeMap;
+
+use crate::Scene;
+
+/// A file that exists nowhere else.
+const PRECIOUS: &str = "the only copy of this";
+
+impl Scene {
+    /// One with a precious file in the account that no source has.
+    fn with_a_stranger() -> Scene {
+        let scene = Scene::new();
+        scene.home.write("mine/keep", PRECIOUS);
+        scene.run("copy mine box:own").expect(0);
+        scene
+    }
+
+    /// Everything in the account by its content, with how often each is there.
+    fn contents(&self) -> BTreeMap<String, usize> {
+        let mut contents = BTreeMap::new();
+        for (_, content) in self.server.files() {
+            *contents.entry(String::from_utf8(content).unwrap()).or_insert(0) += 1;
+        }
+        contents
+    }
+
+    /// The content of each path of the account.
+    fn paths(&self) -> Vec<(String, String)> {
+        let files = self.server.files().into_iter();
+        let mut files: Vec<_> =
+            files.map(|(path, content)| (path, String::from_utf8(content).unwrap())).collect();
+        files.sort();
+        files
+    }
+
+    /// Fails unless the account holds exactly these contents, each once.
+    #[track_caller]
+    fn holds_once(&self, wanted: &[&str]) {
+        let wanted: BTreeMap<String, usize> =
+            wanted.iter().map(|content| ((*content).to_owned(), 1)).collect();
+        assert_eq!(self.contents(), wanted);
+    }
+}
+
+#[test]
+fn a_report_that_names_another_file_of_the_account_removes_nothing() {
+    for when in ["next=1", "every"] {
+        for lie in ["stranger", "stranger-address"] {
+            let scene = Scene::with_a_stranger();
+            scene.server.fault(&format!("end.pl {when} {lie} own/keep"));
+            scene.home.write("src/f", "new");
+            scene.run("copy src box:there").expect(0);
+            scene.holds_once(&[PRECIOUS, "new"]);
+            // An overwrite is no other thing.
+            scene.server.fault(&format!("end.pl {when} {lie} own/keep"));
+            scene.home.write("src/f", "newer");
+            scene.run("copy src box:there").expect(0);
+            scene.holds_once(&[PRECIOUS, "newer"]);
+        }
+    }
+}
+
+#[test]
+fn a_report_that_names_a_copy_elsewhere_moves_nothing_and_removes_nothing() {
+    let scene = Scene::with_a_stranger();
+    // The same name, size and digest.
+    scene.server.fault("end.pl every stranger own/keep");
+    scene.run("copy mine box:there").expect(0);
+    assert_eq!(scene.contents(), BTreeMap::from([(PRECIOUS.to_owned(), 2)]));
+    let paths: Vec<String> = scene.paths().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["own/keep", "there/keep"]);
+}
+
+#[test]
+fn a_file_that_others_move_out_of_the_tree_while_a_sync_runs_is_never_removed() {
+    for moment in 1..=5 {
+        let scene = Scene::new();
+        scene.home.write("old/a/f", PRECIOUS);
+        scene.home.write("old/a/other", "other");
+        scene.home.write("old/b/more", "more");
+        scene.run("copy old box:there").expect(0);
+        scene.home.write("out/x", "x");
+        scene.run("copy out box:kept").expect(0);
+        scene.home.write("src/a/other", "other");
+        scene.home.write("src/b/more", "more");
+        let before = scene.server.stat("folder/ls");
+        scene.server.fault(&format!("folder/ls nth={moment} move there/a/f > kept/g"));
+        let run = scene.run("sync --max-delete 100% src box:there");
+        let was_moved = scene.server.stat("folder/ls") - before >= moment;
+        let paths = scene.paths();
+        let is_there = paths.contains(&("kept/g".to_owned(), PRECIOUS.to_owned()));
+        assert_eq!(is_there, was_moved, "{moment}: {paths:?} {}", run.stderr);
+        scene.server.fault("clear");
+        scene.run("sync --max-delete 100% src box:there").expect(0);
+        scene.run("check src box:there").expect(0);
+    }
+}
+
+#[test]
+fn a_file_that_was_moved_to_where_the_source_has_it_is_not_removed_as_extra_of_its_old_folder() {
+    for moment in 1..=4 {
+        let scene = Scene::new();
+        scene.home.write("old/a/f", PRECIOUS);
+        scene.home.write("old/a/other", "other");
+        scene.home.write("old/b/more", "more");
+        scene.run("copy old box:there").expect(0);
+        scene.home.write("src/a/other", "other");
+        scene.home.write("src/b/more", "more");
+        scene.home.write("src/b/f", PRECIOUS);
+        scene.server.fault(&format!("folder/ls nth={moment} move there/a/f > there/b/f"));
+        let run = scene.run("sync --max-delete 100% src box:there");
+        assert!(scene.contents().contains_key(PRECIOUS), "{moment}: {}", run.stderr);
+        scene.server.fault("clear");
+        if run.code == 0 {
+            scene.run("check src box:there").expect(0);
+        } else {
+            // The next run finds it where it is.
+            scene.run("sync --max-delete 100% src box:there").expect(0);
+            scene.run("check src box:there").expect(0);
+        }
+        scene.holds_once(&[PRECIOUS, "other", "more"]);
+    }
+}
+
+#[test]
+fn a_folder_that_lists_itself_has_an_end_and_nothing_is_deleted_through_it() {
+    for name in ["loop", "d"] {
+        let scene = Scene::new();
+        scene.home.write("src/d/f", PRECIOUS);
+        scene.home.write("src/d/e/g", "deep");
+        scene.run("copy src box:there").expect(0);
+        scene.server.fault(&format!("folder/ls every loop {name}"));
+        for command in ["ls -R box:there", "tree box:", "size box:", "check src box:there"] {
+            scene.run(command);
+        }
+        for command in [
+            "sync --max-delete 100% src box:there",
+            "sync --max-delete 100% --checksum src box:there",
+            "sync --max-delete 100% box:there back",
+        ] {
+            scene.run(command);
+            scene.holds_once(&[PRECIOUS, "deep"]);
+        }
+        assert_eq!(std::fs::read(scene.home.path("back/d/f")).unwrap(), PRECIOUS.as_bytes());
+        // The copy of a loop has an end, too.
+        assert!(!scene.home.path(format!("back/{name}/{name}")).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_listed_in_two_places_loses_nothing_in_one_of_them() {
+    let scene = Scene::new();
+    scene.home.write("src/a/f", PRECIOUS);
+    scene.home.write("src/b/g", "other");
+    scene.run("copy src box:there").expect(0);
+    scene.server.fault("folder/ls every alias there/a");
+    scene.run("sync --max-delete 100% src box:there");
+    scene.holds_once(&[PRECIOUS, "other"]);
+}
+
+#[test]
+fn one_answer_that_something_is_not_there_is_not_believed() {
+    for fault in ["ko 404 Resource not found #469", "ko 404 Folder not found #511", "status 404"] {
+        for moment in 1..=4 {
+            for command in [
+                "copy src box:there",
+                "sync --max-delete 100% src box:there",
+                "move --no-journal src2 box:there",
+            ] {
+                let scene = Scene::new();
+                for source in ["src", "src2"] {
+                    scene.home.write(format!("{source}/d/f"), PRECIOUS);
+                    scene.home.write(format!("{source}/d/e/g"), "deep");
+                }
+                scene.run("copy src box:there").expect(0);
+                scene.server.fault(&format!("folder/ls nth={moment} {fault}"));
+                let run = scene.run(command);
+                scene.server.fault("clear");
+                assert_eq!(scene.server.stat("folders"), 3, "{fault} {moment} {command}");
+                scene.holds_once(&[PRECIOUS, "deep"]);
+                if run.code != 0 {
+                    scene.run(command).expect(0);
+                    scene.holds_once(&[PRECIOUS, "deep"]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_top_folder_that_is_never_found_is_an_error_and_nothing_is_concluded() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", PRECIOUS);
+    scene.run("copy src box:").expect(0);
+    scene.home.write("back/mine", "mine");
+    scene.server.fault("folder/ls every ko 404 Resource not found #469");
+    for command in ["copy src box:", "sync --max-delete 100% src box:", "ls box:", "check src box:"]
+    {
+        assert_ne!(scene.run(command).code, 0, "{command}");
+    }
+    assert_ne!(scene.run("sync --max-delete 100% box: back").code, 0);
+    assert!(scene.home.path("back/mine").exists());
+    scene.server.fault("clear");
+    scene.holds_once(&[PRECIOUS]);
+}
+
+#[test]
+fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
+    let scene = Scene::new();
+    for number in 0..20 {
+        scene.home.write(format!("src/d{}/f{number}", number % 3), format!("content {number}"));
+    }
+    scene.server.lag("60s");
+    for command in ["copy src box:there", "copy src box:there", "sync src box:there"] {
+        scene.run(command).expect(0);
+        assert_eq!(
+            (scene.server.stat("files"), scene.server.stat("folders")),
+            (20, 4),
+            "{command}"
+        );
+    }
+    scene.run("check src box:there").expect(0);
+    // What was removed is still shown, and must be stored again when it is wanted again.
+    scene.run("delete box:there/d0/f0").expect(0);
+    scene.run("copy src box:there").expect(0);
+    assert_eq!(scene.server.stat("files"), 20);
+    scene.home.write("src/d1/f1", "another content");
+    for _ in 0..2 {
+        scene.run("sync src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 20);
+    }
+    scene.run("check src box:there").expect(0);
+}
+
+#[test]
+fn an_old_version_whose_removal_was_refused_is_removed_by_the_next_job() {
+    for (refusal, next) in [
+        ("ko 403 Something new #777", "sync src box:there"),
+        ("ko 403 Something new #777", "copy src box:there"),
+        ("status 500", "sync src box:there"),
+        ("ko 200 Resource not allowed #631", "move src box:there"),
+    ] {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.server.fault(&format!("file/rm every {refusal}"));
+        let run = scene.run("sync src box:there");
+        assert_ne!(run.code, 0, "{refusal}: two files of one name are no success");
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.server.fault("clear");
+        // What only looks changes nothing, and does not show it.
+        scene.run("check src box:there").expect(0);
+        assert_eq!(scene.run("ls box:there").expect(0).stdout.lines().count(), 1);
+        scene.run("sync --dry-run src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.run(next).expect(0);
+        scene.holds_once(&["new version"]);
+    }
+}
+
+#[test]
+fn an_old_version_that_stayed_goes_with_the_new_one_and_is_not_brought_back() {
+    for command in
+        ["delete box:there/f", "purge box:there", "sync --max-delete 100% empty box:there"]
+    {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.home.write("empty/other", "other");
+        scene.server.fault("file/rm every ko 403 Something new #777");
+        assert_ne!(scene.run("sync src box:there").code, 0);
+        scene.server.fault("clear");
+        scene.run(command).expect(0);
+        let contents = scene.contents();
+        assert!(
+            !contents.contains_key("old") && !contents.contains_key("new version"),
+            "{command}"
+        );
+    }
+}
