@@ -28,7 +28,7 @@ pub(crate) use prove::{
 
 pub(crate) use service::{
     AttrArgs, AttrCommand, CopyurlArgs, DedupeArgs, DedupeRule, ImportArgs, LinkArgs, PlaceArgs,
-    RemoveArgs, ServiceCommand, SizeArgs, TreeArgs,
+    RemoveArgs, ServiceCommand, SizeArgs, StatArgs, TreeArgs,
 };
 
 /// ketch moves files between any two places and proves that they arrived.
@@ -219,6 +219,14 @@ pub(crate) enum JobsCommand {
     },
 }
 
+/// How new what is shown must be.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct RecentArgs {
+    /// Wait until the remote may be asked again, and show nothing that is some minutes old.
+    #[arg(long, env = "KETCH_REFRESH", hide_env_values = true, value_parser = yes_or_no())]
+    pub(crate) refresh: bool,
+}
+
 /// `ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
@@ -228,6 +236,9 @@ pub(crate) struct LsArgs {
     /// Enter folders.
     #[arg(short = 'R', long, env = "KETCH_RECURSIVE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) recursive: bool,
+    /// How new it must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// What takes part.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -242,6 +253,9 @@ pub(crate) struct CatArgs {
     /// The files, in the order of their content.
     #[arg(value_name = "FILE", required = true, value_parser = place())]
     pub(crate) places: Vec<RawPlace>,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// The local disk.
     #[command(flatten)]
     pub(crate) local: LocalArgs,
@@ -256,6 +270,9 @@ pub(crate) struct MkdirArgs {
     /// Say what would be made and make nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
 }
 
 /// `remote …`.

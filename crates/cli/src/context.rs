@@ -9,7 +9,7 @@ use ketch_engine::journal::Jobs;
 use ketch_engine::state::Marks;
 use serde_json::{Value, json};
 
-use crate::args::{CacheArgs, LocalArgs};
+use crate::args::{CacheArgs, LocalArgs, RecentArgs};
 use crate::environment::Environment;
 use crate::exit;
 use crate::logging::Retries;
@@ -31,7 +31,24 @@ pub(crate) struct Context {
 impl Context {
     /// What opens places.
     pub(crate) fn remotes(&self, local: &LocalArgs) -> Remotes {
-        let observer = Arc::new(Retries(Arc::clone(&self.console)));
+        self.remotes_told_by(local, true)
+    }
+
+    /// What opens places for a person who looks and waits: what another process listed in the last minutes is good enough,
+    /// unless a new look is asked for. `tells_age`: what is shown is told to be so old.
+    pub(crate) fn remotes_for_a_look(
+        &self,
+        local: &LocalArgs,
+        recent: &RecentArgs,
+        tells_age: bool,
+    ) -> Remotes {
+        let mut remotes = self.remotes_told_by(local, tells_age);
+        remotes.accept_recent(!recent.refresh);
+        remotes
+    }
+
+    fn remotes_told_by(&self, local: &LocalArgs, tells_age: bool) -> Remotes {
+        let observer = Arc::new(Retries { console: Arc::clone(&self.console), tells_age });
         Remotes::new(self.environment.clone(), self.config_file.clone(), local, observer)
     }
 

@@ -44,6 +44,7 @@ fn line_at(kind: &str, body: Value, now: Timestamp) -> String {
 pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Notice { path, text } => ("notice", json!({ "path": path, "text": text })),
+        Event::Reminder { place: _, text } => ("notice", json!({ "path": null, "text": text })),
         Event::GoingOn { job, standing, finishes_plan } => (
             "going_on",
             json!({

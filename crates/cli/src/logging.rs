@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ketch_core::Error;
 use ketch_core::layer::Observer;
+use ketch_core::{Error, RelPath};
 use ketch_engine::filter::units::format_duration;
 use tracing_subscriber::EnvFilter;
 
@@ -85,7 +85,11 @@ impl Drop for LineWriter {
 }
 
 /// Tells with `-v` that a request is sent again.
-pub(crate) struct Retries(pub(crate) Arc<Console>);
+pub(crate) struct Retries {
+    pub(crate) console: Arc<Console>,
+    /// Is it told how old a look is? Not where what is done is proven by itself.
+    pub(crate) tells_age: bool,
+}
 
 impl Observer for Retries {
     fn retrying(&self, remote: &str, operation: &'static str, error: &Error, wait: Duration) {
@@ -93,17 +97,31 @@ impl Observer for Retries {
         let level = if wait >= Duration::from_secs(10) { Level::Normal } else { Level::Item };
         let wait = format_duration(wait);
         let text = format!("{operation} on {remote} again in {wait}: {}", error.message());
-        self.0.tell(level, &text);
+        self.console.tell(level, &text);
+    }
+
+    fn recent(&self, place: &str, dir: &RelPath, age: Duration) {
+        if !self.tells_age {
+            return;
+        }
+        let folder = match (dir.is_root(), place.ends_with(':')) {
+            (true, _) => place.to_owned(),
+            (false, true) => format!("{place}{dir}"),
+            (false, false) => format!("{place}/{dir}"),
+        };
+        let text =
+            format!("{folder} as of {} s ago (--refresh waits for a new look)", age.as_secs());
+        self.console.tell(Level::Normal, &text);
     }
 
     fn waiting(&self, remote: &str, why: &'static str, wait: Duration) {
         // A place that was given whole, with all its options, has no name of its own.
         let remote = if remote == ":" { "the remote" } else { remote };
-        self.0.waits().begin(remote, why, wait, Instant::now());
+        self.console.waits().begin(remote, why, wait, Instant::now());
         // The distances between requests are routine; a lock-out is something a person wonders about.
         let level = if wait >= Duration::from_secs(10) { Level::Normal } else { Level::Detail };
         // Told in whole seconds: nobody plans by the milliseconds of it.
         let wait = format_duration(Duration::from_secs(wait.as_secs()));
-        self.0.tell(level, &format!("waiting {wait} for {remote} ({why})"));
+        self.console.tell(level, &format!("waiting {wait} for {remote} ({why})"));
     }
 }

@@ -20,6 +20,7 @@ mod output;
 mod panics;
 mod problem;
 mod redact;
+mod reminders;
 mod remotes;
 mod reports;
 mod sandbox;

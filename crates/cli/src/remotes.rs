@@ -45,6 +45,7 @@ pub(crate) struct Remotes {
     exposed: Vec<String>,
     /// What is to store what it knows at the end.
     opened: Vec<Arc<dyn Backend>>,
+    accepts_recent: bool,
 }
 
 /// A place files are taken from.
@@ -75,7 +76,14 @@ impl Remotes {
             opens_target: false,
             exposed: Vec::new(),
             opened: Vec::new(),
+            accepts_recent: false,
         }
+    }
+
+    /// Whether what is opened from now on may show what another process listed in the last minutes, where asking would have
+    /// to wait: for commands of a person who looks, and never for what concludes from what is missing.
+    pub(crate) fn accept_recent(&mut self, accepts: bool) {
+        self.accepts_recent = accepts;
     }
 
     /// The configuration.
@@ -85,6 +93,11 @@ impl Remotes {
             None => Config::load(self.config_file.as_deref(), &self.environment, KINDS)?,
         };
         Ok(self.config.insert(config))
+    }
+
+    /// Is there a remote of that name?
+    pub(crate) fn is_configured(&mut self, name: &str) -> Result<bool> {
+        Ok(name == SANDBOX || self.config()?.remotes.contains_key(name))
     }
 
     /// Places with a key in their connection string, since the last call.
@@ -200,6 +213,7 @@ impl Remotes {
             root: place.path.clone(),
             state_folder: self.environment.state_folder().filter(|_| keep_state),
             observer: Some(Arc::clone(&self.observer)),
+            accepts_recent: self.accepts_recent,
             name,
         })
     }
@@ -347,6 +361,8 @@ impl Remotes {
                 return Err(Problem::other(text));
             }
         };
+        // What is in a catalogue is merged and written, and for that it must be what is there now.
+        request.accepts_recent &= !has_catalog;
         let remote = factory.open(request)?;
         if !has_catalog {
             return Ok(remote);

@@ -12,12 +12,14 @@ use crate::jsonl;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::Result;
+use crate::reminders::Reminders;
 
 /// Tells of a running job.
 pub(crate) struct Teller<'a> {
     pub(crate) console: &'a Console,
     pub(crate) dry_run: bool,
     pub(crate) notices: Notices,
+    pub(crate) reminders: Reminders,
 }
 
 impl Teller<'_> {
@@ -33,6 +35,7 @@ impl Teller<'_> {
                 let path = path.as_ref().map(|path| path.as_str());
                 self.notices.tell(self.console, path, text);
             }
+            Event::Reminder { place, text } => self.reminders.tell(self.console, place, text),
             Event::GoingOn { job, standing, finishes_plan } => {
                 let bound = if standing.is_planned { "" } else { "at least " };
                 let amount = format!(

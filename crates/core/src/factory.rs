@@ -64,6 +64,9 @@ pub struct BuildRequest {
     pub state_folder: Option<PathBuf>,
     /// Is told of requests that are repeated.
     pub observer: Option<Arc<dyn Observer>>,
+    /// A listing that another process of this machine has asked for in the last minutes is good enough, where asking would
+    /// have to wait: a person looks. Never for a job, which concludes from what is missing.
+    pub accepts_recent: bool,
 }
 
 // Options hold secrets in clear, so only their names are ever shown.

@@ -24,6 +24,12 @@ pub trait Services: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("link"))
     }
 
+    /// Takes back what [`Services::link`] made of a folder: nobody reaches it by its address any more. A folder that has no
+    /// address is success.
+    async fn unlink(&self, _entry: &Entry) -> Result<()> {
+        Err(Error::unsupported("link --unlink"))
+    }
+
     /// Everything the remote tells about one file or folder, in the order in which it is to be shown.
     async fn details(&self, _entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
         Err(Error::unsupported("stat"))

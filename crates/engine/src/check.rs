@@ -1,13 +1,14 @@
 //! The comparison of two places, changing nothing: one verdict a file, by digest wherever a digest can be had.
 
+mod read;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use futures::StreamExt;
 use ketch_core::{
-    Backend, Digest, Entry, EntryKind, Error, ErrorKind, HashAlgo, MultiHasher, ReadOptions,
-    RelPath, Result, source_identity,
+    Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, RelPath, Result, source_identity,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use crate::march::{March, Step};
 use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
 use crate::state::Marks;
+use read::{read_again, read_digest};
 
 /// Steps that are judged together, so that small files cost one hop to another thread for many.
 const BATCH_STEPS: usize = 256;
@@ -506,10 +508,21 @@ impl Checker {
             return Ok(Verdict::Equal(Evidence::Remembered(Some(HashAlgo::Blake3))));
         }
         let _permit = self.permit().await?;
-        let left = self.read_digest(&self.source.backend, source);
-        let right = self.read_digest(&self.destination.backend, destination);
+        let bandwidth = self.bandwidth.as_ref();
+        let left = read_digest(&self.source.backend, source, bandwidth);
+        let right = read_digest(&self.destination.backend, destination, bandwidth);
         let (left, right) = tokio::join!(left, right);
-        let same = left.and_then(|left| Ok((left == right?, evidence)));
+        let mut same = left.and_then(|left| Ok((left, right?)));
+        if let Ok((left, right)) = &same
+            && left != right
+        {
+            // One of them may have been damaged on its way: it is read once more before that is a verdict.
+            let left = read_again(&self.source.backend, source, left, bandwidth);
+            let right = read_again(&self.destination.backend, destination, right, bandwidth);
+            let (left, right) = tokio::join!(left, right);
+            same = left.and_then(|left| Ok((left, right?)));
+        }
+        let same = same.map(|(left, right)| (left == right, evidence));
         if let (Ok((true, _)), Some((marks, fingerprint))) = (&same, marks) {
             let (marks, key) = (Arc::clone(marks), source.path.to_string());
             let is_much = source.size.is_some_and(|size| size >= BATCHED_BYTES);
@@ -540,21 +553,6 @@ impl Checker {
     /// Room for one more comparison that reads.
     async fn permit(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
         self.at_once.acquire().await.map_err(|_| Error::cancelled())
-    }
-
-    /// The digest of what is really read, whatever a listing says.
-    async fn read_digest(&self, backend: &Arc<dyn Backend>, entry: &Entry) -> Result<Digest> {
-        let mut stream = backend.read(entry, ReadOptions::default()).await?;
-        let mut hasher = MultiHasher::new(&[HashAlgo::Blake3]);
-        while let Some(piece) = stream.next().await {
-            let piece = piece?;
-            if let Some(bandwidth) = &self.bandwidth {
-                bandwidth.pass(piece.len() as u64).await;
-            }
-            hasher.update(&piece);
-        }
-        let hashes = hasher.finish();
-        Ok(hashes.get(HashAlgo::Blake3).expect("the digest that was asked for").clone())
     }
 
     async fn write_down(&self, path: RelPath, verdict: Verdict) {

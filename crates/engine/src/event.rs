@@ -28,6 +28,13 @@ pub enum Event {
         /// One line.
         text: String,
     },
+    /// Something a person should know of a place, and need not be told at every job.
+    Reminder {
+        /// The name of the place.
+        place: String,
+        /// One line.
+        text: String,
+    },
     /// There is an interrupted job between the two places. At most once, before anything else.
     GoingOn {
         /// Its name.

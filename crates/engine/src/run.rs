@@ -363,7 +363,7 @@ impl Runner {
                     None => " unless it is newer than the stored copy".to_owned(),
                 }
             );
-            self.tell(Event::Notice { path: None, text }).await;
+            self.tell(Event::Reminder { place: blind.name().to_owned(), text }).await;
         }
     }
 

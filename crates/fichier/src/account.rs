@@ -12,11 +12,13 @@ use ketch_core::factory::BuildRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::board::Board;
 use crate::cache::Cache;
 use crate::evidence::Asked;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
+use crate::looks::Looks;
 use crate::lost::Lost;
 use crate::owed::Owed;
 use crate::pace::Watch;
@@ -29,7 +31,7 @@ use crate::tokens::Tokens;
 use crate::tree::Tree;
 
 /// What makes two requests be about the same account, dealt with in the same way.
-type Key = (String, Option<PathBuf>, String);
+type Key = (String, Option<PathBuf>, String, bool);
 
 /// One account.
 #[derive(Debug)]
@@ -71,7 +73,11 @@ impl Account {
         let owed = Owed::new(owed.map(|folder| folder.join(settings.owed_name())));
         let recent = request.state_folder.as_deref();
         let recent = Recent::new(recent.map(|folder| folder.join(settings.recent_name())));
-        let tree = Tree::new(Index::new(file), Cache::new(known, recent));
+        // Without distances there is nothing to wait for, and nothing to share.
+        let board = request.state_folder.as_deref().filter(|_| settings.paced);
+        let board = Board::new(board.map(|folder| folder.join(settings.board_name())));
+        let looks = Looks::new(request.accepts_recent && settings.paced);
+        let tree = Tree::new(Index::new(file), Cache::new(known, recent, board), looks);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -102,7 +108,9 @@ impl Account {
         static ACCOUNTS: LazyLock<Mutex<HashMap<Key, Weak<Account>>>> =
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;
-        let key = (settings.state_name(), request.state_folder.clone(), settings.manner());
+        let manner = settings.manner();
+        let folder = request.state_folder.clone();
+        let key = (settings.state_name(), folder, manner, request.accepts_recent);
         let mut accounts = ACCOUNTS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
             return Ok(account);

@@ -18,7 +18,9 @@ use ketch_core::{
 };
 
 use crate::account::Account;
+use crate::cache::FileItem;
 use crate::entries::{self, Handle};
+use crate::looks::{self, Proof};
 use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
@@ -145,7 +147,6 @@ impl Fichier {
     }
 
     async fn find(&self, path: &RelPath) -> Result<Entry> {
-        let missing = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
         let account = &self.account;
         let full = self.root.join_path(path);
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
@@ -171,10 +172,34 @@ impl Fichier {
         }
         for (id, listing) in &listings {
             if let Some(file) = account.lost.newest(&full, &listing.files(name)) {
-                return Ok(entries::file(path.clone(), *id, file));
+                return self.proven(path, &full, *id, file).await;
             }
         }
-        Err(missing())
+        let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
+        Err(looks::missing(ages.max()))
+    }
+
+    /// The entry of a file that a listing shows. Where that is an older one, the file's address must say so too.
+    async fn proven(
+        &self,
+        path: &RelPath,
+        full: &RelPath,
+        folder: u64,
+        file: &FileItem,
+    ) -> Result<Entry> {
+        let account = &self.account;
+        if account.tree.looks.age(folder).is_none() {
+            return Ok(entries::file(path.clone(), folder, file));
+        }
+        match looks::prove(account, folder, file).await? {
+            Proof::There(file) => return Ok(entries::file(path.clone(), folder, &file)),
+            Proof::Unknown => return Ok(entries::file(path.clone(), folder, file)),
+            Proof::Gone => {}
+        }
+        let listing = account.tree.listing(&account.api, folder, Duration::ZERO).await?;
+        let file = account.lost.newest(full, &listing.files(&file.name));
+        let file = file.ok_or_else(|| looks::missing(None))?;
+        Ok(entries::file(path.clone(), folder, file))
     }
 
     async fn read_entry(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
@@ -305,6 +330,10 @@ impl Backend for Fichier {
                 return Err(told(no_folder(&account, &full)));
             }
             let below = places::below(&account.tree, &full, &listings);
+            let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
+            if let Some(age) = ages.max() {
+                account.api.pacer.tell_age(&name, &folder, age);
+            }
             Ok(entries::all(&folder, &listings, &below))
         })
     }
@@ -349,6 +378,9 @@ impl Backend for Fichier {
     async fn make_dir(&self, path: &RelPath) -> Result<()> {
         let full = self.root.join_path(path);
         let result = self.account.tree.ensure(&self.account.api, &full).await;
+        if let Some(age) = self.account.tree.looks.found_age(&full) {
+            self.account.api.pacer.tell_age(&self.name, path, age);
+        }
         result.map(|_| ()).map_err(|error| self.told(error, "make folder", path))
     }
 

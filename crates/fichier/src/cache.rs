@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use ketch_core::Digest;
 use tokio::time::Instant;
 
+use crate::board::Board;
 use crate::evidence::Places;
 use crate::known::Known;
 use crate::recent::Recent;
@@ -74,7 +75,8 @@ impl FolderListing {
         self.folders.len() + self.files.len()
     }
 
-    fn apply(&mut self, change: &Change) {
+    /// Enters a change.
+    pub(crate) fn apply(&mut self, change: &Change) {
         match change {
             Change::AddFile(file) => {
                 self.files.retain(|known| known.url != file.url);
@@ -101,7 +103,7 @@ pub(crate) enum Change {
 
 impl Change {
     /// Is this the removal of what `other` adds, or the other way round?
-    fn undoes(&self, other: &Change) -> bool {
+    pub(crate) fn undoes(&self, other: &Change) -> bool {
         match (self, other) {
             (Change::AddFile(file), Change::RemoveFile(url))
             | (Change::RemoveFile(url), Change::AddFile(file)) => file.url == *url,
@@ -111,7 +113,7 @@ impl Change {
         }
     }
 
-    fn is_removal(&self) -> bool {
+    pub(crate) fn is_removal(&self) -> bool {
         matches!(self, Change::RemoveFile(_) | Change::RemoveFolder(_))
     }
 }
@@ -122,6 +124,8 @@ pub(crate) struct Cache {
     inner: Mutex<Inner>,
     /// What folders held that were listed earlier, kept right by the same changes.
     pub(crate) known: Known,
+    /// The same for other processes.
+    pub(crate) board: Board,
     /// The same changes and those of other processes of this machine.
     pub(crate) recent: Recent,
 }
@@ -142,9 +146,9 @@ struct Slot {
 }
 
 impl Cache {
-    /// A cache beside what is remembered.
-    pub(crate) fn new(known: Known, recent: Recent) -> Self {
-        Cache { inner: Mutex::default(), known, recent }
+    /// A cache beside what is remembered and what is shared.
+    pub(crate) fn new(known: Known, recent: Recent, board: Board) -> Self {
+        Cache { inner: Mutex::default(), known, board, recent }
     }
 
     /// The listing of a folder if it is younger than `life`.
@@ -203,13 +207,16 @@ impl Cache {
         }
         let listing = Arc::new(listing);
         self.known.learn(folder, &listing);
-        inner.uses += 1;
-        let slot = Slot { taken: Instant::now(), used: inner.uses, listing: Arc::clone(&listing) };
-        inner.entries += listing.len();
-        if let Some(old) = inner.folders.insert(folder, slot) {
-            inner.entries -= old.listing.len();
-        }
-        inner.shrink();
+        inner.keep(folder, &listing);
+        drop(inner);
+        self.board.post(folder, &listing, SystemTime::now() - asked.elapsed());
+        listing
+    }
+
+    /// Keeps a listing that another process has asked for, as if it were one of now.
+    pub(crate) fn adopt(&self, folder: u64, listing: FolderListing) -> Arc<FolderListing> {
+        let listing = Arc::new(listing);
+        self.lock().keep(folder, &listing);
         listing
     }
 
@@ -217,6 +224,7 @@ impl Cache {
     pub(crate) fn change(&self, folder: u64, change: Change) {
         self.recent.note(folder, &change);
         self.known.change(folder, &change);
+        self.board.note(folder, &change);
         self.lock().change(folder, change);
     }
 
@@ -236,6 +244,7 @@ impl Cache {
         let change = Change::AddFile(file);
         self.recent.note(folder, &change);
         self.known.change(folder, &change);
+        self.board.note(folder, &change);
         inner.change(folder, change);
         old
     }
@@ -243,6 +252,7 @@ impl Cache {
     /// Forgets a folder, for example because it is gone.
     pub(crate) fn forget(&self, folder: u64) {
         self.known.forget(folder);
+        self.board.forget(folder);
         let mut inner = self.lock();
         if let Some(slot) = inner.folders.remove(&folder) {
             inner.entries -= slot.listing.len();
@@ -255,6 +265,16 @@ impl Cache {
 }
 
 impl Inner {
+    fn keep(&mut self, folder: u64, listing: &Arc<FolderListing>) {
+        self.uses += 1;
+        let slot = Slot { taken: Instant::now(), used: self.uses, listing: Arc::clone(listing) };
+        self.entries += listing.len();
+        if let Some(old) = self.folders.insert(folder, slot) {
+            self.entries -= old.listing.len();
+        }
+        self.shrink();
+    }
+
     fn apply(&mut self, folder: u64, change: &Change) {
         if let Some(slot) = self.folders.get_mut(&folder) {
             let before = slot.listing.len();

@@ -107,8 +107,7 @@ async fn remove_when_empty(account: &Arc<Account>, id: u64) -> Result<()> {
         };
         is_shown_empty = false;
         // The texts are not documented: it may be that there is something in it.
-        let known = tree.cache.get(id, api.pacer.listing_life());
-        if known.is_some_and(|known| !known.is_empty()) {
+        if tree.known_listing(api, id).is_some_and(|known| !known.is_empty()) {
             return Err(not_empty());
         }
         refused.push(refusal);

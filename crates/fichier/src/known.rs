@@ -76,8 +76,9 @@ struct Folder {
     files: Vec<File>,
 }
 
+/// A file as it is written down.
 #[derive(Debug, Serialize, Deserialize)]
-struct File {
+pub(crate) struct File {
     name: String,
     url: String,
     size: Option<u64>,
@@ -311,13 +312,23 @@ impl Drop for Known {
 }
 
 impl File {
-    fn new(file: &FileItem) -> Self {
+    pub(crate) fn new(file: &FileItem) -> Self {
         File {
             name: file.name.clone(),
             url: file.url.clone(),
             size: file.size,
             date: file.date.map(seconds),
             whirlpool: file.hash.as_ref().map(ToString::to_string),
+        }
+    }
+
+    pub(crate) fn item(&self) -> FileItem {
+        FileItem {
+            name: self.name.clone(),
+            url: self.url.clone(),
+            size: self.size,
+            date: self.date.map(|date| UNIX_EPOCH + Duration::from_secs(date)),
+            hash: self.whirlpool.as_deref().and_then(listing::digest),
         }
     }
 
@@ -337,16 +348,9 @@ impl Folder {
     fn listing(&self) -> FolderListing {
         let folder =
             |(name, id): &(String, u64)| FolderItem { name: name.clone(), id: *id, date: None };
-        let file = |file: &File| FileItem {
-            name: file.name.clone(),
-            url: file.url.clone(),
-            size: file.size,
-            date: file.date.map(|date| UNIX_EPOCH + Duration::from_secs(date)),
-            hash: file.whirlpool.as_deref().and_then(listing::digest),
-        };
         FolderListing {
             folders: self.folders.iter().map(folder).collect(),
-            files: self.files.iter().map(file).collect(),
+            files: self.files.iter().map(File::item).collect(),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The service has no paths, no overwrite, no resumable upload and no settable time; files are addresses, folders are
 //! numbers, and how often one may ask decides whether a client is usable at all. So this crate keeps three things that the
-//! service does not: an index from paths to numbers (`tree`), the listings of the last half minute (`cache`), and the
-//! times of its own calls (`pace`).
+//! service does not: an index from paths to numbers (`tree`), the listings of the last half minute (`cache`, and
+//! `board` for people who look), and the times of its own calls (`pace`).
 
 mod account;
 mod account_view;
@@ -11,6 +11,7 @@ mod api;
 mod backend;
 mod batch;
 mod bill;
+mod board;
 mod cache;
 mod change;
 mod dates;
@@ -26,6 +27,7 @@ mod index;
 mod json;
 mod known;
 mod listing;
+mod looks;
 mod lost;
 mod multipart;
 mod names;

@@ -13,16 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ketch_core::layer::Observer;
-use ketch_core::{Error, ErrorKind, Result, Retry, Usage};
-use tokio::sync::Mutex;
+use ketch_core::{Error, ErrorKind, RelPath, Result, Retry, Usage};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::bill::Tariff;
 use crate::settings::Settings;
 use patience::Patience;
 use rules::{Because, Rules, Verdict};
 pub(crate) use rules::{Listing, Want};
-use store::Store;
 pub(crate) use store::since_1970;
+use store::{Held, Store};
 
 /// Lets calls go one by one.
 #[derive(Debug)]
@@ -32,10 +32,19 @@ pub(crate) struct Pacer {
     patience: Patience,
     /// Held by the one call that waits for the distance between any two calls.
     any: Mutex<()>,
-    /// Held by the one listing that waits for the distance between listings.
-    listings: Mutex<()>,
+    /// Held by the one listing that waits for the distance between listings, or for its answer.
+    listings: Arc<Mutex<()>>,
     /// Whom to tell of waits, and under which name.
     watch: Option<Watch>,
+    /// How often it is looked whether another process has its answer.
+    others_look: Duration,
+}
+
+/// The right to send one call, held until it was answered.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    _lane: Option<OwnedMutexGuard<()>>,
+    _lock: Option<std::fs::File>,
 }
 
 /// Who is told of waits.
@@ -68,7 +77,8 @@ impl Pacer {
             patience: Patience::new(settings.scaled(settings.flood_patience), forgotten),
             store: Store::new(folder.map(|folder| folder.join(settings.state_name()))),
             any: Mutex::default(),
-            listings: Mutex::default(),
+            listings: Arc::default(),
+            others_look: settings.scaled(Duration::from_millis(100)),
         }
     }
 
@@ -82,17 +92,31 @@ impl Pacer {
         self.rules.tariff()
     }
 
+    /// How long `want` would have to wait if it were asked for now. Takes no turn.
+    pub(crate) async fn wait_for(&self, want: Want) -> Duration {
+        let rules = self.rules;
+        self.store.step(move |state, now| rules.wait(state, now, want)).await
+    }
+
     /// Waits until `want` may be sent. Fails at once with `Throttled` when that is farther away than a call should wait, or
     /// when floods have been waited for in vain.
-    pub(crate) async fn admit(&self, want: Want) -> Result<()> {
+    ///
+    /// What is returned is held until the answer has been noted: the distance between two listings is one of the service,
+    /// which counts from when it has them, and an answer that takes long says that it may not have had the last one yet.
+    pub(crate) async fn admit(&self, want: Want) -> Result<Turn> {
         let mut waited = Duration::ZERO;
         loop {
             if let Some(lost) = self.patience.lost() {
                 return Err(in_vain(lost, "no call is made before the pause is over"));
             }
-            let verdict = self.turn_of_its_kind(want).await;
+            let (verdict, turn) = self.turn_of_its_kind(want).await;
+            if verdict == Verdict::Go {
+                return Ok(turn);
+            }
+            // Others go on while this one waits.
+            drop(turn);
             match verdict {
-                Verdict::Go => return Ok(()),
+                Verdict::Go => {}
                 Verdict::WaitFlood(wait) => {
                     // Whoever brought it about gives up in the end; with many processes there is always another one.
                     if waited + wait > self.patience.limit() {
@@ -118,10 +142,13 @@ impl Pacer {
     }
 
     // CANCEL: nothing is noted before the turn is taken, and both locks are given back on a drop.
-    async fn turn_of_its_kind(&self, want: Want) -> Verdict {
-        let _lane = match want {
-            Want::Listing(..) | Want::Account => Some(self.listings.lock().await),
-            Want::Call | Want::UserInfo => None,
+    async fn turn_of_its_kind(&self, want: Want) -> (Verdict, Turn) {
+        let turn = match want {
+            Want::Listing(..) | Want::Account if self.rules.keeps_distances() => {
+                let lane = Arc::clone(&self.listings).lock_owned().await;
+                Turn { _lane: Some(lane), _lock: self.only_listing().await }
+            }
+            _ => Turn::default(),
         };
         loop {
             match self.turn(want).await {
@@ -129,8 +156,27 @@ impl Pacer {
                     self.tell("1fichier lists a folder every 3 s", wait);
                     tokio::time::sleep(wait).await;
                 }
-                other => return other,
+                other => return (other, turn),
             }
+        }
+    }
+
+    /// Waits until no other process of this machine waits for the answer to a listing. A lock of the system, which a process
+    /// that dies gives back; where there is none, the distances are kept from when listings are sent.
+    async fn only_listing(&self) -> Option<std::fs::File> {
+        loop {
+            match self.store.try_lock_listings().await {
+                Some(Held::Ours(lock)) => return Some(lock),
+                Some(Held::Others) => tokio::time::sleep(self.others_look).await,
+                None => return None,
+            }
+        }
+    }
+
+    /// Tells that a listing is shown which another process has asked for.
+    pub(crate) fn tell_age(&self, place: &str, folder: &RelPath, age: Duration) {
+        if let Some(watch) = &self.watch {
+            watch.observer.recent(place, folder, age);
         }
     }
 
@@ -342,6 +388,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn no_listing_goes_while_another_waits_for_its_answer() {
+        let pacer = pacer("1", None);
+        let (one, two) = (Want::Listing(Listing::Files, 1), Want::Listing(Listing::Files, 2));
+        let turn = pacer.admit(one).await.expect("free");
+        let start = Instant::now();
+        let other = Arc::clone(&pacer);
+        let second = tokio::spawn(async move { other.admit(two).await.map(|_| start.elapsed()) });
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        // Other calls go on.
+        pacer.admit(Want::Call).await.expect("free");
+        pacer.answered(one).await;
+        drop(turn);
+        let waited = second.await.expect("ends").expect("waits");
+        assert!(waited >= Duration::from_secs(23), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_another_process_that_has_no_answer_is_waited_for() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let (first, second) =
+            (pacer("100", Some(folder.path())), pacer("100", Some(folder.path())));
+        let turn = first.admit(Want::Listing(Listing::Files, 1)).await.expect("free");
+        let wait = second.admit(Want::Listing(Listing::Files, 2));
+        // Three seconds are 30 ms.
+        assert!(tokio::time::timeout(Duration::from_millis(200), wait).await.is_err());
+        drop(turn);
+        second.admit(Want::Listing(Listing::Files, 2)).await.expect("free");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_folder_that_must_wait_holds_up_nobody_else() {
         let pacer = pacer("1", None);
         let same = Want::Listing(Listing::Files, 1);
@@ -461,9 +537,12 @@ mod tests {
         second.admit(Want::Call).await.expect("waits");
         assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
         let files: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").collect();
-        assert_eq!(files.len(), 1);
-        let path = files[0].as_ref().expect("entry").path();
-        assert!(!std::fs::read_to_string(path).expect("text").contains("CANARY"));
+        // The times and their lock.
+        assert_eq!(files.len(), 2);
+        for file in files {
+            let path = file.expect("entry").path();
+            assert!(!std::fs::read_to_string(path).expect("text").contains("CANARY"));
+        }
     }
 
     #[tokio::test(start_paused = true)]

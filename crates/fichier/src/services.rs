@@ -79,7 +79,11 @@ impl FichierServices {
     async fn tell_details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
         match Handle::of(entry)? {
             Handle::File { url, .. } => {
-                match self.account.api.file_info(&url).await {
+                let told = match self.account.tree.looks.take_info(&url) {
+                    Some(info) => Ok(info),
+                    None => self.account.api.file_info(&url).await,
+                };
+                match told {
                     Ok(info) => Ok(file_details(url, info)),
                     // What is known without it is worth more than an error: the link is.
                     Err(refusal) if refusal.said == Said::Forbidden => {
@@ -91,6 +95,9 @@ impl FichierServices {
                 }
             }
             Handle::Folder { id, .. } => {
+                if let Some(known) = self.folder_details(entry, id).await {
+                    return Ok(known);
+                }
                 let answer = self.account.api.folder_ls(id, false).await?;
                 let text = |text: String| Detail::Text(text);
                 let facts = [
@@ -105,6 +112,22 @@ impl FichierServices {
                 Ok(known(facts))
             }
         }
+    }
+
+    /// What the listings of the last minutes say of a folder, where asking would have to wait and a person looks.
+    async fn folder_details(&self, entry: &Entry, id: u64) -> Option<Vec<(&'static str, Detail)>> {
+        let account = &self.account;
+        let (age, listing) = account.tree.shared(&account.api, id).await?;
+        let bytes = listing.files.iter().map(|file| file.size).sum::<Option<u64>>();
+        let untold = "link, has_password, shared_with (--refresh asks for them)";
+        Some(known([
+            ("id", Some(Detail::Number(id))),
+            ("made", entry.mtime.map(Detail::Time)),
+            ("files", Some(Detail::Number(listing.files.len() as u64))),
+            ("bytes", bytes.map(Detail::Number)),
+            ("as_of_seconds", Some(Detail::Number(age.as_secs()))),
+            ("not_asked", Some(Detail::Text(untold.to_owned()))),
+        ]))
     }
 
     async fn change(&self, entries: &[Entry], attributes: &Attributes) -> Result<()> {
@@ -325,6 +348,21 @@ impl Services for FichierServices {
     async fn link(&self, entry: &Entry, request: &LinkRequest) -> Result<Link> {
         let result = self.make_link(entry, request).await;
         result.map_err(|error| self.told(error, "link", &entry.path))
+    }
+
+    async fn unlink(&self, entry: &Entry) -> Result<()> {
+        let result = match Handle::of(entry) {
+            Ok(Handle::Folder { id: TOP, .. }) => Ok(()),
+            Ok(Handle::Folder { id, .. }) => {
+                self.account.api.unshare(id).await.map_err(Error::from)
+            }
+            Ok(Handle::File { .. }) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the address of a file is always public (`ketch attr set --password` closes it)",
+            )),
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| self.told(error, "link --unlink", &entry.path))
     }
 
     async fn details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {

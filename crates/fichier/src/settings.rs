@@ -307,6 +307,11 @@ impl Settings {
         format!("fichier-{}.known.json", self.identity())
     }
 
+    /// The name of the folder of the listings that processes share.
+    pub(crate) fn board_name(&self) -> String {
+        format!("fichier-{}.listings", self.identity())
+    }
+
     /// How the names of the files begin that keep what was changed just now.
     pub(crate) fn recent_name(&self) -> String {
         format!("fichier-{}.recent", self.identity())

@@ -194,7 +194,12 @@ async fn remove_old(account: &Arc<Account>, removal: Removal) -> Result<()> {
                     let message = format!(
                         "the new version is stored, the old one is still there under the same name: {cause} (the next job here removes it)"
                     );
-                    return Err(Error::new(ErrorKind::Unavailable, message));
+                    // A pause that is asked for, and a key that is dead, are what they are also here.
+                    let kind = match error.kind() {
+                        kind @ (ErrorKind::Throttled | ErrorKind::Unauthenticated) => kind,
+                        _ => ErrorKind::Unavailable,
+                    };
+                    return Err(Error::new(kind, message));
                 }
             },
         }

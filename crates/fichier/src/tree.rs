@@ -18,6 +18,8 @@ use crate::cache::{Cache, Change, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::index::Index;
 use crate::listing::{self, Habits};
+use crate::looks::{Bounds, Looks};
+use crate::pace::{Listing as ListingCall, Want};
 use crate::{names, reconcile};
 
 /// The number of the folder that holds all others.
@@ -50,6 +52,8 @@ pub(crate) struct Tree {
     lags_in_vain: AtomicUsize,
     /// Folders that could not be made, and what was said.
     refused: Mutex<HashMap<RelPath, (ErrorKind, String)>>,
+    /// What was listed by others.
+    pub(crate) looks: Looks,
 }
 
 /// What a new listing shows of a folder out of which everything was taken.
@@ -65,7 +69,7 @@ pub(crate) enum Shown {
 
 impl Tree {
     /// A tree of which only `index` is known, and what its folders held.
-    pub(crate) fn new(index: Index, cache: Cache) -> Self {
+    pub(crate) fn new(index: Index, cache: Cache, looks: Looks) -> Self {
         let habits = Habits::new(index.habit());
         let paths = Mutex::default();
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
@@ -82,6 +86,7 @@ impl Tree {
             lags,
             lags_in_vain: AtomicUsize::default(),
             refused,
+            looks,
         }
     }
 
@@ -123,6 +128,7 @@ impl Tree {
         let _one = lock.lock().await;
         let asked = Instant::now();
         let (listing, _) = listing::fetch(api, id, &self.habits).await?;
+        self.looks.listed(id);
         let is_empty = listing.is_empty();
         let kept = self.cache.store(id, listing, asked);
         Ok(match (is_empty, kept.is_empty()) {
@@ -156,8 +162,37 @@ impl Tree {
             let error = Error::new(ErrorKind::Protocol, message).with_retry(Retry::Backoff);
             return Err(error.into());
         }
+        self.looks.listed(id);
         reconcile::with_our_own(self, api, id, &mut listing).await?;
         Ok(self.cache.store(id, listing, asked))
+    }
+
+    /// The listing of a folder for a look: as young as 1fichier allows, or, for a person who waits, one that another process
+    /// has asked for in the last minutes.
+    pub(crate) async fn seen(&self, api: &Api, id: u64) -> Result<Arc<FolderListing>, Refusal> {
+        let life = api.pacer.listing_life();
+        if self.cache.get(id, life).is_none()
+            && let Some((age, listing)) = self.shared(api, id).await
+        {
+            self.looks.taken(id, age);
+            return Ok(self.cache.adopt(id, listing));
+        }
+        self.listing(api, id, life).await
+    }
+
+    /// The listing of a folder that another process has asked for, and how old it is, where a person would have to wait for
+    /// a new one.
+    pub(crate) async fn shared(&self, api: &Api, id: u64) -> Option<(Duration, FolderListing)> {
+        let (age, listing) = self.looks.is_on().then(|| self.cache.board.get(id)).flatten()?;
+        let wait = api.pacer.wait_for(Want::Listing(ListingCall::Folders, id)).await;
+        Bounds::new(&api.settings).is_shown(age, wait).then_some((age, listing))
+    }
+
+    /// What is known of a folder without asking.
+    pub(crate) fn known_listing(&self, api: &Api, id: u64) -> Option<Arc<FolderListing>> {
+        let known = self.cache.get(id, api.pacer.listing_life());
+        let shared = || self.cache.board.get(id).map(|(_, listing)| Arc::new(listing));
+        known.or_else(|| if self.looks.is_on() { shared() } else { None })
     }
 
     /// The listing of the folder at `path`; `None` when there is no such folder, as a listing of its parent shows.
@@ -189,7 +224,7 @@ impl Tree {
 
     /// The listing of another folder at `path`. Where it is not found, the next look begins with a new one at its parent.
     async fn twin(&self, api: &Api, path: &RelPath, id: u64) -> Result<Arc<FolderListing>> {
-        match self.listing(api, id, api.pacer.listing_life()).await {
+        match self.seen(api, id).await {
             Ok(listing) => Ok(listing),
             Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => {
                 self.forget(path);
@@ -211,8 +246,7 @@ impl Tree {
         id: u64,
     ) -> BoxFuture<'a, Result<Option<(u64, Arc<FolderListing>)>>> {
         async move {
-            let life = api.pacer.listing_life();
-            let refusal = match self.listing(api, id, life).await {
+            let refusal = match self.seen(api, id).await {
                 Ok(listing) => return Ok(Some((id, listing))),
                 Err(refusal) => refusal,
             };
@@ -234,7 +268,7 @@ impl Tree {
                 None => Ok(None),
                 Some(again) if again == id && is_missing => self.once_more(api, path, id).await,
                 Some(again) if again == id => Err(refusal.into()),
-                Some(again) => match self.listing(api, again, life).await {
+                Some(again) => match self.seen(api, again).await {
                     Ok(listing) => Ok(Some((again, listing))),
                     Err(refusal) if refusal.said == Said::NotFound => Err(not_found(path)),
                     Err(refusal) => Err(refusal.into()),
@@ -366,7 +400,7 @@ impl Tree {
         // With the folder above known, one listing of it would tell as much.
         let Some(id) = self.index.get(path) else { return Ok(()) };
         tracing::trace!(%above, id, "an earlier run knew the folder");
-        let listing = match self.listing(api, id, api.pacer.listing_life()).await {
+        let listing = match self.seen(api, id).await {
             Ok(listing) => listing,
             Err(refusal) if is_clear(&refusal) && refusal.said != Said::Forbidden => {
                 self.index.forget(path);
@@ -411,9 +445,8 @@ impl Tree {
         let (path, id, file) = match (listing.files.first(), listing.folders.first()) {
             (Some(file), _) => (path.clone(), id, Some(file.clone())),
             (None, Some(below)) => {
-                let life = api.pacer.listing_life();
                 let Ok(path) = path.join(&below.name) else { return Ok(false) };
-                let listing = self.listing(api, below.id, life).await?;
+                let listing = self.seen(api, below.id).await?;
                 (path, below.id, listing.files.first().cloned())
             }
             (None, None) => return Ok(false),
@@ -439,6 +472,12 @@ impl Tree {
 
     async fn ensure_from_known(&self, api: &Api, path: &RelPath) -> Result<u64> {
         self.recall(api, path).await?;
+        // A person who waits is spared the listings of all folders above one that an earlier run knew.
+        let mut above = path.parent().filter(|_| self.looks.is_on());
+        while let Some(here) = above.filter(|here| self.known(here).is_none()) {
+            self.recall(api, &here).await?;
+            above = here.parent().filter(|_| self.known(&here).is_none());
+        }
         let (mut at, mut id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
         let from_top = id == TOP;
@@ -469,6 +508,9 @@ impl Tree {
         }
         let ids = self.all_at(above, parent);
         if let Some(found) = self.find(api, above, &ids, name).await? {
+            if let Some(age) = self.looks.age(parent) {
+                self.looks.found(path, age);
+            }
             self.learn_all(path, &found);
             return Ok(found[0]);
         }
@@ -701,7 +743,7 @@ mod tests {
 
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
-        let tree = Tree::new(Index::new(None), Cache::default());
+        let tree = Tree::new(Index::new(None), Cache::default(), Looks::default());
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

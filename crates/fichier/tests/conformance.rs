@@ -26,6 +26,7 @@ fn request(api_url: &str, root: &str) -> BuildRequest {
         .into(),
         state_folder: None,
         observer: None,
+        accepts_recent: false,
     }
 }
 

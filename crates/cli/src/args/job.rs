@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use ketch_core::HashAlgo;
 
-use super::{RawPlace, pattern, place, yes_or_no};
+use super::{RawPlace, RecentArgs, pattern, place, yes_or_no};
 
 /// `copy` and `sync`.
 #[derive(Debug, Args)]
@@ -274,6 +274,9 @@ pub(crate) struct DeleteArgs {
     /// The folder whose files are deleted, or one file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder of one file must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// Print what would be deleted and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,

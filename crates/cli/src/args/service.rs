@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{FilterArgs, LocalArgs, RawPlace, place, yes_or_no};
+use super::{FilterArgs, LocalArgs, RawPlace, RecentArgs, place, yes_or_no};
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -12,7 +12,7 @@ pub(crate) enum ServiceCommand {
     Link(LinkArgs),
     /// Print everything that is known of one file or folder.
     #[command(after_help = "Example: ketch stat work:photos/2026/sea.jpg")]
-    Stat(PlaceArgs),
+    Stat(StatArgs),
     /// Draw what is below a folder.
     #[command(after_help = "Example: ketch tree --max-depth 2 work:photos")]
     Tree(TreeArgs),
@@ -92,18 +92,35 @@ pub(crate) struct PlaceArgs {
     pub(crate) place: RawPlace,
 }
 
+/// `stat`.
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    /// The file or folder.
+    #[arg(value_name = "PLACE", value_parser = place())]
+    pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
+}
+
 /// `link`.
 #[derive(Debug, Args)]
 pub(crate) struct LinkArgs {
     /// The file or folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// An address of the content itself, which lives for a short time only.
     #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) direct: bool,
     /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
     #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
     pub(crate) password: Option<RawPlace>,
+    /// Make a public folder private again.
+    #[arg(long, env = "KETCH_UNLINK", hide_env_values = true, value_parser = yes_or_no(), conflicts_with_all = ["direct", "password"])]
+    pub(crate) unlink: bool,
     /// When the link ends; no remote of this build can do that.
     #[arg(long, env = "KETCH_EXPIRE", hide_env_values = true, value_name = "TIME")]
     pub(crate) expire: Option<String>,
@@ -115,6 +132,9 @@ pub(crate) struct TreeArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// Go no deeper than so many folders.
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "N")]
     pub(crate) max_depth: Option<usize>,
@@ -132,6 +152,9 @@ pub(crate) struct SizeArgs {
     /// The folder or file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// What takes part.
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -146,6 +169,9 @@ pub(crate) struct RemoveArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
     /// Print what would be deleted and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use ketch_core::{Backend, EntryKind, Error, ErrorKind, ReadOptions, RelPath};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use ketch_core::source::{Body, ByteStream, EntrySource, HashingSource, open_all};
+use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, ReadOptions, RelPath};
 use serde_json::json;
 
+use super::service;
 use crate::args::CatArgs;
 use crate::context::{Context, Done};
 use crate::exit;
@@ -22,7 +25,7 @@ pub(crate) async fn run(context: &Context, args: &CatArgs) -> Result<Done> {
         return Err(Problem::usage("cat writes the content of files as it is: leave out --json"));
     }
     let places: Vec<_> = args.places.iter().map(place).collect::<Result<_>>()?;
-    let mut remotes = context.remotes(&args.local);
+    let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, false);
     let signals = context.signals()?;
     let mut codes = BTreeSet::new();
     let work = async {
@@ -88,16 +91,52 @@ async fn write_file(
     })
 }
 
+/// Files up to this size are looked at whole before anything of them is written.
+const HELD_BYTES: u64 = 16 << 20;
+
+/// The content of `entry`. Where the remote lists a digest the last piece comes only if all of it has that digest.
+async fn open_proven(backend: &Arc<dyn Backend>, entry: &Entry) -> Result<ByteStream> {
+    let listed = entry.hashes.as_deref().and_then(|listed| {
+        HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| listed.get(algo)).cloned()
+    });
+    let Some(listed) = listed.filter(|_| entry.size.is_some()) else {
+        return Ok(backend.read(entry, ReadOptions::default()).await?);
+    };
+    let body: Body = Arc::new(EntrySource::new(Arc::clone(backend), entry.clone()));
+    let source = HashingSource::new(body, Vec::new()).expecting(listed);
+    let content = open_all(&source).await?;
+    let (name, path) = (backend.name().to_owned(), entry.path.clone());
+    let told = content
+        .map_err(move |error| error.with_operation("read").with_remote(&name).with_path(&path));
+    Ok(told.boxed())
+}
+
+async fn collect(content: &mut ByteStream) -> ketch_core::Result<Vec<Bytes>> {
+    content.try_collect().await
+}
+
 async fn write_content(
     backend: &Arc<dyn Backend>,
     path: &RelPath,
     console: &Arc<Console>,
 ) -> Result<(), End> {
     let entry = backend.stat(path).await?;
+    service::one_of_its_name(backend, &entry).await?;
     if let EntryKind::Special(special) = entry.kind {
         return Err(Problem::other(format!("{path} is {}", special.describe())).into());
     }
-    let mut content = backend.read(&entry, ReadOptions::default()).await?;
+    // What was damaged on its way is read once more, as long as nothing of it has been written.
+    let (mut content, mut held) = (open_proven(backend, &entry).await?, Vec::new());
+    if entry.size.is_some_and(|size| size <= HELD_BYTES) {
+        held = match collect(&mut content).await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                content = open_proven(backend, &entry).await?;
+                collect(&mut content).await?
+            }
+            held => held?,
+        };
+    }
+    let mut content = futures::stream::iter(held.into_iter().map(Ok)).chain(content);
     let mut written = 0;
     while let Some(piece) = content.next().await {
         let piece = piece?;

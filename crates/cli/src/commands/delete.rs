@@ -28,9 +28,14 @@ const AT_A_TIME: usize = 4;
 pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     let console = &*context.console;
     let place = settings::place(&args.place)?;
-    let mut remotes = context.remotes(&args.local);
+    let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, true);
     let signals = context.signals()?;
-    let opened = signals.guard(remotes.open_source(&place)).await?;
+    let mut opened = signals.guard(remotes.open_source(&place)).await?;
+    if opened.only.is_none() {
+        // One file is proven by its address. What goes with a whole folder is what is in it now.
+        remotes.accept_recent(false);
+        opened = signals.guard(remotes.open_source(&place)).await?;
+    }
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;
     context.warn_of_keys(&mut remotes);
     let start = json!({ "command": "delete", "place": place.redacted(), "dry_run": args.dry_run });
@@ -119,7 +124,7 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
 /// Deletes a folder that is empty.
 pub(crate) async fn rmdir(context: &Context, args: &RemoveArgs) -> Result<Done> {
     let place = settings::place(&args.place)?;
-    let mut remotes = service::remotes(context);
+    let mut remotes = context.remotes_for_a_look(&LocalArgs::default(), &args.recent, false);
     let signals = context.signals()?;
     let work = async {
         let thing = service::find(&mut remotes, &place).await?;
@@ -211,8 +216,7 @@ impl Deleter<'_> {
             return self.delete(&entry).await.map(|_| ());
         }
         // Whoever names a file wants nothing of that name to be left.
-        let all = self.list(&RelPath::root()).await?;
-        let mut same: Vec<Entry> = all.into_iter().filter(|one| one.path == path).collect();
+        let mut same = service::same_name(&self.backend, &entry).await?;
         if same.is_empty() {
             same.push(entry);
         }

@@ -18,6 +18,7 @@ use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
+use crate::reminders::Reminders;
 use crate::reports::Reports;
 use crate::signals::Signals;
 use crate::teller::Teller;
@@ -90,7 +91,8 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
         recalled,
     });
     let progress = running.progress.clone();
-    let mut teller = Teller { console, dry_run, notices: Notices::default() };
+    let reminders = Reminders::new(context.environment.state_folder());
+    let mut teller = Teller { console, dry_run, notices: Notices::default(), reminders };
     let followed = watch::follow(&mut running.events, &progress, console, signals, |event| {
         reports.write(&event)?;
         teller.tell(&event)
@@ -248,9 +250,13 @@ pub(crate) async fn plan(
     });
     let progress = running.progress.clone();
     let mut notices = Notices::default();
+    let reminders = Reminders::new(context.environment.state_folder());
     let followed = watch::follow(&mut running.events, &progress, console, signals, |event| {
         if let Event::Notice { path, text } = &event {
             notices.tell(console, path.as_ref().map(|path| path.as_str()), text);
+        }
+        if let Event::Reminder { place, text } = &event {
+            reminders.tell(console, place, text);
         }
         take(&event)
     });

@@ -5,8 +5,8 @@ use ketch_core::services::LinkRequest;
 use ketch_engine::filter::units::format_duration;
 use serde_json::json;
 
-use super::service::{find, remotes, services, word};
-use crate::args::{ImportArgs, LinkArgs};
+use super::service::{find, one_of_its_name, remotes, services, word};
+use crate::args::{ImportArgs, LinkArgs, LocalArgs};
 use crate::context::{Context, Done};
 use crate::jsonl;
 use crate::output::Level;
@@ -23,15 +23,25 @@ pub(crate) async fn run(context: &Context, args: &LinkArgs) -> Result<Done> {
     }
     let password = args.password.as_ref().map(|raw| word(raw, "the password")).transpose()?;
     let place = place(&args.place)?;
-    let mut remotes = remotes(context);
+    let mut remotes = context.remotes_for_a_look(&LocalArgs::default(), &args.recent, false);
     let signals = context.signals()?;
     let work = async {
         let thing = find(&mut remotes, &place).await?;
+        one_of_its_name(&thing.backend, &thing.entry).await?;
+        if args.unlink {
+            thing.services("link")?.unlink(&thing.entry).await?;
+            return Ok(None);
+        }
         let request = LinkRequest { direct: args.direct, password };
-        Ok(thing.services("link")?.link(&thing.entry, &request).await?)
+        Ok(Some(thing.services("link")?.link(&thing.entry, &request).await?))
     };
     let link = signals.guard(work).await?;
     context.warn_of_keys(&mut remotes);
+    let Some(link) = link else {
+        context.console.tell(Level::Normal, &format!("{} is private again", place.redacted()));
+        remotes.close().await;
+        return Ok(Done::ok());
+    };
     if context.console.is_json() {
         let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
         let body = json!({

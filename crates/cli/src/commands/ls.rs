@@ -16,7 +16,7 @@ use crate::settings;
 /// Lists a folder, or shows one file.
 pub(crate) async fn run(context: &Context, args: &LsArgs) -> Result<Done> {
     let place = settings::place(&args.place)?;
-    let mut remotes = context.remotes(&args.local);
+    let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, true);
     let signals = context.signals()?;
     let opened = signals.guard(remotes.open_source(&place)).await?;
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;

@@ -10,7 +10,7 @@ use crate::settings::place;
 /// Makes a folder and those above it.
 pub(crate) async fn run(context: &Context, args: &MkdirArgs) -> Result<Done> {
     let place = place(&args.place)?;
-    let mut remotes = context.remotes(&LocalArgs::default());
+    let mut remotes = context.remotes_for_a_look(&LocalArgs::default(), &args.recent, true);
     let signals = context.signals()?;
     let backend = signals.guard(remotes.open(&place)).await?;
     context.warn_of_keys(&mut remotes);

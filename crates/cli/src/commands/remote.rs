@@ -13,7 +13,7 @@ use crate::args::{LocalArgs, RawPlace, RemoteAddArgs};
 use crate::config::{self, Config, SANDBOX};
 use crate::context::{Context, Done};
 use crate::environment::Environment;
-use crate::location::{Options, is_remote_name};
+use crate::location::{Base, Location, Options, is_remote_name};
 use crate::output::Level;
 use crate::problem::{Problem, Result};
 use crate::remotes::{KINDS, find_kind};
@@ -112,8 +112,13 @@ pub(crate) fn list(context: &Context) -> Result<Done> {
 /// Asks a remote for its top folder.
 pub(crate) async fn test(context: &Context, place: &RawPlace) -> Result<Done> {
     let console = &context.console;
-    let place = settings::place(place)?;
+    let mut place = settings::place(place)?;
     let mut remotes = context.remotes(&LocalArgs::default());
+    // The command is about remotes: a name without its colon is the name of one.
+    if place.base == Base::Local && remotes.is_configured(&place.path)? {
+        place = Location::of_record(&format!("{}:", place.path))
+            .map_err(|error| Problem::usage(format!("{error}")))?;
+    }
     let signals = context.signals()?;
     let backend = signals.guard(remotes.open(&place)).await?;
     context.warn_of_keys(&mut remotes);

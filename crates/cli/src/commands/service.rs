@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use jiff::Timestamp;
 use ketch_core::services::Services;
-use ketch_core::{Backend, Entry, RelPath};
+use ketch_core::{Backend, Entry, ListOptions, RelPath};
 
 use crate::args::{AttrCommand, LocalArgs, RawPlace, ServiceCommand};
 use crate::commands::{about, attr, cleanup, copyurl, dedupe, delete, link, rcat, stat, tree};
@@ -83,6 +85,50 @@ pub(crate) async fn find_file(remotes: &mut Remotes, place: &Location) -> Result
     }
     let text = format!("{} is not a file", place.redacted());
     Err(Problem { code: exit::NO_FILE, text: Some(text) })
+}
+
+/// All files of the name of `entry`, which is one of them, where a remote may have several.
+pub(crate) async fn same_name(
+    backend: &Arc<dyn Backend>,
+    entry: &Entry,
+) -> ketch_core::Result<Vec<Entry>> {
+    if !backend.capabilities().duplicates || entry.is_dir() {
+        return Ok(Vec::new());
+    }
+    let folder = entry.path.parent().unwrap_or_else(RelPath::root);
+    let mut listing = backend.list(&folder, ListOptions::default());
+    let mut same = Vec::new();
+    while let Some(other) = listing.next().await {
+        let other = other?;
+        if other.path == entry.path && other.has_content() {
+            // The one that was looked at is known better.
+            let is_it = other.version.is_some() && other.version == entry.version;
+            same.push(if is_it { entry.clone() } else { other });
+        }
+    }
+    Ok(same)
+}
+
+/// Fails, naming them, where several files have the name of `entry`: whichever was taken would be the wrong one for somebody.
+pub(crate) async fn one_of_its_name(backend: &Arc<dyn Backend>, entry: &Entry) -> Result<()> {
+    let same = same_name(backend, entry).await?;
+    if same.len() < 2 {
+        return Ok(());
+    }
+    let shown = |entry: &Entry| {
+        let size = entry.size.map_or_else(|| "? B".to_owned(), |size| format!("{size} B"));
+        let time = entry.mtime.and_then(|time| Timestamp::try_from(time).ok());
+        let stored = time.map(|time| format!(", stored {time}")).unwrap_or_default();
+        let id = entry.version.as_deref().unwrap_or("?");
+        format!("{id} ({size}{stored})")
+    };
+    let all: Vec<String> = same.iter().map(shown).collect();
+    Err(Problem::other(format!(
+        "{} files have the name {}: {} (`ketch stat` shows their addresses, `ketch dedupe` leaves one)",
+        same.len(),
+        entry.path,
+        all.join(" and ")
+    )))
 }
 
 /// A name, or a path, of the command line.

@@ -17,7 +17,7 @@ use crate::settings;
 pub(crate) async fn run(context: &Context, args: &TreeArgs) -> Result<Done> {
     let place = settings::place(&args.place)?;
     let filter = settings::filter(&FilterArgs::default(), None)?;
-    let mut remotes = context.remotes(&args.local);
+    let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, true);
     let signals = context.signals()?;
     let deepest = args.max_depth.unwrap_or(usize::MAX);
     let opened = signals.guard(remotes.open_source(&place)).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: &TreeArgs) -> Result<Done> {
 /// Counts.
 pub(crate) async fn size(context: &Context, args: &SizeArgs) -> Result<Done> {
     let place = settings::place(&args.place)?;
-    let mut remotes = context.remotes(&args.local);
+    let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, true);
     let signals = context.signals()?;
     let opened = signals.guard(remotes.open_source(&place)).await?;
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;

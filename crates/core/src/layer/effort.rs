@@ -8,6 +8,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::context::Request;
 use crate::error::{Error, ErrorKind, Retry};
+use crate::path::RelPath;
 
 /// How often bytes are moved again that were wrong on arrival, or that their own source could not deliver. Both cost a
 /// whole transfer, and the source has had its own attempts.
@@ -50,6 +51,9 @@ pub trait Observer: Send + Sync {
     /// Requests to `remote` wait for at least `wait` before the next one may be sent, because of `why` (a few words). Told
     /// for waits of a second and more, before the wait; must not block.
     fn waiting(&self, _remote: &str, _why: &'static str, _wait: Duration) {}
+
+    /// What is shown of the folder `dir` of `place` was asked for `age` ago, by another process. Must not block.
+    fn recent(&self, _place: &str, _dir: &RelPath, _age: Duration) {}
 }
 
 /// What all requests of one remote have in common.

@@ -189,7 +189,16 @@ impl Maker<'_> {
             .and_then(|listed| HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| listed.get(algo)));
         let mut algos = vec![algo];
         algos.extend(listed.map(Digest::algo).filter(|listed| *listed != algo));
-        let facts = download_facts(&self.place.backend, entry, &algos, pace).await?;
+        let mut facts = download_facts(&self.place.backend, entry, &algos, pace).await?;
+        let is_wrong = |facts: &Facts| {
+            listed.is_some_and(|listed| {
+                facts.hashes.get(listed.algo()).is_some_and(|found| found != listed)
+            })
+        };
+        if is_wrong(&facts) {
+            // Most often it was damaged on its way.
+            facts = download_facts(&self.place.backend, entry, &algos, pace).await?;
+        }
         match listed.and_then(|listed| Some((listed, facts.hashes.get(listed.algo())?))) {
             Some((listed, found)) if listed != found => {
                 let text = format!(

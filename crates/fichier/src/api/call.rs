@@ -54,7 +54,7 @@ impl Api {
     ) -> Result<(T, bool), Refusal> {
         let place = self.settings.origin.call(verb);
         self.ended.check(verb)?;
-        self.pacer.admit(want).await?;
+        let mut turn = Some(self.pacer.admit(want).await?);
         // Another call may have been refused while this one waited.
         if let Err(refusal) = self.ended.check(verb) {
             self.pacer.unsent(want).await;
@@ -70,6 +70,7 @@ impl Api {
                 Err(fault) if !fault.sent => self.pacer.unsent(want).await,
                 _ => self.pacer.answered(want).await,
             }
+            drop(turn.take());
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => return Err(lost(fault, effect).into()),
@@ -93,7 +94,7 @@ impl Api {
                     // The next turn comes after the pause. For user/info that is too far away, and no reason for others to
                     // wait.
                     if want != Want::UserInfo {
-                        self.pacer.admit(want).await?;
+                        turn = Some(self.pacer.admit(want).await?);
                         continue;
                     }
                 }

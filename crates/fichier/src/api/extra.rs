@@ -78,6 +78,11 @@ impl Api {
         }
     }
 
+    /// Makes a public folder private again.
+    pub(crate) async fn unshare(&self, id: u64) -> Result<(), Refusal> {
+        self.change("folder/share.cgi", json!({"folder_id": id, "share": 0})).await
+    }
+
     /// Asks for downloads into a folder, and returns their number.
     pub(crate) async fn remote_request(
         &self,

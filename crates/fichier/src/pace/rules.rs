@@ -87,7 +87,7 @@ pub(crate) enum Because {
 }
 
 /// The times of the last calls, and what must be waited for.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
     any: u64,
@@ -226,6 +226,25 @@ impl Rules {
             }
         }
         Verdict::Go
+    }
+
+    /// Are any distances kept?
+    pub(super) fn keeps_distances(&self) -> bool {
+        self.listings > 0
+    }
+
+    /// How long `want` would have to wait now, as far as the first rule says that is in its way.
+    pub(super) fn wait(&self, state: &State, now: u64, want: Want) -> Duration {
+        match self.grant(&mut state.clone(), now, want) {
+            Verdict::Go => Duration::ZERO,
+            Verdict::WaitAny(wait, _)
+            | Verdict::WaitListing(wait)
+            | Verdict::WaitFlood(wait)
+            | Verdict::WaitOwn(wait)
+            | Verdict::Refuse(wait)
+            | Verdict::RefuseBudget(wait, _)
+            | Verdict::RefuseOwn(wait) => wait,
+        }
     }
 
     /// How long it is until the budget has room for one call.

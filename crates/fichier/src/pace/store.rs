@@ -1,7 +1,7 @@
 //! Where the times of calls are kept: in memory, or in a file that the processes of one machine share.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,15 @@ use super::rules::State;
 
 /// A file longer than this is not one of ours.
 const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Who has the lock of listings.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// This process now does, as long as the file is open.
+    Ours(File),
+    /// Another one does.
+    Others,
+}
 
 /// The times, changed one step at a time.
 #[derive(Debug, Clone)]
@@ -33,6 +42,21 @@ impl Store {
     pub(super) fn new(file: Option<PathBuf>) -> Self {
         let start = (since_1970(), Instant::now());
         Store(Arc::new(Inner { memory: Mutex::default(), file, warned: false.into(), start }))
+    }
+
+    /// Takes the lock that the one process holds which waits for the answer to a listing. `None`: nothing is shared.
+    pub(super) async fn try_lock_listings(&self) -> Option<Held> {
+        let inner = Arc::clone(&self.0);
+        let path = inner.file.as_ref()?.with_extension("listing");
+        let task = tokio::task::spawn_blocking(move || {
+            let file = open(&path)?;
+            match file.try_lock() {
+                Ok(()) => Ok(Held::Ours(file)),
+                Err(TryLockError::WouldBlock) => Ok(Held::Others),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
+        });
+        task.await.ok().and_then(std::io::Result::ok)
     }
 
     /// Does one step with the times locked, and returns its result.
@@ -64,14 +88,14 @@ impl Inner {
     }
 
     fn in_file<T>(&self, step: impl FnOnce(&mut State, u64) -> T) -> T {
-        let opened = self.file.as_deref().map(open_locked);
-        let Some(Ok((mut file, mut state))) = opened else {
+        let opened = self.file.as_deref().map(|path| Ok((path, lock(path)?, read(path)?)));
+        let Some(Ok::<_, std::io::Error>((path, _lock, mut state))) = opened else {
             self.warn();
             return self.in_memory(step, since_1970().as_millis() as u64);
         };
         // ORDER: the clock is read under the lock, or an older time could be written over a newer one.
         let result = step(&mut state, since_1970().as_millis() as u64);
-        if write(&mut file, &state).is_err() {
+        if write(path, &state).is_err() {
             self.warn();
             *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = state;
         }
@@ -88,28 +112,41 @@ impl Inner {
     }
 }
 
-fn open_locked(path: &Path) -> std::io::Result<(File, State)> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let mut file = match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(path.parent().unwrap_or(path))?;
-            options.open(path)?
-        }
-        other => other?,
-    };
+/// The lock of the file at `path`. It is a file of its own, because the other one is replaced.
+fn lock(path: &Path) -> std::io::Result<File> {
+    let file = open(&path.with_extension("lock"))?;
     file.lock()?;
-    let mut text = Vec::new();
-    (&mut file).take(FILE_MAX_BYTES).read_to_end(&mut text)?;
-    // A file that was cut by a crash, or is none of ours, is begun anew.
-    Ok((file, serde_json::from_slice(&text).unwrap_or_default()))
+    Ok(file)
 }
 
-fn write(file: &mut File, state: &State) -> std::io::Result<()> {
-    let text = serde_json::to_vec(state)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.set_len(0)?;
-    file.write_all(&text)
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    match options.open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+            options.open(path)
+        }
+        other => other,
+    }
+}
+
+/// A file that was cut, or is none of ours, is begun anew.
+fn read(path: &Path) -> std::io::Result<State> {
+    let mut text = Vec::new();
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        file => drop(file?.take(FILE_MAX_BYTES).read_to_end(&mut text)?),
+    }
+    Ok(serde_json::from_slice(&text).unwrap_or_default())
+}
+
+/// Written beside and renamed: a process that dies leaves the times before or after, and never none.
+fn write(path: &Path, state: &State) -> std::io::Result<()> {
+    // Under the lock there is only one.
+    let new = path.with_extension("new");
+    std::fs::write(&new, serde_json::to_vec(state)?)?;
+    std::fs::rename(&new, path)
 }
 
 /// The time of the machine.
@@ -132,6 +169,22 @@ mod tests {
             let kept = Store::new(Some(path)).step(|state, _| state.usage).await;
             assert_eq!(kept, Some([Some(1), None, None]), "{text:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_dies_while_it_writes_leaves_the_times_before() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let path = folder.path().join("times.json");
+        let store = Store::new(Some(path.clone()));
+        store.step(|state, _| state.usage = Some([Some(1), None, None])).await;
+        let reader = File::open(&path).expect("there");
+        // Whoever has it open sees it whole, whatever is written: it is never emptied.
+        store.step(|state, _| state.usage = Some([Some(2), None, None])).await;
+        let kept: State = serde_json::from_reader(reader).expect("whole");
+        assert_eq!(kept.usage, Some([Some(1), None, None]));
+        // What was left half written beside it is not read.
+        std::fs::write(path.with_extension("new"), "{").expect("written");
+        assert_eq!(store.step(|state, _| state.usage).await, Some([Some(2), None, None]));
     }
 
     #[tokio::test]

@@ -35,6 +35,7 @@ pub fn request(root: &str, options: &[(&str, &str)], state: Option<&Path>) -> Bu
         options: map,
         state_folder: state.map(Path::to_path_buf),
         observer: None,
+        accepts_recent: false,
     }
 }
 

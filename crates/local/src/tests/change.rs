@@ -181,6 +181,7 @@ fn options_are_read_from_texts_and_wrong_ones_are_refused() {
             options: [(name.to_owned(), value.to_owned())].into(),
             state_folder: None,
             observer: None,
+            accepts_recent: false,
         })
     };
     for (name, value) in

@@ -1,0 +1,182 @@
+//! Looks that may be some minutes old: for commands of a person who waits, and whose process is none that changes a tree.
+//!
+//! A listing that a process of this machine has asked for is shown again where asking would have to wait. It concludes
+//! nothing by itself: a file that is taken from it is proven by its address, a folder that is removed must be empty for
+//! 1fichier to remove it, and what is missing is told with the age of the look.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use ketch_core::{Error, ErrorKind, RelPath, Result};
+
+use crate::account::Account;
+use crate::cache::FileItem;
+use crate::error::Said;
+use crate::types::Info;
+use crate::{dates, listing, names};
+
+/// The oldest listing that is shown.
+const SHOWN_FOR: Duration = Duration::from_secs(300);
+/// A wait up to this is shorter than a person's patience: the folder is asked for.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// What this process has taken from others.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    is_on: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the listings in use were asked for that this process did not ask for.
+    asked: HashMap<u64, SystemTime>,
+    /// What was told of files when they were proven.
+    infos: HashMap<String, Info>,
+    /// Files that were proven, by their addresses.
+    proven: HashMap<String, FileItem>,
+    /// The folder that was found last in a listing of others, and how old that is.
+    found: Option<(RelPath, Duration)>,
+}
+
+/// How long waits and listings are that are good enough, by the pace of a remote.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) shown_for: Duration,
+    pub(crate) wait: Duration,
+}
+
+impl Bounds {
+    /// Those of a remote.
+    pub(crate) fn new(settings: &crate::settings::Settings) -> Self {
+        Bounds { shown_for: settings.scaled(SHOWN_FOR), wait: settings.scaled(WAIT) }
+    }
+
+    /// Is a listing of that age shown where asking would wait so long?
+    pub(crate) fn is_shown(self, age: Duration, wait: Duration) -> bool {
+        age < self.shown_for && wait > self.wait
+    }
+}
+
+impl Looks {
+    /// Whether listings of others are taken.
+    pub(crate) fn new(is_on: bool) -> Self {
+        Looks { is_on, state: Mutex::default() }
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// The listing of a folder is one that was asked for so long ago.
+    pub(crate) fn taken(&self, folder: u64, age: Duration) {
+        self.lock().asked.insert(folder, SystemTime::now() - age);
+    }
+
+    /// The folder was listed by this process.
+    pub(crate) fn listed(&self, folder: u64) {
+        if self.is_on {
+            self.lock().asked.remove(&folder);
+        }
+    }
+
+    /// How old the listing of a folder is that others asked for; `None` for one of this process.
+    pub(crate) fn age(&self, folder: u64) -> Option<Duration> {
+        let asked = *self.lock().asked.get(&folder)?;
+        Some(asked.elapsed().unwrap_or_default())
+    }
+
+    /// A folder that was to be made is in a listing of others.
+    pub(crate) fn found(&self, path: &RelPath, age: Duration) {
+        self.lock().found = Some((path.clone(), age));
+    }
+
+    /// How old the look is that showed the folder, if it was found in that way.
+    pub(crate) fn found_age(&self, path: &RelPath) -> Option<Duration> {
+        self.lock().found.as_ref().filter(|(found, _)| found == path).map(|(_, age)| *age)
+    }
+
+    /// What was told of a file when it was proven.
+    pub(crate) fn take_info(&self, url: &str) -> Option<Info> {
+        self.lock().infos.remove(url)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the address of a file says.
+pub(crate) enum Proof {
+    /// It is where it was listed, with these facts.
+    There(Box<FileItem>),
+    /// It is somewhere else, or nowhere.
+    Gone,
+    /// A password is in the way of the answer.
+    Unknown,
+}
+
+/// Asks whether a file that was listed some time ago is still in its folder under its name.
+pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) -> Result<Proof> {
+    let known = account.tree.looks.lock().proven.get(&file.url).cloned();
+    if let Some(known) = known.filter(|known| known.name == file.name) {
+        return Ok(Proof::There(Box::new(known)));
+    }
+    let info = match account.api.file_info(&file.url).await {
+        Ok(info) => info,
+        Err(refusal) if refusal.said == Said::NotFound => return Ok(Proof::Gone),
+        Err(refusal) if refusal.said == Said::Forbidden => return Ok(Proof::Unknown),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let has_name = info.filename.as_deref().map(names::to_core).as_ref() == Some(&file.name);
+    if !has_name || info.folder_id != Some(folder) {
+        return Ok(Proof::Gone);
+    }
+    let item = FileItem {
+        name: file.name.clone(),
+        url: file.url.clone(),
+        size: info.size.or(file.size),
+        date: info.date.as_deref().and_then(dates::parse).or(file.date),
+        hash: info.checksum.as_deref().and_then(listing::digest).or_else(|| file.hash.clone()),
+    };
+    let mut state = account.tree.looks.lock();
+    state.infos.insert(file.url.clone(), info);
+    state.proven.insert(file.url.clone(), item.clone());
+    drop(state);
+    Ok(Proof::There(Box::new(item)))
+}
+
+/// The error of a name that an older listing does not have.
+pub(crate) fn missing(age: Option<Duration>) -> Error {
+    let message = match age {
+        Some(age) => format!(
+            "there is nothing of that name (as of {} s ago: --refresh waits for a new listing)",
+            age.as_secs()
+        ),
+        None => "there is nothing of that name".to_owned(),
+    };
+    Error::new(ErrorKind::NotFound, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_listing_is_shown_where_asking_would_take_a_persons_patience() {
+        let bounds = Bounds { shown_for: SHOWN_FOR, wait: WAIT };
+        for (age, wait, expected) in [
+            (12, 18, true),
+            (40, 3, true),
+            (40, 0, false),
+            (29, 1, false),
+            (299, 2, true),
+            (300, 2, false),
+            (0, 30, true),
+        ] {
+            let found = bounds.is_shown(Duration::from_secs(age), Duration::from_secs(wait));
+            assert_eq!(found, expected, "{age} s old, {wait} s to wait");
+        }
+    }
+}
