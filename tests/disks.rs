@@ -349,7 +349,11 @@ fn what_is_private_at_the_source_is_private_at_the_destination() {
                 set_mode(&home, name, mode);
             }
             let run = run_under(&home, umask, &[command, "a", "b"]).expect(0);
-            let large = 0o640 & open_file;
+            // A file that is moved within a disk is the same file, with all it had.
+            let (large, open_file) = match command {
+                "move" => (0o640, 0o666),
+                _ => (0o640 & open_file, open_file),
+            };
             for (name, mode) in [
                 ("b/private", 0o700),
                 ("b/private/deep", open_folder),
@@ -397,4 +401,47 @@ fn what_is_made_private_later_becomes_private_at_the_destination_and_nothing_is_
     set_mode(&home, "a/d/tool", 0o400);
     home.run(["copy", "--checksum", "a", "b"]).expect(0);
     assert_eq!(mode_of(&home, "b/d/tool"), 0o700);
+}
+
+/// What the first `progress` line says by which something of a file was read.
+fn shown_while_held(home: &Home, mount: &Mount, arguments: &[&str]) -> serde_json::Value {
+    use std::io::BufRead;
+    let mut child = home
+        .command()
+        .arg("--json")
+        .args(arguments)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines =
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    // Ends when the command does, which is when the mount lets go: it is told before, or never.
+    let shown = lines.find(|line| line["type"] == "progress" && line["bytes"].as_u64() > Some(0));
+    mount.release();
+    lines.for_each(drop);
+    assert!(child.wait().unwrap().success());
+    shown.expect("a progress line that says how far it is")
+}
+
+#[test]
+fn a_copy_that_the_system_makes_and_a_check_show_how_far_they_are() {
+    const MIB: u64 = 1024 * 1024;
+    for command in ["copy", "check"] {
+        let home = Home::new();
+        home.write("real/d/large", vec![7; 64 * MIB as usize]);
+        home.write("b/small", "small");
+        home.write("real/d/small", "small");
+        if command == "check" {
+            home.write("b/large", vec![7; 64 * MIB as usize]);
+        }
+        let faults = Faults { holds_from: Some(40 * MIB), ..Faults::default() };
+        let Some(mount) = mount(&home, faults) else { return };
+        let shown = shown_while_held(&home, &mount, &[command, "m/d", "b"]);
+        let bytes = shown["bytes"].as_u64().unwrap();
+        assert!(bytes < 64 * MIB, "{command}: {shown}");
+        assert!(shown["bytes_total"].as_u64() >= Some(64 * MIB), "{command}: {shown}");
+        assert_eq!(shown["active"][0]["path"], "large", "{command}: {shown}");
+    }
 }

@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
@@ -43,11 +44,22 @@ pub struct Faults {
     pub refuses_fsync: bool,
     /// Another number at each look.
     pub loose_numbers: bool,
+    /// Reading from this byte on waits until [`Mount::release`].
+    pub holds_from: Option<u64>,
+}
+
+/// Whether reading goes on.
+type Gate = Arc<(Mutex<bool>, Condvar)>;
+
+fn open(gate: &Gate) {
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
 }
 
 /// A mounted one. It is unmounted when this is dropped.
 pub struct Mount {
     pub path: PathBuf,
+    gate: Gate,
 }
 
 impl Mount {
@@ -71,13 +83,21 @@ impl Mount {
             println!("skipped: nothing can be mounted here ({errno})");
             return None;
         }
-        std::thread::spawn(move || Server::new(root, faults).serve(device));
-        Some(Mount { path })
+        let gate = Gate::default();
+        let server = Server::new(root, faults, Arc::clone(&gate));
+        std::thread::spawn(move || server.serve(device));
+        Some(Mount { path, gate })
+    }
+
+    /// Lets go of what waits.
+    pub fn release(&self) {
+        open(&self.gate);
     }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
+        open(&self.gate);
         // A test that failed may still have files open.
         let _ = rustix::mount::unmount(&self.path, UnmountFlags::DETACH);
     }
@@ -93,6 +113,7 @@ struct Server {
     handles: HashMap<u64, (File, PathBuf, bool)>,
     folders: HashMap<u64, Vec<Vec<u8>>>,
     next: u64,
+    gate: Gate,
 }
 
 /// The numbers of a request, one after another.
@@ -142,7 +163,7 @@ fn errno(error: std::io::Error) -> Errno {
 }
 
 impl Server {
-    fn new(root: PathBuf, faults: Faults) -> Self {
+    fn new(root: PathBuf, faults: Faults, gate: Gate) -> Self {
         Server {
             root,
             faults,
@@ -151,6 +172,7 @@ impl Server {
             handles: HashMap::new(),
             folders: HashMap::new(),
             next: 2,
+            gate,
         }
     }
 
@@ -322,6 +344,10 @@ impl Server {
             // READ, WRITE
             15 => {
                 let (handle, offset, size) = (request.u64(), request.u64(), request.u32());
+                if self.faults.holds_from.is_some_and(|from| offset >= from) {
+                    let is_open = self.gate.0.lock().unwrap();
+                    drop(self.gate.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+                }
                 let mut bytes = vec![0; size as usize];
                 let got = self.file(handle)?.read_at(&mut bytes, offset).map_err(errno)?;
                 bytes.truncate(got);

@@ -320,6 +320,11 @@ impl Backend for Catalog {
         made.map_err(|error| self.0.told(error, "make folder", path))
     }
 
+    // Permissions of folders are not among the facts that are kept.
+    async fn make_dir_with(&self, path: &RelPath, _mode: u32) -> Result<()> {
+        self.make_dir(path).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let copied = self.0.copy(from, to, options).await;
         copied.map_err(|error| self.0.told(error, "copy", to))

@@ -7,6 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use ketch_core::RelPath;
 use ketch_engine::event::Snapshot;
 use ketch_engine::filter::units::{format_duration, format_size};
 
@@ -137,6 +138,30 @@ fn active_line(path: &str, size: Option<u64>, bytes: u64) -> String {
     }
 }
 
+/// Transfers up to this size share a line.
+const SMALL_BYTES: u64 = 1024 * 1024;
+
+/// The lines about running transfers, at most `most`: one for each large one, and one for all small ones together.
+fn active_lines(active: &[(RelPath, Option<u64>, u64)], most: usize) -> Vec<String> {
+    let is_small =
+        |(_, size, _): &&(RelPath, Option<u64>, u64)| size.is_some_and(|size| size <= SMALL_BYTES);
+    let small: Vec<_> = active.iter().filter(is_small).collect();
+    let together = small.len() > 1;
+    let shown = active.iter().filter(|one| !together || !is_small(one));
+    let mut lines: Vec<_> = shown
+        .map(|(path, size, bytes)| active_line(path.as_str(), *size, *bytes))
+        .take(most.saturating_sub(usize::from(together)))
+        .collect();
+    if together && most > 0 {
+        let sum = |of: fn(&(RelPath, Option<u64>, u64)) -> u64| {
+            small.iter().fold(0_u64, |sum, one| sum.saturating_add(of(one)))
+        };
+        let (size, bytes) = (sum(|one| one.1.unwrap_or(0)), sum(|one| one.2));
+        lines.push(active_line(&format!("{} small files", small.len()), Some(size), bytes));
+    }
+    lines
+}
+
 /// The lines at the bottom of a terminal: one about the job and one for each running transfer.
 #[derive(Debug)]
 pub(crate) struct Bars {
@@ -173,15 +198,17 @@ impl Bars {
         for (line, (remote, bill)) in self.bills.iter().zip(&snapshot.bills) {
             line.set_message(escape(&bill_line(remote, bill)).into_owned());
         }
-        let wanted = snapshot.active.len().min(height.saturating_sub(2 + self.bills.len()));
+        let most = height.saturating_sub(2 + self.bills.len());
+        let lines = active_lines(&snapshot.active, most);
+        let wanted = lines.len();
         while self.active.len() < wanted {
             self.active.push(add_line(&self.multi));
         }
         for line in self.active.drain(wanted..) {
             self.multi.remove(&line);
         }
-        for (line, (path, size, bytes)) in self.active.iter().zip(&snapshot.active) {
-            line.set_message(active_line(path.as_str(), *size, *bytes));
+        for (line, text) in self.active.iter().zip(lines) {
+            line.set_message(text);
         }
         self.total.set_message(total_line(snapshot, speed, elapsed, left, wait));
     }
@@ -212,7 +239,6 @@ fn styled(line: ProgressBar) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ketch_core::RelPath;
     use ketch_core::bill::Bill;
 
     #[test]
@@ -274,13 +300,28 @@ mod tests {
         let multi = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::hidden());
         let mut bars = Bars::new(&multi);
         let path = RelPath::new("a\nb").unwrap();
-        let active = vec![(path, Some(200), 50); 3];
+        let active = vec![(path, Some(200 * SMALL_BYTES), 50 * SMALL_BYTES); 3];
         let snapshot = Snapshot { active, ..Snapshot::default() };
         bars.show(&snapshot, 0, Duration::ZERO, None, None);
         assert_eq!(bars.active.len(), 3);
-        assert_eq!(bars.active[0].message(), "  25% of     200 B  a\\nb");
+        assert_eq!(bars.active[0].message(), "  25% of   200 MiB  a\\nb");
         bars.show(&Snapshot::default(), 0, Duration::ZERO, None, None);
         assert!(bars.active.is_empty());
+    }
+
+    #[test]
+    fn small_files_share_a_line() {
+        let one = |name: &str, size, bytes| (RelPath::new(name).unwrap(), Some(size), bytes);
+        let mut active: Vec<_> =
+            (0..64).map(|number| one(&number.to_string(), 1000, 500)).collect();
+        active.push(one("large", 4 * SMALL_BYTES, SMALL_BYTES));
+        let lines = active_lines(&active, 20);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].ends_with("large"), "{lines:?}");
+        assert!(lines[1].starts_with("  50%") && lines[1].ends_with("64 small files"), "{lines:?}");
+        assert_eq!(active_lines(&active, 1).len(), 1);
+        assert_eq!(active_lines(&active, 0).len(), 0);
+        assert!(active_lines(&active[..1], 9)[0].ends_with("  0"), "one has its name");
     }
 
     #[test]

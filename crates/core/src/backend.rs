@@ -14,6 +14,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -247,6 +248,8 @@ pub struct PutOptions {
     /// How this transfer is gone on with when its process dies. `None`: it is not, and nothing is left behind that a
     /// later process would look for.
     pub checkpoint: Option<Checkpoint>,
+    /// Where a `copy` shows how many bytes of the content are at the destination so far. `None`: nobody looks.
+    pub progress: Option<Arc<AtomicU64>>,
 }
 
 /// What a caller wants to have proven of what a [`Backend::put`] stored. A remote may prove more.

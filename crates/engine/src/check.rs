@@ -3,6 +3,7 @@
 mod read;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -211,8 +212,8 @@ impl Checker {
         if let Some(pair) = &self.settings.pair {
             let (source, destination) = (**pair).clone();
             let step = Step::Pair(Pair::of(source, destination));
-            for (path, verdict) in self.judge_all(vec![step]).await? {
-                self.write_down(path, verdict).await;
+            for Told { path, verdict, bytes } in self.judge_all(vec![step]).await? {
+                self.write_down(path, verdict, bytes).await;
             }
             self.progress.finish_listing();
             return Ok(());
@@ -234,8 +235,13 @@ impl Checker {
         };
         let mut unseen: HashSet<String> =
             settings.filter.listed_files().map(str::to_owned).collect();
-        let steps = futures::stream::unfold(march.start(), |mut steps| async move {
-            steps.next().await.map(|step| (step, steps))
+        let state = (march.start(), self.progress.clone());
+        let steps = futures::stream::unfold(state, |(mut steps, progress)| async move {
+            let step = steps.next().await;
+            if step.is_none() {
+                progress.finish_listing();
+            }
+            step.map(|step| (step, (steps, progress)))
         });
         let verdicts = steps
             .ready_chunks(BATCH_STEPS)
@@ -250,30 +256,34 @@ impl Checker {
             .buffered(settings.checkers.max(1));
         let mut verdicts = Box::pin(verdicts);
         while let Some(judged) = verdicts.next().await {
-            for (path, verdict) in judged? {
-                self.write_down(path, verdict).await;
+            for Told { path, verdict, bytes } in judged? {
+                self.write_down(path, verdict, bytes).await;
             }
         }
         drop(verdicts);
         for name in unseen {
             let text = format!("`{name}` was listed to be checked and is not at the source");
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
-            self.write_down(path, Verdict::Error(ErrorKind::NotFound, text)).await;
+            self.progress.planned(0);
+            self.write_down(path, Verdict::Error(ErrorKind::NotFound, text), 0).await;
         }
-        self.progress.finish_listing();
         Ok(())
     }
 
     /// The verdicts on some steps, in their order. `Err` ends the check.
-    async fn judge_all(&self, steps: Vec<Step>) -> Result<Vec<(RelPath, Verdict)>> {
-        let mut judged: Vec<Option<(RelPath, Verdict)>> = Vec::with_capacity(steps.len());
+    async fn judge_all(&self, steps: Vec<Step>) -> Result<Vec<Told>> {
+        let mut judged: Vec<Option<Told>> = Vec::with_capacity(steps.len());
         // Where the verdict of each comparison belongs.
         let (mut small, mut single) = (Vec::new(), Vec::new());
         for step in steps {
             match self.judge(step)? {
                 Judged::Nothing => {}
-                Judged::Verdict(path, verdict) => judged.push(Some((path, verdict))),
+                Judged::Verdict(path, verdict) => {
+                    self.progress.planned(0);
+                    judged.push(Some(Told { path, verdict, bytes: 0 }));
+                }
                 Judged::Compare(source, destination) => {
+                    self.progress.planned(source.size.unwrap_or(0));
                     let at_hand = matches!(self.method, Method::Content);
                     let is_small = source.size.is_some_and(|size| size <= BATCHED_BYTES);
                     let pair = (judged.len(), source, destination);
@@ -288,14 +298,16 @@ impl Checker {
         }
         let singles = futures::future::try_join_all(single.into_iter().map(
             |(index, source, destination)| async move {
-                let verdict = self.compare_files(&source, &destination).await?;
-                Ok((index, source.path, verdict))
+                let shown = self.progress.start(&source.path, source.size);
+                let verdict = self.compare_files(&source, &destination, shown.counter()).await?;
+                Ok((index, source, verdict))
             },
         ));
         let (smalls, singles) =
             futures::future::try_join(self.compare_small(small), singles).await?;
-        for (index, path, verdict) in smalls.into_iter().chain(singles) {
-            judged[index] = Some((path, verdict));
+        for (index, source, verdict) in smalls.into_iter().chain(singles) {
+            let bytes = source.size.unwrap_or(0);
+            judged[index] = Some(Told { path: source.path, verdict, bytes });
         }
         Ok(judged.into_iter().flatten().collect())
     }
@@ -407,7 +419,7 @@ impl Checker {
     async fn compare_small(
         &self,
         pairs: Vec<(usize, Entry, Entry)>,
-    ) -> Result<Vec<(usize, RelPath, Verdict)>> {
+    ) -> Result<Vec<(usize, Entry, Verdict)>> {
         if pairs.is_empty() {
             return Ok(Vec::new());
         }
@@ -416,10 +428,10 @@ impl Checker {
             .map(|(index, source, destination)| (index, (source, destination)))
             .unzip();
         let mut judged = Vec::with_capacity(indexes.len());
-        let compared = self.compare_at_hand(entries).await?;
+        let compared = self.compare_at_hand(entries, None).await?;
         for (index, (verdict, (source, destination))) in indexes.into_iter().zip(compared) {
             let verdict = self.or_by_stream(verdict, &source, &destination).await?;
-            judged.push((index, source.path, verdict));
+            judged.push((index, source, verdict));
         }
         Ok(judged)
     }
@@ -428,6 +440,7 @@ impl Checker {
     async fn compare_at_hand(
         &self,
         pairs: Vec<(Entry, Entry)>,
+        counter: Option<Arc<AtomicU64>>,
     ) -> Result<Vec<(Verdict, (Entry, Entry))>> {
         let _permit = self.permit().await?;
         let (source, destination) = (self.source.clone(), self.destination.clone());
@@ -436,7 +449,7 @@ impl Checker {
             let (Some(from), Some(to)) = (&source.disk, &destination.disk) else {
                 return Err(Error::unsupported("read"));
             };
-            let mut comparer = Comparer::new(&digests, cancel);
+            let mut comparer = Comparer::new(&digests, cancel).counting(counter);
             let (mut left_key, mut right_key) = (String::new(), String::new());
             let compare = |(left, right): (Entry, Entry)| {
                 source.put_key(&left, &mut left_key);
@@ -452,16 +465,23 @@ impl Checker {
         .await
     }
 
-    async fn compare_files(&self, source: &Entry, destination: &Entry) -> Result<Verdict> {
+    /// Compares two files, and counts what is read of the source's.
+    async fn compare_files(
+        &self,
+        source: &Entry,
+        destination: &Entry,
+        counter: Arc<AtomicU64>,
+    ) -> Result<Verdict> {
         match self.method {
             Method::Content => {
                 let pair = (source.clone(), destination.clone());
-                let compared = self.compare_at_hand(vec![pair]).await?.into_iter().next();
+                let compared =
+                    self.compare_at_hand(vec![pair], Some(counter)).await?.into_iter().next();
                 let (verdict, _) = compared.ok_or_else(|| Error::unsupported("compare"))?;
                 self.or_by_stream(verdict, source, destination).await
             }
             Method::Digest(algo) => self.compare_digests(source, destination, algo).await,
-            Method::Download => self.download(source, destination).await,
+            Method::Download => self.download(source, destination, &counter).await,
             Method::Size | Method::None => Err(Error::unsupported("compare")),
         }
     }
@@ -498,7 +518,12 @@ impl Checker {
     }
 
     /// Reads both files to their end, unless that was done by an interrupted run and both are the same versions.
-    async fn download(&self, source: &Entry, destination: &Entry) -> Result<Verdict> {
+    async fn download(
+        &self,
+        source: &Entry,
+        destination: &Entry,
+        counter: &AtomicU64,
+    ) -> Result<Verdict> {
         let evidence = Evidence::Digest(HashAlgo::Blake3);
         let marks = self.settings.marks.as_ref().zip(self.fingerprint(source, destination));
         if let Some((marks, fingerprint)) = &marks
@@ -509,8 +534,8 @@ impl Checker {
         }
         let _permit = self.permit().await?;
         let bandwidth = self.bandwidth.as_ref();
-        let left = read_digest(&self.source.backend, source, bandwidth);
-        let right = read_digest(&self.destination.backend, destination, bandwidth);
+        let left = read_digest(&self.source.backend, source, bandwidth, Some(counter));
+        let right = read_digest(&self.destination.backend, destination, bandwidth, None);
         let (left, right) = tokio::join!(left, right);
         let mut same = left.and_then(|left| Ok((left, right?)));
         if let Ok((left, right)) = &same
@@ -555,7 +580,7 @@ impl Checker {
         self.at_once.acquire().await.map_err(|_| Error::cancelled())
     }
 
-    async fn write_down(&self, path: RelPath, verdict: Verdict) {
+    async fn write_down(&self, path: RelPath, verdict: Verdict, bytes: u64) {
         {
             let mut report = self.report();
             match &verdict {
@@ -584,13 +609,21 @@ impl Checker {
                 }
             }
         }
-        self.progress.done(0);
+        self.progress.done(bytes);
         if self.settings.equal_is_silent && matches!(verdict, Verdict::Equal(_)) {
             return;
         }
         // A reader of events that went away does not stop a check.
         let _ = self.events.send(Event::Checked { path, verdict }).await;
     }
+}
+
+/// The verdict on one file.
+struct Told {
+    path: RelPath,
+    verdict: Verdict,
+    /// What comparing it took of the source.
+    bytes: u64,
 }
 
 /// What is known about a step before anything is read.

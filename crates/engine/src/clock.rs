@@ -236,8 +236,11 @@ mod tests {
 
     const NOW: i64 = 2_000_000_000;
 
+    /// A time as seconds and nanoseconds.
+    type Parts = (i64, u32);
+
     /// What is known after these pairs of what was asked for and what was found.
-    fn learnt(pairs: &[((i64, u32), (i64, u32))]) -> Clock {
+    fn learnt(pairs: &[(Parts, Parts)]) -> Clock {
         let mut learner = Learner::default();
         for (asked, found) in pairs {
             learner.learn(at(asked.0, asked.1), at(found.0, found.1), at(NOW, 0));

@@ -1,5 +1,7 @@
 //! Whether two files of one size that are at hand have the same content, as cheaply as it can be said for certain.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use ketch_core::{Digest, HashAlgo, Hashes, Result};
@@ -23,6 +25,12 @@ pub(crate) struct Comparer<'a> {
 }
 
 impl<'a> Comparer<'a> {
+    /// Counts what it reads of one side.
+    pub(crate) fn counting(mut self, counter: Option<Arc<AtomicU64>>) -> Self {
+        self.scratch.counter = counter;
+        self
+    }
+
     pub(crate) fn new(digests: &'a Digests, cancel: &'a CancellationToken) -> Self {
         let view = digests.cache().and_then(|cache| cache.view());
         Comparer { digests, view, scratch: Scratch::default(), cancel }

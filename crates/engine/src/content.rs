@@ -5,7 +5,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 
 use ketch_core::{Disk, DiskFile, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, Result};
 use ketch_manifest::parts::{PartHasher, Parts, part_bytes};
@@ -112,6 +112,20 @@ pub(crate) fn prefix_digest(bytes: &[u8]) -> [u8; 4] {
 pub(crate) struct Scratch {
     left: Buffer,
     right: Buffer,
+    /// Where bytes are counted as they are read, of a pair those of one side.
+    pub(crate) counter: Option<Arc<AtomicU64>>,
+}
+
+impl Scratch {
+    fn like(&self) -> Scratch {
+        Scratch { counter: self.counter.clone(), ..Scratch::default() }
+    }
+
+    fn count(&self, bytes: u64) {
+        if let Some(counter) = &self.counter {
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Room for one piece that begins at the start of a page.
@@ -164,7 +178,13 @@ impl Reader {
             }
             Some(_) | None => {
                 let mut hasher = FactsHasher::new(algos, size);
-                let take = |piece: &[u8]| hasher.update(piece);
+                let counter = scratch.counter.clone();
+                let take = |piece: &[u8]| {
+                    hasher.update(piece);
+                    if let Some(counter) = &counter {
+                        counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    }
+                };
                 self.read(&*file, 0..size, &mut scratch.left, cancel, take)?;
                 hasher.finish()
             }
@@ -241,7 +261,10 @@ impl Reader {
         cancel: &CancellationToken,
     ) -> Result<Facts> {
         let digests = self.spread(size, part, scratch, |range, scratch| {
-            self.part(file, range, &mut scratch.left, cancel).map(Some)
+            let bytes = range.end - range.start;
+            let digest = self.part(file, range, &mut scratch.left, cancel)?;
+            scratch.count(bytes);
+            Ok(Some(digest))
         })?;
         let parts = Parts { bytes: part, digests };
         let whole = parts.merge(size).ok_or_else(|| {
@@ -319,6 +342,7 @@ impl Reader {
             if scratch.left.filled(length) != scratch.right.filled(length) {
                 return Ok(false);
             }
+            scratch.count(length as u64);
         }
         Ok(true)
     }
@@ -380,8 +404,9 @@ impl Reader {
             }
         };
         let mut done = std::thread::scope(|scope| {
+            let mut rooms: Vec<_> = (1..threads).map(|_| scratch.like()).collect();
             let others: Vec<_> =
-                (1..threads).map(|_| scope.spawn(|| one(&mut Scratch::default()))).collect();
+                rooms.drain(..).map(|mut room| scope.spawn(move || one(&mut room))).collect();
             let mut done = one(scratch);
             for other in others {
                 match other.join() {

@@ -49,8 +49,8 @@ mod totals;
 mod workers;
 mod write_down;
 
-/// Actions that may wait between planning and running a `copy`.
-const ACTION_QUEUE: usize = 1024;
+/// Actions that may wait between planning and running a `copy`: so far ahead its totals are known.
+const ACTION_QUEUE: usize = 16 * 1024;
 /// Items that may be tried once more at the end.
 const AGAIN_LIMIT: usize = 1_000;
 /// Folders with failures that are remembered; beyond it every deletion is held.

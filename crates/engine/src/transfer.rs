@@ -107,6 +107,7 @@ impl Transfers {
                 Verify::Hash | Verify::ReadBack => Proof::Digest,
             },
             checkpoint,
+            progress: Some(Arc::clone(&counter)),
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
@@ -114,7 +115,7 @@ impl Transfers {
             return Ok(Transferred { outcome, verified, hashes: None, stored });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
-            counter.fetch_add(stored.size.unwrap_or(0), Ordering::Relaxed);
+            counter.store(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
             let hashes = stored.hashes.as_deref().cloned();
             return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored });

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ketch_core::{Entry, Error, ErrorKind, PutOptions, RelPath, Result};
 use rustix::fs;
@@ -114,6 +115,7 @@ fn copy_file(
         is_sparse,
         cancel: &cancel,
         recorder,
+        progress: options.progress.as_deref(),
     };
     let copied = copying.run(|errno| root.error(errno, &to)).and_then(|copied| match copied {
         Copied::All => source.check_unchanged(&lender.root, from).map_err(of_source),
@@ -185,9 +187,17 @@ struct Copying<'a> {
     is_sparse: bool,
     cancel: &'a CancellationToken,
     recorder: Option<Recorder>,
+    /// Shows how far it is.
+    progress: Option<&'a AtomicU64>,
 }
 
 impl Copying<'_> {
+    fn show(&self, at: u64) {
+        if let Some(progress) = self.progress {
+            progress.store(at, Ordering::Relaxed);
+        }
+    }
+
     fn run(mut self, fail: impl Fn(Errno) -> Error) -> Result<Copied> {
         let left = self.recorder.as_ref().map_or(0, |recorder| recorder.progress.bytes());
         // Why it cannot be cloned does not matter: what is wrong with either file shows below.
@@ -198,6 +208,7 @@ impl Copying<'_> {
         if !self.is_sparse {
             preallocate(self.to, Some(self.all)).map_err(&fail)?;
         }
+        self.show(at);
         let range_bytes = Maker::Copy.range_bytes();
         let mut mover = Mover::new(self.from, self.to);
         let mut data = at..at;
@@ -221,6 +232,7 @@ impl Copying<'_> {
                     got => at += got,
                 }
             }
+            self.show(at);
             if let Some(recorder) = &mut self.recorder
                 && at.is_multiple_of(range_bytes)
                 && at < self.all

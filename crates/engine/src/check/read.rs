@@ -1,6 +1,7 @@
 //! The digests of files that a check reads over a network, and the second look before a difference is a verdict.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 use ketch_core::{
@@ -9,13 +10,14 @@ use ketch_core::{
 
 use crate::bandwidth::Bandwidth;
 
-/// The digest of what is really read, whatever a listing says.
+/// The digest of what is really read, whatever a listing says. `counter` shows how far it is.
 pub(super) async fn read_digest(
     backend: &Arc<dyn Backend>,
     entry: &Entry,
     bandwidth: Option<&Bandwidth>,
+    counter: Option<&AtomicU64>,
 ) -> Result<Digest> {
-    let hashes = read_hashes(backend, entry, &[HashAlgo::Blake3], bandwidth).await?;
+    let hashes = read_hashes(backend, entry, &[HashAlgo::Blake3], bandwidth, counter).await?;
     Ok(hashes.get(HashAlgo::Blake3).expect("the digest that was asked for").clone())
 }
 
@@ -34,7 +36,7 @@ pub(super) async fn read_again(
     let listed = entry.hashes.as_deref().and_then(|listed| listed.iter().next());
     let algos: Vec<HashAlgo> =
         [HashAlgo::Blake3].into_iter().chain(listed.map(Digest::algo)).collect();
-    let hashes = read_hashes(backend, entry, &algos, bandwidth).await?;
+    let hashes = read_hashes(backend, entry, &algos, bandwidth, None).await?;
     let again = hashes.get(HashAlgo::Blake3).expect("the digest that was asked for").clone();
     let is_as_listed =
         listed.is_none_or(|listed| hashes.get(listed.algo()).is_none_or(|found| found == listed));
@@ -50,6 +52,7 @@ async fn read_hashes(
     entry: &Entry,
     algos: &[HashAlgo],
     bandwidth: Option<&Bandwidth>,
+    counter: Option<&AtomicU64>,
 ) -> Result<Hashes> {
     let mut stream = backend.read(entry, ReadOptions::default()).await?;
     let mut hasher = MultiHasher::new(algos);
@@ -57,6 +60,9 @@ async fn read_hashes(
         let piece = piece?;
         if let Some(bandwidth) = bandwidth {
             bandwidth.pass(piece.len() as u64).await;
+        }
+        if let Some(counter) = counter {
+            counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
         hasher.update(&piece);
     }

@@ -48,7 +48,7 @@ impl FolderTimes {
         let modes = from.narrow_mode && to.narrow_mode;
         let wanted = (times || modes) && !context.settings.dry_run;
         let recent = tokio::sync::Mutex::default();
-        wanted.then(|| FolderTimes { recent, times, modes })
+        wanted.then_some(FolderTimes { recent, times, modes })
     }
 }
 
