@@ -261,7 +261,13 @@ fn collect(
         match note.note.is_empty() {
             true => _ = noted.remove(&path),
             false => {
-                noted.insert(path.clone(), Left { path, action: None, note: Some(note) });
+                // What was planned is still known if the note is about the same version.
+                let before: Option<Left> = noted.remove(&path);
+                let is_same = |left: &Left| {
+                    left.note.as_ref().is_some_and(|before| before.source == note.source)
+                };
+                let action = before.filter(is_same).and_then(|left| left.action);
+                noted.insert(path.clone(), Left { path, action, note: Some(note) });
             }
         }
     }
