@@ -118,6 +118,11 @@ impl Reports {
         Ok(said.first.insert(told).clone())
     }
 
+    /// What a node says of an upload of this process when it is asked once more. One that is none of 1fichier says nothing.
+    pub(crate) async fn again(&self, api: &Api, upload: &Upload) -> Result<Told> {
+        ask(api, upload, Duration::ZERO).await
+    }
+
     /// What has arrived by `moment` of an upload of which nothing had arrived at first. Asked for once, without waiting.
     pub(crate) async fn late(
         &self,
@@ -167,6 +172,7 @@ async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
 }
 
 fn look(status: u16, body: &[u8]) -> (Look, Vec<Link>) {
+    let body = &crate::json::mended(body);
     let envelope: Envelope = serde_json::from_slice(body).unwrap_or_default();
     let gone = crate::error::read(envelope.message.as_deref().unwrap_or_default())
         == crate::error::Said::NotFound;
