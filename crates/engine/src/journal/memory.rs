@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     arrived: HashSet<u128>,
     /// Noted transfers that this process has planned again, or ended.
     taken: Mutex<HashSet<RelPath>>,
+    /// Of these, those that came to a good end.
+    ended: Mutex<HashSet<RelPath>>,
     /// The list of everything that may be left; `None` where nothing is removed.
     list: Option<PathBuf>,
 }
@@ -124,6 +126,18 @@ impl Memory {
     pub(crate) fn is_taken(&self, path: &RelPath) -> bool {
         !self.noted.is_empty()
             && self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// The open transfer is none any more: what it was to bring is there, or what it left was removed.
+    pub(crate) fn end(&self, path: &RelPath) {
+        if self.noted.contains_key(path) {
+            self.take(path);
+            self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+        }
+    }
+
+    pub(crate) fn is_ended(&self, path: &RelPath) -> bool {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     /// Did an earlier process make `destination` of `source`?
@@ -261,7 +275,13 @@ fn collect(
         match note.note.is_empty() {
             true => _ = noted.remove(&path),
             false => {
-                noted.insert(path.clone(), Left { path, action: None, note: Some(note) });
+                // What was planned is still known if the note is about the same version.
+                let before: Option<Left> = noted.remove(&path);
+                let is_same = |left: &Left| {
+                    left.note.as_ref().is_some_and(|before| before.source == note.source)
+                };
+                let action = before.filter(is_same).and_then(|left| left.action);
+                noted.insert(path.clone(), Left { path, action, note: Some(note) });
             }
         }
     }

@@ -37,7 +37,7 @@ impl Runner {
                 continue;
             }
             match to.abandon(path, &left.checkpoint(job)).await {
-                Ok(()) => memory.take(path),
+                Ok(()) => memory.end(path),
                 Err(error) => self.tell_left(&error).await,
             }
         }
@@ -102,7 +102,7 @@ impl Runner {
             if self.is_stopping() {
                 return Ok(());
             }
-            if left.note.is_some() && memory.is_taken(&left.path) {
+            if left.note.is_some() && memory.is_ended(&left.path) {
                 continue;
             }
             let removed = self.context.destination.abandon(&left.path, &left.checkpoint(job)).await;

@@ -42,6 +42,9 @@ impl Runner {
             report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
         }
         self.context.progress.done(bytes.unwrap_or(0));
+        if matches!(task.action, Action::Copy { .. }) {
+            self.records.memory().end(act::path_of(&task.action));
+        }
         let (path, reason) = (act::path_of(&task.action).clone(), reason_of(&task.action));
         let record = ItemOutcome {
             seq: Some(task.seq),
