@@ -8,6 +8,7 @@ mod fuse;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use fuse::{Faults, Mount, Times};
 use support::Home;
@@ -308,4 +309,92 @@ fn purge_and_rmdir_remove_dead_parts() {
     home.run(["rmdir", "r"]).expect(0);
     home.run(["purge", "p"]).expect(0);
     assert!(!home.path("r").exists() && !home.path("p").exists());
+}
+
+fn mode_of(home: &Home, name: &str) -> u32 {
+    fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777
+}
+
+fn set_mode(home: &Home, name: &str, mode: u32) {
+    fs::set_permissions(home.path(name), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Runs the binary under a umask.
+fn run_under(home: &Home, umask: &str, arguments: &[&str]) -> support::Run {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+    support::finish(&mut support::behind(shell, home.command().args(arguments)))
+}
+
+#[test]
+fn what_is_private_at_the_source_is_private_at_the_destination() {
+    for (umask, open_file, open_folder) in [("022", 0o644, 0o755), ("077", 0o600, 0o700)] {
+        for command in ["copy", "sync", "move"] {
+            let home = Home::new();
+            home.write("a/private/deep/f", "secret");
+            home.write("a/private/large", vec![7; 300_000]);
+            home.write("a/open/f", "content");
+            home.write("a/open/key", "secret");
+            home.write("a/closed/f", "content");
+            for (name, mode) in [
+                ("a/private", 0o700),
+                ("a/private/deep", 0o777),
+                ("a/private/large", 0o640),
+                ("a/open", 0o777),
+                ("a/open/f", 0o666),
+                ("a/open/key", 0o600),
+                ("a/closed", 0o500),
+                ("a", 0o755),
+            ] {
+                set_mode(&home, name, mode);
+            }
+            let run = run_under(&home, umask, &[command, "a", "b"]).expect(0);
+            let large = 0o640 & open_file;
+            for (name, mode) in [
+                ("b/private", 0o700),
+                ("b/private/deep", open_folder),
+                ("b/private/large", large),
+                ("b/open", open_folder),
+                ("b/open/f", open_file),
+                ("b/open/key", 0o600),
+                ("b/closed", 0o500),
+                ("b", open_folder),
+            ] {
+                let found = mode_of(&home, name);
+                assert_eq!(found, mode, "{command} {name} {found:o}: {}", run.stderr);
+            }
+            assert_eq!(read(&home, "b/private/deep/f"), "secret");
+        }
+    }
+}
+
+#[test]
+fn what_is_made_private_later_becomes_private_at_the_destination_and_nothing_is_opened() {
+    let home = Home::new();
+    for name in ["f", "g", "h", "tool"] {
+        home.write(format!("a/d/{name}"), "content");
+        set_mode(&home, &format!("a/d/{name}"), 0o644);
+    }
+    set_mode(&home, "a/d", 0o755);
+    run_under(&home, "022", &["copy", "a", "b"]).expect(0);
+    set_mode(&home, "a/d/f", 0o600);
+    set_mode(&home, "a/d", 0o700);
+    // Changed as well: what replaces it is private from the first moment.
+    home.write("a/d/g", "other content");
+    set_mode(&home, "a/d/g", 0o600);
+    // Made private by a person, or fit to be run: it stays so.
+    set_mode(&home, "b/d/h", 0o600);
+    set_mode(&home, "b/d/tool", 0o755);
+    run_under(&home, "022", &["sync", "a", "b"]).expect(0);
+    for (name, mode) in [("f", 0o600), ("g", 0o600), ("h", 0o600), ("tool", 0o755)] {
+        assert_eq!(mode_of(&home, &format!("b/d/{name}")), mode, "{name}");
+    }
+    assert_eq!(mode_of(&home, "b/d"), 0o700);
+    let again = home.run(["--json", "sync", "a", "b"]).expect(0).stdout;
+    let counts = counts(&again);
+    assert_eq!((&counts["unchanged"], &counts["times_set"]), (&4.into(), &0.into()), "{counts}");
+    // Also where contents are compared.
+    set_mode(&home, "a/d/tool", 0o400);
+    home.run(["copy", "--checksum", "a", "b"]).expect(0);
+    assert_eq!(mode_of(&home, "b/d/tool"), 0o700);
 }

@@ -232,3 +232,52 @@ fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
     }
     scene.run("check src box:there").expect(0);
 }
+
+#[test]
+fn an_old_version_whose_removal_was_refused_is_removed_by_the_next_job() {
+    for (refusal, next) in [
+        ("ko 403 Something new #777", "sync src box:there"),
+        ("ko 403 Something new #777", "copy src box:there"),
+        ("status 500", "sync src box:there"),
+        ("ko 200 Resource not allowed #631", "move src box:there"),
+    ] {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.server.fault(&format!("file/rm every {refusal}"));
+        let run = scene.run("sync src box:there");
+        assert_ne!(run.code, 0, "{refusal}: two files of one name are no success");
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.server.fault("clear");
+        // What only looks changes nothing, and does not show it.
+        scene.run("check src box:there").expect(0);
+        assert_eq!(scene.run("ls box:there").expect(0).stdout.lines().count(), 1);
+        scene.run("sync --dry-run src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.run(next).expect(0);
+        scene.holds_once(&["new version"]);
+    }
+}
+
+#[test]
+fn an_old_version_that_stayed_goes_with_the_new_one_and_is_not_brought_back() {
+    for command in
+        ["delete box:there/f", "purge box:there", "sync --max-delete 100% empty box:there"]
+    {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.home.write("empty/other", "other");
+        scene.server.fault("file/rm every ko 403 Something new #777");
+        assert_ne!(scene.run("sync src box:there").code, 0);
+        scene.server.fault("clear");
+        scene.run(command).expect(0);
+        let contents = scene.contents();
+        assert!(
+            !contents.contains_key("old") && !contents.contains_key("new version"),
+            "{command}"
+        );
+    }
+}

@@ -74,6 +74,7 @@ impl Catalog {
             // What is kept beside the content is kept of files.
             dir_times: false,
             set_mode: true,
+            narrow_mode: false,
             ..kept.clone()
         };
         let state = State {

@@ -215,16 +215,17 @@ impl Remotes {
         }
     }
 
-    /// Opens the two sides of a job, each with the other as a fence: what a link of one side leads to in the other is no
-    /// content, or a job would copy what it writes. At `destination`, which is written to, no link is followed.
+    /// Opens the two sides of a job that writes to `destination`: there no link is followed. Each side has the other as a fence:
+    /// what a link of one side leads to in the other is no content, or a job would copy what it writes.
     pub(crate) async fn open_job(
         &mut self,
         source: &Location,
         destination: &Location,
     ) -> Result<(Opened, Arc<dyn Backend>)> {
         let source = &self.meant(source).await?;
+        let source_folder = self.local_folder(source)?;
         let opened = self.open_fenced(source, destination).await?;
-        self.fence = self.local_folder(source)?.into_iter().collect();
+        self.fence = source_folder.into_iter().collect();
         self.opens_target = true;
         let destination = self.open(destination).await;
         self.opens_target = false;
@@ -232,7 +233,7 @@ impl Remotes {
         Ok((opened, destination?))
     }
 
-    /// The same for two places that must exist, each of which may be a file.
+    /// Opens two places that must exist and are only read, each of which may be a file.
     pub(crate) async fn open_to_compare(
         &mut self,
         left: &Location,

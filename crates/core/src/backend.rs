@@ -107,6 +107,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("make folder"))
     }
 
+    /// The same with at most these permissions, for each folder that is made and whatever it is made for
+    /// ([`crate::MODE_MASK`]); its owner may always use it. Where no permissions are kept they do not matter.
+    async fn make_dir_with(&self, path: &RelPath, _mode: u32) -> Result<()> {
+        self.make_dir(path).await
+    }
+
     /// Copies a file within the remote, without moving its bytes through this machine. Replaces what is at `to`, as
     /// atomically as `put` does.
     async fn copy(&self, _from: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
@@ -157,7 +163,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Sets the permission bits that are kept beside a file that exists ([`crate::MODE_MASK`]), and returns what is there now.
-    /// Only where the capabilities say so.
+    /// Where the capabilities say that permissions are narrowed: takes those away from a file or folder that are not among
+    /// `mode`. Only where the capabilities say one of both.
     async fn set_mode(&self, _entry: &Entry, _mode: u32) -> Result<Entry> {
         Err(Error::unsupported("set permissions"))
     }
@@ -209,9 +216,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Options of [`Backend::list`]. There are none yet that every remote can honour; the struct keeps the signature stable.
+/// Options of [`Backend::list`].
 #[derive(Debug, Clone, Default)]
-pub struct ListOptions {}
+pub struct ListOptions {
+    /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an earlier
+    /// job decided on and could not make.
+    pub may_change: bool,
+}
 
 /// Options of [`Backend::read`].
 #[derive(Debug, Clone, Default)]

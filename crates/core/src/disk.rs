@@ -27,6 +27,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// the modification times, or come from a cache: then nothing is remembered of a file, and nothing that was is believed.
     /// May block for one call of the system, once.
     fn proves_versions(&self) -> bool;
+
     /// The folders in which listings or transfers have met what interrupted transfers left, and forgets them. No I/O.
     fn folders_with_leftovers(&self) -> Vec<RelPath> {
         Vec::new()

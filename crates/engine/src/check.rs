@@ -221,6 +221,7 @@ impl Checker {
             filter: Arc::clone(&settings.filter),
             enter_extra: !self.settings.one_way,
             after: None,
+            may_change: false,
             lookahead: settings.checkers.max(1),
             recall: true,
             settles: None,

@@ -78,6 +78,8 @@ pub struct March {
     /// Pass over everything up to this key (a path, and whether it is a folder's), as an earlier march saw it: folders that
     /// lie before it are not listed.
     pub after: Option<(RelPath, bool)>,
+    /// May the march's caller change the destination? See [`ketch_core::ListOptions`].
+    pub may_change: bool,
     /// Folders listed ahead.
     pub lookahead: usize,
     /// Take what the destination remembers of a folder in place of a listing, where it can prove that and where it shows

@@ -250,12 +250,12 @@ struct State {
     planned_bytes: u64,
     /// The same as work of the remotes, if one of them counts it.
     tally: Option<Tally>,
-    /// Names that the destination spells in another way.
-    respell: Vec<respell::Respelling>,
     /// Files that went away at the source before they were read, as long as one alone is no failure.
     went_away: u64,
     /// More went away at the source than a living source loses.
     is_going_away: bool,
+    /// Names that the destination spells in another way.
+    respell: Vec<respell::Respelling>,
     /// Items that were begun and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
 }

@@ -18,6 +18,7 @@ use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
 use crate::lost::Lost;
+use crate::owed::Owed;
 use crate::pace::Watch;
 use crate::placement::Placement;
 use crate::recent::Recent;
@@ -45,6 +46,7 @@ pub(crate) struct Account {
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
     pub(crate) asked: Asked,
+    pub(crate) owed: Owed,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -68,6 +70,8 @@ impl Account {
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
         let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
+        let owed = request.state_folder.as_deref();
+        let owed = Owed::new(owed.map(|folder| folder.join(settings.owed_name())));
         let recent = request.state_folder.as_deref();
         let recent = Recent::new(recent.map(|folder| folder.join(settings.recent_name())));
         let tree = Tree::new(Index::new(file), Cache::new(known, recent));
@@ -87,6 +91,7 @@ impl Account {
             uploads: Uploads::default(),
             changes: Changes::default(),
             asked: Asked::default(),
+            owed,
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(CONNECTIONS),

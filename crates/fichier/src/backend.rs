@@ -23,7 +23,7 @@ use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{account_view, bill, change, download, lost, places, resume, settings, upload};
+use crate::{account_view, bill, change, download, lost, owed, places, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -127,6 +127,7 @@ impl Fichier {
             set_mtime: false,
             dir_times: false,
             set_mode: false,
+            narrow_mode: false,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
@@ -156,7 +157,8 @@ impl Fichier {
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
         }
-        let listings = account.tree.listings_of(&account.api, &parent).await?;
+        let mut listings = account.tree.listings_of(&account.api, &parent).await?;
+        owed::hide(account, &mut listings, false).await;
         if listings.is_empty() {
             return Err(no_folder(account, &parent));
         }
@@ -290,7 +292,7 @@ impl Backend for Fichier {
 
     /// A listing younger than 1fichier allows to repeat (30 s) is shown again, with this process's own changes in it,
     /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
-    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let account = Arc::clone(&self.account);
         let (name, folder) = (self.name.clone(), dir.clone());
         let full = self.root.join_path(dir);
@@ -298,7 +300,8 @@ impl Backend for Fichier {
             let listings = account.tree.listings_of(&account.api, &full).await;
             let told =
                 |error: Error| error.with_operation("list").with_remote(&name).with_path(&folder);
-            let listings = listings.map_err(told)?;
+            let mut listings = listings.map_err(told)?;
+            owed::hide(&account, &mut listings, options.may_change).await;
             if listings.is_empty() {
                 return Err(told(no_folder(&account, &full)));
             }

@@ -15,7 +15,7 @@ use crate::gather::Copied;
 use crate::note::Trail;
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
-use crate::{gather, names, resume};
+use crate::{gather, names, owed, resume};
 
 /// How often a folder is looked into again that must be empty, and is not yet.
 const EMPTY_LOOKS: usize = 4;
@@ -29,6 +29,8 @@ pub(crate) async fn delete_file(
     name: &str,
     url: String,
 ) -> Result<()> {
+    // With the file its old versions go, which would be shown again without it.
+    owed::pay(account, folder).await?;
     let (name, ground) = (name.to_owned(), Ground::Listed);
     gather::remove(account, Removal { url: url.clone(), folder, name, ground }).await?;
     account.tree.cache.change(folder, Change::RemoveFile(url));
@@ -198,6 +200,7 @@ pub(crate) async fn rename_file(
     path: &RelPath,
 ) -> Result<(u64, FileItem)> {
     let (folder, url) = file_of(from)?;
+    owed::pay(account, folder).await?;
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);
     let keeps_name = from.path.name() == Some(&target.name);

@@ -273,6 +273,7 @@ async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
 
 /// Enters what was found out about a file that is gone.
 pub(crate) fn enter_gone(account: &Account, removal: &Removal) {
+    account.owed.settle(&removal.url);
     account.tree.cache.change(removal.folder, Change::RemoveFile(removal.url.clone()));
 }
 
@@ -282,7 +283,7 @@ fn changed(what: &str) -> Error {
 
 fn unproven(why: &str) -> Error {
     let message = format!("the file was not removed: {why}");
-    Error::new(ErrorKind::Changed, message).with_retry(Retry::Never)
+    Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Never)
 }
 
 /// Which of these addresses were listed last in which folder.

@@ -29,6 +29,7 @@ mod lost;
 mod multipart;
 mod names;
 mod note;
+mod owed;
 mod pace;
 mod placement;
 mod places;

@@ -196,8 +196,8 @@ impl State {
                         self.folders.get(&(line.folder, *id)).map(|last| last.at)
                     }
                 };
-                // This process's own lines are known already.
-                if key_at.is_none_or(|at| at < line.at) && age(now, line.at) < LIFE {
+                // ORDER: of two changes of one moment the later line counts.
+                if key_at.is_none_or(|at| at <= line.at) && age(now, line.at) < LIFE {
                     self.enter(line.folder, Last { at: line.at, change: line.what.change() });
                 }
             }
@@ -324,6 +324,19 @@ mod tests {
         assert!(third.files.is_empty() && third.folders.is_empty());
         assert_eq!((third.gone_files, third.gone_folders), (vec!["a".to_owned()], vec![9]));
         assert!(two.of(8).gone_files.is_empty());
+    }
+
+    #[test]
+    fn of_two_changes_of_one_moment_the_last_counts() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let stem = Some(scratch.path().join("recent"));
+        let recent = Recent::new(stem.clone());
+        for _ in 0..50 {
+            recent.note(7, &Change::RemoveFile("a".into()));
+            recent.note(7, &Change::AddFile(file("a")));
+        }
+        assert_eq!(urls(&Recent::new(stem).of(7)), ["a"]);
+        assert_eq!(urls(&recent.of(7)), ["a"]);
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl Target {
                 listing.files(name).into_iter().map(|file| file.url.clone()).collect()
             }
         };
+        // What should have gone with an earlier version goes with this one.
+        let mut known: Vec<String> = known;
+        known.extend(account.owed.named(folder, name));
+        known.sort_unstable();
+        known.dedup();
         let before = Before::of(account, folder);
         Ok(Target { folder, name: name.to_owned(), remote_name, old, known, before })
     }
@@ -158,15 +163,22 @@ async fn remove_old(account: &Arc<Account>, removal: Removal) -> Result<()> {
                 account.tree.cache.change(folder, Change::RemoveFile(url));
                 return Ok(());
             }
+            // It was moved or renamed by others, so it is not beside the new one any more.
+            Err(error) if error.kind() == ErrorKind::Changed => {
+                tracing::info!(%error, "an old version is not where it was");
+                account.tree.cache.change(folder, Change::RemoveFile(url));
+                return Ok(());
+            }
             Err(error) => match waits.next() {
                 Some(wait) if error.retry() == Retry::Backoff => {
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
+                    account.owed.add(&removal);
                     account.tree.cache.forget(folder);
                     let cause = error.message();
                     let message = format!(
-                        "the new version is stored, the old one is still there under the same name: {cause}"
+                        "the new version is stored, the old one is still there under the same name: {cause} (the next job here removes it)"
                     );
                     return Err(Error::new(ErrorKind::Unavailable, message));
                 }

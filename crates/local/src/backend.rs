@@ -44,6 +44,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     set_mtime: true,
     dir_times: true,
     set_mode: false,
+    narrow_mode: true,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,
@@ -226,6 +227,18 @@ impl Backend for LocalBackend {
     async fn make_dir(&self, path: &RelPath) -> Result<()> {
         let wanted = path.clone();
         self.run("make folder", path, move |root| root.make_folder(&wanted).map(drop)).await
+    }
+
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        let wanted = path.clone();
+        let make = move |root: &Root| root.make_folder_with(&wanted, mode).map(drop);
+        self.run("make folder", path, make).await
+    }
+
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let known = entry.clone();
+        let set = move |root: &Root| delete::narrow_mode(root, &known, mode);
+        self.run("set permissions", &entry.path, set).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {

@@ -169,7 +169,7 @@ fn view<'a>(
         view.size = Some(size(stat));
         view = view.with_version(write_version(stat, text));
     }
-    if kind == EntryKind::File {
+    if matches!(kind, EntryKind::File | EntryKind::Dir) {
         view.mode = Some(stat.st_mode & MODE_MASK);
     }
     view

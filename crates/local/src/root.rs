@@ -34,16 +34,16 @@ pub(crate) struct Root {
     pub(crate) batcher: Arc<Batcher>,
     /// Files can be made here that have no name yet, as far as is known.
     pub(crate) nameless: AtomicBool,
-    /// Which file systems find names in other spellings.
-    pub(crate) spellings: Spellings,
-    /// See [`Root::proves_versions`].
-    proves_versions: OnceLock<bool>,
     /// What was told of that the file system refuses (see `lenient`).
     pub(crate) told: AtomicU8,
     /// Its numbers of files mean nothing: they differ from look to look.
     pub(crate) has_loose_numbers: AtomicBool,
     /// The disk whose numbers were last seen to stay.
     pub(crate) numbered_device: AtomicU64,
+    /// Which file systems find names in other spellings.
+    pub(crate) spellings: Spellings,
+    /// See [`Root::proves_versions`].
+    proves_versions: OnceLock<bool>,
     folders: Mutex<VecDeque<Arc<Place>>>,
     /// Folders in which something was met that an interrupted transfer left.
     with_leftovers: Mutex<HashSet<RelPath>>,
@@ -75,11 +75,11 @@ impl Root {
             options,
             batcher: Arc::default(),
             nameless,
-            spellings: Spellings::default(),
-            proves_versions: OnceLock::new(),
             told: AtomicU8::new(0),
             has_loose_numbers,
             numbered_device: AtomicU64::new(0),
+            spellings: Spellings::default(),
+            proves_versions: OnceLock::new(),
             folders: Mutex::default(),
             with_leftovers: Mutex::default(),
         }

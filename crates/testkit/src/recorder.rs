@@ -186,6 +186,11 @@ impl Backend for Recorder {
         self.inner.make_dir(path).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.note("make_dir", path, None);
+        self.inner.make_dir_with(path, mode).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.note("copy", &from.path, Some(to));
         self.inner.copy(from, to, options).await

@@ -191,6 +191,10 @@ impl Backend for Limit {
         self.call("make folder", Some(path), self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.call("make folder", Some(path), self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.call("copy", Some(to), self.inner.copy(from, to, options)).await
     }

@@ -219,6 +219,10 @@ impl Backend for Retry {
         self.repeat("make folder", Some(path), || self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.repeat("make folder", Some(path), || self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let mut effort = self.effort("copy", Some(to));
         let mut is_in_doubt = false;

@@ -252,6 +252,10 @@ impl Backend for Timeout {
         self.within("make folder", Some(path), self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.within("make folder", Some(path), self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.within("copy", Some(to), self.inner.copy(from, to, options)).await
     }

@@ -219,7 +219,7 @@ impl Folders {
         }
         let source = async {
             match sides.source {
-                true => self.list_side(&march.source, dir).await,
+                true => self.list_side(&march.source, dir, ListOptions::default()).await,
                 false => Ok(self.nothing(dir)),
             }
         };
@@ -233,7 +233,8 @@ impl Folders {
     }
 
     async fn list_destination(&self, dir: &RelPath) -> Result<Collector> {
-        match self.list_side(&self.march.destination, dir).await {
+        let options = ListOptions { may_change: self.march.may_change };
+        match self.list_side(&self.march.destination, dir, options).await {
             // Nothing is there, so nothing is extra: this is complete knowledge.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.nothing(dir)),
             result => result,
@@ -270,10 +271,15 @@ impl Folders {
         Ok(collector)
     }
 
-    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Collector> {
+    async fn list_side(
+        &self,
+        backend: &Arc<dyn Backend>,
+        dir: &RelPath,
+        options: ListOptions,
+    ) -> Result<Collector> {
         let named =
             |error: Error| error.with_operation("list").with_remote(backend.name()).with_path(dir);
-        let mut stream = backend.list(dir, ListOptions::default());
+        let mut stream = backend.list(dir, options);
         let mut collector = Collector::new(dir, backend.capabilities().list_order, &self.room);
         while let Some(page) = stream.next_page().await {
             collector.push(page?).map_err(named)?;

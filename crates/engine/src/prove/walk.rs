@@ -44,6 +44,7 @@ pub fn walk(
         filter: Arc::clone(&settings.filter),
         enter_extra: false,
         after: None,
+        may_change: false,
         lookahead: settings.checkers.max(1),
         recall: false,
         settles: None,

@@ -100,6 +100,7 @@ impl Runner {
                 }
             }
             Action::MakeDir { path } => {
+                // Where permissions are kept it was made with those of the source's just now.
                 destination.make_dir(path).await?;
                 Ok(Outcome::DirMade.into())
             }
@@ -138,7 +139,7 @@ impl Runner {
         task: &Task,
         source: &Entry,
         replaces: Option<&Entry>,
-    ) -> Result<(Acted, Entry)> {
+    ) -> Result<(Acted, Box<Entry>)> {
         let guard = self.context.progress.start(&source.path, source.size);
         let size = source.size;
         if self.context.settings.report_started {
@@ -149,12 +150,13 @@ impl Runner {
         let transfer =
             Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
         let done = self.transfers.transfer(transfer).await?;
+        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
+        self.learn_mode(source, &done.stored).await;
         if self.remembers_arrivals()
             && let Some(print) = arrival(source, &done.stored)
         {
             self.records.arrived(print)?;
         }
-        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.state().report.unverified += u64::from(!done.verified);
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
@@ -252,18 +254,20 @@ impl Runner {
     async fn set_facts(&self, source: &Entry, entry: &Entry) -> Result<()> {
         let to = &self.context.destination;
         let mut now = None;
-        if let Some(mtime) = source.mtime.filter(|_| entry.mtime != source.mtime) {
+        // The times of folders are set last of all.
+        let differs = !source.is_dir() && entry.mtime != source.mtime;
+        if let Some(mtime) = source.mtime.filter(|_| differs) {
             let set = to.set_mtime(entry, mtime).await?;
             self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
             now = Some(set);
         }
         let now = now.as_ref().unwrap_or(entry);
-        match source.mode {
-            Some(mode) if to.capabilities().set_mode && now.mode != Some(mode) => {
-                to.set_mode(now, mode).await.map(drop)
-            }
-            _ => Ok(()),
-        }
+        let Some(mode) = self.rules().wanted_mode(now.kind, source.mode, now.mode) else {
+            return Ok(());
+        };
+        let set = to.set_mode(now, mode).await?;
+        self.learn_mode(source, &set).await;
+        Ok(())
     }
 
     /// The state that an error leaves an item in, and whether it is a failure of the job.

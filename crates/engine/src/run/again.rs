@@ -95,8 +95,9 @@ impl Runner {
             Action::SetTime { source, destination } => {
                 let now = self.context.destination.stat(&destination.path).await?;
                 let to = &self.context.destination;
-                let has_mode = !to.capabilities().set_mode || now.mode == source.mode;
-                let is_set = now.size == source.size && now.mtime == source.mtime && has_mode;
+                let wanted = self.rules().wanted_mode(now.kind, source.mode, now.mode);
+                let has_time = source.is_dir() || now.mtime == source.mtime;
+                let is_set = now.size == source.size && has_time && wanted.is_none();
                 match (is_set, is_unchanged(&destination, &now, to)) {
                     (true, _) => Ok(Again::Done(Outcome::TimeSet.into())),
                     (false, true) => {

@@ -111,6 +111,7 @@ impl Runner {
             filter: Arc::clone(&context.settings.filter),
             enter_extra: context.kind == JobKind::Sync,
             after,
+            may_change: !context.settings.dry_run,
             lookahead: context.settings.checkers.max(1),
             // What is remembered of a folder is no proof for a removal.
             recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,

@@ -397,6 +397,10 @@ impl Backend for Faulty {
         self.pass("make_dir", &[path], self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.pass("make_dir", &[path], self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.pass("copy", &[to, &from.path], self.inner.copy(from, to, options)).await
     }
