@@ -396,3 +396,21 @@ fn a_job_with_a_relative_age_keeps_its_parts_and_takes_what_grew_old_meanwhile()
     assert!(outcome.stderr.contains("interrupted job"), "{}", outcome.stderr);
     assert_eq!(tree(&home.path("a")), tree(&home.path("b")));
 }
+
+#[test]
+fn a_job_to_the_sandbox_that_was_killed_is_finished_by_the_same_command() {
+    let home = Home::new();
+    for folder in 0..6 {
+        for file in 0..5 {
+            home.write(&format!("a/d{folder}/f{file}"), &"x".repeat(4_000));
+        }
+    }
+    let mut command = home.command();
+    let slow = ["copy", "--json", "--transfers", "2", "--bwlimit", "40K", "a", "sandbox:b"];
+    // The emulator dies with it, and the next one has another port.
+    let mut child = home.wait_for(command.args(slow), "file_done");
+    child.kill().expect("killed");
+    child.wait().expect("waited for");
+    home.expect(0, &["copy", "a", "sandbox:b"]);
+    home.expect(0, &["check", "a", "sandbox:b"]);
+}
