@@ -204,3 +204,25 @@ fn a_view_through_a_file_system_in_user_space_is_found_out() {
         }
     }
 }
+
+#[test]
+fn one_account_under_two_host_names_is_one() {
+    let home = Home::new();
+    home.write("src/f", "1");
+    home.write("src/in/g", "2");
+    home.write("src/in/h", "3");
+    let server = home.serve("sim", "off");
+    let one = |path: &str| server.place(path, ",pace=off");
+    let other = |path: &str| one(path).replace("127.0.0.1", "localhost");
+    assert_ne!(one("d"), other("d"));
+    home.run(["copy", "src", &one("d")]).expect(0);
+    for (job, from, to) in [
+        ("move", one("d"), other("d")),
+        ("sync", one("d/in"), other("d")),
+        ("sync", other("d/in"), one("d")),
+        ("move", one("d"), other("d/in")),
+    ] {
+        home.run([job, &from, &to, "--max-delete", "100%"]);
+        home.run(["check", "src", &one("d")]).expect(0);
+    }
+}

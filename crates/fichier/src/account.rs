@@ -124,6 +124,38 @@ impl Account {
     /// What two remotes of this account have in common in their locations.
     pub(crate) fn scope(&self) -> String {
         let settings = &self.api.settings;
-        format!("fichier:{}:{}", settings.origin.authority(), settings.account)
+        format!("fichier:{}:{}", one_name(settings.origin.authority()), settings.account)
+    }
+}
+
+/// A host by one of its names: this machine has several, and an account on it is one account.
+pub(crate) fn one_name(authority: &str) -> String {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host = match host {
+        "127.0.0.1" | "[::1]" => "localhost",
+        host => host,
+    };
+    port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_this_machine_are_one() {
+        for (authority, expected) in [
+            ("127.0.0.1:80", "localhost:80"),
+            ("[::1]:80", "localhost:80"),
+            ("localhost:81", "localhost:81"),
+            ("[::1]", "localhost"),
+            ("api.1fichier.com", "api.1fichier.com"),
+            ("api.1fichier.com:444", "api.1fichier.com:444"),
+        ] {
+            assert_eq!(one_name(authority), expected);
+        }
     }
 }

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::account::Account;
+use crate::account::{Account, one_name};
 use crate::cache::{FileItem, FolderListing};
 use crate::error::{Said, read, refusal};
 use crate::hosts::Place;
@@ -214,8 +214,10 @@ impl Backend for SharedFolder {
 
     fn location(&self) -> String {
         let code = self.0.place.url().rsplit_once("/dir/").map_or("", |(_, code)| code);
-        let place =
-            format!("fichier:{}:shared:{code}", self.0.account.api.settings.origin.authority());
+        let place = format!(
+            "fichier:{}:shared:{code}",
+            one_name(self.0.account.api.settings.origin.authority())
+        );
         if self.0.root.is_root() { place } else { format!("{place}/{}", self.0.root) }
     }
 
