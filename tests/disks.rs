@@ -8,6 +8,7 @@ mod fuse;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use fuse::{Faults, Mount, Times};
 use support::Home;
@@ -230,4 +231,170 @@ fn set_time(file: &std::path::Path, seconds: i64, part: i64) {
         last_modification: Timespec { tv_sec: seconds, tv_nsec: part },
     };
     rustix::fs::utimensat(CWD, file, &times, AtFlags::empty()).unwrap();
+}
+
+/// The names of ketch's own in a folder.
+fn parts(home: &Home, folder: &str) -> Vec<String> {
+    let Ok(names) = fs::read_dir(home.path(folder)) else { return Vec::new() };
+    let names = names.map(|name| name.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".ketch-")).collect()
+}
+
+/// Ends a copy of `a/big` to `b` by a kill, when it has begun.
+fn killed_copy(home: &Home) {
+    home.write("a/big", vec![7; 40_000_000]);
+    let mut child = home
+        .command()
+        .args(["copy", "a", "b", "--bwlimit", "8M"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Until it can be gone on with.
+    while !parts(home, "b").iter().any(|name| name.ends_with(".ledger")) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn parts_that_nobody_goes_on_with_are_told_of_and_removed_by_the_next_job_there() {
+    let home = Home::new();
+    killed_copy(&home);
+    // Another machine, or a container that starts anew.
+    fs::remove_dir_all(home.path("state")).unwrap();
+    for arguments in [["copy", "--dry-run", "a", "b"], ["check", "a", "b", "--one-way"]] {
+        let run = home.run(arguments);
+        assert!(run.stderr.contains("1 part of interrupted transfers"), "{}", run.stderr);
+        assert_eq!(parts(&home, "b").len(), 2, "{arguments:?} changes nothing");
+    }
+    home.run(["copy", "a", "b"]).expect(0).says("removed 1 part of interrupted transfers");
+    assert!(parts(&home, "b").is_empty(), "{:?}", parts(&home, "b"));
+    home.run(["check", "a", "b"]).expect(0);
+}
+
+#[test]
+fn cleanup_removes_dead_parts_and_leaves_those_of_open_jobs() {
+    let home = Home::new();
+    killed_copy(&home);
+    home.write("b/d/.x.ketch-0000dead.part", "dead");
+    home.write("b/d/.y.ketch-0000dead.ledger", "dead");
+    let all = home.run(["ls", "-R", "b"]).expect(0);
+    assert!(!all.stdout.contains("ketch"), "{}", all.stdout);
+    let dry = home.run(["cleanup", "--dry-run", "b"]).expect(0).says("would remove 2 parts");
+    assert!(dry.stdout.contains("d/.x.ketch-0000dead.part"), "{}", dry.stdout);
+    assert_eq!(parts(&home, "b/d").len(), 2);
+    home.run(["cleanup", "b"]).expect(0).says("1 belong to interrupted jobs");
+    assert!(parts(&home, "b/d").is_empty());
+    assert_eq!(parts(&home, "b").len(), 2, "the job goes on with them");
+    let json = home.run(["--json", "cleanup", "b"]).expect(0).stdout;
+    let last = json.lines().last().unwrap();
+    let last: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["removed"], &last["claimed"]), (&0.into(), &1.into()));
+    home.run(["copy", "a", "b"]).expect(0);
+    assert!(parts(&home, "b").is_empty());
+    home.run(["cleanup", "sandbox:"]).expect(0).says("nothing to clean up");
+}
+
+#[test]
+fn purge_and_rmdir_remove_dead_parts() {
+    let home = Home::new();
+    for folder in ["p", "p/d", "r"] {
+        home.write(format!("{folder}/.x.ketch-0000dead.part"), "dead");
+        home.write(format!("{folder}/.x.ketch-0000dead.ledger"), "dead");
+    }
+    home.write("p/d/f", "content");
+    home.run(["rmdir", "r"]).expect(0);
+    home.run(["purge", "p"]).expect(0);
+    assert!(!home.path("r").exists() && !home.path("p").exists());
+}
+
+fn mode_of(home: &Home, name: &str) -> u32 {
+    fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777
+}
+
+fn set_mode(home: &Home, name: &str, mode: u32) {
+    fs::set_permissions(home.path(name), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Runs the binary under a umask.
+fn run_under(home: &Home, umask: &str, arguments: &[&str]) -> support::Run {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
+    support::finish(&mut support::behind(shell, home.command().args(arguments)))
+}
+
+#[test]
+fn what_is_private_at_the_source_is_private_at_the_destination() {
+    for (umask, open_file, open_folder) in [("022", 0o644, 0o755), ("077", 0o600, 0o700)] {
+        for command in ["copy", "sync", "move"] {
+            let home = Home::new();
+            home.write("a/private/deep/f", "secret");
+            home.write("a/private/large", vec![7; 300_000]);
+            home.write("a/open/f", "content");
+            home.write("a/open/key", "secret");
+            home.write("a/closed/f", "content");
+            for (name, mode) in [
+                ("a/private", 0o700),
+                ("a/private/deep", 0o777),
+                ("a/private/large", 0o640),
+                ("a/open", 0o777),
+                ("a/open/f", 0o666),
+                ("a/open/key", 0o600),
+                ("a/closed", 0o500),
+                ("a", 0o755),
+            ] {
+                set_mode(&home, name, mode);
+            }
+            let run = run_under(&home, umask, &[command, "a", "b"]).expect(0);
+            let large = 0o640 & open_file;
+            for (name, mode) in [
+                ("b/private", 0o700),
+                ("b/private/deep", open_folder),
+                ("b/private/large", large),
+                ("b/open", open_folder),
+                ("b/open/f", open_file),
+                ("b/open/key", 0o600),
+                ("b/closed", 0o500),
+                ("b", open_folder),
+            ] {
+                let found = mode_of(&home, name);
+                assert_eq!(found, mode, "{command} {name} {found:o}: {}", run.stderr);
+            }
+            assert_eq!(read(&home, "b/private/deep/f"), "secret");
+        }
+    }
+}
+
+#[test]
+fn what_is_made_private_later_becomes_private_at_the_destination_and_nothing_is_opened() {
+    let home = Home::new();
+    for name in ["f", "g", "h", "tool"] {
+        home.write(format!("a/d/{name}"), "content");
+        set_mode(&home, &format!("a/d/{name}"), 0o644);
+    }
+    set_mode(&home, "a/d", 0o755);
+    run_under(&home, "022", &["copy", "a", "b"]).expect(0);
+    set_mode(&home, "a/d/f", 0o600);
+    set_mode(&home, "a/d", 0o700);
+    // Changed as well: what replaces it is private from the first moment.
+    home.write("a/d/g", "other content");
+    set_mode(&home, "a/d/g", 0o600);
+    // Made private by a person, or fit to be run: it stays so.
+    set_mode(&home, "b/d/h", 0o600);
+    set_mode(&home, "b/d/tool", 0o755);
+    run_under(&home, "022", &["sync", "a", "b"]).expect(0);
+    for (name, mode) in [("f", 0o600), ("g", 0o600), ("h", 0o600), ("tool", 0o755)] {
+        assert_eq!(mode_of(&home, &format!("b/d/{name}")), mode, "{name}");
+    }
+    assert_eq!(mode_of(&home, "b/d"), 0o700);
+    let again = home.run(["--json", "sync", "a", "b"]).expect(0).stdout;
+    let counts = counts(&again);
+    assert_eq!((&counts["unchanged"], &counts["times_set"]), (&4.into(), &0.into()), "{counts}");
+    // Also where contents are compared.
+    set_mode(&home, "a/d/tool", 0o400);
+    home.run(["copy", "--checksum", "a", "b"]).expect(0);
+    assert_eq!(mode_of(&home, "b/d/tool"), 0o700);
 }

@@ -122,3 +122,259 @@ fn a_file_that_was_moved_to_where_the_source_has_it_is_not_removed_as_extra_of_i
         scene.holds_once(&[PRECIOUS, "other", "more"]);
     }
 }
+
+#[test]
+fn a_folder_that_lists_itself_has_an_end_and_nothing_is_deleted_through_it() {
+    for name in ["loop", "d"] {
+        let scene = Scene::new();
+        scene.home.write("src/d/f", PRECIOUS);
+        scene.home.write("src/d/e/g", "deep");
+        scene.run("copy src box:there").expect(0);
+        scene.server.fault(&format!("folder/ls every loop {name}"));
+        for command in ["ls -R box:there", "tree box:", "size box:", "check src box:there"] {
+            scene.run(command);
+        }
+        for command in [
+            "sync --max-delete 100% src box:there",
+            "sync --max-delete 100% --checksum src box:there",
+            "sync --max-delete 100% box:there back",
+        ] {
+            scene.run(command);
+            scene.holds_once(&[PRECIOUS, "deep"]);
+        }
+        assert_eq!(std::fs::read(scene.home.path("back/d/f")).unwrap(), PRECIOUS.as_bytes());
+        // The copy of a loop has an end, too.
+        assert!(!scene.home.path(format!("back/{name}/{name}")).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_listed_in_two_places_loses_nothing_in_one_of_them() {
+    let scene = Scene::new();
+    scene.home.write("src/a/f", PRECIOUS);
+    scene.home.write("src/b/g", "other");
+    scene.run("copy src box:there").expect(0);
+    scene.server.fault("folder/ls every alias there/a");
+    scene.run("sync --max-delete 100% src box:there");
+    scene.holds_once(&[PRECIOUS, "other"]);
+}
+
+#[test]
+fn one_answer_that_something_is_not_there_is_not_believed() {
+    for fault in ["ko 404 Resource not found #469", "ko 404 Folder not found #511", "status 404"] {
+        for moment in 1..=4 {
+            for command in [
+                "copy src box:there",
+                "sync --max-delete 100% src box:there",
+                "move --no-journal src2 box:there",
+            ] {
+                let scene = Scene::new();
+                for source in ["src", "src2"] {
+                    scene.home.write(format!("{source}/d/f"), PRECIOUS);
+                    scene.home.write(format!("{source}/d/e/g"), "deep");
+                }
+                scene.run("copy src box:there").expect(0);
+                scene.server.fault(&format!("folder/ls nth={moment} {fault}"));
+                let run = scene.run(command);
+                scene.server.fault("clear");
+                assert_eq!(scene.server.stat("folders"), 3, "{fault} {moment} {command}");
+                scene.holds_once(&[PRECIOUS, "deep"]);
+                if run.code != 0 {
+                    scene.run(command).expect(0);
+                    scene.holds_once(&[PRECIOUS, "deep"]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_top_folder_that_is_never_found_is_an_error_and_nothing_is_concluded() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", PRECIOUS);
+    scene.run("copy src box:").expect(0);
+    scene.home.write("back/mine", "mine");
+    scene.server.fault("folder/ls every ko 404 Resource not found #469");
+    for command in ["copy src box:", "sync --max-delete 100% src box:", "ls box:", "check src box:"]
+    {
+        assert_ne!(scene.run(command).code, 0, "{command}");
+    }
+    assert_ne!(scene.run("sync --max-delete 100% box: back").code, 0);
+    assert!(scene.home.path("back/mine").exists());
+    scene.server.fault("clear");
+    scene.holds_once(&[PRECIOUS]);
+}
+
+#[test]
+fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
+    let scene = Scene::new();
+    for number in 0..20 {
+        scene.home.write(format!("src/d{}/f{number}", number % 3), format!("content {number}"));
+    }
+    scene.server.lag("60s");
+    for command in ["copy src box:there", "copy src box:there", "sync src box:there"] {
+        scene.run(command).expect(0);
+        assert_eq!(
+            (scene.server.stat("files"), scene.server.stat("folders")),
+            (20, 4),
+            "{command}"
+        );
+    }
+    scene.run("check src box:there").expect(0);
+    // What was removed is still shown, and must be stored again when it is wanted again.
+    scene.run("delete box:there/d0/f0").expect(0);
+    scene.run("copy src box:there").expect(0);
+    assert_eq!(scene.server.stat("files"), 20);
+    scene.home.write("src/d1/f1", "another content");
+    for _ in 0..2 {
+        scene.run("sync src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 20);
+    }
+    scene.run("check src box:there").expect(0);
+}
+
+#[test]
+fn an_old_version_whose_removal_was_refused_is_removed_by_the_next_job() {
+    for (refusal, next) in [
+        ("ko 403 Something new #777", "sync src box:there"),
+        ("ko 403 Something new #777", "copy src box:there"),
+        ("status 500", "sync src box:there"),
+        ("ko 200 Resource not allowed #631", "move src box:there"),
+    ] {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.server.fault(&format!("file/rm every {refusal}"));
+        let run = scene.run("sync src box:there");
+        assert_ne!(run.code, 0, "{refusal}: two files of one name are no success");
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.server.fault("clear");
+        // What only looks changes nothing, and does not show it.
+        scene.run("check src box:there").expect(0);
+        assert_eq!(scene.run("ls box:there").expect(0).stdout.lines().count(), 1);
+        scene.run("sync --dry-run src box:there").expect(0);
+        assert_eq!(scene.server.stat("files"), 2);
+        scene.run(next).expect(0);
+        scene.holds_once(&["new version"]);
+    }
+}
+
+#[test]
+fn an_old_version_that_stayed_goes_with_the_new_one_and_is_not_brought_back() {
+    for command in
+        ["delete box:there/f", "purge box:there", "sync --max-delete 100% empty box:there"]
+    {
+        let scene = Scene::new();
+        scene.home.write("src/f", "old");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/f", "new version");
+        scene.home.write("empty/other", "other");
+        scene.server.fault("file/rm every ko 403 Something new #777");
+        assert_ne!(scene.run("sync src box:there").code, 0);
+        scene.server.fault("clear");
+        scene.run(command).expect(0);
+        let contents = scene.contents();
+        assert!(
+            !contents.contains_key("old") && !contents.contains_key("new version"),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn a_name_that_no_text_can_hold_is_one_unusable_name_and_the_rest_of_its_folder_is_there() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.home.write("src/d/g", "deep");
+    scene.run("copy src box:there").expect(0);
+    scene.server.fault("folder/ls every lone-surrogate");
+    let listed = scene.run("ls -R box:there").stdout;
+    assert!(listed.contains(" f\n") && listed.contains(" d/g\n"), "{listed}");
+    scene.run("copy box:there back");
+    assert_eq!(std::fs::read(scene.home.path("back/d/g")).unwrap(), b"deep");
+    scene.run("sync --max-delete 100% src box:there");
+    scene.holds_once(&["content", "deep"]);
+}
+
+#[test]
+fn what_cannot_be_addressed_cannot_be_purged_and_that_is_said() {
+    for name in ["..", "."] {
+        let scene = Scene::new();
+        scene.home.write("src/f", "content");
+        scene.home.write("src/d/g", "deep");
+        scene.run("copy src box:there").expect(0);
+        scene.server.fault(&format!("folder/ls nth=1 move there/d/g > there/d/{name}"));
+        scene.run("ls box:");
+        scene.server.fault("clear");
+        let run = scene.run("purge box:there");
+        assert!(scene.contents().contains_key("deep"));
+        assert_ne!(run.code, 0, "{}", run.stderr);
+        assert_ne!(scene.run("rmdir box:there/d").code, 0);
+    }
+}
+
+#[test]
+fn two_folders_of_one_name_are_shown_as_one_that_holds_what_is_in_both() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", "one");
+    scene.home.write("src/e/g", "two");
+    scene.run("copy src box:there").expect(0);
+    // Another client gives the second folder the name of the first.
+    scene.server.fault("folder/ls nth=1 move there/e > there/d");
+    scene.run("ls box:");
+    scene.server.fault("clear");
+    let listed = scene.run("ls -R box:there").expect(0).stdout;
+    for path in [" d/f\n", " d/g\n"] {
+        assert_eq!(listed.matches(path).count(), 1, "{listed}");
+    }
+    assert_eq!(scene.run("ls box:there").expect(0).stdout.lines().count(), 1);
+    scene.run("copy box:there back").expect(0);
+    assert_eq!(std::fs::read(scene.home.path("back/d/g")).unwrap(), b"two");
+    // What is there is found in whichever it is, and stored nowhere else.
+    scene.run("sync back box:there").expect(0);
+    scene.holds_once(&["one", "two"]);
+    scene.home.write("back/d/g", "two, changed");
+    scene.run("sync back box:there").expect(0);
+    scene.holds_once(&["one", "two, changed"]);
+    scene.run("purge box:there").expect(0);
+    assert_eq!((scene.server.stat("files"), scene.server.stat("folders")), (0, 0));
+}
+
+#[test]
+fn a_folder_of_exactly_as_many_files_as_are_listed_is_complete() {
+    let scene = Scene::new();
+    scene.server.plant("plant", "5000 0 many");
+    assert_eq!(scene.run("ls box:many").expect(0).stdout.lines().count(), 5_000);
+}
+
+#[test]
+fn a_listing_without_folders_or_sizes_is_never_taken_for_all_there_is() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", "content");
+    scene.home.write("src/top", "top");
+    scene.run("copy src box:there").expect(0);
+    scene.home.write("back/d/mine", "mine");
+    for is_fresh in [false, true] {
+        if is_fresh {
+            std::fs::remove_dir_all(scene.home.path("state")).unwrap();
+        }
+        scene.server.fault("folder/ls every no-sub-folders");
+        for command in ["ls box:there", "ls -R box:", "stat box:there/d", "check src box:there"] {
+            assert_ne!(scene.run(command).code, 0, "{is_fresh} {command}");
+        }
+        assert_ne!(scene.run("sync --max-delete 100% box:there back").code, 0);
+        assert!(scene.home.path("back/d/mine").exists(), "nothing was deleted");
+        scene.server.fault("clear");
+        scene.server.fault("folder/ls every null-field size");
+        // The size is asked for.
+        let listed = scene.run("ls box:there").expect(0).stdout;
+        assert!(listed.contains("3 ") && listed.contains(" top"), "{listed}");
+        scene.server.fault("file/info every null-field size");
+        for command in ["ls box:there", "stat box:there/top"] {
+            assert_ne!(scene.run(command).code, 0, "{is_fresh} {command}");
+        }
+        scene.server.fault("clear");
+    }
+    scene.run("check src box:there").expect(0);
+}

@@ -18,7 +18,7 @@ use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream, BytesSource};
 use ketch_core::{
     Backend, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error, ErrorKind, Expect,
-    HashAlgo, ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
+    HashAlgo, Identities, ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
 };
 
 use crate::book::{self, Book};
@@ -74,6 +74,7 @@ impl Catalog {
             // What is kept beside the content is kept of files.
             dir_times: false,
             set_mode: true,
+            narrow_mode: false,
             ..kept.clone()
         };
         let state = State {
@@ -329,6 +330,11 @@ impl Backend for Catalog {
         renamed.map_err(|error| self.0.told(error, "rename", to))
     }
 
+    /// What the catalogue says of it would have to come along: it is copied.
+    async fn take(&self, _lent: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
+        Err(Error::unsupported("take"))
+    }
+
     async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
         self.0.remote.kept(path, checkpoint).await
     }
@@ -345,6 +351,11 @@ impl Backend for Catalog {
     async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
         let set = self.0.set_mode(entry, mode).await;
         set.map_err(|error| self.0.told(error, "set permissions", &entry.path))
+    }
+
+    // What the catalogue alone holds is no object of a disk.
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
+        None
     }
 
     // What the catalogue alone holds is not on the disk.

@@ -89,8 +89,12 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
 
 fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Option<String>) {
     match verdict {
-        Verdict::Equal(Evidence::Digest(algo)) => ("equal", Some(algo.as_str()), None),
-        Verdict::Equal(Evidence::Size | Evidence::Content) => ("equal", None, None),
+        Verdict::Equal(Evidence::Digest(algo) | Evidence::Remembered(Some(algo))) => {
+            ("equal", Some(algo.as_str()), None)
+        }
+        Verdict::Equal(Evidence::Size | Evidence::Content | Evidence::Remembered(None)) => {
+            ("equal", None, None)
+        }
         Verdict::ContentDiffers => ("content_differs", None, None),
         Verdict::SizeDiffers => ("size_differs", None, None),
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
@@ -171,6 +175,7 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
         "equal": report.equal,
         "equal_by_hash": report.equal_by_hash,
         "equal_by_content": report.equal_by_content,
+        "equal_remembered": report.equal_remembered,
         "differing": report.differing,
         "missing_on_destination": report.missing_on_destination,
         "missing_on_source": report.missing_on_source,

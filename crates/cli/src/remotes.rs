@@ -39,6 +39,8 @@ pub(crate) struct Remotes {
     observer: Arc<dyn Observer>,
     /// Where no link of a local place may lead: the other side of the job.
     fence: Vec<PathBuf>,
+    /// What is opened next is written to.
+    opens_target: bool,
     /// Places whose connection string has a key in it, to be warned about.
     exposed: Vec<String>,
     /// What is to store what it knows at the end.
@@ -70,6 +72,7 @@ impl Remotes {
             sandbox: None,
             observer,
             fence: Vec::new(),
+            opens_target: false,
             exposed: Vec::new(),
             opened: Vec::new(),
         }
@@ -94,7 +97,7 @@ impl Remotes {
         match &place.base {
             Base::Local => {
                 let request = self.request(place, self.local.clone(), true)?;
-                Ok(ketch_local::open_fenced(request, self.fence.clone())?)
+                self.open_local(request)
             }
             Base::Named(name) if name == SANDBOX => {
                 // A configuration that cannot be read is no matter of the remote that needs none.
@@ -162,11 +165,20 @@ impl Remotes {
         if factory.kind == ketch_local::FACTORY.kind {
             options.extend(self.local.clone());
             let request = self.request(place, options, true)?;
-            return Ok(ketch_local::open_fenced(request, self.fence.clone())?);
+            return self.open_local(request);
         }
         let request = self.request(place, options, true)?;
         use_tls();
         self.open_remote(factory, request)
+    }
+
+    /// Opens a folder of this machine. What is written to follows no link: what it points to would count as being there.
+    fn open_local(&self, mut request: BuildRequest) -> Result<Arc<dyn Backend>> {
+        if self.opens_target && request.options.get("links").is_some_and(|links| links == "follow")
+        {
+            request.options.insert("links".to_owned(), "skip".to_owned());
+        }
+        Ok(ketch_local::open_fenced(request, self.fence.clone())?)
     }
 
     /// What the constructor of a backend gets, with all references to secrets followed.
@@ -206,22 +218,25 @@ impl Remotes {
         }
     }
 
-    /// Opens the two sides of a job, each with the other as a fence: what a link of one side leads to in the other is no
-    /// content, or a job would copy what it writes.
-    pub(crate) async fn open_both(
+    /// Opens the two sides of a job that writes to `destination`: there no link is followed. Each side has the other as a fence:
+    /// what a link of one side leads to in the other is no content, or a job would copy what it writes.
+    pub(crate) async fn open_job(
         &mut self,
         source: &Location,
         destination: &Location,
     ) -> Result<(Opened, Arc<dyn Backend>)> {
         let source = &self.meant(source).await?;
+        let source_folder = self.local_folder(source)?;
         let opened = self.open_fenced(source, destination).await?;
-        self.fence = self.local_folder(source)?.into_iter().collect();
-        let destination = self.open(destination).await?;
+        self.fence = source_folder.into_iter().collect();
+        self.opens_target = true;
+        let destination = self.open(destination).await;
+        self.opens_target = false;
         self.fence.clear();
-        Ok((opened, destination))
+        Ok((opened, destination?))
     }
 
-    /// The same for two places that must exist, each of which may be a file.
+    /// Opens two places that must exist and are only read, each of which may be a file.
     pub(crate) async fn open_to_compare(
         &mut self,
         left: &Location,

@@ -110,7 +110,13 @@ pub(crate) fn tell_check(console: &Console, report: &CheckReport) {
 
 fn check_line(report: &CheckReport) -> String {
     let by = report.algo.map_or_else(|| "digest".to_owned(), |algo| algo.to_string());
+    let remembered = report.equal_remembered;
     let mut parts = vec![match report.equal {
+        equal if remembered > 0 => format!(
+            "{} equal: {} read, {remembered} by remembered digests (--no-cache reads all)",
+            files(equal),
+            equal - remembered,
+        ),
         equal if equal > 0 && equal == report.equal_by_content => {
             format!("{} equal byte for byte", files(equal))
         }
@@ -123,7 +129,9 @@ fn check_line(report: &CheckReport) -> String {
         equal if equal == report.equal_by_hash => format!("{} equal by {by}", files(equal)),
         equal => format!("{} equal, {} of them by {by}", files(equal), report.equal_by_hash),
     }];
-    if report.algo.is_none() && report.equal_by_content + report.equal_by_hash == 0 {
+    if report.algo.is_none()
+        && report.equal_by_content + report.equal_by_hash + report.equal_remembered == 0
+    {
         parts[0] = format!("{} of equal size", files(report.equal));
     }
     let mut add = |count: u64, text: &str| {
@@ -200,6 +208,9 @@ mod tests {
         assert_eq!(check_line(&report), line);
         let report = CheckReport { equal: 2, equal_by_hash: 2, ..CheckReport::default() };
         assert_eq!(check_line(&report), "2 files equal by digest, in 0s");
+        let report = CheckReport { equal_remembered: 7, equal: 10, equal_by_content: 3, ..report };
+        let line = "10 files equal: 3 read, 7 by remembered digests (--no-cache reads all), in 0s";
+        assert_eq!(check_line(&report), line);
     }
 
     #[test]

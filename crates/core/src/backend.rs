@@ -25,6 +25,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, Result};
+use crate::identity::Identities;
 use crate::path::RelPath;
 use crate::services::Services;
 use crate::source::{Body, ByteStream};
@@ -106,6 +107,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("make folder"))
     }
 
+    /// The same with at most these permissions, for each folder that is made and whatever it is made for
+    /// ([`crate::MODE_MASK`]); its owner may always use it. Where no permissions are kept they do not matter.
+    async fn make_dir_with(&self, path: &RelPath, _mode: u32) -> Result<()> {
+        self.make_dir(path).await
+    }
+
     /// Copies a file within the remote, without moving its bytes through this machine. Replaces what is at `to`, as
     /// atomically as `put` does.
     async fn copy(&self, _from: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
@@ -130,6 +137,16 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Takes a file away from the place that lent it ([`Backend::lend`]) and gives it the name `to` here, in one step: it stays
+    /// the same object, with its other names, its owner and everything else it has, and needs no room. `options.expect` says
+    /// what may be replaced.
+    ///
+    /// Errors: `Unsupported` when it cannot be done in one step, and then nothing has changed; `Changed` when either file is not
+    /// the version that was listed.
+    async fn take(&self, _lent: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
+        Err(Error::unsupported("take"))
+    }
+
     /// Sets the modification time of a file that exists, and returns what is there now. Of a folder, which is taken as it is
     /// now, where [`Capabilities::dir_times`] says so.
     async fn set_mtime(&self, _entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
@@ -146,7 +163,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Sets the permission bits that are kept beside a file that exists ([`crate::MODE_MASK`]), and returns what is there now.
-    /// Only where the capabilities say so.
+    /// Where the capabilities say that permissions are narrowed: takes those away from a file or folder that are not among
+    /// `mode`. Only where the capabilities say one of both.
     async fn set_mode(&self, _entry: &Entry, _mode: u32) -> Result<Entry> {
         Err(Error::unsupported("set permissions"))
     }
@@ -154,6 +172,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The files of this place for calls that block, if reading them costs no network. No I/O; a layer that counts, slows
     /// down or changes what is read gives `None` or its own.
     fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+
+    /// What names of this place lead to, where the same thing may be reached in two ways: on the disks of this machine. No I/O.
+    /// `None`: only the entries' handles tell.
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
         None
     }
 
@@ -192,9 +216,13 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Options of [`Backend::list`]. There are none yet that every remote can honour; the struct keeps the signature stable.
+/// Options of [`Backend::list`].
 #[derive(Debug, Clone, Default)]
-pub struct ListOptions {}
+pub struct ListOptions {
+    /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an earlier
+    /// job decided on and could not make.
+    pub may_change: bool,
+}
 
 /// Options of [`Backend::read`].
 #[derive(Debug, Clone, Default)]

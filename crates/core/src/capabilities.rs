@@ -64,6 +64,8 @@ pub struct Capabilities {
     /// `set_mode` works: permissions are kept as facts beside the content, so they follow those of the source. Not a disk,
     /// where they say who may use the file, and stay as they are.
     pub set_mode: bool,
+    /// Files and folders have permissions that the system enforces, and `set_mode` takes some away and never adds any: a disk.
+    pub narrow_mode: bool,
     /// Digests that listings or `put` report for free, any order.
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.

@@ -16,7 +16,9 @@ pub mod entry_stream;
 pub mod error;
 pub mod factory;
 pub mod hash;
+pub mod identity;
 pub mod layer;
+mod mode;
 pub mod names;
 pub mod page;
 pub mod path;
@@ -27,13 +29,15 @@ pub use backend::{Backend, Expect, ListOptions, Proof, PutOptions, ReadOptions, 
 pub use budget::ByteBudget;
 pub use capabilities::{Capabilities, Gather, Order};
 pub use checkpoint::{Checkpoint, Note, source_identity};
-pub use disk::{Disk, DiskFile};
+pub use disk::{Disk, DiskFile, Leftover, LeftoverState};
 pub use entry::{
     Entry, EntryKind, MODE_MASK, Special, nanoseconds, seconds_and_nanoseconds, time_of,
 };
 pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
+pub use identity::{Identities, Identity, Mark, ObjectId, Sameness, Shared, Standing};
+pub use mode::narrowed;
 pub use page::{PackedKey, Page, View};
 pub use path::{PathError, RelPath, compare_keys};
 pub use source::{Body, ByteStream, Source};

@@ -58,6 +58,7 @@ pub struct Page {
     last: usize,
     count: usize,
     is_unsorted: bool,
+    folding: Option<bool>,
 }
 
 /// One packed entry, read in place. The fields mean what those of [`Entry`] mean.
@@ -211,7 +212,14 @@ impl<'a> View<'a> {
 impl Page {
     /// No entry yet of the folder `dir`.
     pub fn new(dir: &RelPath) -> Self {
-        Page { dir: dir.clone(), bytes: Vec::new(), last: 0, count: 0, is_unsorted: false }
+        Page {
+            dir: dir.clone(),
+            bytes: Vec::new(),
+            last: 0,
+            count: 0,
+            is_unsorted: false,
+            folding: None,
+        }
     }
 
     /// The same, with room for about so many entries.
@@ -234,6 +242,17 @@ impl Page {
     /// See [`Page::unsorted`].
     pub fn is_unsorted(&self) -> bool {
         self.is_unsorted
+    }
+
+    /// Whether the folder finds a name in other spellings too (case, ways to write an accent): then what is listed here is there
+    /// under those as well, and [`crate::Identities::listed_as`] knows them.
+    pub fn with_folding(self, folding: Option<bool>) -> Self {
+        Page { folding, ..self }
+    }
+
+    /// See [`Page::with_folding`]. `None`: not known.
+    pub fn folding(&self) -> Option<bool> {
+        self.folding
     }
 
     /// The folder.

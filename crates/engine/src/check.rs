@@ -14,9 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::bandwidth::Bandwidth;
 use crate::compare::Comparer;
-use crate::digest::{AtHand, Digests, Place, blocking};
+use crate::digest::{AtHand, Digests, Memory, Place, blocking};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
+use crate::leftovers::{Claims, clear};
 use crate::march::{March, Step};
 use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
@@ -157,6 +158,7 @@ impl Checker {
             result = self.compare_trees() => result,
             () = stop.stopping() => Ok(()),
         };
+        self.tell_of_leftovers().await;
         let mut report = std::mem::take(&mut *self.report());
         report.fatal = result.err();
         report.stopped = stop.is_stopping();
@@ -180,6 +182,16 @@ impl Checker {
         let _ = written.await;
         report.elapsed = started.elapsed();
         report
+    }
+
+    async fn tell_of_leftovers(&self) {
+        for place in [&self.source, &self.destination] {
+            let claims = Claims { jobs: self.settings.settings.jobs.clone(), over: None };
+            if let Some(text) = clear(&place.backend, claims, false).await {
+                // A reader of events that went away does not stop a check.
+                let _ = self.events.send(Event::Notice { path: None, text }).await;
+            }
+        }
     }
 
     async fn compare_trees(&self) -> Result<()> {
@@ -209,9 +221,12 @@ impl Checker {
             filter: Arc::clone(&settings.filter),
             enter_extra: !self.settings.one_way,
             after: None,
+            may_change: false,
             lookahead: settings.checkers.max(1),
             recall: true,
             settles: None,
+            moves: false,
+            may_write: false,
             scratch: settings.plan_folder.clone(),
             progress: self.progress.clone(),
         };
@@ -308,6 +323,11 @@ impl Checker {
         let unverifiable = |text: &str| Known::Verdict(Verdict::Unverifiable(text.to_owned()));
         if pair.source_duplicates {
             return unverifiable("the source has several of that name");
+        }
+        if pair.folds {
+            return unverifiable(
+                "the destination takes it for another spelling of a name that the source has, too",
+            );
         }
         if pair.destination_duplicates {
             return unverifiable("the destination has several of that name");
@@ -467,8 +487,12 @@ impl Checker {
     ) -> Result<Verdict> {
         let _permit = self.permit().await?;
         let files = ((&self.source.backend, source), (&self.destination.backend, destination));
-        let same = self.digests.same_content(files.0, files.1, algo).await;
-        verdict(same.map(|same| (same, Evidence::Digest(algo))))
+        let same = self.digests.same_content(files.0, files.1, algo, Memory::Counts).await;
+        let evidence = |remembered| match remembered {
+            true => Evidence::Remembered(Some(algo)),
+            false => Evidence::Digest(algo),
+        };
+        verdict(same.map(|(same, remembered)| (same, evidence(remembered))))
     }
 
     /// Reads both files to their end, unless that was done by an interrupted run and both are the same versions.
@@ -479,7 +503,7 @@ impl Checker {
             && marks.is_marked(source.path.as_str(), *fingerprint)
         {
             self.report().resumed += 1;
-            return Ok(Verdict::Equal(evidence));
+            return Ok(Verdict::Equal(Evidence::Remembered(Some(HashAlgo::Blake3))));
         }
         let _permit = self.permit().await?;
         let left = self.read_digest(&self.source.backend, source);
@@ -506,7 +530,9 @@ impl Checker {
         let tells = |entry: &Entry| {
             entry.version.is_some() || entry.handle.is_some() || entry.hashes.is_some()
         };
-        (tells(source) && tells(destination)).then(|| {
+        let disks = [&self.source.disk, &self.destination.disk];
+        let prove = || disks.into_iter().flatten().all(|disk| disk.proves_versions());
+        (tells(source) && tells(destination) && prove()).then(|| {
             Marks::fingerprint(&[&source_identity("", source), &source_identity("", destination)])
         })
     }
@@ -537,8 +563,13 @@ impl Checker {
             match &verdict {
                 Verdict::Equal(evidence) => {
                     report.equal += 1;
-                    report.equal_by_hash += u64::from(matches!(evidence, Evidence::Digest(_)));
+                    report.equal_by_hash += u64::from(matches!(
+                        evidence,
+                        Evidence::Digest(_) | Evidence::Remembered(Some(_))
+                    ));
                     report.equal_by_content += u64::from(*evidence == Evidence::Content);
+                    report.equal_remembered +=
+                        u64::from(matches!(evidence, Evidence::Remembered(_)));
                 }
                 Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => {
                     report.differing += 1;
@@ -582,8 +613,10 @@ enum Known {
 fn verdict(compared: Result<(bool, Evidence)>) -> Result<Verdict> {
     match compared {
         Ok((true, evidence)) => Ok(Verdict::Equal(evidence)),
-        Ok((false, Evidence::Digest(algo))) => Ok(Verdict::HashDiffers(algo)),
-        Ok((false, Evidence::Content)) => Ok(Verdict::ContentDiffers),
+        Ok((false, Evidence::Digest(algo) | Evidence::Remembered(Some(algo)))) => {
+            Ok(Verdict::HashDiffers(algo))
+        }
+        Ok((false, Evidence::Content | Evidence::Remembered(None))) => Ok(Verdict::ContentDiffers),
         Ok((false, Evidence::Size)) => Ok(Verdict::SizeDiffers),
         Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),
         Err(error) if error.kind() == ErrorKind::Unsupported => {

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{seconds_and_nanoseconds, time_of};
+use ketch_core::{EntryKind, narrowed, seconds_and_nanoseconds, time_of};
 use serde::{Deserialize, Serialize};
 
 use crate::file::close;
@@ -50,12 +50,19 @@ pub struct Clock {
     latest: Option<i64>,
     /// Times cannot be set.
     is_fixed: bool,
+    /// Permissions cannot be taken away.
+    ignores_modes: bool,
 }
 
 impl Clock {
     /// Are modification times of no use here, because none can be set?
     pub fn is_fixed(&self) -> bool {
         self.is_fixed
+    }
+
+    /// Does nothing come of permissions that are set?
+    pub fn ignores_modes(&self) -> bool {
+        self.ignores_modes
     }
 
     /// What the place makes of a time.
@@ -135,11 +142,26 @@ impl Learner {
         // Finer than the finest step of a coarse disk.
         let is_fine = !seconds_and_nanoseconds(asked).1.is_multiple_of(100);
         if asked == found && is_fine {
-            (self.clock, self.is_exact) = (Clock::default(), true);
+            let ignores_modes = self.clock.ignores_modes;
+            (self.clock, self.is_exact) = (Clock { ignores_modes, ..Clock::default() }, true);
         } else if !self.is_exact {
             self.clock = self.clock.after(asked, found, now);
         }
         self.clock.is_fixed && !std::mem::replace(&mut self.is_told, self.clock.is_fixed)
+    }
+
+    /// A file or folder was to have at most the permissions `most`, and has `found`. Says whether it is to be told that the
+    /// place keeps none.
+    pub(crate) fn learn_mode(&mut self, kind: EntryKind, most: u32, found: u32) -> bool {
+        let is_kept = narrowed(kind, found, most) == found;
+        let is_private = most & 0o077 == 0;
+        let before = self.clock.ignores_modes;
+        if !is_kept {
+            self.clock.ignores_modes = true;
+        } else if is_private {
+            self.clock.ignores_modes = false;
+        }
+        self.clock.ignores_modes && !before
     }
 
     /// The place refused to set a time. Says whether that is to be told.

@@ -37,17 +37,18 @@ impl<'a> Comparer<'a> {
         let has_versions = left.entry.version.is_some() && right.entry.version.is_some();
         let (one, other) = ((left.key, left.version()), (right.key, right.version()));
         let mut known = [None, None];
-        if let Some(view) = self.view.as_mut().filter(|_| has_versions) {
+        let prove = || left.disk.proves_versions() && right.disk.proves_versions();
+        if let Some(view) = self.view.as_mut().filter(|_| has_versions && prove()) {
             if view.is_equal_pair(one, other) {
                 self.digests.spared(2);
-                return Ok((true, Evidence::Content));
+                return Ok((true, Evidence::Remembered(None)));
             }
             known = view.recall_both(one, other);
         }
         let [hashes, others] = known.map(|facts| facts.unwrap_or_default().hashes);
         if let Some(algo) = common(&hashes, &others) {
             self.digests.spared(2);
-            return Ok((hashes.get(algo) == others.get(algo), Evidence::Digest(algo)));
+            return Ok((hashes.get(algo) == others.get(algo), Evidence::Remembered(Some(algo))));
         }
         let blake3 = HashAlgo::Blake3;
         let is_large = left.entry.size.is_some_and(|size| size >= ONE_SIDE_BYTES);
@@ -63,7 +64,7 @@ impl<'a> Comparer<'a> {
         let algo = digest.algo();
         let scratch = &mut self.scratch;
         let facts = self.digests.facts_at_hand(file, &[algo], scratch, self.cancel)?;
-        Ok((facts.hashes.get(algo) == Some(digest), Evidence::Digest(algo)))
+        Ok((facts.hashes.get(algo) == Some(digest), Evidence::Remembered(Some(algo))))
     }
 
     fn compare_bytes(&mut self, left: AtHand<'_>, right: AtHand<'_>) -> Result<(bool, Evidence)> {
@@ -135,7 +136,7 @@ mod tests {
         digests.hashes_at_hand(left, &[HashAlgo::Blake3], &mut scratch, &cancel).expect("readable");
         digests.finish();
         let compared = Comparer::new(&digests, &cancel).compare((left, right));
-        let evidence = Evidence::Digest(HashAlgo::Blake3);
+        let evidence = Evidence::Remembered(Some(HashAlgo::Blake3));
         assert_eq!(compared.expect("readable"), (true, evidence));
         assert_eq!((digests.counts().files_read, digests.counts().from_cache), (2, 1));
     }

@@ -442,6 +442,10 @@ mod tests {
         fn is_settled(&self, _entry: &Entry, _time: std::time::SystemTime) -> bool {
             true
         }
+
+        fn proves_versions(&self) -> bool {
+            true
+        }
     }
 
     impl DiskFile for Bytes {

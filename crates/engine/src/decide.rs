@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View};
+use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View, narrowed};
 
 use crate::clock::Clock;
 use crate::join::Pair;
@@ -112,6 +112,14 @@ enum IfEqual {
 }
 
 impl Comparison {
+    /// Is something done to a file because both are found equal? Then what is remembered of them is no proof.
+    pub fn acts_if_equal(&self) -> bool {
+        match self.if_equal {
+            IfEqual::Skip => false,
+            IfEqual::SetTime | IfEqual::RemoveSource => true,
+        }
+    }
+
     /// The action once it is known whether the contents are equal.
     pub fn resolve(self, equal: bool) -> Action {
         let path = self.source.path.clone();
@@ -183,9 +191,26 @@ impl Rules<'_> {
         self.source.common_hash(self.destination)
     }
 
-    /// Are the source's permissions to be given to the destination's file?
+    /// The permissions that what the destination has is to get.
+    pub fn wanted_mode(
+        &self,
+        kind: EntryKind,
+        source: Option<u32>,
+        destination: Option<u32>,
+    ) -> Option<u32> {
+        if self.destination.set_mode && kind == EntryKind::File {
+            return source.filter(|_| source != destination);
+        }
+        if !self.destination.narrow_mode || self.clock.ignores_modes() {
+            return None;
+        }
+        let (source, destination) = source.zip(destination)?;
+        let narrow = narrowed(kind, destination, source);
+        (narrow != destination).then_some(narrow)
+    }
+
     fn wants_mode(&self, source: Option<u32>, destination: Option<u32>) -> bool {
-        self.destination.set_mode && source.is_some() && source != destination
+        self.wanted_mode(EntryKind::File, source, destination).is_some()
     }
 
     /// The digest by which `--checksum` compares.
@@ -200,6 +225,7 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
         (Some(source), _) if pair.source_duplicates => {
             refuse(&source.path, Reason::AmbiguousSource)
         }
+        (Some(source), _) if pair.folds => refuse(&source.path, Reason::NameFolds),
         (Some(source), _) if matches!(source.kind, EntryKind::Special(_)) => {
             let EntryKind::Special(special) = source.kind else { return Decision::Nothing };
             let reason = Reason::Special(special);
@@ -228,11 +254,17 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
         (Some(source), Some(destination)) if source.kind != destination.kind => {
             refuse(&source.path, Reason::Clash)
         }
-        (Some(source), Some(_)) if source.is_dir() => {
+        (Some(source), Some(destination)) if source.is_dir() => {
             if pair.destination_duplicates {
                 return refuse(&source.path, Reason::AmbiguousDestination);
             }
-            Decision::Nothing
+            match rules.wanted_mode(EntryKind::Dir, source.mode, destination.mode) {
+                Some(_) => {
+                    let (source, destination) = (Box::new(source), Box::new(destination));
+                    Decision::Act(Action::SetTime { source, destination })
+                }
+                None => Decision::Nothing,
+            }
         }
         (Some(source), Some(destination)) => {
             let ambiguous = pair.destination_duplicates;
@@ -377,7 +409,11 @@ fn decide_both(
         (Compare::SizeOnly, _) => return replace(source, destination, Reason::CannotTell),
         (Compare::Checksum, _) => match rules.checksum() {
             Some(algo) => {
-                return compare(source, destination, algo, IfEqual::Skip, Reason::HashDiffers);
+                let if_equal = match rules.wants_mode(source.mode, destination.mode) {
+                    true if !ambiguous => IfEqual::SetTime,
+                    _ => IfEqual::Skip,
+                };
+                return compare(source, destination, algo, if_equal, Reason::HashDiffers);
             }
             // Without a common digest the job does not start; see `job_can_start`.
             None => return replace(source, destination, Reason::HashDiffers),

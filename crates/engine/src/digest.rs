@@ -42,6 +42,15 @@ pub struct DigestCounts {
     pub from_cache: u64,
 }
 
+/// May what is remembered count?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Yes: it spares a transfer, or is only told.
+    Counts,
+    /// No: something is removed or left as it is because of it, so the content is read, or the remote asked, now.
+    IsNoProof,
+}
+
 /// A place as digests see it.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -195,23 +204,28 @@ impl Digests {
         [&known.cache, &known.fresh].into_iter().flatten().for_each(Store::finish);
     }
 
-    /// The digest of `entry`'s content: listed, remembered, or read where that costs no network traffic.
+    /// The digest of `entry`'s content: listed, remembered if that may count, or read where that costs no network traffic. And
+    /// whether it was remembered.
     ///
     /// Errors: `Unsupported` when it could only be had over a network; what reading gives, `Changed` among it.
-    pub async fn of(
+    async fn of(
         &self,
         backend: &Arc<dyn Backend>,
         entry: &Entry,
         algo: HashAlgo,
-    ) -> Result<Digest> {
+        memory: Memory,
+    ) -> Result<(Digest, bool)> {
         if let Some(digest) = entry.hashes.as_ref().and_then(|hashes| hashes.get(algo)) {
-            return Ok(digest.clone());
+            return Ok((digest.clone(), false));
         }
         if !backend.capabilities().read_local {
-            let facts = self.known(&Place::new(backend), entry, false).await;
+            let facts = match memory {
+                Memory::Counts => self.known(&Place::new(backend), entry, false).await,
+                Memory::IsNoProof => None,
+            };
             if let Some(digest) = facts.as_ref().and_then(|facts| facts.hashes.get(algo)) {
                 self.spared(1);
-                return Ok(digest.clone());
+                return Ok((digest.clone(), true));
             }
             let message = format!("the remote shows no {algo} digest of this file");
             return Err(Error::new(ErrorKind::Unsupported, message)
@@ -219,40 +233,56 @@ impl Digests {
                 .with_remote(backend.name())
                 .with_path(&entry.path));
         }
-        let hashes = self.read(&Place::new(backend), entry, &[algo]).await?;
-        Ok(hashes.get(algo).expect("the digest that was asked for is computed").clone())
+        let (hashes, remembered) = self.read(&Place::new(backend), entry, &[algo], memory).await?;
+        let digest = hashes.get(algo).expect("the digest that was asked for is computed");
+        Ok((digest.clone(), remembered))
     }
 
-    /// Have both files the same content, by `algo`? Both sides are read at the same time.
+    /// Have both files the same content, by `algo`? Both sides are read at the same time. And whether a digest was remembered
+    /// for it.
     pub async fn same_content(
         &self,
         source: (&Arc<dyn Backend>, &Entry),
         destination: (&Arc<dyn Backend>, &Entry),
         algo: HashAlgo,
-    ) -> Result<bool> {
+        memory: Memory,
+    ) -> Result<(bool, bool)> {
         let (left, right) = tokio::join!(
-            self.of(source.0, source.1, algo),
-            self.of(destination.0, destination.1, algo)
+            self.of(source.0, source.1, algo, memory),
+            self.of(destination.0, destination.1, algo, memory)
         );
-        Ok(left? == right?)
+        let ((left, of_left), (right, of_right)) = (left?, right?);
+        Ok((left == right, of_left || of_right))
     }
 
-    /// All of `algos`, by the cache or by reading, whatever a listing says.
-    async fn read(&self, place: &Place, entry: &Entry, algos: &[HashAlgo]) -> Result<Hashes> {
-        let Some(disk) = place.disk.clone() else {
-            return self.read_stream(&place.backend, entry, algos).await;
+    /// All of `algos`, by the cache if that may count or by reading, whatever a listing says. And whether the cache had them.
+    async fn read(
+        &self,
+        place: &Place,
+        entry: &Entry,
+        algos: &[HashAlgo],
+        memory: Memory,
+    ) -> Result<(Hashes, bool)> {
+        let by_stream = async || {
+            let hashes = self.read_stream(&place.backend, entry, algos).await?;
+            Ok((hashes, false))
         };
+        let Some(disk) = place.disk.clone() else { return by_stream().await };
         let (key, of_entry, wanted) = (place.key(entry), entry.clone(), algos.to_vec());
         let this = self.clone();
         let found = blocking(move |cancel| {
             let file = AtHand { disk: &*disk, key: &key, entry: &of_entry };
-            this.hashes_at_hand(file, &wanted, &mut Scratch::default(), cancel)
+            if memory == Memory::Counts
+                && let Some(known) = this.recalled_hashes(file, &wanted)
+            {
+                return Ok((known, true));
+            }
+            let read = this.facts_at_hand(file, &wanted, &mut Scratch::default(), cancel)?;
+            Ok((read.hashes, false))
         });
         match found.await {
             // Too many files are open: the stream waits and tries again.
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                self.read_stream(&place.backend, entry, algos).await
-            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => by_stream().await,
             found => found,
         }
     }
@@ -291,13 +321,19 @@ impl Digests {
         scratch: &mut Scratch,
         cancel: &CancellationToken,
     ) -> Result<Hashes> {
-        if let Some(Facts { hashes: known, .. }) = self.recall(file)
-            && algos.iter().all(|algo| known.get(*algo).is_some())
-        {
-            self.spared(1);
-            return Ok(known);
+        match self.recalled_hashes(file, algos) {
+            Some(known) => Ok(known),
+            None => Ok(self.facts_at_hand(file, algos, scratch, cancel)?.hashes),
         }
-        Ok(self.facts_at_hand(file, algos, scratch, cancel)?.hashes)
+    }
+
+    /// The digests of a file at hand that are remembered, if all of `algos` are.
+    fn recalled_hashes(&self, file: AtHand<'_>, algos: &[HashAlgo]) -> Option<Hashes> {
+        let Facts { hashes, .. } = self.recall(file)?;
+        algos.iter().all(|algo| hashes.get(*algo).is_some()).then(|| {
+            self.spared(1);
+            hashes
+        })
     }
 
     /// Reads a file at hand, whatever the cache knows, and remembers its digests. Blocks.
@@ -352,7 +388,7 @@ impl Digests {
     }
 
     fn recall(&self, file: AtHand<'_>) -> Option<Facts> {
-        let version = file.entry.version.as_deref()?;
+        let version = file.entry.version.as_deref().filter(|_| file.disk.proves_versions())?;
         self.cache()?.recall(file.key, version)
     }
 }
@@ -406,6 +442,10 @@ pub(crate) mod tests {
 
         fn is_settled(&self, _entry: &Entry, _time: SystemTime) -> bool {
             self.is_settled
+        }
+
+        fn proves_versions(&self) -> bool {
+            true
         }
     }
 

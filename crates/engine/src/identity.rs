@@ -43,6 +43,7 @@ impl Settings {
             report_started: _,
             digests: _,
             clocks: _,
+            jobs: _,
         } = self;
         format!(
             "filter {} compare {compare:?} update {update} existing {ignore_existing} window {modify_window:?} \
@@ -100,6 +101,7 @@ impl CheckSettings {
             report_started: _,
             digests: _,
             clocks: _,
+            jobs: _,
         } = settings;
         format!(
             "compare {compare:?} download {download} digest {digest:?} pair {pair:?} left ({}) right ({})",

@@ -23,6 +23,8 @@ pub struct Pair {
     pub destination_duplicates: bool,
     /// The other side has the same name as another kind of entry.
     pub clash: bool,
+    /// To the destination the source's name is another spelling of a name that the source has, too.
+    pub folds: bool,
 }
 
 impl Pair {
@@ -34,6 +36,7 @@ impl Pair {
             source_duplicates: false,
             destination_duplicates: false,
             clash: false,
+            folds: false,
         }
     }
 
@@ -136,6 +139,7 @@ impl Joined {
             source_duplicates,
             destination_duplicates,
             clash,
+            folds: false,
         }))
     }
 

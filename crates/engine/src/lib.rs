@@ -26,6 +26,7 @@ pub mod job;
 pub mod join;
 pub mod journal;
 mod known;
+mod leftovers;
 mod listing;
 pub mod march;
 pub mod plan;

@@ -114,6 +114,7 @@ pub(crate) struct Collector {
     /// The last entry, packed.
     last: Vec<u8>,
     count: u64,
+    folding: Option<bool>,
 }
 
 impl Collector {
@@ -127,7 +128,34 @@ impl Collector {
             dirs: Dirs::default(),
             last: Vec::new(),
             count: 0,
+            folding: None,
         }
+    }
+
+    /// How many entries came so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// What the listing said of it ([`Page::folding`]).
+    pub(crate) fn folding(&self) -> Option<bool> {
+        self.folding
+    }
+
+    /// All names, if they are still in memory.
+    pub(crate) fn names(&self) -> Option<Vec<String>> {
+        if self.scratch.is_some() {
+            return None;
+        }
+        let mut names = Vec::new();
+        for piece in &self.pieces.pieces {
+            let mut rest = &piece[..];
+            while let Some((view, length)) = View::first(rest) {
+                names.push(view.name.to_owned());
+                rest = &rest[length..];
+            }
+        }
+        Some(names)
     }
 
     /// Adds the next page. Errors: `Protocol` for entries that are not in the order that was promised, or of another folder;
@@ -137,6 +165,7 @@ impl Collector {
             return Err(Error::new(ErrorKind::Protocol, "the listing shows another folder"));
         }
         self.count += page.len() as u64;
+        self.folding = page.folding().or(self.folding);
         let mut is_in_order = true;
         let mut last = PackedKey::first(&self.last).map(|(key, _)| key);
         for key in page.keys() {
@@ -208,7 +237,7 @@ impl Collector {
             None => cursors.push(Cursor::of_pieces(self.pieces)),
         }
         let head = Head::new(cursors)?;
-        Ok(Listing { dir: self.dir, head, dirs: self.dirs, count: self.count })
+        Ok(Listing { dir: self.dir, head, dirs: self.dirs })
     }
 }
 
@@ -243,19 +272,6 @@ pub(crate) struct Listing {
     pub(crate) head: Head,
     /// The folders in it.
     pub(crate) dirs: Dirs,
-    count: u64,
-}
-
-impl Listing {
-    /// A folder with nothing in it.
-    pub(crate) fn empty(dir: &RelPath) -> Self {
-        Listing { dir: dir.clone(), head: Head::default(), dirs: Dirs::default(), count: 0 }
-    }
-
-    /// How many entries there are.
-    pub(crate) fn len(&self) -> u64 {
-        self.count
-    }
 }
 
 /// The names of the folders of a listing, to be searched: the length of the name and four bytes each.

@@ -20,6 +20,7 @@ use crate::filter::Filter;
 use crate::join::Pair;
 
 mod folder;
+mod spelling;
 
 /// Steps that travel together, so that the channel is crossed once for many.
 const BATCH_STEPS: usize = 256;
@@ -77,6 +78,8 @@ pub struct March {
     /// Pass over everything up to this key (a path, and whether it is a folder's), as an earlier march saw it: folders that
     /// lie before it are not listed.
     pub after: Option<(RelPath, bool)>,
+    /// May the march's caller change the destination? See [`ketch_core::ListOptions`].
+    pub may_change: bool,
     /// Folders listed ahead.
     pub lookahead: usize,
     /// Take what the destination remembers of a folder in place of a listing, where it can prove that and where it shows
@@ -85,6 +88,10 @@ pub struct March {
     /// Two files of one name for which this is true need nothing, so that nobody wants to hear of each: they are counted
     /// where the folder is listed.
     pub settles: Option<Settles>,
+    /// What arrives is removed at the source: names that the destination would take for one all stay where they are.
+    pub moves: bool,
+    /// A file may be made at the destination for a moment to find out whether it takes names for one.
+    pub may_write: bool,
     /// Where listings that have no room in memory go; `None` = the system's folder for temporary files.
     pub scratch: Option<PathBuf>,
     /// Where listed entries are counted.

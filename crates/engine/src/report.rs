@@ -183,8 +183,11 @@ impl Report {
 pub enum Evidence {
     /// Their sizes alone.
     Size,
-    /// Their bytes, compared one by one, now or when both were last read.
+    /// Their bytes, compared one by one, now.
     Content,
+    /// What was found out about these versions of both files when they were last read, or of one of them: by this digest, or
+    /// byte for byte.
+    Remembered(Option<HashAlgo>),
     /// A digest.
     Digest(HashAlgo),
 }
@@ -217,10 +220,12 @@ pub enum Verdict {
 pub struct CheckReport {
     /// Files that agree.
     pub equal: u64,
-    /// Of these, by digest.
+    /// Of these, by digest, remembered or not.
     pub equal_by_hash: u64,
-    /// Of these, byte for byte.
+    /// Of these, byte for byte, read now.
     pub equal_by_content: u64,
+    /// Of these, by what is remembered of at least one of both files, which was not read now.
+    pub equal_remembered: u64,
     /// Files that differ in size or digest.
     pub differing: u64,
     /// Files only at the source.

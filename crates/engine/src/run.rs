@@ -6,7 +6,7 @@
 //! ([`crate::journal`]) before it matters, so that a later process can go on.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
@@ -24,6 +24,7 @@ use crate::job::{JobKind, Request};
 use crate::journal::{
     Ended, Journal, LogBackward, Mark, Memory, PlanItem, PlanRecord, Records, damaged,
 };
+use crate::leftovers::{Claims, clear};
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
@@ -33,6 +34,7 @@ use crate::transfer::Transfers;
 mod act;
 mod adapt;
 mod again;
+mod apart;
 mod clock;
 mod delete;
 mod folder_times;
@@ -40,6 +42,7 @@ mod left;
 mod overlap;
 mod passed_over;
 mod planner;
+mod respell;
 mod roots;
 mod stored;
 mod totals;
@@ -111,6 +114,7 @@ pub(crate) async fn run(
         roots: roots::Roots::look(&context).await,
         folder_times: folder_times::FolderTimes::new(&context),
         adapt: Mutex::new(places(&context)),
+        overlap: OnceLock::new(),
         began: tokio::time::Instant::now(),
         source_location: match &journal {
             Some(journal) => journal.header.identity.source_location.clone(),
@@ -128,13 +132,14 @@ pub(crate) async fn run(
     if let Some(going_on) = going_on {
         runner.tell(going_on).await;
     }
-    let result = match runner.can_start() {
+    let result = match runner.can_start().await {
         Ok(true) => {
             let mut result = runner.run_steps(journal.as_ref(), plan).await;
             if result.is_ok() {
                 result = runner.is_still_there().await;
             }
             if result.is_ok() {
+                runner.respell().await;
                 runner.set_folder_times().await;
             }
             result
@@ -147,6 +152,7 @@ pub(crate) async fn run(
     }
     runner.flush_both().await;
     runner.remember_clock().await;
+    runner.clear_leftovers(journal.as_ref()).await;
     runner.end(journal, started)
 }
 
@@ -201,6 +207,8 @@ struct Runner {
     learner: Mutex<Learner>,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
+    /// What both sides have in common; found out before anything else is done.
+    overlap: OnceLock<overlap::Overlap>,
     began: tokio::time::Instant,
     state: Mutex<State>,
     /// Set by an error that makes going on pointless.
@@ -242,8 +250,12 @@ struct State {
     planned_bytes: u64,
     /// The same as work of the remotes, if one of them counts it.
     tally: Option<Tally>,
+    /// Files that went away at the source before they were read, as long as one alone is no failure.
+    went_away: u64,
     /// More went away at the source than a living source loses.
     is_going_away: bool,
+    /// Names that the destination spells in another way.
+    respell: Vec<respell::Respelling>,
     /// Items that were begun and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
 }
@@ -266,10 +278,22 @@ impl Runner {
     }
 
     /// `Ok(false)` = there is nothing to do.
-    fn can_start(&self) -> Result<bool> {
+    async fn can_start(&self) -> Result<bool> {
         let refuse = |message| Error::new(ErrorKind::InvalidInput, message);
         job_can_start(&self.rules()).map_err(refuse)?;
-        overlap::check(&self.context).map_err(refuse)
+        let overlap = overlap::find(&self.context).await?;
+        let is_same = overlap.is_same;
+        let spelling = overlap.spelling.clone();
+        let _ = self.overlap.set(overlap);
+        if let Some(name) = spelling {
+            self.respell_place(name).await?;
+        }
+        Ok(!is_same)
+    }
+
+    /// Is `path` of the destination the source's own, reached by another name? Then nothing is changed there.
+    fn is_owned(&self, path: &RelPath) -> bool {
+        self.overlap.get().is_some_and(|overlap| overlap.owns(path))
     }
 
     async fn run_steps(
@@ -438,6 +462,24 @@ impl Runner {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
                 let text = format!("what an earlier job left could not be removed: {error}");
+                self.tell(Event::Notice { path: None, text }).await;
+            }
+        }
+    }
+
+    /// Removes what interrupted transfers left at the destination and nobody goes on with, and tells of it at both sides.
+    async fn clear_leftovers(&self, journal: Option<&Journal>) {
+        let settings = &self.context.settings;
+        // What this job left is its own if it is gone on with.
+        let is_open = self.is_stopping()
+            || self.state().report.fatal.is_some()
+            || self.records.memory().has_left();
+        let over = journal.filter(|_| !is_open).map(|journal| journal.header.number);
+        let claims = Claims { jobs: settings.jobs.clone(), over };
+        let removes = !settings.dry_run && !self.is_stopping();
+        for (side, removes) in [(&self.context.destination, removes), (&self.context.source, false)]
+        {
+            if let Some(text) = clear(side, claims.clone(), removes).await {
                 self.tell(Event::Notice { path: None, text }).await;
             }
         }

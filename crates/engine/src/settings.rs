@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clocks;
 use crate::digest::Digests;
 use crate::filter::Filter;
+use crate::journal::Jobs;
 
 /// How a job decides and works. The default is what a plain `copy` or `sync` does.
 #[derive(Debug, Clone)]
@@ -68,6 +69,9 @@ pub struct Settings {
     /// Where it is remembered what places make of modification times. A hint: it decides nothing that a comparison of
     /// contents would decide otherwise.
     pub clocks: Clocks,
+    /// The jobs of this machine, which go on with what they left: nothing else that interrupted transfers left at the
+    /// destination stays there. `None`: it is not known which those are, so it is told of and stays.
+    pub jobs: Option<Jobs>,
 }
 
 /// What is done about a source file that changes while it is read, or goes away before it is. Nothing of such a file is ever
@@ -127,6 +131,7 @@ impl Default for Settings {
             verify: Verify::default(),
             digests: Digests::default(),
             clocks: Clocks::default(),
+            jobs: None,
         }
     }
 }

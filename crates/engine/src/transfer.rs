@@ -166,6 +166,28 @@ impl Transfers {
         scopes.is_some_and(|(left, right)| left == right)
     }
 
+    /// Takes the file itself to the destination, both being on one file system of this machine; `None` when that cannot be
+    /// done, and then it is copied. Nothing has to be proven then: it is the same object.
+    pub(crate) async fn take(
+        &self,
+        entry: &Entry,
+        replaces: Option<&Entry>,
+    ) -> Result<Option<Entry>> {
+        let to = self.destination.capabilities();
+        // For a manifest the bytes must pass.
+        if self.digests.keeps() || !to.rename || !to.read_local {
+            return Ok(None);
+        }
+        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
+        let expect = replaces.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
+        let options = PutOptions { expect, ..PutOptions::default() };
+        match self.destination.take(&lent, &entry.path, options).await {
+            Ok(taken) => Ok(Some(taken)),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The copy that the remote makes itself; `None` when it cannot.
     async fn copy_by_remote(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         if !self.can_copy_by_remote() {

@@ -12,13 +12,16 @@ use ketch_core::factory::BuildRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::cache::Cache;
 use crate::evidence::Asked;
 use crate::gather::Changes;
 use crate::index::Index;
 use crate::known::Known;
 use crate::lost::Lost;
+use crate::owed::Owed;
 use crate::pace::Watch;
 use crate::placement::Placement;
+use crate::recent::Recent;
 use crate::report::Reports;
 use crate::send::Uploads;
 use crate::settings::Settings;
@@ -40,6 +43,7 @@ pub(crate) struct Account {
     pub(crate) uploads: Uploads,
     pub(crate) changes: Changes,
     pub(crate) asked: Asked,
+    pub(crate) owed: Owed,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -63,7 +67,11 @@ impl Account {
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
         let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
-        let tree = Tree::new(Index::new(file), known);
+        let owed = request.state_folder.as_deref();
+        let owed = Owed::new(owed.map(|folder| folder.join(settings.owed_name())));
+        let recent = request.state_folder.as_deref();
+        let recent = Recent::new(recent.map(|folder| folder.join(settings.recent_name())));
+        let tree = Tree::new(Index::new(file), Cache::new(known, recent));
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -81,6 +89,7 @@ impl Account {
             uploads: Uploads::default(),
             changes: Changes::default(),
             asked: Asked::default(),
+            owed,
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(connections),

@@ -23,7 +23,7 @@ use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{account_view, bill, change, download, lost, resume, settings, upload};
+use crate::{account_view, bill, change, download, lost, owed, places, resume, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -127,6 +127,7 @@ impl Fichier {
             set_mtime: false,
             dir_times: false,
             set_mode: false,
+            narrow_mode: false,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
@@ -156,14 +157,24 @@ impl Fichier {
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
         }
-        let listing = account.tree.listing_of(&account.api, &parent).await?;
-        let (id, listing) = listing.ok_or_else(|| no_folder(account, &parent))?;
-        if let Some(folder) = listing.folder(name) {
-            account.tree.learn(&full, folder.id);
-            return Ok(entries::folder(path.clone(), id, folder));
+        let mut listings = account.tree.listings_of(&account.api, &parent).await?;
+        owed::hide(account, &mut listings, false).await;
+        if listings.is_empty() {
+            return Err(no_folder(account, &parent));
         }
-        let file = account.lost.newest(&full, &listing.files(name)).ok_or_else(missing)?;
-        Ok(entries::file(path.clone(), id, file))
+        if let Some(below) = places::named(&account.tree, &parent, &listings, name) {
+            let path = path.clone();
+            return Ok(match below.can_be_entered {
+                true => entries::folder(path, below.parent, &below.item),
+                false => entries::unusable(path),
+            });
+        }
+        for (id, listing) in &listings {
+            if let Some(file) = account.lost.newest(&full, &listing.files(name)) {
+                return Ok(entries::file(path.clone(), *id, file));
+            }
+        }
+        Err(missing())
     }
 
     async fn read_entry(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
@@ -192,10 +203,15 @@ impl Fichier {
         match Handle::of(entry)? {
             Handle::File { folder, url } => {
                 let full = self.root.join_path(&entry.path);
-                let name = full.name().unwrap_or_default();
-                change::delete_file(&self.account, folder, name, url).await
+                change::delete_file(&self.account, folder, &full, url).await
             }
-            Handle::Folder { parent, id } => change::delete_folder(&self.account, parent, id).await,
+            Handle::Folder { parent, id } => {
+                // Folders of one name are one to those above, so they go together.
+                for twin in self.account.tree.twins(&self.root.join_path(&entry.path)) {
+                    change::delete_folder(&self.account, parent, twin).await?;
+                }
+                change::delete_folder(&self.account, parent, id).await
+            }
         }
     }
 
@@ -207,6 +223,12 @@ impl Fichier {
                 Ok(entries::file(to.clone(), folder, &file))
             }
             Handle::Folder { parent, id } => {
+                // The place of another remote of the account is known by its own root only.
+                if !self.account.tree.twins(&self.root.join_path(&from.path)).is_empty() {
+                    let message =
+                        "there are several folders of that name, and one of them would stay";
+                    return Err(Error::new(ErrorKind::Unsupported, message));
+                }
                 let name = from.path.name().unwrap_or_default();
                 let moved = change::rename_folder(&self.account, (parent, id), name, &full).await?;
                 Ok(entries::folder(to.clone(), moved.0, &moved.1))
@@ -269,33 +291,30 @@ impl Backend for Fichier {
 
     /// A listing younger than 1fichier allows to repeat (30 s) is shown again, with this process's own changes in it,
     /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
-    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let account = Arc::clone(&self.account);
         let (name, folder) = (self.name.clone(), dir.clone());
         let full = self.root.join_path(dir);
         EntryStream::once(dir, async move {
-            let listing = account.tree.listing_of(&account.api, &full).await;
-            let listing =
-                listing.and_then(|listing| listing.ok_or_else(|| no_folder(&account, &full)));
-            let (id, listing) = listing.map_err(|error| {
-                error.with_operation("list").with_remote(&name).with_path(&folder)
-            })?;
-            // Of several folders of one name the oldest counts: it is learnt last.
-            let mut folders: Vec<_> = listing.folders.iter().collect();
-            folders.sort_by_key(|folder| std::cmp::Reverse(folder.id));
-            for known in folders {
-                if let Ok(path) = full.join(&known.name) {
-                    account.tree.learn(&path, known.id);
-                }
+            let listings = account.tree.listings_of(&account.api, &full).await;
+            let told =
+                |error: Error| error.with_operation("list").with_remote(&name).with_path(&folder);
+            let mut listings = listings.map_err(told)?;
+            owed::hide(&account, &mut listings, options.may_change).await;
+            if listings.is_empty() {
+                return Err(told(no_folder(&account, &full)));
             }
-            Ok(entries::all(&folder, id, &listing))
+            let below = places::below(&account.tree, &full, &listings);
+            Ok(entries::all(&folder, &listings, &below))
         })
     }
 
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         let full = self.root.join_path(dir);
         let (id, listing) = account_view::recall(&self.account, &full).await?;
-        Some(entries::recalled(entries::all(dir, id, &listing)))
+        let listings = [(id, listing)];
+        let below = places::below(&self.account.tree, &full, &listings);
+        Some(entries::recalled(entries::all(dir, &listings, &below)))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::evidence::Places;
 use crate::known::Known;
+use crate::recent::Recent;
 
 /// The most folders, and the most entries in all of them, that are kept.
 const FOLDERS_MAX: usize = 64;
@@ -50,6 +51,11 @@ impl FolderListing {
     /// The folder of that name; with several, the oldest.
     pub(crate) fn folder(&self, name: &str) -> Option<&FolderItem> {
         self.folders.iter().filter(|folder| folder.name == name).min_by_key(|folder| folder.id)
+    }
+
+    /// All folders of that name.
+    pub(crate) fn folders_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a FolderItem> {
+        self.folders.iter().filter(move |folder| folder.name == name)
     }
 
     /// All files of that name, the newest first.
@@ -116,6 +122,8 @@ pub(crate) struct Cache {
     inner: Mutex<Inner>,
     /// What folders held that were listed earlier, kept right by the same changes.
     pub(crate) known: Known,
+    /// The same changes and those of other processes of this machine.
+    pub(crate) recent: Recent,
 }
 
 #[derive(Debug, Default)]
@@ -135,8 +143,8 @@ struct Slot {
 
 impl Cache {
     /// A cache beside what is remembered.
-    pub(crate) fn new(known: Known) -> Self {
-        Cache { inner: Mutex::default(), known }
+    pub(crate) fn new(known: Known, recent: Recent) -> Self {
+        Cache { inner: Mutex::default(), known, recent }
     }
 
     /// The listing of a folder if it is younger than `life`.
@@ -207,6 +215,7 @@ impl Cache {
 
     /// Enters a change of our own.
     pub(crate) fn change(&self, folder: u64, change: Change) {
+        self.recent.note(folder, &change);
         self.known.change(folder, &change);
         self.lock().change(folder, change);
     }
@@ -225,6 +234,7 @@ impl Cache {
             inner.apply(folder, &change);
         }
         let change = Change::AddFile(file);
+        self.recent.note(folder, &change);
         self.known.change(folder, &change);
         inner.change(folder, change);
         old

@@ -1,9 +1,12 @@
 //! Between what 1fichier lists and the entries of the contract.
 
+use std::sync::Arc;
+
 use ketch_core::{Entry, EntryKind, Error, ErrorKind, Hashes, RelPath, Result, Special};
 
 use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::names;
+use crate::places::Below;
 
 /// What an entry's handle says: enough to act on it without a listing, also for another remote of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,20 +98,29 @@ pub(crate) fn folder(path: RelPath, parent: u64, folder: &FolderItem) -> Entry {
     Entry { mtime: folder.date, handle: Some(handle.write()), ..Entry::dir(path) }
 }
 
-/// All entries of a folder that is seen as `dir`.
-pub(crate) fn all(dir: &RelPath, id: u64, listing: &FolderListing) -> Vec<Entry> {
-    let folders = listing.folders.iter().map(|item| match names::child(dir, &item.name) {
-        Ok(path) => folder(path, id, item),
-        Err(shown) => unusable(shown),
+/// All entries of the folders that are seen as `dir`, of which there are several where others gave several the same name.
+/// `below` are the folders to show, each with the number of the one it is in.
+pub(crate) fn all(
+    dir: &RelPath,
+    listings: &[(u64, Arc<FolderListing>)],
+    below: &[Below],
+) -> Vec<Entry> {
+    let folders = below.iter().map(|below| match names::child(dir, &below.item.name) {
+        Ok(path) if below.can_be_entered => folder(path, below.parent, &below.item),
+        Ok(path) | Err(path) => unusable(path),
     });
-    let files = listing.files.iter().map(|item| match names::child(dir, &item.name) {
-        Ok(path) => file(path, id, item),
-        Err(shown) => unusable(shown),
-    });
-    folders.chain(files).collect()
+    let mut entries: Vec<Entry> = folders.collect();
+    for (id, listing) in listings {
+        entries.extend(listing.files.iter().map(|item| match names::child(dir, &item.name) {
+            Ok(path) => file(path, *id, item),
+            Err(shown) => unusable(shown),
+        }));
+    }
+    entries
 }
 
-fn unusable(shown: RelPath) -> Entry {
+/// The entry of what no path can address, shown as that one.
+pub(crate) fn unusable(shown: RelPath) -> Entry {
     Entry::bare(shown, EntryKind::Special(Special::UnusableName))
 }
 
@@ -140,7 +152,10 @@ mod tests {
     fn names_that_no_path_can_hold_are_shown_and_not_addressed() {
         let folders = vec![FolderItem { name: "..".into(), id: 1, date: None }];
         let files = vec![item("a/b"), item(""), item("good"), item("good")];
-        let entries = all(&RelPath::root(), 0, &FolderListing { folders, files });
+        let item = folders.into_iter().next().expect("one");
+        let below = [Below { parent: 0, item, can_be_entered: true }];
+        let listing = Arc::new(FolderListing { folders: Vec::new(), files });
+        let entries = all(&RelPath::root(), &[(0, listing)], &below);
         let shown: Vec<_> =
             entries.iter().map(|entry| (entry.path.as_str(), entry.is_file())).collect();
         assert_eq!(

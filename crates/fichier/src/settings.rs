@@ -307,6 +307,16 @@ impl Settings {
         format!("fichier-{}.known.json", self.identity())
     }
 
+    /// How the names of the files begin that keep what was changed just now.
+    pub(crate) fn recent_name(&self) -> String {
+        format!("fichier-{}.recent", self.identity())
+    }
+
+    /// The name of the file that keeps the removals that are owed.
+    pub(crate) fn owed_name(&self) -> String {
+        format!("fichier-{}.owed.json", self.identity())
+    }
+
     /// Tells accounts and hosts apart without telling the key.
     fn identity(&self) -> String {
         let mut hasher = blake3::Hasher::new();

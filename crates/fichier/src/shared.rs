@@ -194,7 +194,7 @@ impl Inner {
             let message = "there is no such folder (a shared folder is shown without those in it)";
             return Err(Error::new(ErrorKind::NotFound, message));
         }
-        Ok(entries::all(dir, 0, &listing))
+        Ok(entries::all(dir, &[(0, listing)], &[]))
     }
 }
 

@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use ketch_core::{Error, ErrorKind, RelPath, Result};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
-use crate::api::Api;
+use crate::api::{Api, polls};
 use crate::cache::{Cache, Change, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::index::Index;
-use crate::known::Known;
 use crate::listing::{self, Habits};
-use crate::names;
+use crate::{names, reconcile};
 
 /// The number of the folder that holds all others.
 pub(crate) const TOP: u64 = 0;
@@ -27,6 +28,8 @@ const PATHS_MAX: usize = 100_000;
 const LAGS_MAX: usize = 5;
 /// How many folders are remembered that could not be made.
 const REFUSED_MAX: usize = 4_096;
+/// Of how many names several folders are remembered.
+const TWINS_MAX: usize = 4_096;
 
 /// What is known about the folders of an account.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Tree {
     paths: Mutex<Paths>,
     /// What was seen in earlier ones.
     index: Index,
+    /// Folders of one name: those beside the first.
+    twins: Mutex<HashMap<RelPath, Vec<u64>>>,
     listing_locks: Locks<u64>,
     making_locks: Locks<RelPath>,
     habits: Habits,
@@ -60,15 +65,17 @@ pub(crate) enum Shown {
 
 impl Tree {
     /// A tree of which only `index` is known, and what its folders held.
-    pub(crate) fn new(index: Index, known: Known) -> Self {
+    pub(crate) fn new(index: Index, cache: Cache) -> Self {
         let habits = Habits::new(index.habit());
-        let (cache, paths) = (Cache::new(known), Mutex::default());
+        let paths = Mutex::default();
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
         let (lags, refused) = (AtomicBool::default(), Mutex::default());
+        let twins = Mutex::default();
         Tree {
             cache,
             paths,
             index,
+            twins,
             listing_locks,
             making_locks,
             habits,
@@ -80,7 +87,7 @@ impl Tree {
 
     /// Writes down what the next run may want to know.
     pub(crate) fn remember(&self) {
-        self.index.learn_habit(self.habits.files());
+        self.index.learn_habit(self.habits.known());
         self.index.write(true);
         self.cache.known.write();
     }
@@ -115,7 +122,7 @@ impl Tree {
         let lock = self.listing_locks.get(id);
         let _one = lock.lock().await;
         let asked = Instant::now();
-        let listing = listing::fetch(api, id, &self.habits).await?;
+        let (listing, _) = listing::fetch(api, id, &self.habits).await?;
         let is_empty = listing.is_empty();
         let kept = self.cache.store(id, listing, asked);
         Ok(match (is_empty, kept.is_empty()) {
@@ -143,55 +150,207 @@ impl Tree {
             return Ok(listing);
         }
         let asked = Instant::now();
-        let listing = listing::fetch(api, id, &self.habits).await?;
+        let (mut listing, tells_folders) = listing::fetch(api, id, &self.habits).await?;
+        if !tells_folders && self.has_known_folders(id) {
+            let message = "the listing has no `sub_folders`, and there are some";
+            let error = Error::new(ErrorKind::Protocol, message).with_retry(Retry::Backoff);
+            return Err(error.into());
+        }
+        reconcile::with_our_own(self, api, id, &mut listing).await?;
         Ok(self.cache.store(id, listing, asked))
     }
 
-    /// The listing of the folder at `path`; `None` when there is no such folder.
+    /// The listing of the folder at `path`; `None` when there is no such folder, as a listing of its parent shows.
+    ///
+    /// Errors: `Unavailable` when 1fichier does not find a folder that its parent shows, or the top.
     pub(crate) async fn listing_of(
         &self,
         api: &Api,
         path: &RelPath,
     ) -> Result<Option<(u64, Arc<FolderListing>)>> {
-        let life = api.pacer.listing_life();
         let Some(id) = self.resolve(api, path).await? else { return Ok(None) };
-        let refusal = match self.listing(api, id, life).await {
-            Ok(listing) => return Ok(Some((id, listing))),
-            Err(refusal) => refusal,
-        };
-        if !matches!(refusal.said, Said::NotFound | Said::Other) || !is_clear(&refusal) || id == TOP
-        {
-            return Err(refusal.into());
+        self.listing_at(api, path, id).await
+    }
+
+    /// The listings of all folders at `path`: the first is that of [`Tree::listing_of`], the others are of folders of the
+    /// same name.
+    pub(crate) async fn listings_of(
+        &self,
+        api: &Api,
+        path: &RelPath,
+    ) -> Result<Vec<(u64, Arc<FolderListing>)>> {
+        let Some(first) = self.listing_of(api, path).await? else { return Ok(Vec::new()) };
+        let mut all = vec![first];
+        for id in self.twins(path) {
+            all.push((id, self.twin(api, path, id).await?));
         }
-        // The number may be out of date: what a folder that is gone is answered with is not known.
-        self.forget(path);
-        if let Some(parent) = path.parent().and_then(|parent| self.known(&parent)) {
-            self.cache.forget(parent);
+        Ok(all)
+    }
+
+    /// The listing of another folder at `path`. Where it is not found, the next look begins with a new one at its parent.
+    async fn twin(&self, api: &Api, path: &RelPath, id: u64) -> Result<Arc<FolderListing>> {
+        match self.listing(api, id, api.pacer.listing_life()).await {
+            Ok(listing) => Ok(listing),
+            Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => {
+                self.forget(path);
+                if let Some(parent) = path.parent() {
+                    self.distrust(&parent);
+                }
+                Err(not_found(path).with_retry(Retry::Backoff))
+            }
+            Err(refusal) => Err(refusal.into()),
         }
-        match self.resolve(api, path).await? {
-            None => Ok(None),
-            Some(again) if again == id => Err(refusal.into()),
-            Some(again) => Ok(Some((again, self.listing(api, again, life).await?))),
+    }
+
+    /// The listing of the folder that is known to have the number `id` at `path`. One answer that it is not there proves
+    /// nothing: its parent is asked, and where that shows it, or there is none, it is asked once more.
+    fn listing_at<'a>(
+        &'a self,
+        api: &'a Api,
+        path: &'a RelPath,
+        id: u64,
+    ) -> BoxFuture<'a, Result<Option<(u64, Arc<FolderListing>)>>> {
+        async move {
+            let life = api.pacer.listing_life();
+            let refusal = match self.listing(api, id, life).await {
+                Ok(listing) => return Ok(Some((id, listing))),
+                Err(refusal) => refusal,
+            };
+            if !matches!(refusal.said, Said::NotFound | Said::Other) || !is_clear(&refusal) {
+                return Err(refusal.into());
+            }
+            let is_missing =
+                refusal.said == Said::NotFound || refusal.error.kind() == ErrorKind::NotFound;
+            let Some(parent) = path.parent().filter(|_| id != TOP) else {
+                if !is_missing {
+                    return Err(refusal.into());
+                }
+                return self.once_more(api, path, id).await;
+            };
+            // The number may be out of date: what a folder that is gone is answered with is not known.
+            self.forget(path);
+            self.distrust(&parent);
+            match self.resolve(api, path).await? {
+                None => Ok(None),
+                Some(again) if again == id && is_missing => self.once_more(api, path, id).await,
+                Some(again) if again == id => Err(refusal.into()),
+                Some(again) => match self.listing(api, again, life).await {
+                    Ok(listing) => Ok(Some((again, listing))),
+                    Err(refusal) if refusal.said == Said::NotFound => Err(not_found(path)),
+                    Err(refusal) => Err(refusal.into()),
+                },
+            }
+        }
+        .boxed()
+    }
+
+    async fn once_more(
+        &self,
+        api: &Api,
+        path: &RelPath,
+        id: u64,
+    ) -> Result<Option<(u64, Arc<FolderListing>)>> {
+        if let Some(wait) = polls(&api.settings).next() {
+            tokio::time::sleep(wait).await;
+        }
+        match self.listing(api, id, api.pacer.listing_life()).await {
+            Ok(listing) => Ok(Some((id, listing))),
+            Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => Err(not_found(path)),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 
     /// The number of the folder at `path`; `None` when there is no such folder.
     pub(crate) async fn resolve(&self, api: &Api, path: &RelPath) -> Result<Option<u64>> {
         self.recall(api, path).await?;
-        let (mut at, mut id) = self.deepest_known(path);
+        let (mut at, id) = self.deepest_known(path);
         let Some(rest) = path.relative_to(&at) else { return Ok(None) };
         let from_top = id == TOP;
+        let mut ids = self.all_at(&at, id);
         for name in rest.parts() {
-            let listing = self.listing(api, id, api.pacer.listing_life()).await?;
-            let Some(folder) = listing.folder(name) else { return Ok(None) };
-            id = folder.id;
-            at = join(&at, name)?;
-            self.learn(&at, id);
+            let below = join(&at, name)?;
+            let Some(found) = self.find(api, &at, &ids, name).await? else { return Ok(None) };
+            self.learn_all(&below, &found);
+            (at, ids) = (below, found);
         }
         if from_top {
             self.index.saw(path);
         }
-        Ok(Some(id))
+        Ok(ids.first().copied())
+    }
+
+    /// The numbers of the folders called `name` in the folders `ids`, which are all at `path`: the oldest first. `None`: there
+    /// is none.
+    async fn find(
+        &self,
+        api: &Api,
+        path: &RelPath,
+        ids: &[u64],
+        name: &str,
+    ) -> Result<Option<Vec<u64>>> {
+        let above = self.above(path);
+        let mut found = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            let listing = match index {
+                0 => match self.listing_at(api, path, *id).await? {
+                    Some((_, listing)) => listing,
+                    None => return Ok(None),
+                },
+                _ => self.twin(api, path, *id).await?,
+            };
+            found.extend(listing.folders_of(name).map(|folder| folder.id));
+        }
+        // A folder that lists one above itself would have no end.
+        found.retain(|id| *id != TOP && !ids.contains(id) && !above.contains(id));
+        found.sort_unstable();
+        found.dedup();
+        Ok((!found.is_empty()).then_some(found))
+    }
+
+    /// The numbers of the folder at `path` and of all above it, as far as they are known.
+    pub(crate) fn above(&self, path: &RelPath) -> Vec<u64> {
+        let mut above = Vec::new();
+        let mut at = Some(path.clone());
+        while let Some(here) = at {
+            if let Some(id) = self.remembered(&here) {
+                above.push(id);
+                above.extend(self.twins(&here));
+            }
+            at = here.parent();
+        }
+        above
+    }
+
+    /// Remembers all folders of one name: the first is the one that is written to.
+    pub(crate) fn learn_all(&self, path: &RelPath, ids: &[u64]) {
+        let Some((first, others)) = ids.split_first() else { return };
+        self.learn(path, *first);
+        let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        if others.is_empty() {
+            twins.remove(path);
+        } else if twins.len() < TWINS_MAX || twins.contains_key(path) {
+            twins.insert(path.clone(), others.to_vec());
+        }
+    }
+
+    /// The other folders of that name at `path`.
+    pub(crate) fn twins(&self, path: &RelPath) -> Vec<u64> {
+        let twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        twins.get(path).cloned().unwrap_or_default()
+    }
+
+    fn all_at(&self, path: &RelPath, id: u64) -> Vec<u64> {
+        let mut all = vec![id];
+        all.extend(self.twins(path));
+        all
+    }
+
+    /// The other path at which the folder `id` is known to be, if what is above it was listed and shows it there.
+    pub(crate) fn other_place(&self, path: &RelPath, id: u64) -> Option<RelPath> {
+        let other = self.paths().of_number(id).filter(|other| other != path)?;
+        let parent = self.known(&other.parent()?)?;
+        let listing = self.cache.last(parent)?;
+        listing.folders.iter().any(|folder| folder.id == id).then_some(other)
     }
 
     /// Makes what an earlier run knew of the folder at `path` known in this one, if it is proven: the folder has its name, and
@@ -228,8 +387,21 @@ impl Tree {
         Ok(())
     }
 
+    /// Was there a folder in the folder `id`, in this run or in one before it?
+    fn has_known_folders(&self, id: u64) -> bool {
+        let is_listed = |listing: Arc<FolderListing>| !listing.folders.is_empty();
+        let path = self.path_of(id);
+        self.cache.last(id).is_some_and(is_listed)
+            || path.is_some_and(|path| self.index.has_below(&path))
+    }
+
+    /// The path at which the folder `id` was seen last.
+    pub(crate) fn path_of(&self, id: u64) -> Option<RelPath> {
+        if id == TOP { Some(RelPath::root()) } else { self.paths().of_number(id) }
+    }
+
     /// Does one of the files of the folder, or of its first sub-folder, say that it is at that path?
-    async fn is_proven(
+    pub(crate) async fn is_proven(
         &self,
         api: &Api,
         path: &RelPath,
@@ -271,8 +443,9 @@ impl Tree {
         let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
         let from_top = id == TOP;
         for name in rest.parts() {
-            at = join(&at, name)?;
-            id = self.ensure_one(api, id, &at, name).await?;
+            let below = join(&at, name)?;
+            id = self.ensure_one(api, (&at, id), &below, name).await?;
+            at = below;
         }
         if from_top {
             self.index.saw(path);
@@ -280,7 +453,13 @@ impl Tree {
         Ok(id)
     }
 
-    async fn ensure_one(&self, api: &Api, parent: u64, path: &RelPath, name: &str) -> Result<u64> {
+    async fn ensure_one(
+        &self,
+        api: &Api,
+        (above, parent): (&RelPath, u64),
+        path: &RelPath,
+        name: &str,
+    ) -> Result<u64> {
         // ORDER: a lock of each folder and not one of all in its parent. Whoever waits for a folder goes on as soon as it is
         // made, and not when those are made that others asked for meanwhile: files of one folder then travel together.
         let lock = self.making_locks.get(path.clone());
@@ -288,12 +467,13 @@ impl Tree {
         if let Some(id) = self.known(path) {
             return Ok(id);
         }
-        let listing = self.listing(api, parent, api.pacer.listing_life()).await?;
-        if let Some(folder) = listing.folder(name) {
-            self.learn(path, folder.id);
-            return Ok(folder.id);
+        let ids = self.all_at(above, parent);
+        if let Some(found) = self.find(api, above, &ids, name).await? {
+            self.learn_all(path, &found);
+            return Ok(found[0]);
         }
-        if listing.files.iter().any(|file| file.name == name) {
+        let listing = self.cache.last(parent);
+        if listing.is_some_and(|listing| listing.files.iter().any(|file| file.name == name)) {
             let message = format!("`{name}` is a file, a folder is needed there");
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
@@ -365,6 +545,9 @@ impl Tree {
 
     /// Forgets a folder and all below it.
     pub(crate) fn forget(&self, path: &RelPath) {
+        let mut twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        twins.retain(|known, _| !known.is_within(path));
+        drop(twins);
         self.paths().remove(path);
         self.index.forget(path);
     }
@@ -423,6 +606,15 @@ fn is_clear(refusal: &Refusal) -> bool {
     matches!(refusal.error.kind(), ErrorKind::Denied | ErrorKind::NotFound)
 }
 
+/// 1fichier says that a folder is not there which is.
+fn not_found(path: &RelPath) -> Error {
+    let what = if path.is_root() { "its top folder".to_owned() } else { format!("`{path}`") };
+    let message = format!(
+        "1fichier does not find {what}, which must be there: nothing is concluded from that"
+    );
+    Error::new(ErrorKind::Unavailable, message)
+}
+
 fn join(path: &RelPath, name: &str) -> Result<RelPath> {
     path.join(name).map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))
 }
@@ -433,6 +625,8 @@ fn join(path: &RelPath, name: &str) -> Result<RelPath> {
 struct Paths {
     young: HashMap<RelPath, u64>,
     old: HashMap<RelPath, u64>,
+    /// The path that was learnt last of each number of the young ones.
+    numbers: HashMap<u64, RelPath>,
 }
 
 impl Paths {
@@ -448,8 +642,15 @@ impl Paths {
     fn insert(&mut self, path: &RelPath, id: u64) {
         if self.young.len() >= PATHS_MAX {
             self.old = std::mem::take(&mut self.young);
+            self.numbers.clear();
         }
         self.young.insert(path.clone(), id);
+        self.numbers.insert(id, path.clone());
+    }
+
+    /// The path at which a number was seen, of those that are still known.
+    fn of_number(&self, id: u64) -> Option<RelPath> {
+        self.numbers.get(&id).cloned()
     }
 
     fn of(&self, id: u64) -> Vec<RelPath> {
@@ -458,6 +659,7 @@ impl Paths {
     }
 
     fn remove(&mut self, path: &RelPath) {
+        self.numbers.retain(|_, known| !known.is_within(path));
         self.young.retain(|known, _| !known.is_within(path));
         self.old.retain(|known, _| !known.is_within(path));
     }
@@ -499,7 +701,7 @@ mod tests {
 
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
-        let tree = Tree::new(Index::new(None), Known::default());
+        let tree = Tree::new(Index::new(None), Cache::default());
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

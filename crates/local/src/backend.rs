@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
-    ErrorKind, Gather, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryKind, EntryStream,
+    Error, ErrorKind, Gather, Identities, ListOptions, Order, PutOptions, ReadOptions, RelPath,
+    Result, Usage,
 };
 use rustix::fs;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::copy::{Lender, SMALL_BYTES};
 use crate::disk::LocalDisk;
 use crate::entry::{Folder, entry, identity, kind_of};
+use crate::identity::LocalIdentities;
 use crate::names::NAME_MAX;
 use crate::options::{Inodes, Links, LocalOptions};
 use crate::root::{Root, blocking};
@@ -42,6 +44,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     set_mtime: true,
     dir_times: true,
     set_mode: false,
+    narrow_mode: true,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_resume: true,
@@ -226,6 +229,18 @@ impl Backend for LocalBackend {
         self.run("make folder", path, move |root| root.make_folder(&wanted).map(drop)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        let wanted = path.clone();
+        let make = move |root: &Root| root.make_folder_with(&wanted, mode).map(drop);
+        self.run("make folder", path, make).await
+    }
+
+    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
+        let known = entry.clone();
+        let set = move |root: &Root| delete::narrow_mode(root, &known, mode);
+        self.run("set permissions", &entry.path, set).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let lender = self.lender(from).map_err(|error| self.explain(error, "copy", to))?;
         let source = match lender {
@@ -263,6 +278,26 @@ impl Backend for LocalBackend {
         let known = entry.clone();
         let set = move |root: &Root| delete::set_mtime(root, &known, mtime);
         self.run("set time", &entry.path, set).await
+    }
+
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
+        Some(Arc::new(LocalIdentities { name: self.name.clone(), root: Arc::clone(&self.root) }))
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        let lender = self.lender(lent).map_err(|error| self.explain(error, "take", to))?;
+        let from = match lender.map(|lender| lender.root) {
+            // Only a place that keeps links lists one as an entry to be taken.
+            Some(root) if lent.kind == EntryKind::Link => {
+                let options = LocalOptions { links: Links::Keep, ..LocalOptions::default() };
+                Arc::new(Root::new(&root.path, options))
+            }
+            Some(root) => root,
+            None => Arc::clone(&self.root),
+        };
+        let (known, wanted) = (lent.clone(), to.clone());
+        let take = move |root: &Root| rename::take(&from, root, &known, &wanted, &options.expect);
+        self.run("take", to, take).await
     }
 
     fn disk(&self) -> Option<Arc<dyn Disk>> {

@@ -83,8 +83,9 @@ fn copy_file(
     let (mtime, mode) = (options.mtime.or(from.mtime), source.stat.st_mode);
     let at_once = all <= SMALL_BYTES;
     let is_sparse = may_have_holes(&source.stat);
+    let (source_mode, expect, cancel_of) = (Some(mode), options.expect, cancel.clone());
     let finish_with =
-        Finish { size: all, mtime, mode, expect: options.expect, cancel: cancel.clone(), at_once };
+        Finish { size: all, mtime, mode, source_mode, expect, cancel: cancel_of, at_once };
     let temp = Temp::create(Arc::clone(root), to.clone(), &finish_with, going_on)?;
     if at_once {
         // A part that is there already is empty: it is shorter than a range.

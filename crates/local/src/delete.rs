@@ -1,15 +1,17 @@
 //! Removing a file or an empty folder, and setting a time: changes of one name that must be what was listed.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::SystemTime;
 
 use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result, Special};
-use rustix::fs::{self, AtFlags};
+use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::{Folder, Seen, entry as make_entry, is_version_of, kind_of, timestamps};
 use crate::error::changed;
+use crate::leftover::clear;
+use crate::lenient::Refused;
 use crate::open::Way;
 use crate::root::Root;
 
@@ -78,20 +80,26 @@ fn delete_device(root: &Root, entry: &Entry) -> Result<()> {
 }
 
 fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
-    let removed = if entry.path.is_root() {
-        fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR)
-    } else {
-        let (folder, name) = match root.open_parent(&entry.path, Way::Beneath) {
-            Ok(found) => found,
-            Err(errno) => return Err(root.error(errno, &entry.path)),
-        };
+    let remove = || {
+        if entry.path.is_root() {
+            return fs::unlinkat(fs::CWD, &root.path, AtFlags::REMOVEDIR);
+        }
+        let (folder, name) = root.open_parent(&entry.path, Way::Beneath)?;
         fs::unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR)
+    };
+    let removed = match remove() {
+        // What interrupted transfers left keeps no folder that is to go.
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {
+            let cleared = root.open_folder(&entry.path, Way::Beneath).and_then(|it| clear(&it));
+            cleared.and_then(|()| remove())
+        }
+        other => other,
     };
     removed.map_err(|errno| match errno {
         Errno::NOTDIR => changed("it is no longer a folder").with_path(&entry.path),
         // Both are in use for it; a folder may also hold what listings do not show.
         Errno::NOTEMPTY | Errno::EXIST => {
-            let message = "the folder is not empty (parts of an interrupted run are not listed)";
+            let message = "the folder is not empty (parts that a process works on are not listed)";
             Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path)
         }
         errno => root.error(errno, &entry.path),
@@ -134,4 +142,31 @@ fn set_folder_mtime(root: &Root, path: &RelPath, mtime: SystemTime) -> Result<En
     fs::utimensat(&folder, name.as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
     let stat = look()?;
     Ok(make_entry(path.clone(), kind_of(&stat), &stat))
+}
+
+/// Takes those permissions away from a file or a folder that are not among `mode`.
+///
+/// Errors: `Denied` for what belongs to another user. Where the file system keeps no permissions it stays as it is.
+pub(crate) fn narrow_mode(root: &Root, known: &Entry, mode: u32) -> Result<Entry> {
+    let path = &known.path;
+    let fail = |errno| root.error(errno, path);
+    // Stands for the thing itself, and needs no right to read it.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    let thing = root.open(path, flags, Way::Beneath).map_err(fail)?;
+    let stat = root.fstat(&thing).map_err(fail)?;
+    let is_it = match known.kind {
+        EntryKind::Dir => kind_of(&stat) == EntryKind::Dir,
+        _ => kind_of(&stat) == EntryKind::File && is_version_of(known, &stat),
+    };
+    if !is_it {
+        return Err(changed("it is not what was listed").with_path(path));
+    }
+    let narrow = Mode::from_raw_mode(stat.st_mode & 0o7777 & (mode | 0o7000));
+    let set = fs::chmod(format!("/proc/self/fd/{}", thing.as_raw_fd()), narrow);
+    let user = rustix::process::geteuid();
+    let is_own = user.is_root() || stat.st_uid == user.as_raw();
+    let set = if is_own { root.allow(Refused::Permissions, set) } else { set };
+    set.map_err(fail)?;
+    let now = root.fstat(&thing).map_err(fail)?;
+    Ok(make_entry(path.clone(), known.kind, &now))
 }

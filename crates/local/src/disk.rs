@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Disk, DiskFile, Entry, EntryKind, Error, Result};
+use ketch_core::{Disk, DiskFile, Entry, EntryKind, Error, Leftover, RelPath, Result};
 use rustix::io::{pread, retry_on_intr};
 
 use crate::entry::times_of_version;
+use crate::leftover::leftovers;
 use crate::read::{OpenFile, open_file};
 use crate::root::Root;
 use crate::symlink;
@@ -37,7 +38,28 @@ impl Disk for LocalDisk {
         Ok(Box::new(LocalFile { name, root, entry: entry.clone(), file }))
     }
 
+    fn proves_versions(&self) -> bool {
+        self.root.proves_versions()
+    }
+
+    fn folders_with_leftovers(&self) -> Vec<RelPath> {
+        std::mem::take(&mut *self.root.leftovers()).into_iter().collect()
+    }
+
+    fn leftovers(
+        &self,
+        dir: &RelPath,
+        is_claimed: &dyn Fn(u32) -> bool,
+        removes: bool,
+    ) -> Result<Vec<Leftover>> {
+        let found = leftovers(&self.root, dir, is_claimed, removes);
+        found.map_err(|error| error.with_operation("clean up").with_remote(&self.name))
+    }
+
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
+        if !self.root.proves_versions() {
+            return false;
+        }
         let Some((mtime, ctime)) = entry.version.as_deref().and_then(times_of_version) else {
             return false;
         };

@@ -64,6 +64,7 @@ impl<'a> Folder<'a> {
             return Ok(entry.is_dir() == is_dir);
         }
         if kind == EntryKind::File && is_temporary(raw.to_bytes()) {
+            self.root.saw_leftover(self.path);
             return Err(Errno::NOENT);
         }
         if (kind == EntryKind::Dir) != is_dir {
@@ -100,6 +101,7 @@ impl<'a> Folder<'a> {
             },
         };
         if (kind == EntryKind::File || is_link) && is_temporary(name.to_bytes()) {
+            self.root.saw_leftover(self.path);
             return Err(Errno::NOENT);
         }
         Ok(Seen { entry: entry(path, kind, &stat), stat, is_link })
@@ -167,7 +169,7 @@ fn view<'a>(
         view.size = Some(size(stat));
         view = view.with_version(write_version(stat, text));
     }
-    if kind == EntryKind::File {
+    if matches!(kind, EntryKind::File | EntryKind::Dir) {
         view.mode = Some(stat.st_mode & MODE_MASK);
     }
     view

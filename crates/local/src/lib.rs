@@ -19,7 +19,9 @@ mod entry;
 mod error;
 mod fence;
 mod holes;
+mod identity;
 mod ledger;
+mod leftover;
 mod lenient;
 mod list;
 mod mover;
@@ -32,8 +34,10 @@ mod part;
 mod read;
 mod rename;
 mod root;
+mod spelling;
 mod symlink;
 mod temp;
+mod volume;
 mod write;
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ struct Looking {
     next: usize,
     /// Names came before these.
     is_continued: bool,
+    /// The folder finds names in other spellings; `None` = that cannot be told by its names.
+    folding: Option<bool>,
 }
 
 impl Looking {
@@ -86,8 +88,10 @@ impl Looking {
         let descriptor =
             root.open(&dir, flags, root.reading()).map_err(|errno| root.error(errno, &dir))?;
         let names = Names::default();
-        let mut looking = Looking { root, dir, descriptor, names, next: 0, is_continued: false };
+        let mut looking =
+            Looking { root, dir, descriptor, names, next: 0, is_continued: false, folding: None };
         looking.read_names(cancel)?;
+        looking.folding = looking.find_folding();
         Ok(looking)
     }
 
@@ -98,6 +102,11 @@ impl Looking {
         self.names = Names::read(root, dir, &folder, descriptor.as_fd(), cancel)?;
         self.next = 0;
         Ok(())
+    }
+
+    fn find_folding(&self) -> Option<bool> {
+        let names = self.names.index.iter().map(|name| self.names.core(name));
+        self.root.spellings.fold(self.descriptor.as_fd(), names)
     }
 
     fn step(mut self, cancel: &CancellationToken) -> Result<(Page, Option<Self>)> {
@@ -128,6 +137,7 @@ impl Looking {
             }
         }
         drop(folder);
+        page = page.with_folding(self.folding);
         self.next = end;
         if self.is_continued {
             page = page.unsorted();

@@ -17,12 +17,13 @@ pub(crate) fn temporary(name: &[u8], id: u32) -> Vec<u8> {
 }
 
 /// The names of the part of `name` and of its ledger that any process of `job` finds again. Two files of one folder never
-/// share them: the end of a name that does not fit is replaced by a digest of all of it, and a short name is never as long as
-/// one of those.
+/// share them, also where the disk ignores case or how an accent is written: a name of which there may be another spelling gets
+/// a digest of it, and the end of a name that does not fit is replaced by one.
 pub(crate) fn of_job(name: &[u8], job: u32) -> (Vec<u8>, Vec<u8>) {
     let room = NAME_MAX - 1 - MARK.len() - ID_DIGITS - LEDGER.len();
     let short = room - 1 - DIGEST_DIGITS;
-    let stem = if name.len() <= short {
+    let has_spellings = name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+    let stem = if name.len() <= short && !has_spellings {
         name.to_vec()
     } else {
         let digest = blake3::hash(name).to_hex();
@@ -46,6 +47,18 @@ fn cut(name: &[u8], room: usize) -> &[u8] {
         }
     }
     &name[..cut]
+}
+
+/// The name of the ledger beside a part; `None` for a name that is no part's.
+pub(crate) fn ledger_beside(part: &[u8]) -> Option<Vec<u8>> {
+    Some([part.strip_suffix(PART)?, LEDGER].concat())
+}
+
+/// The number in a name of ketch's own: that of the job, or one of no job.
+pub(crate) fn number_of(name: &[u8]) -> Option<u32> {
+    let rest = name.strip_suffix(PART).or_else(|| name.strip_suffix(LEDGER))?;
+    let (_, id) = rest.split_last_chunk::<ID_DIGITS>()?;
+    u32::from_str_radix(std::str::from_utf8(id).ok()?, 16).ok()
 }
 
 /// Is it a name that [`temporary`] or [`of_job`] makes?
@@ -73,6 +86,8 @@ mod tests {
             assert!(std::str::from_utf8(&made).is_ok(), "{name}");
         }
         assert_eq!(temporary(b"a.txt", 0xbeef), b".a.txt.ketch-0000beef.part");
+        assert_eq!(number_of(&temporary(&[0xff; 255], 0xbeef)), Some(0xbeef));
+        assert_eq!(number_of(&of_job(b"a.txt", u32::MAX).1), Some(u32::MAX));
         assert!(is_temporary(&temporary(&[0xff; 255], u32::MAX)));
     }
 
@@ -99,6 +114,15 @@ mod tests {
             assert!(is_temporary(part) && is_temporary(ledger));
         }
         assert!(std::str::from_utf8(&of_job("é".repeat(127).as_bytes(), 7).0).is_ok());
+        // Nor where the disk takes several spellings for one name.
+        let spellings = ["name", "Name", "NAME", "naMe", "n\u{e4}me", "na\u{308}me", "N\u{e4}me"];
+        let folded: std::collections::BTreeSet<_> = spellings
+            .iter()
+            .map(|name| {
+                String::from_utf8(of_job(name.as_bytes(), 7).0).expect("text").to_lowercase()
+            })
+            .collect();
+        assert_eq!(folded.len(), spellings.len());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ketch_core::names::bytes_from_core;
@@ -61,6 +62,12 @@ impl Root {
     ///
     /// Errors: `AlreadyExists` when one of them is a file; `Denied` when one is a link.
     pub(crate) fn make_folder(&self, path: &RelPath) -> Result<OwnedFd> {
+        self.make_folder_with(path, 0o777)
+    }
+
+    /// The same with at most the permissions `mode` for what is made; its owner may always use it.
+    pub(crate) fn make_folder_with(&self, path: &RelPath, mode: u32) -> Result<OwnedFd> {
+        let mode = mode & 0o777 | 0o700;
         match self.open_folder(path, Way::Beneath) {
             Ok(folder) => return Ok(folder),
             // Which part is the obstacle is found out below.
@@ -68,7 +75,10 @@ impl Root {
             Err(errno) => return Err(self.error(errno, path)),
         }
         let root = RelPath::root();
-        std::fs::create_dir_all(&self.path)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(if path.is_root() { mode } else { 0o777 })
+            .create(&self.path)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
             .and_then(|()| self.open_folder(&root, Way::Beneath))
             .map_err(|errno| self.not_a_folder(errno, &root))
@@ -77,7 +87,7 @@ impl Root {
                 for part in path.parts() {
                     reached = reached.join(part).unwrap_or(reached); // Never fails: it is a part of a path.
                     folder = self
-                        .enter(folder.as_fd(), &bytes_from_core(part))
+                        .enter(folder.as_fd(), &bytes_from_core(part), mode)
                         .map_err(|errno| self.not_a_folder(errno, &reached))?;
                 }
                 Ok(folder)
@@ -94,13 +104,13 @@ impl Root {
         }
     }
 
-    fn enter(&self, parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<OwnedFd> {
+    fn enter(&self, parent: BorrowedFd<'_>, name: &[u8], mode: u32) -> io::Result<OwnedFd> {
         for _ in 0..MAKE_TRIES {
             match open_at(parent, name, FOLDER, Way::Beneath) {
                 Err(Errno::NOENT) => {}
                 other => return other,
             }
-            match fs::mkdirat(parent, name, Mode::from_raw_mode(0o777)) {
+            match fs::mkdirat(parent, name, Mode::from_raw_mode(mode)) {
                 Ok(()) => self.force_folder(parent)?,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),

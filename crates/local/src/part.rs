@@ -84,6 +84,8 @@ pub(crate) fn open(
         let (file, is_new, ledger, ledger_file) = match made {
             Ok(file) => match try_lock(&file) {
                 Lock::Busy => return Ok(None),
+                // Taken for dead and removed before it was locked.
+                Lock::Ours | Lock::Unknown if fs::fstat(&file)?.st_nlink == 0 => continue,
                 Lock::Ours | Lock::Unknown => (file, true, ledger(), None),
             },
             Err(Errno::EXIST) => match open_left(folder, &names, going_on)? {
@@ -187,7 +189,7 @@ fn read_some(file: &OwnedFd, wanted: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn open_own(folder: &OwnedFd, name: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+pub(crate) fn open_own(folder: &OwnedFd, name: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
     open_with(folder, name, flags, 0o600)
 }
 
@@ -201,14 +203,14 @@ fn is_own(stat: &Stat) -> bool {
     stat.st_nlink == 1 && stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
-enum Lock {
+pub(crate) enum Lock {
     Ours,
     Busy,
     /// The file system has none.
     Unknown,
 }
 
-fn try_lock(file: &OwnedFd) -> Lock {
+pub(crate) fn try_lock(file: &OwnedFd) -> Lock {
     match retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Lock::Ours,
         Err(Errno::WOULDBLOCK) => Lock::Busy,
@@ -217,7 +219,7 @@ fn try_lock(file: &OwnedFd) -> Lock {
 }
 
 /// Waits a second at most for work on a part that its caller no longer wants.
-fn wait_for_lock(file: &OwnedFd, cancel: &CancellationToken) -> Lock {
+pub(crate) fn wait_for_lock(file: &OwnedFd, cancel: &CancellationToken) -> Lock {
     for _ in 0..FREE_TRIES {
         match try_lock(file) {
             Lock::Busy if !cancel.is_cancelled() => std::thread::sleep(FREE_WAIT),
@@ -234,7 +236,7 @@ fn remove(folder: &OwnedFd, names: &Names) -> io::Result<()> {
 }
 
 /// Removes a name, if it is there and that of a file.
-fn unlink(folder: &OwnedFd, name: &CStr) -> io::Result<()> {
+pub(crate) fn unlink(folder: &OwnedFd, name: &CStr) -> io::Result<()> {
     match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if kind_of(&stat) == EntryKind::File => {}
         Ok(_) | Err(Errno::NOENT) => return Ok(()),

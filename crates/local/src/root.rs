@@ -1,12 +1,12 @@
 //! The folder a backend was opened at, and the one way its work gets to a thread that may block.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Error, RelPath, Result};
@@ -19,6 +19,8 @@ use crate::entry::identity;
 use crate::error::from_errno;
 use crate::open::Way;
 use crate::options::{Inodes, Links, LocalOptions};
+use crate::spelling::Spellings;
+use crate::volume::{Mounts, are_all_plain};
 
 /// Folders that are kept open because the next file is likely to be in one of them.
 const FOLDERS_KEPT: usize = 4;
@@ -38,7 +40,13 @@ pub(crate) struct Root {
     pub(crate) has_loose_numbers: AtomicBool,
     /// The disk whose numbers were last seen to stay.
     pub(crate) numbered_device: AtomicU64,
+    /// Which file systems find names in other spellings.
+    pub(crate) spellings: Spellings,
+    /// See [`Root::proves_versions`].
+    proves_versions: OnceLock<bool>,
     folders: Mutex<VecDeque<Arc<Place>>>,
+    /// Folders in which something was met that an interrupted transfer left.
+    with_leftovers: Mutex<HashSet<RelPath>>,
 }
 
 /// A folder that was reached without following a link, and stays the same folder whatever becomes of its name. Whoever
@@ -70,7 +78,10 @@ impl Root {
             told: AtomicU8::new(0),
             has_loose_numbers,
             numbered_device: AtomicU64::new(0),
+            spellings: Spellings::default(),
+            proves_versions: OnceLock::new(),
             folders: Mutex::default(),
+            with_leftovers: Mutex::default(),
         }
     }
 
@@ -127,9 +138,20 @@ impl Root {
         }
     }
 
+    pub(crate) fn leftovers(&self) -> MutexGuard<'_, HashSet<RelPath>> {
+        self.with_leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes what is kept open.
     pub(crate) fn forget_folders(&self) {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Do the versions of all files of this place prove their content? Links that are followed may lead anywhere.
+    pub(crate) fn proves_versions(&self) -> bool {
+        *self.proves_versions.get_or_init(|| {
+            !self.follows_links() && are_all_plain(&self.canonical(), &Mounts::now())
+        })
     }
 
     pub(crate) fn follows_links(&self) -> bool {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use ketch_core::{Entry, EntryKind, Error, ErrorKind, Expect, RelPath, Result};
+use ketch_core::{Entry, EntryKind, Error, ErrorKind, Expect, RelPath, Result, narrowed};
 use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use crate::nameless::{copy_again, create_nameless, link_descriptor};
 use crate::names::{NAME_MAX, is_temporary, temporary};
 use crate::open::system_name;
 use crate::options::Fsync;
-use crate::part::{self, GoOn, Opened, Progress};
+use crate::part::{self, GoOn, Lock, Opened, Progress};
 use crate::root::{Place, Root};
 
 /// Permissions of a file that does not have its name yet.
@@ -59,6 +59,8 @@ pub(crate) struct Finish {
     pub(crate) mtime: Option<SystemTime>,
     /// Permissions if it replaces nothing; the umask is applied to them.
     pub(crate) mode: u32,
+    /// Those of the source, if they are known: what replaces a file opens nothing to anybody that the source keeps from them.
+    pub(crate) source_mode: Option<u32>,
     /// What may be replaced.
     pub(crate) expect: Expect,
     /// Gives up until the last moment.
@@ -144,7 +146,7 @@ impl Temp {
         let fail = |errno| root.error(errno, &path);
         if !self.has_mode {
             let target = self.check_target(&finish.expect)?;
-            let mode = self.mode(target.as_ref(), finish.mode).map_err(fail)?;
+            let mode = self.mode(target.as_ref(), finish).map_err(fail)?;
             self.root.set_permissions(&self.file, mode).map_err(fail)?;
         }
         if let Some(mtime) = finish.mtime {
@@ -262,11 +264,12 @@ impl Temp {
     }
 
     /// The permissions: those of the file that is replaced, but no wider than usual if that one has another owner.
-    fn mode(&self, target: Option<&Stat>, fresh: u32) -> io::Result<Mode> {
-        let usual = fresh & 0o777 & !umask();
+    fn mode(&self, target: Option<&Stat>, finish: &Finish) -> io::Result<Mode> {
+        let usual = finish.mode & 0o777 & !umask();
         let Some(target) = target else { return Ok(Mode::from_raw_mode(usual)) };
         let own = fs::fstat(&*self.file)?;
         let kept = target.st_mode & 0o777;
+        let kept = finish.source_mode.map_or(kept, |mode| narrowed(EntryKind::File, kept, mode));
         let same_owner = (own.st_uid, own.st_gid) == (target.st_uid, target.st_gid);
         Ok(Mode::from_raw_mode(if same_owner { kept } else { kept & usual }))
     }
@@ -279,6 +282,8 @@ impl Drop for Temp {
         }
         if let Some(progress) = &self.progress {
             if progress.is_to_be_kept() {
+                // Nobody goes on with it if the job ends all the same.
+                self.root.saw_leftover(&self.path.parent().unwrap_or_else(RelPath::root));
                 return;
             }
             progress.close();
@@ -358,7 +363,12 @@ fn create_unique(folder: &OwnedFd, name: &CStr, mode: u32) -> io::Result<(OwnedF
             .map_err(|_| Errno::INVAL)?;
         let mode = Mode::from_raw_mode(mode);
         match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
-            Ok(file) => return Ok((file, own_name)),
+            // Locked, so that nobody takes it for dead; it may have been taken for that just before.
+            Ok(file) => match part::wait_for_lock(&file, &CancellationToken::new()) {
+                Lock::Busy => {}
+                Lock::Ours | Lock::Unknown if fs::fstat(&file)?.st_nlink == 0 => {}
+                Lock::Ours | Lock::Unknown => return Ok((file, own_name)),
+            },
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
@@ -414,7 +424,9 @@ mod tests {
             let root = Arc::new(Root::new(scratch.path(), Default::default()));
             root.nameless.store(nameless, Ordering::Relaxed);
             let (expect, cancel) = (Expect::Absent, CancellationToken::new());
-            let finish = Finish { size: 7, mtime, mode: 0o640, expect, cancel, at_once: true };
+            let (mode, source_mode) = (0o640, None);
+            let finish =
+                Finish { size: 7, mtime, mode, source_mode, expect, cancel, at_once: true };
             let mut temp = small(&root, &finish, "content");
             let folder = scratch.path().join("sub");
             let has_own = temp.own_name.is_some();

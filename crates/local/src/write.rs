@@ -74,8 +74,9 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
     let _stops_when_dropped = cancel.clone().drop_guard();
     // The length is all that a disk shows.
     let PutOptions { mtime, mode, is_link: _, expect, proof: _, checkpoint } = options;
-    let mode = mode.unwrap_or(MODE);
-    let mut finish_with = Finish { size: 0, mtime, mode, expect, cancel, at_once: false };
+    let (source_mode, mode) = (mode, mode.unwrap_or(MODE));
+    let mut finish_with =
+        Finish { size: 0, mtime, mode, source_mode, expect, cancel, at_once: false };
     let size = body.size();
     let mut batches = Batches::new(open_exact(&*body).await?);
     let first = batches.next(BATCH_BYTES as u64).await?;

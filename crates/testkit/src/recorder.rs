@@ -56,6 +56,10 @@ impl Disk for RecordedDisk {
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
         self.inner.is_settled(entry, time)
     }
+
+    fn proves_versions(&self) -> bool {
+        self.inner.proves_versions()
+    }
 }
 
 impl Recorder {
@@ -132,6 +136,10 @@ impl Backend for Recorder {
         self.inner.scope()
     }
 
+    fn identities(&self) -> Option<Arc<dyn ketch_core::identity::Identities>> {
+        self.inner.identities()
+    }
+
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         self.inner.recall(dir).await
     }
@@ -178,6 +186,11 @@ impl Backend for Recorder {
         self.inner.make_dir(path).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.note("make_dir", path, None);
+        self.inner.make_dir_with(path, mode).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.note("copy", &from.path, Some(to));
         self.inner.copy(from, to, options).await
@@ -186,6 +199,11 @@ impl Backend for Recorder {
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.note("rename", &from.path, Some(to));
         self.inner.rename(from, to).await
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.note("take", &lent.path, Some(to));
+        self.inner.take(lent, to, options).await
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

@@ -19,6 +19,11 @@ pub(crate) enum ServiceCommand {
     /// Count the files below a folder and their bytes.
     #[command(after_help = "Example: ketch size work:photos --include '*.jpg'")]
     Size(SizeArgs),
+    /// Remove what interrupted transfers left below a folder and nobody goes on with.
+    ///
+    /// Listings do not show it. What a process works on, and what an interrupted job goes on with, stays.
+    #[command(after_help = "Example: ketch cleanup --dry-run /mnt/backup")]
+    Cleanup(RemoveArgs),
     /// Delete a folder that is empty.
     #[command(after_help = "Example: ketch rmdir work:photos/2025")]
     Rmdir(RemoveArgs),
@@ -65,6 +70,7 @@ impl ServiceCommand {
             ServiceCommand::Stat(_) => "stat",
             ServiceCommand::Tree(_) => "tree",
             ServiceCommand::Size(_) => "size",
+            ServiceCommand::Cleanup(_) => "cleanup",
             ServiceCommand::Rmdir(_) => "rmdir",
             ServiceCommand::Purge(_) => "purge",
             ServiceCommand::Rcat(_) => "rcat",

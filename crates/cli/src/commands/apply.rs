@@ -20,11 +20,12 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
         settings::for_limits(&args.limits, &args.verify, settings::for_speed(&args.speed)?)?;
     settings.digests = context.digests(&args.cache);
     settings.clocks = context.clocks(&args.cache);
+    settings.jobs = context.jobs();
     settings.report_unchanged = context.console.tells(Level::Detail);
     settings.report_started = settings.report_unchanged;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&source_place, &destination_place);
+    let both = remotes.open_job(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
     context.warn_of_keys(&mut remotes);
     let locations = (

@@ -56,6 +56,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let mut check_settings = CheckSettings {
         settings: Settings {
             digests: digests.clone(),
+            jobs: context.jobs(),
             filter: settings::compile(spec, source.only.as_deref())?,
             compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
             ..speed
@@ -140,6 +141,10 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
     let text = match verdict {
         Verdict::Equal(Evidence::Digest(algo)) => format!("equal by {algo}"),
         Verdict::Equal(Evidence::Content) => "equal byte for byte".to_owned(),
+        Verdict::Equal(Evidence::Remembered(Some(algo))) => format!("equal by remembered {algo}"),
+        Verdict::Equal(Evidence::Remembered(None)) => {
+            "equal when both were last read, and not changed since".to_owned()
+        }
         Verdict::Equal(Evidence::Size) => "equal in size".to_owned(),
         Verdict::SizeDiffers => "sizes differ".to_owned(),
         Verdict::HashDiffers(algo) => format!("{algo} digests differ"),

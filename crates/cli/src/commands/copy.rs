@@ -60,7 +60,7 @@ pub(crate) async fn open<'a>(
     if let Some(failed) = &args.retry_failed {
         spec.files_from_raw = Some(failed_paths(context, failed)?);
     }
-    let both = remotes.open_both(&source_place, &destination_place);
+    let both = remotes.open_job(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
     context.warn_of_keys(remotes);
     let filter = settings::compile(spec, source.only.as_deref())?;
@@ -79,6 +79,7 @@ pub(crate) async fn open<'a>(
             filter,
             digests: context.digests(&args.cache),
             clocks: context.clocks(&args.cache),
+            jobs: context.jobs(),
             ..settings
         },
         records: &args.records,

@@ -7,6 +7,7 @@ pub(crate) mod attr;
 pub(crate) mod cache;
 pub(crate) mod cat;
 pub(crate) mod check;
+pub(crate) mod cleanup;
 pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod copyurl;

@@ -6,7 +6,7 @@ use ketch_core::services::Services;
 use ketch_core::{Backend, Entry, RelPath};
 
 use crate::args::{AttrCommand, LocalArgs, RawPlace, ServiceCommand};
-use crate::commands::{about, attr, copyurl, dedupe, delete, link, rcat, stat, tree};
+use crate::commands::{about, attr, cleanup, copyurl, dedupe, delete, link, rcat, stat, tree};
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::location::Location;
@@ -20,6 +20,7 @@ pub(crate) async fn run(context: &Context, command: &ServiceCommand) -> Result<D
         ServiceCommand::Stat(args) => stat::run(context, args).await,
         ServiceCommand::Tree(args) => tree::run(context, args).await,
         ServiceCommand::Size(args) => tree::size(context, args).await,
+        ServiceCommand::Cleanup(args) => cleanup::run(context, args).await,
         ServiceCommand::Rmdir(args) => delete::rmdir(context, args).await,
         ServiceCommand::Purge(args) => delete::purge(context, args).await,
         ServiceCommand::Rcat(args) => rcat::run(context, args).await,

@@ -43,7 +43,7 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
     let scrub = rounds.map(|rounds| Scrub::load(context, &totals.root, &location, rounds));
     let admitted = admitted(Box::new(entries(reader, &args.manifest)), &prove);
     let progress = prove.progress.clone();
-    let marks = context.marks(&["verify", &totals.root, &location]);
+    let marks = context.marks(&["verify", &totals.root, &location, &opened.backend.view_options()]);
     let verify_settings =
         VerifySettings { prove, sample: scrub.as_ref().map(Scrub::sample), marks: marks.clone() };
     let mut counts = Counts::default();
@@ -306,7 +306,7 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
     let (reader, totals) = open(&args.manifest, args.key.as_deref())?;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
-    let both = remotes.open_both(&from, &place);
+    let both = remotes.open_job(&from, &place);
     let (other, backend) = signals.guard(both).await?;
     if other.only.is_some() {
         return Err(Problem::usage("--from is a folder"));

@@ -131,6 +131,7 @@ mod tests {
         set_mtime: false,
         dir_times: false,
         set_mode: false,
+        narrow_mode: false,
         hashes: &[],
         name_max_bytes: None,
         put_resume: false,

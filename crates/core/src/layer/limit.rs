@@ -20,6 +20,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::Result;
+use crate::identity::Identities;
 use crate::path::RelPath;
 use crate::services::Services;
 use crate::source::{Body, ByteStream};
@@ -121,6 +122,10 @@ impl Backend for Limit {
         self.inner.scope()
     }
 
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
+        self.inner.identities()
+    }
+
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         self.inner.recall(dir).await
     }
@@ -186,12 +191,20 @@ impl Backend for Limit {
         self.call("make folder", Some(path), self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.call("make folder", Some(path), self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.call("copy", Some(to), self.inner.copy(from, to, options)).await
     }
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.call("rename", Some(to), self.inner.rename(from, to)).await
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.call("take", Some(to), self.inner.take(lent, to, options)).await
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

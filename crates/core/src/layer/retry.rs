@@ -26,6 +26,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result, Retry as Worth};
+use crate::identity::Identities;
 use crate::path::RelPath;
 use crate::services::Services;
 use crate::source::{Body, ByteStream, HashingSource, open_all};
@@ -149,6 +150,10 @@ impl Backend for Retry {
         self.inner.scope()
     }
 
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
+        self.inner.identities()
+    }
+
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         self.inner.recall(dir).await
     }
@@ -214,6 +219,10 @@ impl Backend for Retry {
         self.repeat("make folder", Some(path), || self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.repeat("make folder", Some(path), || self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let mut effort = self.effort("copy", Some(to));
         let mut is_in_doubt = false;
@@ -264,6 +273,12 @@ impl Backend for Retry {
                 return Err(error);
             }
         }
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        // Not repeated: whether an attempt that failed has taken it cannot be told from outside.
+        let result = self.inner.take(lent, to, options).await;
+        result.map_err(|error| Request::new("take", &self.inner, Some(to)).named(error))
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

@@ -22,6 +22,7 @@ use crate::disk::Disk;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::identity::Identities;
 use crate::path::RelPath;
 use crate::services::Services;
 use crate::source::{Body, ByteStream};
@@ -200,6 +201,10 @@ impl Backend for Timeout {
         self.inner.scope()
     }
 
+    fn identities(&self) -> Option<Arc<dyn Identities>> {
+        self.inner.identities()
+    }
+
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         self.inner.recall(dir).await
     }
@@ -247,12 +252,20 @@ impl Backend for Timeout {
         self.within("make folder", Some(path), self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.within("make folder", Some(path), self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.within("copy", Some(to), self.inner.copy(from, to, options)).await
     }
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.within("rename", Some(to), self.inner.rename(from, to)).await
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.within("take", Some(to), self.inner.take(lent, to, options)).await
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

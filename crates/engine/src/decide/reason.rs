@@ -59,6 +59,11 @@ pub enum Reason {
     Unproven,
     /// The digest of the stored copy is not known, and nothing else was to count.
     NoDigest,
+    /// What is there is the source's own, reached by another name.
+    OneThing,
+    /// The destination finds its names regardless of case or of how an accent is written, and the source has another file or
+    /// folder that it would find under this name.
+    NameFolds,
 }
 
 impl Reason {
@@ -92,6 +97,8 @@ impl Reason {
             Reason::AmbiguousDestination => "ambiguous_destination",
             Reason::Unproven => "unproven",
             Reason::NoDigest => "no_digest",
+            Reason::OneThing => "one_thing",
+            Reason::NameFolds => "name_folds",
         }
     }
 }
@@ -139,6 +146,10 @@ impl fmt::Display for Reason {
                 "kept at the source: size and time are equal and no digest proves that the content is"
             }
             Reason::NoDigest => "no digest of the stored copy is known",
+            Reason::OneThing => "what the destination has there is the source's own, under another name: it is left alone",
+            Reason::NameFolds => {
+                "the destination takes it for another spelling of a name that the source has, too: rename one of them"
+            }
         })
     }
 }

@@ -57,6 +57,7 @@ fn pair(source: Option<Entry>, destination: Option<Entry>) -> Pair {
         source_duplicates: false,
         destination_duplicates: false,
         clash: false,
+        folds: false,
     }
 }
 

@@ -30,10 +30,23 @@ pub(crate) struct TreeLock {
 }
 
 impl TreeLock {
-    /// Locks the tree at `location` (see [`ketch_core::Backend::location`]), with the files of all locks in `folder`.
+    /// Locks the trees at `locations` (see [`ketch_core::Backend::location`]), with the files of all locks in `folder`. The trees
+    /// of one job may be the same, or inside one another.
     ///
-    /// Errors: `InvalidInput` that names the process which works on this tree, on one inside it or on one around it.
-    pub(crate) fn take(folder: &Path, location: &str) -> Result<Self> {
+    /// Errors: `InvalidInput` that names the process which works on such a tree, on one inside it or on one around it.
+    pub(crate) fn take_all(folder: &Path, locations: &[&str]) -> Result<Vec<Self>> {
+        let mut locks = Vec::new();
+        for (index, location) in locations.iter().enumerate() {
+            let own = &locations[..index];
+            if !own.contains(location) {
+                locks.push(TreeLock::take(folder, location, own)?);
+            }
+        }
+        Ok(locks)
+    }
+
+    /// Locks one tree, `held` being what the same job has locked.
+    fn take(folder: &Path, location: &str, held: &[&str]) -> Result<Self> {
         fs::create_dir_all(folder).map_err(failed)?;
         let own = folder.join(file_name(location));
         let mut file = open(&own)?;
@@ -49,7 +62,8 @@ impl TreeLock {
         // ORDER: one's own lock is written first, so of two jobs that start at once at least one sees the other.
         for other in fs::read_dir(folder).map_err(failed)? {
             let path = other.map_err(failed)?.path();
-            if path != own {
+            let is_of_this_job = || held.iter().any(|held| folder.join(file_name(held)) == path);
+            if path != own && !is_of_this_job() {
                 refuse_overlap(&path, location)?;
             }
         }
@@ -114,7 +128,7 @@ mod tests {
     #[test]
     fn a_tree_that_is_worked_on_is_refused_and_so_is_one_inside_or_around_it() {
         let scratch = tempfile::tempdir().expect("scratch");
-        let take = |location: &str| TreeLock::take(scratch.path(), location);
+        let take = |location: &str| TreeLock::take_all(scratch.path(), &[location]);
         let held = take("local:/a/b").expect("free");
         for busy in ["local:/a/b", "local:/a/b/c", "local:/a", "local:"] {
             let error = take(busy).expect_err("in use");
@@ -127,5 +141,15 @@ mod tests {
         }
         drop(held);
         take("local:/a").expect("free again");
+    }
+
+    #[test]
+    fn the_trees_of_one_job_do_not_exclude_each_other() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        for locations in [["local:/a/b", "local:/a"], ["local:/a", "local:/a/b"], ["local:/a"; 2]] {
+            let held = TreeLock::take_all(scratch.path(), &locations).expect("free");
+            TreeLock::take_all(scratch.path(), &["local:/a/b"]).expect_err("in use");
+            drop(held);
+        }
     }
 }

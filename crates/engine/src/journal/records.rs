@@ -101,7 +101,11 @@ pub(crate) struct FolderTime {
     /// Relative to both roots.
     pub(crate) path: RelPath,
     /// As the source had it before anything was done in the folder: seconds and nanoseconds.
-    pub(crate) mtime: (i64, u32),
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mtime: Option<(i64, u32)>,
+    /// The permissions of the source's, where they keep its owner from something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<u32>,
 }
 
 /// The files of a job, by what they are for.

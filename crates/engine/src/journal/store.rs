@@ -1,5 +1,6 @@
 //! The folder of all jobs: beginning one, finding the one to be gone on with, listing, forgetting.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -136,12 +137,12 @@ impl Jobs {
     ///
     /// Errors: `InvalidInput` when another process works on the place; `Io` and `Quota` when nothing can be written.
     pub fn begin(&self, begin: Begin, earlier: Earlier) -> Result<Journal> {
-        let mut locks = Vec::new();
         let lock_folder = self.folder.join("locks");
-        locks.push(TreeLock::take(&lock_folder, &begin.identity.destination_location)?);
+        let mut trees = vec![begin.identity.destination_location.as_str()];
         if begin.identity.kind == JobKind::Move {
-            locks.push(TreeLock::take(&lock_folder, &begin.identity.source_location)?);
+            trees.push(&begin.identity.source_location);
         }
+        let locks = TreeLock::take_all(&lock_folder, &trees)?;
         let mut replaced = Vec::new();
         let mut found = None;
         for (header, folder) in self.open_jobs()? {
@@ -216,7 +217,7 @@ impl Jobs {
             write_whole(&folder, HEADER, &header)?;
             Records::open(&folder, header.number, resumed, Memory::before_plan(&folder)?)?
         } else {
-            let memory = Memory::keep(&folder, same_boot)?;
+            let memory = Memory::keep(&folder, &resumed)?;
             // ORDER: the plan goes before the header says what the next one is of. Nothing finishes half of each.
             let anew = Resumed { folders_length: resumed.folders_length, ..Resumed::default() };
             let records = Records::open(&folder, header.number, anew, memory)?;
@@ -251,9 +252,11 @@ impl Jobs {
             if *source_location == identity.source_location
                 && *destination_location == identity.destination_location
                 && header.format <= FORMAT
+                // One that runs is not interrupted.
+                && lock_job(&folder)?.is_some()
             {
                 let resumed = Resumed::read(&folder, header.boot == self.boot)?;
-                let memory = Memory::look(&folder)?;
+                let memory = Memory::look(&folder, &resumed)?;
                 let (job, standing) = (header.id(), standing_of(&resumed));
                 return Ok(Some(Recalled { job, standing, memory }));
             }
@@ -275,6 +278,11 @@ impl Jobs {
         }
         jobs.sort_by_key(|job| (std::cmp::Reverse(job.header.created), job.header.number));
         Ok(jobs)
+    }
+
+    /// The numbers of the jobs that can be gone on with, or are worked on: what they left at their destinations is theirs.
+    pub fn claims(&self) -> Result<HashSet<u32>> {
+        Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
     }
 
     /// The job of that name, or of the only one that begins with it.
@@ -478,7 +486,7 @@ impl OldJob {
     /// Removes what the job left at `destination`, and ends it: nobody goes on with it. What cannot be removed is the first
     /// error, after everything else was tried, and then the job stays open.
     pub async fn abandon(&self, destination: &dyn Backend) -> Result<()> {
-        write_list(&self.folder, true)?;
+        write_list(&self.folder, &Resumed::read(&self.folder, true)?)?;
         let mut list = LogReader::<Left>::open(&self.folder.join(Files::LEFT))?;
         let mut first_error = None;
         while let Some(left) = list.next()? {

@@ -79,7 +79,6 @@ proptest! {
         let room = Room::new(room, None);
         let all = room.left.load(Ordering::Relaxed);
         let listing = collect(&entries, Order::Unspecified, &room);
-        prop_assert_eq!(listing.len(), entries.len() as u64);
         for entry in entries.iter().step_by(97) {
             let name = entry.path.name().expect("not the root");
             prop_assert_eq!(listing.dirs.has(name), entry.is_dir());

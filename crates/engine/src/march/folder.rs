@@ -8,9 +8,11 @@ use std::collections::VecDeque;
 use futures::TryStreamExt;
 use ketch_core::{Entry, EntryKind, ListOptions, Order, Page, compare_keys};
 
+use super::spelling::{Spellings, has_twins, list_names};
 use super::*;
+use crate::digest::blocking;
 use crate::join::{Joined, Next};
-use crate::listing::{Collector, Listing, ROOM_BYTES, Room};
+use crate::listing::{Collector, ROOM_BYTES, Room};
 
 /// What is looked through for sub-folders to list ahead.
 const WINDOW_PAIRS: usize = 1024;
@@ -47,6 +49,8 @@ pub(super) struct Folder {
     /// Something was found since it was last asked.
     is_found_occupied: bool,
     joined: Joined,
+    /// `None`: what is not equal is another name.
+    spellings: Option<Spellings>,
     is_joined: bool,
     window: VecDeque<Found>,
 }
@@ -87,6 +91,13 @@ impl Folder {
                     self.is_joined = true;
                     break;
                 }
+            };
+            let pair = match &mut self.spellings {
+                None => pair,
+                Some(spellings) => match spellings.apply(pair) {
+                    Some(pair) => pair,
+                    None => continue,
+                },
             };
             // ORDER: what was equal comes before what follows it, so that no mark is ahead of what is planned.
             self.push_equal(std::mem::take(&mut equal));
@@ -135,11 +146,16 @@ impl Folders {
         // One folder is one failure: with both, the source's is told.
         let source = source.map_err(|error| (Side::Source, error))?;
         let destination = destination.map_err(|error| (Side::Destination, error))?;
+        let spellings = self.find_spellings(&dir, &source, &destination).await;
+        let spellings = spellings.map_err(|error| (Side::Destination, error))?;
+        let source = source.finish().map_err(|error| (Side::Source, error))?;
+        let destination = destination.finish().map_err(|error| (Side::Destination, error))?;
         let mut folder = Folder {
             dir,
             may_be_occupied: !sides.source,
             is_found_occupied: false,
             joined: Joined::new(source, destination),
+            spellings,
             is_joined: false,
             window: VecDeque::new(),
         };
@@ -147,7 +163,52 @@ impl Folders {
         Ok(folder)
     }
 
-    async fn list_pair(&self, dir: &RelPath, sides: Sides) -> (Result<Listing>, Result<Listing>) {
+    /// What is another spelling of what, where the destination finds names in several.
+    async fn find_spellings(
+        &self,
+        dir: &RelPath,
+        source: &Collector,
+        destination: &Collector,
+    ) -> Result<Option<Spellings>> {
+        let march = &self.march;
+        let folding = destination.folding();
+        if folding == Some(false) || source.len() == 0 {
+            return Ok(None);
+        }
+        let Some(identities) = march.destination.identities() else { return Ok(None) };
+        let own = match source.names() {
+            Some(names) => names,
+            None => list_names(&march.source, dir).await?,
+        };
+        if folding.is_none() {
+            // It matters only where names could be one.
+            if !has_twins(&own) {
+                return Ok(None);
+            }
+            let (identities, dir, may_write) =
+                (Arc::clone(&identities), dir.clone(), march.may_write);
+            if !blocking(move |_| identities.folds(&dir, may_write)).await? {
+                return Ok(None);
+            }
+        }
+        let there = match destination.names() {
+            Some(names) => names,
+            None => list_names(&march.destination, dir).await?,
+        };
+        let there = there.into_iter().collect();
+        Spellings::find(march, identities, dir, own, &there).await.map(Some)
+    }
+
+    /// A folder that has nothing.
+    fn nothing(&self, dir: &RelPath) -> Collector {
+        Collector::new(dir, Order::Unspecified, &self.room)
+    }
+
+    async fn list_pair(
+        &self,
+        dir: &RelPath,
+        sides: Sides,
+    ) -> (Result<Collector>, Result<Collector>) {
         let march = &self.march;
         if march.recall
             && sides.source
@@ -158,23 +219,24 @@ impl Folders {
         }
         let source = async {
             match sides.source {
-                true => self.list_side(&march.source, dir).await,
-                false => Ok(Listing::empty(dir)),
+                true => self.list_side(&march.source, dir, ListOptions::default()).await,
+                false => Ok(self.nothing(dir)),
             }
         };
         let destination = async {
             match sides.destination {
                 true => self.list_destination(dir).await,
-                false => Ok(Listing::empty(dir)),
+                false => Ok(self.nothing(dir)),
             }
         };
         tokio::join!(source, destination)
     }
 
-    async fn list_destination(&self, dir: &RelPath) -> Result<Listing> {
-        match self.list_side(&self.march.destination, dir).await {
+    async fn list_destination(&self, dir: &RelPath) -> Result<Collector> {
+        let options = ListOptions { may_change: self.march.may_change };
+        match self.list_side(&self.march.destination, dir, options).await {
             // Nothing is there, so nothing is extra: this is complete knowledge.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Listing::empty(dir)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.nothing(dir)),
             result => result,
         }
     }
@@ -185,11 +247,11 @@ impl Folders {
         &self,
         dir: &RelPath,
         mut known: Vec<Entry>,
-    ) -> (Result<Listing>, Result<Listing>) {
+    ) -> (Result<Collector>, Result<Collector>) {
         let stream = self.march.source.list(dir, ListOptions::default());
         let mut source: Vec<Entry> = match stream.try_collect().await {
             Ok(source) => source,
-            Err(error) => return (Err(error), Ok(Listing::empty(dir))),
+            Err(error) => return (Err(error), Ok(self.nothing(dir))),
         };
         known.sort_by(Entry::compare_key);
         source.sort_by(Entry::compare_key);
@@ -202,24 +264,28 @@ impl Folders {
     }
 
     /// The listing that these entries are.
-    fn collect(&self, dir: &RelPath, entries: &[Entry]) -> Result<Listing> {
+    fn collect(&self, dir: &RelPath, entries: &[Entry]) -> Result<Collector> {
         let mut collector = Collector::new(dir, Order::Unspecified, &self.room);
         collector.push(Page::of(dir, entries)?)?;
         self.march.progress.listed(entries.len() as u64);
-        collector.finish()
+        Ok(collector)
     }
 
-    async fn list_side(&self, backend: &Arc<dyn Backend>, dir: &RelPath) -> Result<Listing> {
+    async fn list_side(
+        &self,
+        backend: &Arc<dyn Backend>,
+        dir: &RelPath,
+        options: ListOptions,
+    ) -> Result<Collector> {
         let named =
             |error: Error| error.with_operation("list").with_remote(backend.name()).with_path(dir);
-        let mut stream = backend.list(dir, ListOptions::default());
+        let mut stream = backend.list(dir, options);
         let mut collector = Collector::new(dir, backend.capabilities().list_order, &self.room);
         while let Some(page) = stream.next_page().await {
             collector.push(page?).map_err(named)?;
         }
-        let listing = collector.finish().map_err(named)?;
-        self.march.progress.listed(listing.len());
-        Ok(listing)
+        self.march.progress.listed(collector.len());
+        Ok(collector)
     }
 
     /// Do two files need nothing?
@@ -263,7 +329,7 @@ impl Folders {
     /// On which sides `pair` is a folder to be entered.
     pub(super) fn sides_to_enter(&self, pair: &Pair) -> Option<Sides> {
         let ambiguous = pair.source_duplicates || pair.destination_duplicates;
-        if !pair.is_dir() || pair.clash || ambiguous {
+        if !pair.is_dir() || pair.clash || pair.folds || ambiguous {
             return None;
         }
         let sides =

@@ -88,6 +88,10 @@ impl Disk for CountedDisk<'_> {
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
         self.disk.is_settled(entry, time)
     }
+
+    fn proves_versions(&self) -> bool {
+        self.disk.proves_versions()
+    }
 }
 
 impl DiskFile for CountedFile {

@@ -44,9 +44,12 @@ pub fn walk(
         filter: Arc::clone(&settings.filter),
         enter_extra: false,
         after: None,
+        may_change: false,
         lookahead: settings.checkers.max(1),
         recall: false,
         settles: None,
+        moves: false,
+        may_write: false,
         scratch: None,
         progress: settings.progress.clone(),
     };

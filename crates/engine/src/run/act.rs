@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::again::Again;
+use super::apart::Apart;
 use super::*;
 use crate::journal::{Status, arrival};
 use crate::settings::OnChanged;
@@ -74,13 +75,20 @@ impl Runner {
         if self.context.settings.dry_run {
             return Ok(Acted { bytes: size_of(&task.action), ..would_be(&task.action).into() });
         }
+        // A plan may have been made before the two places became one.
+        let of_source = matches!(task.action, Action::RemoveSourceDir { .. });
+        if !of_source && self.is_owned(path_of(&task.action)) {
+            let error = Error::new(ErrorKind::InvalidInput, Reason::OneThing.to_string());
+            return Err(error.with_path(path_of(&task.action)));
+        }
         self.note_folders(&task.action).await?;
         match &task.action {
             Action::Copy { source, replaces, .. } if self.context.kind == JobKind::Move => {
                 self.move_file(task, source, replaces.as_deref()).await
             }
             Action::Copy { source, replaces, .. } => {
-                self.copy_file(task, source, replaces.as_deref()).await
+                let (acted, _) = self.copy_file(task, source, replaces.as_deref()).await?;
+                Ok(acted)
             }
             Action::SetTime { source, destination: entry } => {
                 match self.set_facts(source, entry).await {
@@ -92,6 +100,7 @@ impl Runner {
                 }
             }
             Action::MakeDir { path } => {
+                // Where permissions are kept it was made with those of the source's just now.
                 destination.make_dir(path).await?;
                 Ok(Outcome::DirMade.into())
             }
@@ -102,8 +111,14 @@ impl Runner {
                 result => result.map(|()| Outcome::Deleted.into()),
             },
             Action::RemoveSource { source, destination: entry } => {
-                self.keep_time(source, entry).await?;
-                self.remove_source(source).await?;
+                // What was proven must still be there: others work on the place, too.
+                let now = destination.stat(&entry.path).await?;
+                if !again::is_same_version(entry, &now) {
+                    let text = "it changed at the destination after it was compared, so it stays at the source";
+                    return Err(self.changed(&entry.path, text));
+                }
+                self.keep_time(source, &now).await?;
+                self.remove_source(source, &now).await?;
                 Ok(Outcome::SourceRemoved.into())
             }
             Action::RemoveSourceDir { entry } if !self.is_made(entry).await? => {
@@ -124,7 +139,7 @@ impl Runner {
         task: &Task,
         source: &Entry,
         replaces: Option<&Entry>,
-    ) -> Result<Acted> {
+    ) -> Result<(Acted, Entry)> {
         let guard = self.context.progress.start(&source.path, source.size);
         let size = source.size;
         if self.context.settings.report_started {
@@ -135,12 +150,13 @@ impl Runner {
         let transfer =
             Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
         let done = self.transfers.transfer(transfer).await?;
-        if self.context.settings.compare == Compare::IgnoreTimes
+        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
+        self.learn_mode(source, &done.stored).await;
+        if self.remembers_arrivals()
             && let Some(print) = arrival(source, &done.stored)
         {
             self.records.arrived(print)?;
         }
-        self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.state().report.unverified += u64::from(!done.verified);
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
@@ -148,11 +164,11 @@ impl Runner {
         }
         let passed = counter.load(Ordering::Relaxed);
         let bytes = size.or((passed > 0).then_some(passed));
-        Ok(Acted { outcome: done.outcome, hashes: done.hashes, bytes })
+        Ok((Acted { outcome: done.outcome, hashes: done.hashes, bytes }, done.stored))
     }
 
-    /// By the remote itself where nothing is replaced and both sides are one account; else copied, proven, looked at once
-    /// more, and only then removed.
+    /// By the remote itself where nothing is replaced and both sides are one account; by giving it its new name where both are
+    /// on one file system; else copied, proven, looked at once more, and only then removed.
     async fn move_file(
         self: &Arc<Self>,
         task: &Task,
@@ -168,25 +184,41 @@ impl Runner {
                 Err(error) => return Err(error),
             }
         }
-        let acted = self.copy_file(task, source, replaces).await?;
-        self.remove_source(source).await?;
+        if self.transfers.take(source, replaces).await?.is_some() {
+            return Ok(Outcome::Moved.into());
+        }
+        let (acted, stored) = self.copy_file(task, source, replaces).await?;
+        self.remove_source(source, &stored).await?;
         Ok(Acted { outcome: Outcome::Moved, ..acted })
     }
 
-    /// Removes a file at the source of a move if it still is what was copied.
-    async fn remove_source(&self, source: &Entry) -> Result<()> {
-        let now = match self.context.source.stat(&source.path).await {
+    /// Removes a file at the source of a move if it still is what was copied, and another object than `there`, the proven
+    /// copy of it.
+    async fn remove_source(&self, source: &Entry, there: &Entry) -> Result<()> {
+        let from = &self.context.source;
+        let now = match from.stat(&source.path).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             result => result?,
         };
         if !again::is_same_version(source, &now) {
             let text = "it changed after it was copied, so it stays at the source";
-            return Err(Error::new(ErrorKind::Changed, text)
-                .with_operation("move")
-                .with_path(&source.path)
-                .with_remote(self.context.source.name()));
+            return Err(self.changed(&source.path, text).with_remote(from.name()));
         }
-        self.context.source.delete(&now).await
+        match self.set_apart(&now, there).await? {
+            Apart::AsListed(entry) => from.delete(&entry).await,
+            Apart::SetAside(entry) => {
+                let deleted = from.delete(&entry).await;
+                if deleted.is_err() {
+                    // Why it could not be deleted says more than that it has another name now, which is in the listing.
+                    let _ = from.rename(&entry, &source.path).await;
+                }
+                deleted
+            }
+        }
+    }
+
+    fn changed(&self, path: &RelPath, text: &str) -> Error {
+        Error::new(ErrorKind::Changed, text).with_operation("move").with_path(path)
     }
 
     /// Does the destination have the folder, if it was to be made there?
@@ -222,18 +254,20 @@ impl Runner {
     async fn set_facts(&self, source: &Entry, entry: &Entry) -> Result<()> {
         let to = &self.context.destination;
         let mut now = None;
-        if let Some(mtime) = source.mtime.filter(|_| entry.mtime != source.mtime) {
+        // The times of folders are set last of all.
+        let differs = !source.is_dir() && entry.mtime != source.mtime;
+        if let Some(mtime) = source.mtime.filter(|_| differs) {
             let set = to.set_mtime(entry, mtime).await?;
             self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
             now = Some(set);
         }
         let now = now.as_ref().unwrap_or(entry);
-        match source.mode {
-            Some(mode) if to.capabilities().set_mode && now.mode != Some(mode) => {
-                to.set_mode(now, mode).await.map(drop)
-            }
-            _ => Ok(()),
-        }
+        let Some(mode) = self.rules().wanted_mode(now.kind, source.mode, now.mode) else {
+            return Ok(());
+        };
+        let set = to.set_mode(now, mode).await?;
+        self.learn_mode(source, &set).await;
+        Ok(())
     }
 
     /// The state that an error leaves an item in, and whether it is a failure of the job.

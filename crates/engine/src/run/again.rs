@@ -4,6 +4,7 @@
 use super::act::Acted;
 use super::*;
 use crate::decide::Action;
+use crate::digest::{Memory, blocking};
 use crate::settings::OnChanged;
 
 /// What a second look at an item shows.
@@ -94,8 +95,9 @@ impl Runner {
             Action::SetTime { source, destination } => {
                 let now = self.context.destination.stat(&destination.path).await?;
                 let to = &self.context.destination;
-                let has_mode = !to.capabilities().set_mode || now.mode == source.mode;
-                let is_set = now.size == source.size && now.mtime == source.mtime && has_mode;
+                let wanted = self.rules().wanted_mode(now.kind, source.mode, now.mode);
+                let has_time = source.is_dir() || now.mtime == source.mtime;
+                let is_set = now.size == source.size && has_time && wanted.is_none();
                 match (is_set, is_unchanged(&destination, &now, to)) {
                     (true, _) => Ok(Again::Done(Outcome::TimeSet.into())),
                     (false, true) => {
@@ -114,17 +116,20 @@ impl Runner {
                 Err(error) => Err(error),
             },
             Action::RemoveSource { source, destination } => {
+                // What an earlier process, or a plan, found equal is no proof: the content is.
                 let (from, to) = (&self.context.source, &self.context.destination);
+                match from.stat(&source.path).await {
+                    // The process before removed it, and nobody heard of that.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        return Ok(Again::Done(Outcome::SourceRemoved.into()));
+                    }
+                    looked => looked?,
+                };
                 let now = to.stat(&destination.path).await?;
-                let digests = &self.context.settings.digests;
-                // Its time may have been set by the process before, so another version is no other content yet.
-                let is_equal = is_unchanged(&destination, &now, to)
-                    || match self.rules().common_hash() {
-                        Some(algo) => {
-                            digests.same_content((from, &source), (to, &now), algo).await?
-                        }
-                        None => false,
-                    };
+                let is_equal = match self.rules().common_hash() {
+                    Some(algo) => self.have_same_content((from, &source), (to, &now), algo).await?,
+                    None => false,
+                };
                 match is_equal {
                     true => {
                         let destination = Box::new(now);
@@ -139,6 +144,28 @@ impl Runner {
             | Action::NotStorable { .. }
             | Action::Refuse { .. }) => Ok(Again::Act(action)),
         }
+    }
+
+    /// Does the destination list what it finds under `path` by that very name? A disk that ignores case finds another file.
+    async fn is_listed_under(&self, path: &RelPath) -> Result<bool> {
+        let Some(identities) = self.context.destination.identities() else { return Ok(true) };
+        let (folder, name) = (path.parent().unwrap_or_else(RelPath::root), path.name());
+        let names = vec![name.unwrap_or_default().to_owned()];
+        let asked = names.clone();
+        let listed = blocking(move |_| identities.listed_as(&folder, &asked)).await?;
+        Ok(listed.first().and_then(Option::as_ref) == names.first())
+    }
+
+    /// Have both the same content, as read or asked for now?
+    async fn have_same_content(
+        &self,
+        source: (&Arc<dyn Backend>, &Entry),
+        destination: (&Arc<dyn Backend>, &Entry),
+        algo: HashAlgo,
+    ) -> Result<bool> {
+        let digests = &self.context.settings.digests;
+        let same = digests.same_content(source, destination, algo, Memory::IsNoProof).await?;
+        Ok(same.0)
     }
 
     /// What is to be done about something extra that an old plan deletes.
@@ -216,13 +243,9 @@ impl Runner {
         }
         if let Some(there) = there.as_ref().filter(|_| !is_planned)
             && there.size == source.size
+            && self.is_listed_under(path).await?
             && let Some(algo) = self.rules().common_hash()
-            && self
-                .context
-                .settings
-                .digests
-                .same_content((from, &source), (to, there), algo)
-                .await?
+            && self.have_same_content((from, &source), (to, there), algo).await?
         {
             return self.finish_stored(source, there, planned).await;
         }

@@ -15,6 +15,20 @@ impl Runner {
         }
     }
 
+    /// `stored` was to have at most the permissions of `source`.
+    pub(super) async fn learn_mode(&self, source: &Entry, stored: &Entry) {
+        let narrows = self.context.destination.capabilities().narrow_mode;
+        let Some((most, found)) = source.mode.zip(stored.mode).filter(|_| narrows) else { return };
+        let is_news = self.learner().learn_mode(stored.kind, most, found);
+        if is_news {
+            let name = self.context.destination.name();
+            let text = format!(
+                "{name} does not keep permissions: what is private at the source is not there"
+            );
+            self.tell(Event::Notice { path: None, text }).await;
+        }
+    }
+
     /// The destination does not set times of what is there. `Err`: that is not what the error says.
     pub(super) async fn accept_fixed_times(&self, error: Error) -> Result<()> {
         use ErrorKind::{Denied, InvalidInput, Unsupported};

@@ -1,4 +1,8 @@
-//! Folders of the destination get the times they have at the source, last of all.
+//! Folders of the destination get the times they have at the source, last of all, and those that are made get its
+//! permissions, first of all.
+//!
+//! A folder is made with at most the permissions of the source's before anything comes into it. What would keep its owner
+//! from working in it (`r-x`) is taken away when everything else is done, the deepest folders first.
 //!
 //! Everything that is done in a folder makes its time the present, so before the first item of a folder is begun it is
 //! written down what time the source's folder has; the folders above are written down with it, because they may be made
@@ -20,20 +24,31 @@ use crate::journal::FolderTime;
 /// Folders that are known to be on the list.
 const RECENT_FOLDERS: usize = 64;
 
+/// What the owner of a folder may do in it.
+const OWNER: u32 = 0o700;
+/// Folders that are closed to their owner at the end; those beyond it stay open to them, and to nobody else.
+const CLOSED_FOLDERS: usize = 100_000;
+
 /// What is known to be on the list of a job's folders.
 #[derive(Debug)]
 pub(super) struct FolderTimes {
     /// The latest first. Held while the source is asked, so that nobody begins in a folder before its time is known.
     recent: tokio::sync::Mutex<VecDeque<RelPath>>,
+    /// Times are wanted.
+    times: bool,
+    /// Permissions are kept at both sides.
+    modes: bool,
 }
 
 impl FolderTimes {
     /// `None`: folders keep whatever times they get.
     pub(super) fn new(context: &Context) -> Option<Self> {
         let (from, to) = (context.source.capabilities(), context.destination.capabilities());
-        let wanted = context.settings.dir_times && !context.settings.dry_run;
-        (wanted && from.dir_times && to.dir_times)
-            .then(|| FolderTimes { recent: tokio::sync::Mutex::default() })
+        let times = context.settings.dir_times && from.dir_times && to.dir_times;
+        let modes = from.narrow_mode && to.narrow_mode;
+        let wanted = (times || modes) && !context.settings.dry_run;
+        let recent = tokio::sync::Mutex::default();
+        wanted.then(|| FolderTimes { recent, times, modes })
     }
 }
 
@@ -53,22 +68,32 @@ impl Runner {
             | Action::Refuse { .. } => None,
         };
         let mut recent = times.recent.lock().await;
+        let mut to_be_made = Vec::new();
         while let Some(folder) = next {
             if let Some(at) = recent.iter().position(|known| *known == folder) {
                 // Those above it were written down with it.
                 recent.swap(0, at);
-                return Ok(());
+                break;
             }
             // What the source does not have, or does not show, has no time to be kept.
-            if let Ok(found) = self.context.source.stat(&folder).await
-                && let Some(mtime) = found.mtime.filter(|_| found.is_dir())
-            {
-                let mtime = seconds_and_nanoseconds(mtime);
-                self.records.folder(&FolderTime { path: folder.clone(), mtime })?;
+            let found = self.context.source.stat(&folder).await.ok().filter(Entry::is_dir);
+            let mode = found.as_ref().and_then(|found| found.mode).filter(|_| times.modes);
+            let mtime = found.and_then(|found| found.mtime).filter(|_| times.times);
+            let last_mode = mode.filter(|mode| mode & OWNER != OWNER);
+            if mtime.is_some() || last_mode.is_some() {
+                let (path, mtime) = (folder.clone(), mtime.map(seconds_and_nanoseconds));
+                self.records.folder(&FolderTime { path, mtime, mode: last_mode })?;
             }
+            to_be_made.extend(mode.map(|mode| (folder.clone(), mode)));
             next = folder.parent();
             recent.truncate(RECENT_FOLDERS - 1);
             recent.push_front(folder);
+        }
+        // Still locked: nobody puts anything into a folder before it is made with its permissions.
+        if !matches!(action, Action::Delete { .. }) {
+            for (folder, mode) in to_be_made.into_iter().rev() {
+                self.context.destination.make_dir_with(&folder, mode).await?;
+            }
         }
         Ok(())
     }
@@ -99,17 +124,42 @@ impl Runner {
         let records = futures::stream::try_unfold(folders, |mut folders| async move {
             Ok::<_, Error>(folders.next()?.map(|record| (record, folders)))
         });
-        let setting = records.map_ok(|FolderTime { path, mtime }| async move {
-            let Some(mtime) = time_of(mtime) else { return Ok(None) }; // It was one once.
+        let setting = records.map_ok(|FolderTime { path, mtime, mode: _ }| async move {
+            let Some(mtime) = mtime.and_then(time_of) else { return Ok(None) };
             let folder = Entry::dir(path);
             Ok(self.context.destination.set_mtime(&folder, mtime).await.err())
         });
         let setting = setting.try_buffered(at_a_time).try_fold((0_u64, None), fold);
         // CANCEL: a stop leaves the rest to a later process; the list is still there.
-        tokio::select! {
-            set = setting => set,
-            () = self.stopping() => Ok((0, None)),
+        let (failed, first) = tokio::select! {
+            set = setting => set?,
+            () = self.stopping() => return Ok((0, None)),
+        };
+        let (more, second) = self.try_to_close_folders().await?;
+        Ok((failed + more, first.or(second)))
+    }
+
+    /// Takes from folders what would have kept this job from working in them, the deepest first.
+    async fn try_to_close_folders(&self) -> Result<(u64, Option<Error>)> {
+        let Some(mut folders) = self.records.folders()? else { return Ok((0, None)) };
+        let mut closed = Vec::new();
+        while let Some(FolderTime { path, mtime: _, mode }) = folders.next()? {
+            if let Some(mode) = mode
+                && closed.len() < CLOSED_FOLDERS
+            {
+                closed.push((path, mode));
+            }
         }
+        closed.sort_by_key(|(path, _)| std::cmp::Reverse(path.parts().count()));
+        let mut failures = (0, None);
+        for (path, mode) in closed {
+            let set = async {
+                let folder = self.context.destination.stat(&path).await?;
+                self.context.destination.set_mode(&folder, mode).await
+            };
+            failures = fold(failures, set.await.err()).await?;
+        }
+        Ok(failures)
     }
 }
 

@@ -67,12 +67,18 @@ impl Runner {
         }
     }
 
-    /// Where everything is transferred again: did an earlier process bring this version of it?
+    /// Is it kept in mind which version became which? Only where everything is transferred again, and not by a move: what is
+    /// still at its source is to be removed there, which takes more than having arrived.
+    pub(super) fn remembers_arrivals(&self) -> bool {
+        self.context.settings.compare == Compare::IgnoreTimes && self.context.kind != JobKind::Move
+    }
+
+    /// Did an earlier process bring this version of it?
     pub(super) fn has_arrived(&self, pair: &Pair) -> bool {
         let (Some(source), Some(destination)) = (&pair.source, &pair.destination) else {
             return false;
         };
-        self.context.settings.compare == Compare::IgnoreTimes
+        self.remembers_arrivals()
             && !pair.destination_duplicates
             && self.records.memory().has_arrived(source, destination)
     }

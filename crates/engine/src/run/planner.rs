@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
+use crate::digest::Memory;
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
@@ -110,9 +111,13 @@ impl Runner {
             filter: Arc::clone(&context.settings.filter),
             enter_extra: context.kind == JobKind::Sync,
             after,
+            may_change: !context.settings.dry_run,
             lookahead: context.settings.checkers.max(1),
-            recall: context.settings.compare == Compare::Checksum,
+            // What is remembered of a folder is no proof for a removal.
+            recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
             settles,
+            moves: context.kind == JobKind::Move,
+            may_write: !context.settings.dry_run,
             scratch: context.settings.plan_folder.clone(),
             progress: context.progress.clone(),
         }
@@ -194,8 +199,23 @@ impl Runner {
         }
     }
 
-    /// What to do about one step. `Err` ends the job.
+    /// What to do about one step, but for what the destination shows of the source itself. `Err` ends the job.
     pub(super) async fn consider(&self, step: Step) -> Result<Found> {
+        let found = self.consider_step(step).await?;
+        let Found::Action(action) = &found else { return Ok(found) };
+        let changes = !matches!(
+            action,
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::RemoveSourceDir { .. }
+        );
+        let path = act::path_of(action);
+        if changes && self.is_owned(path) {
+            let (path, reason) = (path.clone(), Reason::OneThing);
+            return Ok(Found::Action(Action::Refuse { path, reason }));
+        }
+        Ok(found)
+    }
+
+    async fn consider_step(&self, step: Step) -> Result<Found> {
         let pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
@@ -205,11 +225,12 @@ impl Runner {
             }
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
-        self.tell_of_special(&pair).await;
         if let Some(action) = self.gone_on_with(&pair) {
             return Ok(Found::Action(action));
         }
         let has_arrived = self.has_arrived(&pair);
+        self.tell_of_special(&pair).await;
+        self.note_spelling(&pair);
         let emptied = self.source_dir_to_remove(&pair);
         let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let comparison = match decide(pair, &self.rules()) {
@@ -218,12 +239,6 @@ impl Runner {
                 return Ok(Found::Action(Action::RemoveSourceDir { entry }));
             }
             Decision::Nothing => return Ok(Found::Nothing),
-            Decision::Act(action @ Action::MakeDir { .. }) => {
-                return Ok(match emptied {
-                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
-                    None => Found::Action(action),
-                });
-            }
             Decision::Act(Action::Copy { source, .. }) if has_arrived => {
                 let (path, reason) = (source.path, Reason::Arrived);
                 return Ok(Found::Action(Action::Skip { path, reason }));
@@ -239,16 +254,27 @@ impl Runner {
                     Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
                 };
             }
+            Decision::Act(action @ Action::MakeDir { .. }) => {
+                return Ok(match emptied {
+                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
+                    None => Found::Action(action),
+                });
+            }
             Decision::Act(action) => return Ok(Found::Action(action)),
             Decision::Compare(comparison) => comparison,
+        };
+        let memory = match comparison.acts_if_equal() {
+            true => Memory::IsNoProof,
+            false => Memory::Counts,
         };
         let equal = self.context.settings.digests.same_content(
             (&self.context.source, &comparison.source),
             (&self.context.destination, &comparison.destination),
             comparison.algo,
+            memory,
         );
         Ok(match equal.await {
-            Ok(equal) => Found::Action(comparison.resolve(equal)),
+            Ok((equal, _)) => Found::Action(comparison.resolve(equal)),
             Err(error) if error.is_fatal() => return Err(error),
             // A file whose digest the remote does not show is transferred rather than taken for equal, or for broken.
             Err(error)
@@ -265,6 +291,15 @@ impl Runner {
         })
     }
 
+    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    ///
+    /// Errors: `Changed` when it holds anything.
+    async fn read_empty(&self, empty: &Entry) -> Result<()> {
+        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
+        let content = open_exact(&source).await?;
+        content.try_for_each(|_| std::future::ready(Ok(()))).await
+    }
+
     /// What a sync would delete if it were a file stays, and a line says so.
     async fn tell_of_special(&self, pair: &Pair) {
         if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
@@ -275,15 +310,6 @@ impl Runner {
         };
         let text = format!("it stays at the destination: {}", special.describe());
         self.tell(Event::Notice { path: Some(path.clone()), text }).await;
-    }
-
-    /// Reads a file that is listed as empty to its end: only that tells whether it is.
-    ///
-    /// Errors: `Changed` when it holds anything.
-    async fn read_empty(&self, empty: &Entry) -> Result<()> {
-        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
-        let content = open_exact(&source).await?;
-        content.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
     /// The folder that a move removes at the source when nothing is left in it.

@@ -78,7 +78,11 @@ impl Runner {
         if self.context.settings.on_changed != OnChanged::Retry {
             return false;
         }
-        let is_many = self.state().report.vanished >= FEW_VANISHED;
+        let is_many = {
+            let mut state = self.state();
+            state.went_away += 1;
+            state.went_away > FEW_VANISHED
+        };
         let is_going = is_many || {
             let parent = failure.path.parent().unwrap_or_else(RelPath::root);
             let parent = self.context.source.stat(&parent).await;

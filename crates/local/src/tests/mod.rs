@@ -2,6 +2,7 @@
 
 mod change;
 mod keep;
+mod leftover;
 mod link;
 mod list;
 mod read;

@@ -315,6 +315,10 @@ impl Backend for Faulty {
         self.inner.scope()
     }
 
+    fn identities(&self) -> Option<Arc<dyn ketch_core::identity::Identities>> {
+        self.inner.identities()
+    }
+
     async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
         self.inner.recall(dir).await
     }
@@ -393,12 +397,20 @@ impl Backend for Faulty {
         self.pass("make_dir", &[path], self.inner.make_dir(path)).await
     }
 
+    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
+        self.pass("make_dir", &[path], self.inner.make_dir_with(path, mode)).await
+    }
+
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
         self.pass("copy", &[to, &from.path], self.inner.copy(from, to, options)).await
     }
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.pass("rename", &[to, &from.path], self.inner.rename(from, to)).await
+    }
+
+    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
+        self.pass("take", &[to, &lent.path], self.inner.take(lent, to, options)).await
     }
 
     async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {

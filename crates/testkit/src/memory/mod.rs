@@ -132,6 +132,7 @@ impl MemoryBackend {
             set_mtime: true,
             dir_times: false,
             set_mode: false,
+            narrow_mode: false,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
             put_resume: true,

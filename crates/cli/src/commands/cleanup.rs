@@ -1,0 +1,148 @@
+//! `ketch cleanup`: removes what interrupted transfers left and nobody goes on with.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use ketch_core::{Backend, Disk, Leftover, LeftoverState, ListOptions, RelPath};
+use ketch_engine::filter::units::format_size;
+use serde_json::json;
+
+use super::service;
+use crate::args::RemoveArgs;
+use crate::context::{Context, Done};
+use crate::output::Level;
+use crate::problem::{Problem, Result};
+use crate::{exit, settings};
+
+/// Looks through a folder and those below it.
+pub(crate) async fn run(context: &Context, args: &RemoveArgs) -> Result<Done> {
+    let place = settings::place(&args.place)?;
+    let mut remotes = service::remotes(context);
+    let signals = context.signals()?;
+    let backend = signals.guard(remotes.open(&place)).await?;
+    context.warn_of_keys(&mut remotes);
+    let start = json!({ "command": "cleanup", "place": place.redacted(), "dry_run": args.dry_run });
+    context.console.event("start", start)?;
+    let Some(disk) = backend.disk() else {
+        let text =
+            format!("{}: there is nothing to clean up on a remote like this", backend.name());
+        context.console.tell(Level::Normal, &text);
+        remotes.close().await;
+        return Ok(Done::ok());
+    };
+    let claims = match context.jobs() {
+        Some(jobs) => jobs.claims()?,
+        None => HashSet::new(),
+    };
+    let cleaner =
+        Cleaner { context, backend, disk, claims: Arc::new(claims), dry_run: args.dry_run };
+    let done = signals.guard(cleaner.clean()).await;
+    remotes.close().await;
+    done
+}
+
+struct Cleaner<'a> {
+    context: &'a Context,
+    backend: Arc<dyn Backend>,
+    disk: Arc<dyn Disk>,
+    /// Jobs that go on with what they left.
+    claims: Arc<HashSet<u32>>,
+    dry_run: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    removed: u64,
+    bytes: u64,
+    claimed: u64,
+    in_use: u64,
+    unclear: u64,
+    failed: u64,
+}
+
+impl Cleaner<'_> {
+    /// Held in memory: the folders that are still to be looked at.
+    async fn clean(&self) -> Result<Done> {
+        let mut counts = Counts::default();
+        let mut waiting = vec![RelPath::root()];
+        while let Some(dir) = waiting.pop() {
+            match self.clean_folder(&dir, &mut counts).await {
+                Ok(folders) => waiting.extend(folders),
+                Err(problem) if dir.is_root() => return Err(problem),
+                Err(problem) => {
+                    counts.failed += 1;
+                    self.context.console.tell_error(&problem.text.unwrap_or_default());
+                }
+            }
+        }
+        let Counts { removed, bytes, claimed, in_use, unclear, failed } = counts;
+        let verb = if self.dry_run { "would remove" } else { "removed" };
+        let parts = if removed == 1 { "part" } else { "parts" };
+        let mut text = format!("{verb} {removed} {parts} ({})", format_size(bytes));
+        for (count, why) in [
+            (claimed, "belong to interrupted jobs (`ketch jobs list`)"),
+            (in_use, "are being worked on"),
+            (unclear, "may be another machine's and were written not long ago"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {why}"));
+            }
+        }
+        self.context.console.tell(Level::Normal, &text);
+        let code = if failed > 0 { exit::PARTIAL } else { exit::OK };
+        let body = json!({
+            "dry_run": self.dry_run, "removed": removed, "bytes": bytes, "claimed": claimed,
+            "in_use": in_use, "unclear": unclear, "failed": failed,
+        });
+        Ok(Done::with(code, body))
+    }
+
+    /// Cleans one folder, and tells which are in it.
+    async fn clean_folder(&self, dir: &RelPath, counts: &mut Counts) -> Result<Vec<RelPath>> {
+        let folders = self
+            .backend
+            .list(dir, ListOptions::default())
+            .try_filter(|entry| std::future::ready(entry.is_dir()))
+            .map_ok(|entry| entry.path)
+            .try_collect()
+            .await?;
+        let (disk, claims, folder) =
+            (Arc::clone(&self.disk), Arc::clone(&self.claims), dir.clone());
+        let removes = !self.dry_run;
+        let work = move || disk.leftovers(&folder, &|number| claims.contains(&number), removes);
+        let found = tokio::task::spawn_blocking(work).await;
+        let found =
+            found.map_err(|_| Problem::other("cleaning up was stopped; this is a bug"))??;
+        for left in found {
+            self.count(&left, counts)?;
+        }
+        Ok(folders)
+    }
+
+    fn count(&self, left: &Leftover, counts: &mut Counts) -> Result<()> {
+        match left.state {
+            LeftoverState::Dead => {
+                counts.removed += 1;
+                counts.bytes = counts.bytes.saturating_add(left.bytes);
+            }
+            LeftoverState::Claimed => counts.claimed += 1,
+            LeftoverState::InUse => counts.in_use += 1,
+            LeftoverState::Unclear => counts.unclear += 1,
+        }
+        let word = match left.state {
+            LeftoverState::Dead if self.dry_run => "remove  ",
+            LeftoverState::Dead => "removed  ",
+            LeftoverState::Claimed | LeftoverState::InUse | LeftoverState::Unclear => return Ok(()),
+        };
+        let body = json!({
+            "path": left.path.as_str(), "outcome": "deleted", "reason": "leftover",
+            "size": left.bytes, "dry_run": self.dry_run,
+        });
+        self.context.console.event("file_done", body)?;
+        match self.context.console.is_json() {
+            true => Ok(()),
+            false => self.context.console.named_line(word, left.path.as_str(), ""),
+        }
+    }
+}

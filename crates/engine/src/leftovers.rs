@@ -1,0 +1,77 @@
+//! What interrupted transfers left where a job has been, and nobody goes on with: told, and removed if that is wanted.
+//!
+//! That something cannot be removed is told and is no failure: it is no content.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ketch_core::{Backend, Disk, Leftover, LeftoverState, RelPath, Result};
+
+use crate::digest::blocking;
+use crate::filter::units::format_size;
+use crate::journal::Jobs;
+
+/// Whose leftovers stay.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Claims {
+    /// The jobs of this machine. `None`: it is not known what they go on with, so everything stays.
+    pub(crate) jobs: Option<Jobs>,
+    /// The job that is ending now, and will not be gone on with.
+    pub(crate) over: Option<u32>,
+}
+
+/// Looks in the folders in which `side` met leftovers. Gives back what is to be told.
+pub(crate) async fn clear(
+    side: &Arc<dyn Backend>,
+    claims: Claims,
+    removes: bool,
+) -> Option<String> {
+    let disk = side.disk()?;
+    let folders = disk.folders_with_leftovers();
+    if folders.is_empty() {
+        return None;
+    }
+    let removes = removes && claims.jobs.is_some();
+    let name = side.name();
+    match blocking(move |_| sweep(&*disk, &folders, &claims, removes)).await {
+        Ok((0, _)) => None,
+        Ok((count, bytes)) => Some(text(name, count, bytes, removes)),
+        Err(error) => Some(format!("what interrupted transfers left cannot be removed: {error}")),
+    }
+}
+
+/// How many there are, or were, and how many bytes they take.
+fn sweep(
+    disk: &dyn Disk,
+    folders: &[RelPath],
+    claims: &Claims,
+    removes: bool,
+) -> Result<(u64, u64)> {
+    let claimed = match &claims.jobs {
+        Some(jobs) => jobs.claims()?,
+        None => HashSet::new(),
+    };
+    let is_claimed = |number| Some(number) != claims.over && claimed.contains(&number);
+    let (mut count, mut bytes) = (0, 0_u64);
+    for folder in folders {
+        let found = disk.leftovers(folder, &is_claimed, removes)?;
+        let is_dead = |left: &&Leftover| left.state == LeftoverState::Dead;
+        for left in found.iter().filter(is_dead) {
+            count += 1;
+            bytes = bytes.saturating_add(left.bytes);
+        }
+    }
+    Ok((count, bytes))
+}
+
+fn text(name: &str, count: u64, bytes: u64, is_removed: bool) -> String {
+    let parts = if count == 1 { "part" } else { "parts" };
+    let size = format_size(bytes);
+    match is_removed {
+        true => format!("removed {count} {parts} of interrupted transfers ({size}) from {name}"),
+        false => format!(
+            "{count} {parts} of interrupted transfers ({size}) in {name}, which listings do not show \
+             (`ketch cleanup` removes what nobody goes on with)"
+        ),
+    }
+}

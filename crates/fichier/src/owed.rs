@@ -1,0 +1,207 @@
+//! Removals that are owed: old versions that stayed beside their new ones because 1fichier refused to remove them.
+//!
+//! Two files of one name are no error to 1fichier, so nothing else would ever remove the old one. Each debt is on record until
+//! it is paid, by whichever process comes next and may change things, and until then the old version is not shown. What is
+//! here is never believed without a look (`evidence`).
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ketch_core::{ErrorKind, RelPath, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::cache::{Change, FolderListing};
+use crate::evidence::{Ground, Removal};
+use crate::gather;
+use crate::index::replace;
+
+/// The version of the format. Another one is not read.
+const VERSION: u32 = 1;
+/// The most debts that are remembered, and the longest file that is read.
+const DEBTS_MAX: usize = 10_000;
+const FILE_MAX_BYTES: u64 = 16 << 20;
+
+/// The debts of an account.
+#[derive(Debug, Default)]
+pub(crate) struct Owed {
+    /// `None`: of this process only.
+    file: Option<PathBuf>,
+    debts: Mutex<Option<Vec<Debt>>>,
+}
+
+/// One old version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Debt {
+    folder: u64,
+    name: String,
+    url: String,
+    /// The path of the folder.
+    at: Option<String>,
+    /// The new version, and its size.
+    by: String,
+    size: Option<u64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Content {
+    v: u32,
+    debts: Vec<Debt>,
+}
+
+impl Owed {
+    /// What is in `file`. Nothing is read yet.
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Owed { file, debts: Mutex::default() }
+    }
+
+    /// Remembers a removal that was refused.
+    pub(crate) fn add(&self, removal: &Removal) {
+        let Ground::Replaced { by, size } = &removal.ground else { return };
+        let debt = Debt {
+            folder: removal.folder,
+            name: removal.name.clone(),
+            url: removal.url.clone(),
+            at: removal.at.as_ref().map(|at| at.as_str().to_owned()),
+            by: by.clone(),
+            size: *size,
+        };
+        self.change(|debts| {
+            debts.retain(|known| known.url != debt.url);
+            if debts.len() < DEBTS_MAX {
+                debts.push(debt);
+            }
+        });
+    }
+
+    /// The old versions in `folder` whose new ones are in this listing of it.
+    pub(crate) fn hidden(&self, folder: u64, listing: &FolderListing) -> Vec<String> {
+        let debts = self.of(folder);
+        let is_shown = |url: &str| listing.files.iter().any(|file| file.url == url);
+        let debts = debts.into_iter().filter(|debt| is_shown(&debt.by) && is_shown(&debt.url));
+        debts.map(|debt| debt.url).collect()
+    }
+
+    /// The old versions of `name` in `folder`.
+    pub(crate) fn named(&self, folder: u64, name: &str) -> Vec<String> {
+        let debts = self.of(folder).into_iter().filter(|debt| debt.name == name);
+        debts.map(|debt| debt.url).collect()
+    }
+
+    fn of(&self, folder: u64) -> Vec<Debt> {
+        let mut debts = self.lock();
+        let debts = debts.get_or_insert_with(|| self.read());
+        debts.iter().filter(|debt| debt.folder == folder).cloned().collect()
+    }
+
+    /// Forgets the debt about the file at `url`, which is gone.
+    pub(crate) fn settle(&self, url: &str) {
+        let is_known = |debts: &Vec<Debt>| debts.iter().any(|debt| debt.url == url);
+        if !is_known(self.lock().get_or_insert_with(|| self.read())) {
+            return;
+        }
+        self.change(|debts| debts.retain(|debt| debt.url != url));
+    }
+
+    /// Changes what is on record now, also by others.
+    fn change(&self, change: impl FnOnce(&mut Vec<Debt>)) {
+        let mut known = self.lock();
+        let mut debts = match self.file {
+            Some(_) => self.read(),
+            None => known.take().unwrap_or_default(),
+        };
+        change(&mut debts);
+        if let Some(file) = &self.file {
+            let content = Content { v: VERSION, debts: debts.clone() };
+            let written = serde_json::to_vec(&content)
+                .map_err(Into::into)
+                .and_then(|text| replace(file, &text));
+            if let Err(error) = written {
+                tracing::warn!(%error, ?file, "a removal that is owed cannot be written down");
+            }
+        }
+        *known = Some(debts);
+    }
+
+    fn read(&self) -> Vec<Debt> {
+        let Some(file) = &self.file else { return Vec::new() };
+        let is_long = |length: std::fs::Metadata| length.len() > FILE_MAX_BYTES;
+        if std::fs::metadata(file).map_or(true, is_long) {
+            return Vec::new();
+        }
+        let text = std::fs::read(file).unwrap_or_default();
+        match serde_json::from_slice::<Content>(&text) {
+            Ok(content) if content.v == VERSION => content.debts,
+            _ => Vec::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Vec<Debt>>> {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the old versions out of listings whose removal is owed, and removes them first if that `may_change` anything.
+pub(crate) async fn hide(
+    account: &Arc<Account>,
+    listings: &mut [(u64, Arc<FolderListing>)],
+    may_change: bool,
+) {
+    for (folder, listing) in listings {
+        let hidden = account.owed.hidden(*folder, listing);
+        if hidden.is_empty() {
+            continue;
+        }
+        if may_change && let Err(error) = pay(account, *folder).await {
+            tracing::warn!(%error, "a removal that is owed was refused again");
+        }
+        Arc::make_mut(listing).files.retain(|file| !hidden.contains(&file.url));
+    }
+}
+
+/// Removes the old versions in `folder` whose removal is owed. What is refused again stays owed; a debt that a look does not
+/// confirm is none.
+pub(crate) async fn pay(account: &Arc<Account>, folder: u64) -> Result<()> {
+    let debts = account.owed.of(folder);
+    let removals = debts.into_iter().map(|debt| async move {
+        let ground = Ground::Replaced { by: debt.by, size: debt.size };
+        let at = debt.at.as_deref().and_then(|at| RelPath::new(at).ok());
+        let removal = Removal { url: debt.url.clone(), folder, name: debt.name, at, ground };
+        match gather::remove(account, removal).await {
+            Ok(()) => account.tree.cache.change(folder, Change::RemoveFile(debt.url.clone())),
+            Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => {
+                tracing::info!(%error, "a removal that was owed is not wanted any more");
+            }
+            Err(error) => return Err(error),
+        }
+        account.owed.settle(&debt.url);
+        Ok(())
+    });
+    let results: Vec<Result<()>> = futures::future::join_all(removals).await;
+    results.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removal(url: &str) -> Removal {
+        let ground = Ground::Replaced { by: "new".into(), size: Some(1) };
+        Removal { url: url.into(), folder: 7, name: "f".into(), at: None, ground }
+    }
+
+    #[test]
+    fn a_debt_is_known_until_it_is_settled_by_whichever_process() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let file = Some(scratch.path().join("state/owed.json"));
+        let (one, two) = (Owed::new(file.clone()), Owed::new(file.clone()));
+        one.add(&removal("a"));
+        two.add(&removal("b"));
+        let urls =
+            |owed: &Owed| -> Vec<String> { owed.of(7).into_iter().map(|debt| debt.url).collect() };
+        assert_eq!(urls(&Owed::new(file.clone())), ["a", "b"]);
+        two.settle("a");
+        assert_eq!(urls(&Owed::new(file)), ["b"]);
+        assert!(two.of(8).is_empty());
+    }
+}

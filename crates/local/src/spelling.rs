@@ -1,0 +1,270 @@
+//! Whether a folder finds its names in other spellings, and which of its names it finds under one.
+//!
+//! Some file systems say it of each folder (ext4, f2fs, a file system in memory); the others are tried: a name that is there is
+//! looked up with its letters in the other case. Nothing is made for it. The answer is remembered for each file system.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, PoisonError};
+
+use ketch_core::names::core_from_bytes;
+use rustix::fs::{self, AtFlags, FsWord, Mode, OFlags, RawDir, SeekFrom, Stat};
+use rustix::io::{self, Errno, retry_on_intr};
+
+use crate::entry::identity;
+use crate::names::temporary;
+use crate::open::system_name;
+
+/// File systems that say of each folder whether it folds.
+const TELLING: &[FsWord] = &[0xEF53, 0xF2F5_2010, 0x0102_1994, 0xCA45_1A4E];
+/// The mark of a folder that does.
+const FOLDING: u32 = 0x4000_0000;
+/// Names that are tried at most to find out.
+const TRIES: usize = 16;
+/// File systems that are remembered; more than anybody has mounted in one place.
+const REMEMBERED: usize = 1024;
+/// Room for names that are read at a time.
+const NAMES_BYTES: usize = 32 * 1024;
+
+/// What is known of file systems by their device numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Spellings(Mutex<HashMap<u64, Answer>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Each folder says it.
+    Ask,
+    Folds,
+    Exact,
+}
+
+impl Spellings {
+    /// Does this folder, which has these names, find them in other spellings? `None`: its names do not tell.
+    pub(crate) fn fold<'a>(
+        &self,
+        folder: BorrowedFd<'_>,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Option<bool> {
+        let stat = fs::fstat(folder).ok()?; // Unknown, then.
+        let known = self.known().get(&stat.st_dev).copied();
+        let answer = match known {
+            Some(answer) => Some(answer),
+            None => {
+                let found = find_out(folder, names);
+                found.inspect(|found| self.remember(stat.st_dev, *found))
+            }
+        };
+        answer.map(|answer| match answer {
+            Answer::Ask => {
+                fs::ioctl_getflags(folder).is_ok_and(|flags| flags.bits() & FOLDING != 0)
+            }
+            Answer::Folds => true,
+            Answer::Exact => false,
+        })
+    }
+
+    /// The same, by a file that is made for it and removed.
+    pub(crate) fn fold_of_new(&self, folder: BorrowedFd<'_>) -> io::Result<bool> {
+        let name = temporary(b"spelling", fastrand::u32(..));
+        let name = String::from_utf8(name).map_err(|_| Errno::INVAL)?;
+        let own = system_name(&name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o600);
+        retry_on_intr(|| fs::openat(folder, own.as_c_str(), flags | OFlags::CLOEXEC, mode))?;
+        let found = look(folder, &turned(&name));
+        fs::unlinkat(folder, own.as_c_str(), AtFlags::empty())?;
+        let folds = match found {
+            Ok(_) => true,
+            Err(Errno::NOENT) => false,
+            Err(errno) => return Err(errno),
+        };
+        let answer = if folds { Answer::Folds } else { Answer::Exact };
+        self.remember(fs::fstat(folder)?.st_dev, answer);
+        Ok(folds)
+    }
+
+    fn remember(&self, device: u64, answer: Answer) {
+        let mut known = self.known();
+        if known.len() < REMEMBERED {
+            known.insert(device, answer);
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Answer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `None`: there is no name by which it could be told.
+fn find_out<'a>(folder: BorrowedFd<'_>, names: impl Iterator<Item = &'a str>) -> Option<Answer> {
+    let system = retry_on_intr(|| fs::fstatfs(folder)).ok()?; // Unknown, then.
+    if TELLING.contains(&system.f_type) {
+        return Some(Answer::Ask);
+    }
+    let names: Vec<&str> = names.filter(|name| has_letters(name)).take(TRIES).collect();
+    let listed: HashSet<&str> = names.iter().copied().collect();
+    names.iter().find_map(|name| {
+        let other = turned(name);
+        // Both are there: they are two, or one of them is a link to the other.
+        if listed.contains(other.as_str()) {
+            return None;
+        }
+        let (own, found) = (look(folder, name).ok()?, look(folder, &other));
+        match found {
+            Err(Errno::NOENT) => Some(Answer::Exact),
+            Ok(found) if identity(&found) == identity(&own) || own.st_nlink == 1 => {
+                Some(Answer::Folds)
+            }
+            _ => None,
+        }
+    })
+}
+
+fn look(folder: BorrowedFd<'_>, name: &str) -> io::Result<Stat> {
+    let name = system_name(name)?;
+    retry_on_intr(|| fs::statat(folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW))
+}
+
+fn has_letters(name: &str) -> bool {
+    name.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// With its letters in the other case.
+fn turned(name: &str) -> String {
+    let turn = |c: char| match c.is_ascii_lowercase() {
+        true => c.to_ascii_uppercase(),
+        false => c.to_ascii_lowercase(),
+    };
+    name.chars().map(turn).collect()
+}
+
+/// For each of `wanted`: the name under which the folder lists what it finds there.
+pub(crate) fn listed_as(
+    folder: BorrowedFd<'_>,
+    wanted: &[String],
+) -> io::Result<Vec<Option<String>>> {
+    let names = names_of(folder)?;
+    let listed: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let mut objects: Option<HashMap<(u64, u64), Vec<&str>>> = None;
+    let mut found = Vec::with_capacity(wanted.len());
+    for name in wanted {
+        if listed.contains(name.as_str()) {
+            found.push(Some(name.clone()));
+            continue;
+        }
+        let stat = match look(folder, name) {
+            Ok(stat) => stat,
+            // What cannot be a name finds nothing either.
+            Err(Errno::NOENT | Errno::INVAL | Errno::NAMETOOLONG | Errno::ILSEQ) => {
+                found.push(None);
+                continue;
+            }
+            Err(errno) => return Err(errno),
+        };
+        let objects = match &mut objects {
+            Some(objects) => objects,
+            none => none.insert(objects_of(folder, &names)?),
+        };
+        let same = |other: &&&str| other.to_lowercase() == name.to_lowercase();
+        let of_object = objects.get(&identity(&stat)).map(Vec::as_slice).unwrap_or_default();
+        // Of several names of one file the one that differs least; by its spelling where numbers tell nothing.
+        let by_spelling = || names.iter().find(|other| other.to_lowercase() == name.to_lowercase());
+        let best = of_object.iter().find(same).or_else(|| of_object.first());
+        found.push(best.map(|best| (*best).to_owned()).or_else(|| by_spelling().cloned()));
+    }
+    Ok(found)
+}
+
+/// The names in a folder, in core form.
+pub(crate) fn names_of(folder: BorrowedFd<'_>) -> io::Result<Vec<String>> {
+    // They may have been read by this descriptor before.
+    fs::seek(folder, SeekFrom::Start(0))?;
+    let mut buffer = Vec::with_capacity(NAMES_BYTES);
+    let mut names = Vec::new();
+    let mut reader = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(found) = reader.next() {
+        match found {
+            Ok(found) if matches!(found.file_name().to_bytes(), b"." | b"..") => {}
+            Ok(found) => names.push(core_from_bytes(found.file_name().to_bytes())),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(names)
+}
+
+/// The names of each object.
+fn objects_of<'a>(
+    folder: BorrowedFd<'_>,
+    names: &'a [String],
+) -> io::Result<HashMap<(u64, u64), Vec<&'a str>>> {
+    let mut objects: HashMap<_, Vec<&str>> = HashMap::new();
+    for name in names {
+        match look(folder, name) {
+            Ok(stat) => objects.entry(identity(&stat)).or_default().push(name),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(objects)
+}
+
+/// Gives what is called `from` in the folder the spelling `to`, which finds the same thing: by a name in between, because the
+/// system does nothing when both are one. If the process dies in between, it is there under that one, and is listed.
+pub(crate) fn respell(folder: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+    let (from, to) = (system_name(from)?, system_name(to)?);
+    let stem = to.to_bytes();
+    let between = [&stem[..stem.len().min(180)], b".ketch-moving-"].concat();
+    let between = [between, format!("{:08x}", fastrand::u32(..)).into_bytes()].concat();
+    let between = CString::new(between).map_err(|_| Errno::INVAL)?;
+    fs::renameat(folder, from.as_c_str(), folder, between.as_c_str())?;
+    let renamed = match fs::statat(folder, to.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        // It was another name after all, and somebody has it.
+        Ok(_) => Err(Errno::EXIST),
+        Err(Errno::NOENT) => fs::renameat(folder, between.as_c_str(), folder, to.as_c_str()),
+        Err(errno) => Err(errno),
+    };
+    renamed.inspect_err(|_| {
+        // Why it could not get the new one says more.
+        let _ = fs::renameat(folder, between.as_c_str(), folder, from.as_c_str());
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_folder_of_an_exact_file_system_finds_no_other_spelling() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        std::fs::write(scratch.path().join("Name"), "1").expect("written");
+        std::fs::hard_link(scratch.path().join("Name"), scratch.path().join("other"))
+            .expect("linked");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let folder = fs::open(scratch.path(), flags, Mode::empty()).expect("opened");
+        let wanted = ["Name", "name", "other", "none"].map(str::to_owned);
+        let found = listed_as(folder.as_fd(), &wanted).expect("readable");
+        assert_eq!(found, [Some("Name".to_owned()), None, Some("other".to_owned()), None]);
+        let names = ["Name", "other"].into_iter();
+        let spellings = Spellings::default();
+        // In memory and on most disks each folder says it; elsewhere a name tells.
+        assert_ne!(spellings.fold(folder.as_fd(), names), Some(true));
+        assert_eq!(spellings.fold_of_new(folder.as_fd()), Ok(false));
+        assert_eq!(names_of(folder.as_fd()).expect("readable").len(), 2, "nothing is left");
+    }
+
+    #[test]
+    fn another_spelling_takes_the_place_of_the_first() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        std::fs::create_dir(scratch.path().join("Dir")).expect("made");
+        let folder = fs::open(scratch.path(), OFlags::PATH, Mode::empty()).expect("opened");
+        respell(folder.as_fd(), "Dir", "dir").expect("renamed");
+        assert!(scratch.path().join("dir").exists() && !scratch.path().join("Dir").exists());
+        std::fs::create_dir(scratch.path().join("Dir")).expect("made");
+        // Two names here: nothing is replaced.
+        assert_eq!(respell(folder.as_fd(), "Dir", "dir"), Err(Errno::EXIST));
+        assert!(scratch.path().join("dir").exists() && scratch.path().join("Dir").exists());
+    }
+}
