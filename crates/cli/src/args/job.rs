@@ -444,7 +444,7 @@ pub(crate) struct LocalArgs {
     #[arg(long, env = "KETCH_FSYNC", hide_env_values = true, value_name = "WHAT")]
     pub(crate) fsync: Option<Fsync>,
     /// Do not go by the numbers of files (inodes), for disks that number their files anew at each mount or look.
-    #[arg(long)]
+    #[arg(long, env = "KETCH_IGNORE_INODES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_inodes: bool,
 }
 
