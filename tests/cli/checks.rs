@@ -53,10 +53,8 @@ fn a_check_of_what_is_not_there_is_no_difference() {
 fn a_mistake_in_one_remote_leaves_the_others_usable() {
     let home = Home::new();
     home.write("d/f", "1");
-    let config = format!(
-        "stray = 1\n[good]\ntype = \"local\"\n[\"bad:name\"]\ntype = \"local\"\n[bad]\ntype = \"local\"\nlnks = \"keep\"\n"
-    );
-    home.write("config.toml", &config);
+    let config = "stray = 1\n[good]\ntype = \"local\"\n[\"bad:name\"]\ntype = \"local\"\n[bad]\ntype = \"local\"\nlnks = \"keep\"\n";
+    home.write("config.toml", config);
     fs::set_permissions(home.path("config.toml"), fs::Permissions::from_mode(0o600))
         .expect("rights");
     home.expect(0, &["ls", "good:d"]);

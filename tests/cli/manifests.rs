@@ -196,7 +196,7 @@ fn a_signed_manifest_is_believed_and_a_changed_one_is_not() {
     // Cut short: no signature is needed to see it.
     let text = home.read("other");
     home.write("cut", &text[..text.len() - 20]);
-    let outcome = home.expect(1, &["manifest", "verify", "cut", "p"]);
+    let outcome = home.expect(23, &["manifest", "verify", "cut", "p"]);
     assert!(outcome.stderr.contains("cut short"), "{}", outcome.stderr);
     assert!(!format!("{}{}", outcome.stdout, outcome.stderr).contains("RWQAAEIy"));
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -94,9 +94,11 @@ fn a_signal_ends_a_job_with_its_summary() {
         for name in ["x", "y", "z"] {
             home.write(&format!("a/{name}"), &"0123456789abcdef".repeat(8 * 1024));
         }
-        let mut command = home.command();
-        // Half a minute, if nobody ended it.
-        command.args(["--json", "copy", "--bwlimit", "10K", "--transfers", "1", "a", "b"]);
+        let Some(mut command) = home.with_signals() else {
+            return println!("skipped: those who started this ignore signals");
+        };
+        // Some minutes, if nobody ended it.
+        command.args(["--json", "copy", "--bwlimit", "1K", "--transfers", "1", "a", "b"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
@@ -104,7 +106,6 @@ fn a_signal_ends_a_job_with_its_summary() {
         while !text.contains("\"progress\"") {
             assert!(stdout.read_line(&mut text).expect("a line") > 0, "{text}");
         }
-        let started = Instant::now();
         let id = Pid::from_child(&child);
         kill_process(id, signal).expect("it runs");
         // The second one ends it at once. Two that come while the program has no turn are one, so there may be more.
@@ -114,7 +115,6 @@ fn a_signal_ends_a_job_with_its_summary() {
         }
         stdout.read_to_string(&mut text).expect("text");
         let output = child.wait_with_output().expect("it ends");
-        assert!(started.elapsed() < Duration::from_secs(10));
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert!(stderr.contains("stopped: "), "{stderr}");
@@ -128,7 +128,9 @@ fn a_signal_ends_a_job_with_its_summary() {
 fn one_sigterm_ends_a_job_in_the_end_and_takes_back_what_was_being_written() {
     let home = Home::new();
     home.write("a/x", &"0123456789abcdef".repeat(512 * 1024));
-    let mut command = home.command();
+    let Some(mut command) = home.with_signals() else {
+        return println!("skipped: those who started this ignore signals");
+    };
     // More than an hour, if nobody ended it.
     command.args(["--json", "copy", "--bwlimit", "1K", "a", "b"]);
     let mut child =
@@ -165,7 +167,9 @@ fn the_first_signal_lets_what_is_running_finish() {
     for number in 0..20 {
         home.write(&format!("a/{number:02}"), &"0123456789abcdef".repeat(2 * 1024));
     }
-    let mut command = home.command();
+    let Some(mut command) = home.with_signals() else {
+        return println!("skipped: those who started this ignore signals");
+    };
     command.args(["--json", "copy", "--bwlimit", "50K", "--transfers", "1", "a", "b"]);
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
@@ -191,17 +195,18 @@ fn the_first_signal_lets_what_is_running_finish() {
 fn a_reader_that_does_not_read_does_not_keep_a_signal_waiting() {
     let home = Home::new();
     home.write("a/x", &"text\n".repeat(200_000));
-    let mut command = home.command();
+    let Some(mut command) = home.with_signals() else {
+        return println!("skipped: those who started this ignore signals");
+    };
     command.args(["cat", "a/x"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     let mut stdout = child.stdout.take().expect("piped");
     let mut first = [0; 1];
     stdout.read_exact(&mut first).expect("a byte");
+    // Most likely it waits for its reader by now; if not, the signal comes earlier and means the same.
     std::thread::sleep(Duration::from_millis(200));
-    let started = Instant::now();
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

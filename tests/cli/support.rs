@@ -109,6 +109,27 @@ impl Home {
         shown
     }
 
+    /// A `ketch` that takes signals whatever those who started the tests ignore. `None`: they ignore some, and nothing here
+    /// can change that.
+    pub(crate) fn with_signals(&self) -> Option<Command> {
+        let ketch = self.command();
+        let signals = "--default-signal=HUP,INT,TERM";
+        let probe = Command::new("env").args([signals, "true"]).stderr(Stdio::null()).status();
+        if probe.is_ok_and(|status| status.success()) {
+            let mut command = Command::new("env");
+            command.arg(signals).arg(ketch.get_program()).current_dir(self.folder.path());
+            command.env_clear().stdin(Stdio::null());
+            command.envs(ketch.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            return Some(command);
+        }
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        // SIGHUP, SIGINT and SIGTERM.
+        let ours = 1 | 1 << 1 | 1 << 14;
+        (ignored.unwrap_or(0) & ours == 0).then_some(ketch)
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         outcome(self.command().args(arguments))
     }

@@ -96,6 +96,27 @@ fn a_sum_file_that_holds_nothing_proves_nothing() {
 }
 
 #[test]
+fn what_is_no_manifest_and_no_sum_file_is_no_difference() {
+    let home = Home::new();
+    home.write("a/f", "1");
+    home.expect(0, &["manifest", "create", "a", "-o", "m"]);
+    home.write("marked", &format!("\u{feff}{}", home.read("m")));
+    bytes(&home, "wide", &utf16(&home.read("m"), u16::to_le_bytes));
+    home.write("none", "");
+    for (name, code) in [("marked", 23), ("wide", 23), ("none", 23), ("missing", 4), ("a", 23)] {
+        home.expect(code, &["manifest", "verify", name, "a"]);
+        home.expect(code, &["manifest", "diff", "m", name]);
+        let checked = home.run(&["hashsum", "sha256", "--check", name, "a"]).code;
+        assert!(checked == code, "{name}: {checked}");
+    }
+    home.expect(0, &["copy", "a", "b", "--report", "report"]);
+    for odd in [format!("{{}}\nodd\n{}", home.read("report")), "odd".to_owned()] {
+        home.write("report", &odd);
+        home.expect(2, &["copy", "a", "b", "--retry-failed", "report"]);
+    }
+}
+
+#[test]
 fn sums_of_odd_names_pass_their_own_check_and_forge_no_line() {
     let home = Home::new();
     for name in ["n\r", "n\nfake: OK", "b\\c", "b\\nc", " s ", "\\"] {

@@ -31,8 +31,10 @@ pub(crate) type Reader = ManifestReader<Box<dyn std::io::BufRead + Send>>;
 /// Opens a manifest after reading all of it once: its form, its totals, and with `key` its signature. What is read afterwards
 /// is checked again on the way, so that it cannot become another in between.
 pub(crate) fn open(path: &Path, key: Option<&str>) -> Result<(Reader, Totals)> {
-    let wrong = |error: &dyn std::fmt::Display| about_file(path, error);
-    let mut file = File::open(path).map_err(|error| wrong(&error))?;
+    // 1 is what a comparison finds, and nothing is compared with this.
+    let wrong =
+        |error: &dyn std::fmt::Display| Problem { code: exit::PARTIAL, ..about_file(path, error) };
+    let mut file = File::open(path).map_err(|error| unopened(path, &error))?;
     if let Some(key) = key {
         check_signature(path, &mut file, key)?;
     }
@@ -43,6 +45,15 @@ pub(crate) fn open(path: &Path, key: Option<&str>) -> Result<(Reader, Totals)> {
     };
     let totals = begin(&file).and_then(ManifestReader::check).map_err(|error| wrong(&error))?;
     Ok((begin(&file).map_err(|error| wrong(&error))?, totals))
+}
+
+/// A file that is to be compared with something cannot be opened.
+pub(crate) fn unopened(path: &Path, error: &std::io::Error) -> Problem {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound => exit::NO_FILE,
+        _ => exit::PARTIAL,
+    };
+    Problem { code, ..about_file(path, error) }
 }
 
 fn check_signature(path: &Path, file: &mut File, key: &str) -> Result<()> {

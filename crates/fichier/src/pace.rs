@@ -532,8 +532,8 @@ mod tests {
         }
         // Ten calls, 5 ms apart at this scale.
         assert!(start.elapsed() >= Duration::from_millis(45), "{:?}", start.elapsed());
-        flooded(&first).await.expect("in patience");
         let start = Instant::now();
+        flooded(&first).await.expect("in patience");
         second.admit(Want::Call).await.expect("waits");
         assert!(start.elapsed() >= Duration::from_millis(290), "{:?}", start.elapsed());
         let files: Vec<_> = std::fs::read_dir(folder.path()).expect("readable").collect();

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::args::HashsumArgs;
 use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
+use crate::manifest_file::unopened;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::remotes::Opened;
@@ -127,10 +128,13 @@ async fn check(
         let text = "--check takes a folder and no filter: the file says which files are meant";
         return Err(Problem::usage(text));
     }
-    let cannot_read = |error: &std::io::Error| about_file(file, error);
+    let cannot_read =
+        |error: &std::io::Error| Problem { code: exit::PARTIAL, ..about_file(file, error) };
     let mut reader: Box<dyn BufRead> = match is_dash(file) {
         true => Box::new(std::io::stdin().lock()),
-        false => Box::new(BufReader::new(File::open(file).map_err(|error| cannot_read(&error))?)),
+        false => {
+            Box::new(BufReader::new(File::open(file).map_err(|error| unopened(file, &error))?))
+        }
     };
     if is_wide(reader.fill_buf().map_err(|error| cannot_read(&error))?) {
         let text = format!("{}: it is UTF-16 or UTF-32: save it as UTF-8", file.display());

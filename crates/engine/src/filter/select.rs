@@ -26,13 +26,13 @@ pub struct Filter {
 /// How names are judged; the two ways exclude each other.
 #[derive(Debug, Clone)]
 enum Names {
-    Rules(Rules),
+    Rules(Box<Rules>),
     Listed(FileList),
 }
 
 impl Default for Names {
     fn default() -> Names {
-        Names::Rules(Rules::default())
+        Names::Rules(Box::default())
     }
 }
 
@@ -47,7 +47,7 @@ impl Filter {
                 return Err(FilterError::FilesFromCombined { other });
             }
             Some(list) => Names::Listed(list),
-            None => Names::Rules(Rules::new(spec)?),
+            None => Names::Rules(Box::new(Rules::new(spec)?)),
         };
         if let (Some(min), Some(max)) = (spec.min_size, spec.max_size)
             && min > max

@@ -41,16 +41,17 @@ async fn a_whole_file_and_its_parts_come_without_a_key() {
 async fn ranges_run_side_by_side_unless_the_token_is_single() {
     let bench = Bench::start().await;
     let link = bench.upload(0, "a", b"0123456789").await;
-    bench.fault("download nth=1 drip 50ms");
-    bench.fault("download nth=4 drip 50ms");
+    bench.fault("download nth=1 hold-after 0");
+    bench.fault("download nth=4 hold-after 0");
     for (single, expected) in [(0, 206), (1, 403)] {
         let path = bench.token(&link, single).await;
         let mut slow = TcpStream::connect(bench.address()).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         slow.write_all(request.as_bytes()).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        bench.sim.holds().arrived().await;
         let other = bench.get(&path, "Range: bytes=5-\r\n").await.unwrap();
         assert_eq!(other.status, expected, "single: {single}");
+        bench.sim.holds().release(true);
         assert_eq!(read_reply(&mut slow, false).await.unwrap().body, b"0123456789");
         let again = bench.get(&path, "").await.unwrap();
         assert_eq!(again.status, if single == 1 { 410 } else { 200 });

@@ -156,13 +156,10 @@ impl Place {
 
     /// Work that was cancelled cleans up on its own thread: waits until it has.
     async fn eventually_holds(&self, expected: &[&str]) {
-        for _ in 0..500 {
-            if self.raw_names() == expected {
-                break;
-            }
+        // What never comes is a test that never ends, and not one that fails on a machine with much to do.
+        while self.raw_names() != expected {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(self.raw_names(), expected);
     }
 }
 
