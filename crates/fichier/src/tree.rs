@@ -395,13 +395,19 @@ impl Tree {
             || path.is_some_and(|path| self.index.has_below(&path))
     }
 
+    /// The folders that an earlier run saw in the folder at `path`.
+    pub(crate) fn known_below(&self, path: &RelPath) -> Vec<FolderItem> {
+        let known = self.index.children(path).into_iter();
+        known.map(|(name, id)| FolderItem { name, id, date: None }).collect()
+    }
+
     /// The path at which the folder `id` was seen last.
     pub(crate) fn path_of(&self, id: u64) -> Option<RelPath> {
         if id == TOP { Some(RelPath::root()) } else { self.paths().of_number(id) }
     }
 
     /// Does one of the files of the folder, or of its first sub-folder, say that it is at that path?
-    pub(crate) async fn is_proven(
+    async fn is_proven(
         &self,
         api: &Api,
         path: &RelPath,
