@@ -132,7 +132,7 @@ impl Fichier {
             // The limit is one of characters.
             name_max_bytes: None,
             put_resume: false,
-            at_once: Some(FILES_AT_ONCE),
+            at_once: Some(FILES_AT_ONCE.min(account.api.settings.connections)),
             gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
         };
         let scope = account.scope();
