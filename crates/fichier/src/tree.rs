@@ -31,6 +31,9 @@ const REFUSED_MAX: usize = 4_096;
 /// Of how many names several folders are remembered.
 const TWINS_MAX: usize = 4_096;
 
+/// A folder's number and its listing.
+type Listed = (u64, Arc<FolderListing>);
+
 /// What is known about the folders of an account.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -209,7 +212,7 @@ impl Tree {
         api: &'a Api,
         path: &'a RelPath,
         id: u64,
-    ) -> BoxFuture<'a, Result<Option<(u64, Arc<FolderListing>)>>> {
+    ) -> BoxFuture<'a, Result<Option<Listed>>> {
         async move {
             let life = api.pacer.listing_life();
             let refusal = match self.listing(api, id, life).await {
