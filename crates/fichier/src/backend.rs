@@ -285,7 +285,10 @@ fn replaced(options: &PutOptions) -> Result<Old> {
         }
         // It may have been moved away since it was seen, and must not be removed there.
         Expect::Entry(entry) if entries::is_recalled(entry) => Old::Unknown,
-        Expect::Entry(entry) => Old::Known(vec![entries::file_of(entry)?.1]),
+        Expect::Entry(entry) => {
+            let (folder, url) = entries::file_of(entry)?;
+            Old::At(folder, url)
+        }
     })
 }
 

@@ -4,6 +4,7 @@
 //! may name a file that nobody here has sent. So every removal comes through here with the folder and the name that the
 //! file is meant to have, and is refused when 1fichier says that it has others. Knows nothing of how removals travel.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -138,12 +139,11 @@ pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Se
                     let mut one = in_listing(removal, &listing, places.get(&removal.url));
                     if matches!(one, Seen::There) && !may_be_older {
                         // A listing is one of a number. Where that is, one of its files says for all.
-                        if !proven.contains_key(&removal.folder) {
-                            let asked = match ask(account, removal, begun).await {
+                        if let Entry::Vacant(place) = proven.entry(removal.folder) {
+                            place.insert(match ask(account, removal, begun).await {
                                 Seen::Other(error) => Some(error),
                                 Seen::There | Seen::Gone => None,
-                            };
-                            proven.insert(removal.folder, asked);
+                            });
                         }
                         if let Some(Some(error)) = proven.get(&removal.folder) {
                             one = Seen::Other(twin(error));

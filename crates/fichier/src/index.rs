@@ -80,6 +80,21 @@ impl Index {
         })
     }
 
+    /// The names and numbers of the folders that are remembered in the folder at `path`.
+    pub(crate) fn children(&self, path: &RelPath) -> Vec<(String, u64)> {
+        if self.file.is_none() {
+            return Vec::new();
+        }
+        let start = if path.is_root() { String::new() } else { format!("{path}/") };
+        self.with(|state| {
+            let below = state.remembered.range(start.clone()..);
+            let below = below.take_while(|(known, _)| known.starts_with(&start));
+            let named = below.filter_map(|(known, id)| Some((known.strip_prefix(&start)?, *id)));
+            let direct = named.filter(|(name, _)| !name.contains('/'));
+            direct.map(|(name, id)| (name.to_owned(), id)).collect()
+        })
+    }
+
     /// Remembers a folder that was seen.
     pub(crate) fn learn(&self, path: &RelPath, id: u64) {
         if self.file.is_none() {

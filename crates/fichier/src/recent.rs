@@ -148,8 +148,8 @@ impl Recent {
                 _ => {}
             }
         }
-        changed.files.sort_by(|left, right| right.0.cmp(&left.0));
-        changed.folders.sort_by(|left, right| right.0.cmp(&left.0));
+        changed.files.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+        changed.folders.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
         changed
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::api::Api;
+use crate::api::{Api, polls};
 use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::names;
@@ -17,6 +17,9 @@ use crate::tree::Tree;
 
 /// How many files of one listing are asked about. When there are more, the oldest that is there speaks for the younger ones.
 const ASKED_MAX: usize = 8;
+
+/// How many files are asked where a folder is.
+const WITNESSES_MAX: usize = 3;
 
 /// Enters what is missing in a fresh `listing` of the folder `id`, and takes out what is gone.
 pub(crate) async fn with_our_own(
@@ -39,7 +42,12 @@ pub(crate) async fn with_our_own(
             true
         } else if asked < ASKED_MAX {
             asked += 1;
-            is_there(api, id, &file).await.unwrap_or(age < LAG)
+            match is_there(api, id, &file).await {
+                // One answer that it is not known proves nothing.
+                Some(false) if age < LAG => again(api, is_there(api, id, &file)).await,
+                known => known,
+            }
+            .unwrap_or(age < LAG)
         } else {
             age < LAG
         };
@@ -55,13 +63,37 @@ pub(crate) async fn with_our_own(
         ours.folders.into_iter().filter(|(_, folder)| is_new(folder)).collect();
     for (age, folder) in missing {
         // What was made longer ago and is not shown was removed or moved by others.
-        if age < LAG && exists(tree, api, id, &folder).await {
+        let is_there = age < LAG
+            && (exists(tree, api, id, &folder, true).await
+                || again(api, exists(tree, api, id, &folder, true)).await);
+        if is_there {
             listing.folders.push(folder);
         } else {
             recent.forget_folder(id, folder.id);
         }
     }
+    // What an earlier look has shown there is not gone because one answer leaves it out.
+    let Some(path) = tree.path_of(id) else { return Ok(()) };
+    for folder in tree.known_below(&path).into_iter().take(ASKED_MAX) {
+        let is_it = |known: &FolderItem| known.id == folder.id || known.name == folder.name;
+        if listing.folders.iter().any(is_it) {
+            continue;
+        }
+        if exists(tree, api, id, &folder, false).await {
+            listing.folders.push(folder);
+        } else if let Ok(path) = path.join(&folder.name) {
+            tree.forget(&path);
+        }
+    }
     Ok(())
+}
+
+/// The same question a moment later.
+async fn again<T>(api: &Api, question: impl Future<Output = T>) -> T {
+    if let Some(wait) = polls(&api.settings).next() {
+        tokio::time::sleep(wait).await;
+    }
+    question.await
 }
 
 /// Is a file in a folder under its name? `None`: nothing tells.
@@ -78,12 +110,13 @@ async fn is_there(api: &Api, folder: u64, file: &FileItem) -> Option<bool> {
 }
 
 /// Is the folder that was made in `parent` there, as far as can be told? It has its number wherever others move it, so one of
-/// the files in it must say where it is. An empty one that has been moved is taken to be where it was made.
+/// the files in it must say where it is. Of an empty one nothing is known but `otherwise`.
 fn exists<'a>(
     tree: &'a Tree,
     api: &'a Api,
     parent: u64,
     folder: &'a FolderItem,
+    otherwise: bool,
 ) -> BoxFuture<'a, bool> {
     async move {
         let listing = match tree.listing(api, folder.id, api.pacer.listing_life()).await {
@@ -91,11 +124,27 @@ fn exists<'a>(
             Ok(listing) => listing,
         };
         let path = tree.path_of(parent).and_then(|parent| parent.join(&folder.name).ok());
-        let is_empty = listing.files.is_empty() && listing.folders.is_empty();
-        match path.filter(|_| !is_empty) {
-            Some(path) => tree.is_proven(api, &path, folder.id, &listing).await.unwrap_or(false),
-            None => true,
+        let Some(path) = path else { return otherwise };
+        let (path, id, listing) = match (listing.files.first(), listing.folders.first()) {
+            (None, Some(below)) => {
+                let Ok(path) = path.join(&below.name) else { return otherwise };
+                match tree.listing(api, below.id, api.pacer.listing_life()).await {
+                    Ok(listing) => (path, below.id, listing),
+                    Err(_) => return otherwise,
+                }
+            }
+            _ => (path, folder.id, listing),
+        };
+        // Of a file that is somewhere else by now nothing follows.
+        for file in listing.files.iter().take(WITNESSES_MAX) {
+            if let Ok(info) = api.file_info(&file.url).await
+                && info.folder_id == Some(id)
+                && info.path.is_some()
+            {
+                return info.is_at(&path);
+            }
         }
+        otherwise
     }
     .boxed()
 }

@@ -22,6 +22,8 @@ pub(crate) enum Old {
     Unknown,
     /// These addresses, perhaps none.
     Known(Vec<String>),
+    /// This address, in the folder of that number.
+    At(u64, String),
 }
 
 /// Where a file goes.
@@ -48,8 +50,14 @@ impl Target {
         };
         let remote_name = names::to_remote(name)?;
         let folder = account.tree.ensure(&account.api, &parent).await?;
+        // Of several folders of one name it is the one that the old version is in.
+        let folder = match &old {
+            Old::At(place, _) if account.tree.twins(&parent).contains(place) => *place,
+            _ => folder,
+        };
         let known = match &old {
             Old::Known(urls) => urls.clone(),
+            Old::At(_, url) => vec![url.clone()],
             Old::Unknown => {
                 let life = account.api.pacer.listing_life();
                 let listing = account.tree.listing(&account.api, folder, life).await?;
@@ -93,7 +101,7 @@ impl Target {
                 let others = account.tree.cache.replace(self.folder, file.clone());
                 old.extend(others.into_iter().map(|other| other.url));
             }
-            Old::Known(_) => {
+            Old::Known(_) | Old::At(..) => {
                 account.tree.cache.change(self.folder, Change::AddFile(file.clone()));
             }
         }

@@ -33,6 +33,9 @@ const REFUSED_MAX: usize = 4_096;
 /// Of how many names several folders are remembered.
 const TWINS_MAX: usize = 4_096;
 
+/// A folder's number and its listing.
+type Listed = (u64, Arc<FolderListing>);
+
 /// What is known about the folders of an account.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -244,7 +247,7 @@ impl Tree {
         api: &'a Api,
         path: &'a RelPath,
         id: u64,
-    ) -> BoxFuture<'a, Result<Option<(u64, Arc<FolderListing>)>>> {
+    ) -> BoxFuture<'a, Result<Option<Listed>>> {
         async move {
             let refusal = match self.seen(api, id).await {
                 Ok(listing) => return Ok(Some((id, listing))),
@@ -429,13 +432,19 @@ impl Tree {
             || path.is_some_and(|path| self.index.has_below(&path))
     }
 
+    /// The folders that an earlier run saw in the folder at `path`.
+    pub(crate) fn known_below(&self, path: &RelPath) -> Vec<FolderItem> {
+        let known = self.index.children(path).into_iter();
+        known.map(|(name, id)| FolderItem { name, id, date: None }).collect()
+    }
+
     /// The path at which the folder `id` was seen last.
     pub(crate) fn path_of(&self, id: u64) -> Option<RelPath> {
         if id == TOP { Some(RelPath::root()) } else { self.paths().of_number(id) }
     }
 
     /// Does one of the files of the folder, or of its first sub-folder, say that it is at that path?
-    pub(crate) async fn is_proven(
+    async fn is_proven(
         &self,
         api: &Api,
         path: &RelPath,
