@@ -17,6 +17,8 @@ mod floods;
 mod large;
 #[path = "nasty/manners.rs"]
 mod manners;
+#[path = "nasty/model.rs"]
+mod model;
 
 use std::process::Stdio;
 

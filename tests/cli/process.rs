@@ -219,3 +219,31 @@ fn flags_can_be_set_from_the_environment() {
     let outcome = run(&[("KETCH_JSON", "1")]);
     assert_eq!(json_lines(&outcome.stdout).last().expect("a summary")["exit_code"], 0);
 }
+
+#[test]
+fn the_sandbox_works_where_few_files_may_be_open() {
+    for limit in ["64", "32"] {
+        let home = Home::new();
+        for number in 0..60 {
+            home.write(&format!("a/d{number}/f"), &"0123456789abcdef".repeat(1_024));
+        }
+        home.write("a/big", &"0123456789abcdef".repeat(256 * 1_024));
+        let run = |arguments: &[&str]| {
+            let ketch = home.command();
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", limit]).arg(ketch.get_program());
+            command.args(arguments).current_dir(home.path("")).stdin(Stdio::null()).env_clear();
+            command.envs(ketch.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            outcome(&mut command)
+        };
+        for arguments in [
+            &["copy", "a", "sandbox:z"][..],
+            &["check", "a", "sandbox:z"],
+            &["copy", "sandbox:z", "b"],
+        ] {
+            let outcome = run(arguments);
+            assert_eq!(outcome.code, 0, "{limit} {arguments:?}: {}", outcome.stderr);
+        }
+        assert_eq!(crate::support::tree(&home.path("b")).len(), 61);
+    }
+}

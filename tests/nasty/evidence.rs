@@ -281,3 +281,100 @@ fn an_old_version_that_stayed_goes_with_the_new_one_and_is_not_brought_back() {
         );
     }
 }
+
+#[test]
+fn a_name_that_no_text_can_hold_is_one_unusable_name_and_the_rest_of_its_folder_is_there() {
+    let scene = Scene::new();
+    scene.home.write("src/f", "content");
+    scene.home.write("src/d/g", "deep");
+    scene.run("copy src box:there").expect(0);
+    scene.server.fault("folder/ls every lone-surrogate");
+    let listed = scene.run("ls -R box:there").stdout;
+    assert!(listed.contains(" f\n") && listed.contains(" d/g\n"), "{listed}");
+    scene.run("copy box:there back");
+    assert_eq!(std::fs::read(scene.home.path("back/d/g")).unwrap(), b"deep");
+    scene.run("sync --max-delete 100% src box:there");
+    scene.holds_once(&["content", "deep"]);
+}
+
+#[test]
+fn what_cannot_be_addressed_cannot_be_purged_and_that_is_said() {
+    for name in ["..", "."] {
+        let scene = Scene::new();
+        scene.home.write("src/f", "content");
+        scene.home.write("src/d/g", "deep");
+        scene.run("copy src box:there").expect(0);
+        scene.server.fault(&format!("folder/ls nth=1 move there/d/g > there/d/{name}"));
+        scene.run("ls box:");
+        scene.server.fault("clear");
+        let run = scene.run("purge box:there");
+        assert!(scene.contents().contains_key("deep"));
+        assert_ne!(run.code, 0, "{}", run.stderr);
+        assert_ne!(scene.run("rmdir box:there/d").code, 0);
+    }
+}
+
+#[test]
+fn two_folders_of_one_name_are_shown_as_one_that_holds_what_is_in_both() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", "one");
+    scene.home.write("src/e/g", "two");
+    scene.run("copy src box:there").expect(0);
+    // Another client gives the second folder the name of the first.
+    scene.server.fault("folder/ls nth=1 move there/e > there/d");
+    scene.run("ls box:");
+    scene.server.fault("clear");
+    let listed = scene.run("ls -R box:there").expect(0).stdout;
+    for path in [" d/f\n", " d/g\n"] {
+        assert_eq!(listed.matches(path).count(), 1, "{listed}");
+    }
+    assert_eq!(scene.run("ls box:there").expect(0).stdout.lines().count(), 1);
+    scene.run("copy box:there back").expect(0);
+    assert_eq!(std::fs::read(scene.home.path("back/d/g")).unwrap(), b"two");
+    // What is there is found in whichever it is, and stored nowhere else.
+    scene.run("sync back box:there").expect(0);
+    scene.holds_once(&["one", "two"]);
+    scene.home.write("back/d/g", "two, changed");
+    scene.run("sync back box:there").expect(0);
+    scene.holds_once(&["one", "two, changed"]);
+    scene.run("purge box:there").expect(0);
+    assert_eq!((scene.server.stat("files"), scene.server.stat("folders")), (0, 0));
+}
+
+#[test]
+fn a_folder_of_exactly_as_many_files_as_are_listed_is_complete() {
+    let scene = Scene::new();
+    scene.server.plant("plant", "5000 0 many");
+    assert_eq!(scene.run("ls box:many").expect(0).stdout.lines().count(), 5_000);
+}
+
+#[test]
+fn a_listing_without_folders_or_sizes_is_never_taken_for_all_there_is() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", "content");
+    scene.home.write("src/top", "top");
+    scene.run("copy src box:there").expect(0);
+    scene.home.write("back/d/mine", "mine");
+    for is_fresh in [false, true] {
+        if is_fresh {
+            std::fs::remove_dir_all(scene.home.path("state")).unwrap();
+        }
+        scene.server.fault("folder/ls every no-sub-folders");
+        for command in ["ls box:there", "ls -R box:", "stat box:there/d", "check src box:there"] {
+            assert_ne!(scene.run(command).code, 0, "{is_fresh} {command}");
+        }
+        assert_ne!(scene.run("sync --max-delete 100% box:there back").code, 0);
+        assert!(scene.home.path("back/d/mine").exists(), "nothing was deleted");
+        scene.server.fault("clear");
+        scene.server.fault("folder/ls every null-field size");
+        // The size is asked for.
+        let listed = scene.run("ls box:there").expect(0).stdout;
+        assert!(listed.contains("3 ") && listed.contains(" top"), "{listed}");
+        scene.server.fault("file/info every null-field size");
+        for command in ["ls box:there", "stat box:there/top"] {
+            assert_ne!(scene.run(command).code, 0, "{is_fresh} {command}");
+        }
+        scene.server.fault("clear");
+    }
+    scene.run("check src box:there").expect(0);
+}

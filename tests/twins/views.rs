@@ -165,3 +165,42 @@ fn a_link_at_the_destination_proves_nothing_and_is_not_written_through() {
         assert_eq!(std::fs::read_to_string(home.path("elsewhere")).unwrap(), "old", "{job}");
     }
 }
+
+#[test]
+fn a_view_through_a_file_system_in_user_space_is_found_out() {
+    for (from, to) in [
+        ("r", "m"),
+        ("m", "r"),
+        ("r/in", "m"),
+        ("m/in", "r"),
+        ("r", "m/in"),
+        ("m", "r/in"),
+        ("r", "m/new/deep"),
+        ("m", "r/new"),
+    ] {
+        for job in ["sync", "copy", "move"] {
+            let home = Home::new();
+            for (name, content) in
+                [("r/f", "1"), ("r/in/f", "2"), ("r/in/in/f", "3"), ("r/in/g", "4")]
+            {
+                home.write(name, content);
+            }
+            let Some(_mounted) = Mounted::faulty(&home, "gran=1") else { return };
+            let before = contents(&home.path("r"));
+            let run = home.run([job, from, to, "--max-delete", "100%"]);
+            let after = contents(&home.path("r"));
+            // What lies inside the destination can be copied from there, and stays as it is.
+            if job == "sync" || !from.ends_with("in") {
+                assert_ne!(run.code, 0, "{job} {from} {to}: {}", run.stderr);
+                assert_eq!(after, before, "{job} {from} {to}: {}", run.stderr);
+            }
+            // Beside it, a copy replaces what it finds.
+            let is_source =
+                |name: &String| job == "sync" || !from.ends_with("in") || name.starts_with("in/");
+            for (_, content) in before.iter().filter(|(name, _)| is_source(name)) {
+                let is_there = after.iter().any(|(_, found)| found == content);
+                assert!(is_there, "{job} {from} {to} lost {content}: {}", run.stderr);
+            }
+        }
+    }
+}

@@ -88,6 +88,8 @@ fn slow() -> ExitCode {
             ("KETCH_CRASH_SEED", &seed),
             ("KETCH_TWINS_RUNS", "2000"),
             ("KETCH_TWINS_SEED", &seed),
+            ("KETCH_WIRE_STEPS", "2000"),
+            ("KETCH_WIRE_SEED", &seed),
         ];
         run(TEST, &more)?;
         run(SCALING, &[("KETCH_SCALING", "10000000")])?;

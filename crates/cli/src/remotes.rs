@@ -18,13 +18,16 @@ use crate::environment::Environment;
 use crate::location::{Base, Location, Options};
 use crate::problem::{Problem, Result};
 use crate::sandbox::Sandbox;
-use crate::secrets;
+use crate::{descriptors, secrets};
 
 /// Every kind of remote in this build.
 pub(crate) const KINDS: &[Factory] = &[ketch_fichier::FACTORY, ketch_local::FACTORY];
 
 /// The option of remotes that may have a catalogue.
 const CATALOG: &str = "catalog";
+
+/// The option that says how many connections there are at most.
+const CONNECTIONS: &str = "connections";
 
 /// Opens places, each command its own.
 pub(crate) struct Remotes {
@@ -346,6 +349,9 @@ impl Remotes {
         factory: &Factory,
         mut request: BuildRequest,
     ) -> Result<Arc<dyn Backend>> {
+        if let Some(most) = descriptors::connections() {
+            request.options.entry(CONNECTIONS.to_owned()).or_insert_with(|| most.to_string());
+        }
         let has_catalog = match request.options.get(CATALOG).map(String::as_str) {
             None | Some("false") => false,
             Some("true") => true,

@@ -13,6 +13,7 @@ use ketch_engine::{Compare, DeleteLimit, OnChanged, Settings, Verify};
 use crate::args::{
     CompareArgs, CopyArgs, FilterArgs, LimitArgs, OnChangedWhat, SpeedArgs, VerifyArgs, VerifyHow,
 };
+use crate::descriptors;
 use crate::filters;
 use crate::location::Location;
 use crate::problem::{Problem, Result};
@@ -85,7 +86,7 @@ pub(crate) fn for_speed(args: &SpeedArgs) -> Result<Settings> {
     let bandwidth = bandwidth(&args.bwlimit)?;
     Ok(Settings {
         transfers: args.transfers.map(usize::from),
-        checkers: usize::from(args.checkers),
+        checkers: checkers(args.checkers),
         parallel_from: size("--multi-thread-cutoff", &args.multi_thread_cutoff)?,
         streams: usize::from(args.multi_thread_streams),
         part_bytes: PART_BYTES.min(buffer.get()),
@@ -93,6 +94,11 @@ pub(crate) fn for_speed(args: &SpeedArgs) -> Result<Settings> {
         bandwidth,
         ..Settings::default()
     })
+}
+
+/// So many folders and digests at the same time, or fewer where few files may be open.
+pub(crate) fn checkers(asked: u16) -> usize {
+    usize::from(asked).min(descriptors::connections().unwrap_or(usize::MAX))
 }
 
 /// Bytes a second; `None` = as fast as it goes.

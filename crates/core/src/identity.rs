@@ -70,6 +70,29 @@ pub struct Standing {
     pub folders: Vec<Above>,
     /// On which file systems its content lies: its own, and that of each mount inside.
     pub regions: Vec<Region>,
+    /// The same folder always has the same object. Not so on a network share, in user space, or on an overlay.
+    pub is_certain: bool,
+}
+
+/// A file that was made to see where else it appears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// What it is called; nothing else is.
+    pub name: String,
+    /// The names that lead to the folder it is in, from the top of the system.
+    pub folder: Vec<String>,
+    /// The names that lead from there to the place, which is not there yet.
+    pub below: Vec<String>,
+}
+
+/// What a place and the marked one have in common, the mark having been seen in the folder from which the names `up` lead to
+/// the place. `None`: they are beside one another.
+pub fn seen_above(up: &[String], mark: &Mark) -> Option<Shared> {
+    if let Some(rest) = mark.below.strip_prefix(up) {
+        return Some(Shared { first: rest.join("/"), second: String::new() });
+    }
+    let rest = up.strip_prefix(mark.below.as_slice())?;
+    Some(Shared { first: String::new(), second: rest.join("/") })
 }
 
 /// A folder on the way to a place.
@@ -160,6 +183,17 @@ pub trait Identities: fmt::Debug + Send + Sync {
     /// Errors: `NotFound`.
     fn of(&self, path: &RelPath) -> Result<Identity>;
 
+    /// Makes a file in the folder of the place, or in the nearest one above it that is there, to be looked for. `None`: none can be
+    /// made.
+    fn mark(&self) -> Result<Option<Mark>>;
+
+    /// Removes what [`Identities::mark`] made.
+    fn unmark(&self, mark: &Mark) -> Result<()>;
+
+    /// What this place has in common with the one that was marked, if the mark is seen in the place, in a folder above it, or in
+    /// one in it to which the end of the marked folder's path leads.
+    fn sees(&self, mark: &Mark) -> Result<Option<Shared>>;
+
     /// Does the folder `dir`, or the nearest one above it that is there, find its names in other spellings? With `may_write` a file
     /// is made for a moment where nothing else tells.
     fn folds(&self, dir: &RelPath, may_write: bool) -> Result<bool>;
@@ -217,6 +251,25 @@ mod tests {
         Standing {
             folders: folders.split_whitespace().map(above).collect(),
             regions: regions.iter().map(region).collect(),
+            is_certain: true,
+        }
+    }
+
+    #[test]
+    fn a_mark_tells_which_place_is_in_which() {
+        let texts = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (up, below, expected) in [
+            ("", "", Some(("", ""))),
+            ("in", "", Some(("", "in"))),
+            ("", "new", Some(("new", ""))),
+            ("x", "x new", Some(("new", ""))),
+            ("x y", "x", Some(("", "y"))),
+            ("x", "y", None),
+        ] {
+            let mark = Mark { name: "m".to_owned(), folder: Vec::new(), below: texts(below) };
+            let found = seen_above(&texts(up), &mark);
+            let found = found.as_ref().map(|shared| (&*shared.first, &*shared.second));
+            assert_eq!(found, expected, "{up} {below}");
         }
     }
 

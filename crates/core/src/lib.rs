@@ -36,7 +36,7 @@ pub use entry::{
 pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
-pub use identity::{Identities, Identity, ObjectId, Sameness, Shared, Standing};
+pub use identity::{Identities, Identity, Mark, ObjectId, Sameness, Shared, Standing};
 pub use mode::narrowed;
 pub use page::{PackedKey, Page, View};
 pub use path::{PathError, RelPath, compare_keys};

@@ -64,12 +64,12 @@ impl CheckSettings {
             settings,
             download,
             digest,
+            pair,
             one_way: _,
             marks: _,
-            // Which two files there are; their versions are in each mark.
-            pair: _,
             equal_is_silent: _,
         } = self;
+        let pair = pair.as_deref().map(|(left, right)| (&left.path, &right.path));
         let Settings {
             compare,
             // Which pairs there are, and not what is said of one.
@@ -104,7 +104,7 @@ impl CheckSettings {
             jobs: _,
         } = settings;
         format!(
-            "compare {compare:?} download {download} digest {digest:?} left ({}) right ({})",
+            "compare {compare:?} download {download} digest {digest:?} pair {pair:?} left ({}) right ({})",
             source.view_options(),
             destination.view_options(),
         )

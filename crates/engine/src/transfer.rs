@@ -32,8 +32,8 @@ pub struct Transferred {
     pub verified: bool,
     /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
     pub hashes: Option<Hashes>,
-    /// What is at the destination now.
-    pub stored: Box<Entry>,
+    /// What the destination has now.
+    pub stored: Entry,
 }
 
 /// One transfer.
@@ -110,15 +110,14 @@ impl Transfers {
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
-            let (outcome, stored) = (Outcome::CopiedByRemote, Box::new(stored));
+            let outcome = Outcome::CopiedByRemote;
             return Ok(Transferred { outcome, verified, hashes: None, stored });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
             counter.fetch_add(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
             let hashes = stored.hashes.as_deref().cloned();
-            let (outcome, stored) = (Outcome::Copied, Box::new(stored));
-            return Ok(Transferred { outcome, verified, hashes, stored });
+            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored });
         }
         let kept = self.kept(entry, options.checkpoint.as_ref()).await;
         let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
@@ -136,7 +135,7 @@ impl Transfers {
             let facts = Facts { hashes: hashes.clone(), ..found };
             self.digests.learn(&self.place, &stored, facts).await;
         }
-        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored: Box::new(stored) })
+        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored })
     }
 
     /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use ketch_core::Backend;
+use ketch_core::{Backend, RelPath};
+use ketch_engine::decide::Action;
 use ketch_engine::journal::{ItemOutcome, Status};
 use ketch_engine::plan::Planned;
 use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
@@ -239,4 +240,31 @@ async fn a_plan_does_nothing_that_its_kind_of_job_does_not() {
     let (report, _) = run(JobKind::Copy, &sides, Settings::default(), Some(file)).await;
     assert!(report.fatal.expect("refused").message().contains("two paths"));
     assert_eq!(sides.1.tree().len(), 30);
+}
+
+#[tokio::test]
+async fn a_plan_that_removes_at_the_source_proves_the_copy_by_its_content() {
+    let sides: Sides =
+        (Arc::new(MemoryBackend::new("source")), Arc::new(MemoryBackend::new("destination")));
+    for (path, there) in [("other", "wrong"), ("shorter", "no"), ("same", "right")] {
+        sides.0.seed(path, "right");
+        sides.1.seed(path, there);
+    }
+    // Both entries are exactly what is there; only that one is a copy of the other is a lie.
+    let mut actions = Vec::new();
+    for path in ["other", "shorter", "same"] {
+        let path = RelPath::new(path).unwrap();
+        let source = Box::new(sides.0.stat(&path).await.unwrap());
+        let destination = Box::new(sides.1.stat(&path).await.unwrap());
+        actions.push(Planned::from_action(Action::RemoveSource { source, destination }).unwrap());
+    }
+    let file = forged(JobKind::Move, &sides, &actions, PlanTotals::default());
+    let (report, _) = run(JobKind::Move, &sides, settings(), Some(file)).await;
+    assert_eq!((report.failed, report.sources_removed), (2, 1), "{report:?}");
+    let left: Vec<_> = sides.0.tree().into_keys().collect();
+    assert_eq!(left, ["other", "shorter"]);
+    // What is gone already was removed by whoever did the plan before.
+    let file = forged(JobKind::Move, &sides, &actions[2..], PlanTotals::default());
+    let (report, _) = run(JobKind::Move, &sides, settings(), Some(file)).await;
+    assert!(report.is_success(), "{report:?}");
 }

@@ -30,9 +30,6 @@ use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
 
-/// The operator named 30 connections as the most for downloads (section 4.3 of the API reference), and nothing for uploads.
-const CONNECTIONS: usize = 30;
-
 /// What makes two requests be about the same account, dealt with in the same way.
 type Key = (String, Option<PathBuf>, String, bool);
 
@@ -86,6 +83,7 @@ impl Account {
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
             Watch { observer, remote: format!("{remote}:") }
         });
+        let connections = settings.connections;
         let api = Api::new(settings, request.state_folder.as_deref(), watch)?;
         Ok(Arc::new(Account {
             api,
@@ -100,8 +98,8 @@ impl Account {
             owed,
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
-            places: Semaphore::new(CONNECTIONS),
-            reads: Arc::new(Semaphore::new(CONNECTIONS)),
+            places: Semaphore::new(connections),
+            reads: Arc::new(Semaphore::new(connections)),
         }))
     }
 

@@ -134,7 +134,7 @@ impl Fichier {
             // The limit is one of characters.
             name_max_bytes: None,
             put_resume: false,
-            at_once: Some(FILES_AT_ONCE),
+            at_once: Some(FILES_AT_ONCE.min(account.api.settings.connections)),
             gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
         };
         let scope = account.scope();
@@ -228,8 +228,7 @@ impl Fichier {
         match Handle::of(entry)? {
             Handle::File { folder, url } => {
                 let full = self.root.join_path(&entry.path);
-                let name = full.name().unwrap_or_default();
-                change::delete_file(&self.account, folder, name, url).await
+                change::delete_file(&self.account, folder, &full, url).await
             }
             Handle::Folder { parent, id } => {
                 // Folders of one name are one to those above, so they go together.

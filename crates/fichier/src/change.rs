@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
-use crate::evidence::{Ground, Removal};
+use crate::evidence::{self, Ground, Removal};
 use crate::gather::Copied;
 use crate::note::Trail;
 use crate::target::{Old, Target};
@@ -22,17 +22,27 @@ const EMPTY_LOOKS: usize = 4;
 /// How often the removal of one folder is asked for.
 const REFUSALS_MAX: usize = 3;
 
-/// Removes a file by its address, if it is still in `folder` under `name`.
+/// Removes a file by its address, if it is still in `folder`, and that at `path`.
 pub(crate) async fn delete_file(
     account: &Arc<Account>,
     folder: u64,
-    name: &str,
+    path: &RelPath,
     url: String,
 ) -> Result<()> {
     // With the file its old versions go, which would be shown again without it.
     owed::pay(account, folder).await?;
-    let (name, ground) = (name.to_owned(), Ground::Listed);
-    gather::remove(account, Removal { url: url.clone(), folder, name, ground }).await?;
+    let name = path.name().unwrap_or_default().to_owned();
+    let (at, ground) = (path.parent(), Ground::Listed);
+    let result = gather::remove(account, Removal { url: url.clone(), folder, name, at, ground });
+    result.await.map_err(|error| match error.kind() {
+        // It is not where it was, which is not to be taken for gone.
+        ErrorKind::NotFound => {
+            account.tree.forget_folder(folder);
+            account.tree.cache.forget(folder);
+            Error::new(ErrorKind::Changed, error.message())
+        }
+        _ => error,
+    })?;
     account.tree.cache.change(folder, Change::RemoveFile(url));
     Ok(())
 }
@@ -202,6 +212,11 @@ pub(crate) async fn rename_file(
     owed::pay(account, folder).await?;
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);
+    if let Some(name) = from.path.name() {
+        let (url, name, ground) = (url.clone(), name.to_owned(), Ground::Listed);
+        let removal = Removal { url, folder, name, at: None, ground };
+        evidence::is_still_there(account, &removal).await?;
+    }
     let keeps_name = from.path.name() == Some(&target.name);
     let there = match (folder == target.folder, keeps_name) {
         (true, true) => url.clone(),
@@ -252,6 +267,21 @@ pub(crate) async fn rename_folder(
         return Ok((parent, folder));
     }
     let listing = tree.listing(api, destination, api.pacer.listing_life()).await?;
+    // An earlier try whose answer was lost has made it.
+    if moves && listing.folders.iter().any(|known| known.id == id && known.name == name) {
+        tree.forget_folder(id);
+        tree.learn(path, id);
+        return Ok((destination, folder));
+    }
+    let here = match moves {
+        true => tree.listing(api, parent, api.pacer.listing_life()).await?,
+        false => Arc::clone(&listing),
+    };
+    let is_it = |known: &FolderItem| known.id == id && (from.is_empty() || known.name == from);
+    if !here.folders.iter().any(is_it) {
+        let message = format!("`{from}` was moved or renamed by others");
+        return Err(Error::new(ErrorKind::Changed, message));
+    }
     if listing.folder(name).is_some() || !listing.files(name).is_empty() {
         let message = format!("`{path}` is there already");
         return Err(Error::new(ErrorKind::AlreadyExists, message));

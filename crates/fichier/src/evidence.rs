@@ -8,10 +8,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Error, ErrorKind, Retry};
+use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
+use crate::batch::twin;
 use crate::cache::{Change, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::settings::Settings;
@@ -35,6 +36,8 @@ pub(crate) struct Removal {
     /// Where it is, and under which name in core form.
     pub(crate) folder: u64,
     pub(crate) name: String,
+    /// The path at which the folder is meant to be, where that is known: others move folders, which keep their numbers.
+    pub(crate) at: Option<RelPath>,
     pub(crate) ground: Ground,
 }
 
@@ -120,6 +123,7 @@ pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Se
     };
     let mut seen = Vec::with_capacity(removals.len());
     let mut places = None;
+    let mut proven: HashMap<u64, Option<Error>> = HashMap::new();
     for removal in removals {
         let is_sent = matches!(removal.ground, Ground::Sent { .. });
         let (one, is_proven) = if asks_all || is_sent {
@@ -131,7 +135,20 @@ pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Se
             });
             match listing {
                 Ok(listing) => {
-                    let one = in_listing(removal, &listing, places.get(&removal.url));
+                    let mut one = in_listing(removal, &listing, places.get(&removal.url));
+                    if matches!(one, Seen::There) && !may_be_older {
+                        // A listing is one of a number. Where that is, one of its files says for all.
+                        if !proven.contains_key(&removal.folder) {
+                            let asked = match ask(account, removal, begun).await {
+                                Seen::Other(error) => Some(error),
+                                Seen::There | Seen::Gone => None,
+                            };
+                            proven.insert(removal.folder, asked);
+                        }
+                        if let Some(Some(error)) = proven.get(&removal.folder) {
+                            one = Seen::Other(twin(error));
+                        }
+                    }
                     // The digest of each new version has been compared, and one of many was asked about.
                     (one, may_be_older || holds_replacement(removal, &listing))
                 }
@@ -153,6 +170,21 @@ async fn sample(account: &Arc<Account>, removals: &[Removal]) -> bool {
     let Ok(info) = account.api.file_info(&one.url).await else { return false };
     matches!(judge(one, &info), Some(Seen::There))
         && matches!(replacement(account, one).await, Seen::There)
+}
+
+/// Is a file that is to be moved or renamed still where it was listed, as far as few enough are asked about?
+///
+/// Errors: `Changed` when it was moved or renamed by others.
+pub(crate) async fn is_still_there(account: &Account, removal: &Removal) -> Result<(), Error> {
+    if !account.asked.admits(&account.api.settings, 1) {
+        return Ok(());
+    }
+    // What does not answer is left to the call itself.
+    let Ok(info) = account.api.file_info(&removal.url).await else { return Ok(()) };
+    match judge(removal, &info) {
+        Some(Seen::Other(error)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn ask(account: &Arc<Account>, removal: &Removal, begun: Instant) -> Seen {
@@ -198,6 +230,12 @@ fn judge(removal: &Removal, info: &Info) -> Option<Seen> {
         let at = info.path.as_deref().unwrap_or("another folder");
         return Some(Seen::Other(changed(&format!("was moved to `{}`", crate::text::snippet(at)))));
     }
+    let is_at = |at: &RelPath| info.path.is_none() || info.is_at(at);
+    if !removal.at.as_ref().is_none_or(is_at) {
+        let at = crate::text::snippet(info.path.as_deref().unwrap_or_default());
+        let message = format!("its folder was moved to `{at}`, so the file was not removed");
+        return Some(Seen::Other(Error::new(ErrorKind::NotFound, message)));
+    }
     if name.as_deref() != Some(removal.name.as_str()) {
         let name = crate::text::snippet(&name.unwrap_or_default());
         return Some(Seen::Other(changed(&format!("is called `{name}` now"))));
@@ -242,9 +280,9 @@ fn holds_replacement(removal: &Removal, listing: &FolderListing) -> bool {
 /// Is the new version in the place of the old one?
 async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
     let Ground::Replaced { by, size } = &removal.ground else { return Seen::There };
-    // Another writer of this process has replaced it meanwhile.
-    if account.tree.cache.has_removed(removal.folder, by) {
-        return Seen::There;
+    let has_removed = || account.tree.cache.has_removed(removal.folder, by);
+    if has_removed() {
+        return other_version(account, removal).await;
     }
     let info = match account.api.file_info(by).await {
         Ok(info) => info,
@@ -253,7 +291,7 @@ async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
             let listing = account.tree.listing(&account.api, removal.folder, begun.elapsed()).await;
             return match listing {
                 Ok(listing) if holds_replacement(removal, &listing) => Seen::There,
-                Ok(_) if account.tree.cache.has_removed(removal.folder, by) => Seen::There,
+                Ok(_) if has_removed() => other_version(account, removal).await,
                 Ok(_) => Seen::Other(unproven("the new version is not shown in its folder")),
                 Err(refusal) => Seen::Other(refusal.into()),
             };
@@ -265,10 +303,26 @@ async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
     if info.folder_id == Some(removal.folder) && is_named && is_sized {
         return Seen::There;
     }
-    if account.tree.cache.has_removed(removal.folder, by) {
-        return Seen::There;
+    if has_removed() {
+        return other_version(account, removal).await;
     }
     Seen::Other(unproven("1fichier says that the new version is somewhere else"))
+}
+
+/// Another writer of this process has replaced the new version meanwhile. The old one may go if a third one is there: of two
+/// writers that replace each other, one must stay.
+async fn other_version(account: &Arc<Account>, removal: &Removal) -> Seen {
+    let begun = Instant::now();
+    match account.tree.listing(&account.api, removal.folder, begun.elapsed()).await {
+        Ok(listing) => {
+            let mut others = listing.files(&removal.name).into_iter();
+            match others.any(|file| file.url != removal.url) {
+                true => Seen::There,
+                false => Seen::Other(changed("is the only version that is left")),
+            }
+        }
+        Err(refusal) => Seen::Other(refusal.into()),
+    }
 }
 
 /// Enters what was found out about a file that is gone.
@@ -295,7 +349,8 @@ mod tests {
     use crate::cache::FileItem;
 
     fn removal(ground: Ground) -> Removal {
-        Removal { url: "u".into(), folder: 7, name: "a".into(), ground }
+        let at = Some(RelPath::new("d").expect("legal"));
+        Removal { url: "u".into(), folder: 7, name: "a".into(), at, ground }
     }
 
     fn info(text: &str) -> Info {
@@ -331,6 +386,8 @@ mod tests {
         check(r#"{"filename":"a","folder_id":7}"#, Some("there"));
         check(r#"{"filename":"a","folder_id":"7"}"#, Some("there"));
         check(r#"{"filename":"a","folder_id":8,"path":"kept"}"#, Some("moved to `kept`"));
+        check(r#"{"filename":"a","folder_id":7,"path":"d"}"#, Some("there"));
+        check(r#"{"filename":"a","folder_id":7,"path":"kept/d"}"#, Some("folder was moved to"));
         check(r#"{"filename":"b","folder_id":7}"#, Some("called `b`"));
         check(r#"{"filename":"a"}"#, None);
         check(r#"{"filename":"a","folder_id":null}"#, None);

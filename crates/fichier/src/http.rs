@@ -20,6 +20,7 @@ use ketch_core::{Error, ErrorKind, Result};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url, redirect};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
 use crate::hosts::Place;
 use crate::settings::Settings;
@@ -32,6 +33,8 @@ pub(crate) use send::{Sent, Upload};
 const JSON_MAX_BYTES: usize = 64 << 20;
 /// The most that is read of any other page.
 const PAGE_MAX_BYTES: usize = 64 << 10;
+/// Up to here a connection ends with its call.
+const FEW_CONNECTIONS: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(180);
@@ -42,6 +45,8 @@ pub(crate) struct Http {
     api: Client,
     bulk: Client,
     foreign: Client,
+    /// Room for calls that are answered whole; each is a connection.
+    calls: Semaphore,
     key: SecretString,
 }
 
@@ -81,6 +86,10 @@ impl Http {
                 .referer(false)
                 .connect_timeout(CONNECT_TIMEOUT)
                 .tcp_keepalive(Duration::from_secs(30));
+            // Who has room for so few keeps none open that is not in use.
+            if settings.connections <= FEW_CONNECTIONS {
+                builder = builder.pool_max_idle_per_host(0);
+            }
             if settings.origin.is_loopback() {
                 builder = builder.no_proxy();
             }
@@ -103,6 +112,7 @@ impl Http {
             // small file arrived.
             bulk: build(common()?.http1_only().pool_max_idle_per_host(0))?,
             foreign: build(common()?.http1_only().read_timeout(READ_TIMEOUT))?,
+            calls: Semaphore::new(settings.connections),
             key: settings.key.clone(),
         })
     }
@@ -207,6 +217,8 @@ impl Http {
 
     async fn answer(&self, request: RequestBuilder) -> Result<Answer, Fault> {
         let request = request.header(header::ACCEPT_ENCODING, "identity");
+        let closed = |_| not_sent(Error::new(ErrorKind::Io, "the HTTP client was ended"));
+        let _place = self.calls.acquire().await.map_err(closed)?;
         read(request.send().await.map_err(fault)?).await
     }
 

@@ -68,6 +68,18 @@ impl Index {
         self.with(|state| state.remembered.get(path.as_str()).copied())
     }
 
+    /// Is a folder below `path` remembered?
+    pub(crate) fn has_below(&self, path: &RelPath) -> bool {
+        if self.file.is_none() {
+            return false;
+        }
+        let start = if path.is_root() { String::new() } else { format!("{path}/") };
+        self.with(|state| {
+            let mut from = state.remembered.range(start.clone()..);
+            from.next().is_some_and(|(known, _)| known.starts_with(&start))
+        })
+    }
+
     /// Remembers a folder that was seen.
     pub(crate) fn learn(&self, path: &RelPath, id: u64) {
         if self.file.is_none() {

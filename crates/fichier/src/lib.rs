@@ -24,6 +24,7 @@ mod gather;
 mod hosts;
 mod http;
 mod index;
+mod json;
 mod known;
 mod listing;
 mod looks;

@@ -1,6 +1,6 @@
 //! A complete listing of one folder, or an error: what 1fichier cuts off is never taken for all there is.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use ketch_core::{Digest, Error, ErrorKind, HashAlgo, Result, Retry};
 
@@ -13,6 +13,8 @@ use crate::{dates, names};
 
 /// 1fichier lists no more files of a folder than this, without saying so.
 pub(crate) const FILES_MAX: usize = 5_000;
+/// How many files of a listing are asked for the size that it lacks.
+const SIZES_ASKED_MAX: usize = 8;
 
 /// What is not documented of how the server answers `folder/ls.cgi`, found out once.
 #[derive(Debug)]
@@ -21,21 +23,28 @@ pub(crate) struct Habits {
     files: AtomicU8,
     /// Does it leave `sub_folders` out when there are none?
     folders: AtomicU8,
+    /// Has it ever shown a folder in a folder? Before it has, one that shows none may just not tell.
+    shows: AtomicBool,
 }
 
 impl Habits {
     /// What an earlier process found out.
-    pub(crate) fn new(files: u8) -> Self {
+    pub(crate) fn new(known: u8) -> Self {
+        let (files, shows) = (known & FILES, known & SHOWS != 0);
         let files = if files == HONOURED || files == IGNORED { files } else { 0 };
-        Habits { files: files.into(), folders: AtomicU8::default() }
+        Habits { files: files.into(), folders: AtomicU8::default(), shows: shows.into() }
     }
 
-    /// What is known of the files, for the next process.
-    pub(crate) fn files(&self) -> u8 {
-        self.files.load(Ordering::Relaxed)
+    /// What is known, for the next process.
+    pub(crate) fn known(&self) -> u8 {
+        let shows = if self.shows.load(Ordering::Relaxed) { SHOWS } else { 0 };
+        self.files.load(Ordering::Relaxed) | shows
     }
 }
 
+/// The parts of what is known.
+const FILES: u8 = 3;
+const SHOWS: u8 = 4;
 const HONOURED: u8 = 1;
 const IGNORED: u8 = 2;
 /// An empty `sub_folders` was seen, so one that is missing is a mistake.
@@ -43,8 +52,12 @@ const SENT: u8 = 1;
 /// It was missing twice in a row.
 const OMITTED: u8 = 2;
 
-/// Lists a folder with one call if the server can do that, else with two.
-pub(crate) async fn fetch(api: &Api, id: u64, habits: &Habits) -> Result<FolderListing, Refusal> {
+/// Lists a folder with one call if the server can do that, else with two. The flag says whether folders were told of at all.
+pub(crate) async fn fetch(
+    api: &Api,
+    id: u64,
+    habits: &Habits,
+) -> Result<(FolderListing, bool), Refusal> {
     let known = habits.files.load(Ordering::Relaxed);
     let answer = folder_ls(api, id, known != IGNORED, habits).await?;
     let mut told = answer.files;
@@ -65,16 +78,47 @@ pub(crate) async fn fetch(api: &Api, id: u64, habits: &Habits) -> Result<FolderL
     };
     // Also when no more are told of: the number may be cut like the listing.
     if items.len() >= FILES_MAX {
-        items = windows::walk(api, id, &items, told).await?;
+        items = match windows::walk(api, id, &items, told).await {
+            Ok(items) => items,
+            // As many files as one listing shows, and no more: it tells by their bytes, too.
+            Err(refusal) if is_whole(&items, told, answer.size) => {
+                tracing::debug!(error = %refusal.error, "the folder holds as many files as are listed");
+                items
+            }
+            Err(refusal) => return Err(refusal),
+        };
         if told.is_some_and(|told| told > items.len() as u64) {
             // That took minutes, in which some may have been removed.
             told = folder_ls(api, id, false, habits).await?.files;
         }
     }
     check_complete(items.len(), told)?;
-    let files = items.into_iter().map(file).collect::<Result<_>>()?;
+    let mut files: Vec<FileItem> = items.into_iter().map(file).collect::<Result<_>>()?;
+    fill_in(api, &mut files).await?;
+    let tells = answer.sub_folders.is_some();
     let folders = answer.sub_folders.unwrap_or_default().into_iter().map(folder).collect();
-    Ok(FolderListing { folders, files })
+    Ok((FolderListing { folders, files }, tells))
+}
+
+/// Is a listing that is as long as listings get all there is? No file is empty, so one more would be told by the bytes.
+fn is_whole(items: &[Item], told: Option<u64>, size: Option<u64>) -> bool {
+    let bytes: Option<u64> = items.iter().map(|item| item.size).sum();
+    items.len() == FILES_MAX && told == Some(FILES_MAX as u64) && size.is_some() && size == bytes
+}
+
+/// Asks for the sizes that are missing. A file without one can be neither compared nor read.
+async fn fill_in(api: &Api, files: &mut [FileItem]) -> Result<(), Refusal> {
+    let missing = files.iter_mut().filter(|file| file.size.is_none());
+    for (asked, file) in missing.enumerate() {
+        if asked < SIZES_ASKED_MAX {
+            file.size = api.file_info(&file.url).await?.size;
+        }
+        if file.size.is_none() {
+            let message = "the answer makes no sense: a file has no size";
+            return Err(Error::new(ErrorKind::Protocol, message).with_retry(Retry::Backoff).into());
+        }
+    }
+    Ok(())
 }
 
 /// Lists sub-folders. A field that is missing may mean none, or be a mistake after which a sync would delete what is in
@@ -89,7 +133,11 @@ async fn folder_ls(api: &Api, id: u64, files: bool, habits: &Habits) -> Result<F
     }
     match &answer.sub_folders {
         Some(folders) if folders.is_empty() => habits.folders.store(SENT, Ordering::Relaxed),
-        Some(_) => {}
+        Some(_) => habits.shows.store(true, Ordering::Relaxed),
+        None if !habits.shows.load(Ordering::Relaxed) => {
+            let message = "the listing has no `sub_folders`, and this server has never shown any: whether there are folders is not known";
+            return Err(Error::new(ErrorKind::Protocol, message).into());
+        }
         None if habits.folders.load(Ordering::Relaxed) == OMITTED => {}
         None => {
             let message =
@@ -173,6 +221,24 @@ mod tests {
         check(2, Some(3), Some(ErrorKind::Unavailable));
         check(0, Some(3), Some(ErrorKind::Unavailable));
         check(5_000, Some(5_001), Some(ErrorKind::Unavailable));
+    }
+
+    #[test]
+    fn a_listing_that_is_full_is_whole_when_number_and_bytes_say_so() {
+        let item = r#"{"url":"http://x","filename":"f","size":2}"#;
+        let item: Item = serde_json::from_str(item).expect("an item");
+        let full = vec![item; FILES_MAX];
+        let most = FILES_MAX as u64;
+        for (items, told, size, expected) in [
+            (&full[..], Some(most), Some(2 * most), true),
+            (&full, Some(most), Some(2 * most + 1), false),
+            (&full, Some(most + 1), Some(2 * most), false),
+            (&full, None, Some(2 * most), false),
+            (&full, Some(most), None, false),
+            (&full[1..], Some(most), Some(2 * most), false),
+        ] {
+            assert_eq!(is_whole(items, told, size), expected, "{} {told:?} {size:?}", items.len());
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
-use crate::note::Trail;
+use crate::note::{Trail, Upload};
+use crate::recent::LAG;
 use crate::sent::digest_of;
 use crate::target::Target;
 
@@ -32,18 +33,71 @@ pub(crate) struct Pending {
     target: Target,
     size: u64,
     digest: Digest,
+    /// Where its report is.
+    upload: Option<Upload>,
     since: Instant,
 }
 
 impl Pending {
     /// Remembers an upload that has just been lost.
-    pub(crate) fn new(path: &RelPath, target: Target, size: u64, digest: Digest) -> Self {
-        Pending { path: path.clone(), target, size, digest, since: Instant::now() }
+    pub(crate) fn new(
+        path: &RelPath,
+        target: Target,
+        size: u64,
+        digest: Digest,
+        upload: Option<Upload>,
+    ) -> Self {
+        Pending { path: path.clone(), target, size, digest, upload, since: Instant::now() }
     }
 
     /// Where the upload goes.
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The upload, looked for until no listing can lag behind it any more: what is sent again too early is there twice.
+    pub(crate) async fn find_late(&self, account: &Arc<Account>) -> Result<Option<FileItem>> {
+        let settings = &account.api.settings;
+        let mut waits = crate::api::polls(settings);
+        loop {
+            if let Some(file) = self.told(account).await? {
+                return Ok(Some(file));
+            }
+            if let Some(file) = self.find(account, 1).await? {
+                return Ok(Some(file));
+            }
+            match waits.next() {
+                Some(wait) if self.since.elapsed() < settings.scaled(LAG) => {
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// The upload as its node reports on it now, if that is what was sent.
+    async fn told(&self, account: &Arc<Account>) -> Result<Option<FileItem>> {
+        let Some(upload) = &self.upload else { return Ok(None) };
+        let told = account.reports.again(&account.api, upload).await?;
+        for link in told.links {
+            let url = crate::listing::without_tail(link.download);
+            if self.target.known.contains(&url) {
+                continue;
+            }
+            // A report that names another file is why it is looked for.
+            let Ok(info) = account.api.file_info(&url).await else { continue };
+            let name = info.filename.as_deref().map(crate::names::to_core);
+            let hash = info.checksum.as_deref().and_then(crate::listing::digest);
+            let is_it = info.folder_id == Some(self.target.folder)
+                && name.as_ref() == Some(&self.target.name)
+                && info.size == Some(self.size)
+                && hash.as_ref() == Some(&self.digest);
+            if is_it {
+                let (name, size) = (self.target.name.clone(), Some(self.size));
+                return Ok(Some(FileItem { name, url, size, date: None, hash }));
+            }
+        }
+        Ok(None)
     }
 
     /// The upload in a fresh listing, asked for `looks` times.
@@ -156,11 +210,12 @@ mod tests {
             remote_name: "f".into(),
             old: Old::Known(known.clone()),
             known,
+            at: RelPath::root(),
             before: crate::evidence::Before { listing: None, since: None },
         };
         let hashes = hash_bytes(&[HashAlgo::Whirlpool], b"content");
         let digest = hashes.get(HashAlgo::Whirlpool).expect("computed").clone();
-        Pending::new(&RelPath::new(path).expect("legal"), target, 7, digest)
+        Pending::new(&RelPath::new(path).expect("legal"), target, 7, digest, None)
     }
 
     fn path(text: &str) -> RelPath {

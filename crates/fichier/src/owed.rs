@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ketch_core::{ErrorKind, Result};
+use ketch_core::{ErrorKind, RelPath, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
@@ -36,6 +36,8 @@ struct Debt {
     folder: u64,
     name: String,
     url: String,
+    /// The path of the folder.
+    at: Option<String>,
     /// The new version, and its size.
     by: String,
     size: Option<u64>,
@@ -60,6 +62,7 @@ impl Owed {
             folder: removal.folder,
             name: removal.name.clone(),
             url: removal.url.clone(),
+            at: removal.at.as_ref().map(|at| at.as_str().to_owned()),
             by: by.clone(),
             size: *size,
         };
@@ -162,10 +165,11 @@ pub(crate) async fn pay(account: &Arc<Account>, folder: u64) -> Result<()> {
     let debts = account.owed.of(folder);
     let removals = debts.into_iter().map(|debt| async move {
         let ground = Ground::Replaced { by: debt.by, size: debt.size };
-        let removal = Removal { url: debt.url.clone(), folder, name: debt.name, ground };
+        let at = debt.at.as_deref().and_then(|at| RelPath::new(at).ok());
+        let removal = Removal { url: debt.url.clone(), folder, name: debt.name, at, ground };
         match gather::remove(account, removal).await {
             Ok(()) => account.tree.cache.change(folder, Change::RemoveFile(debt.url.clone())),
-            Err(error) if error.kind() == ErrorKind::Changed => {
+            Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => {
                 tracing::info!(%error, "a removal that was owed is not wanted any more");
             }
             Err(error) => return Err(error),
@@ -183,7 +187,7 @@ mod tests {
 
     fn removal(url: &str) -> Removal {
         let ground = Ground::Replaced { by: "new".into(), size: Some(1) };
-        Removal { url: url.into(), folder: 7, name: "f".into(), ground }
+        Removal { url: url.into(), folder: 7, name: "f".into(), at: None, ground }
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub(crate) async fn confirm(
                     before: before.top.clone(),
                 };
                 let (url, name) = (file.url.clone(), file.name.clone());
-                let removal = Removal { url, folder: TOP, name, ground };
+                let removal = Removal { url, folder: TOP, name, at: None, ground };
                 left = gather::remove(account, removal).await.err().or(left);
             }
             let mut message = format!(

@@ -106,7 +106,7 @@ struct Said {
 }
 
 impl Reports {
-    /// The report on `upload`. Fails with `Protocol` when its node is none of 1fichier.
+    /// The report on `upload`. A node that is none of 1fichier is not asked, and says nothing.
     pub(crate) async fn of(&self, api: &Api, upload: &Upload) -> Result<Told> {
         let said = self.said(upload);
         // Whoever asks at the same time waits for the one answer.
@@ -116,6 +116,11 @@ impl Reports {
         }
         let told = ask(api, upload, EARLIER_WAIT).await?;
         Ok(said.first.insert(told).clone())
+    }
+
+    /// What a node says of an upload of this process when it is asked once more. One that is none of 1fichier says nothing.
+    pub(crate) async fn again(&self, api: &Api, upload: &Upload) -> Result<Told> {
+        ask(api, upload, Duration::ZERO).await
     }
 
     /// What has arrived by `moment` of an upload of which nothing had arrived at first. Asked for once, without waiting.
@@ -149,7 +154,14 @@ impl Reports {
 }
 
 async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
-    let node = api.settings.origin.node(&upload.node)?;
+    let node = match api.settings.origin.node(&upload.node) {
+        Ok(node) => node,
+        // Nobody there is asked. The emulator of a process that died had another port, and is gone with it.
+        Err(error) => {
+            tracing::debug!(%error, "an earlier upload cannot be asked about");
+            return Ok(Told { at: Instant::now(), links: Vec::new(), is_clear: false });
+        }
+    };
     let limit = api.settings.scaled(limit);
     let (links, is_clear) = match wait(api, &node, &upload.xid, upload.files, limit, true).await {
         Report::Links(links) => (links, true),
@@ -160,6 +172,7 @@ async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
 }
 
 fn look(status: u16, body: &[u8]) -> (Look, Vec<Link>) {
+    let body = &crate::json::mended(body);
     let envelope: Envelope = serde_json::from_slice(body).unwrap_or_default();
     let gone = crate::error::read(envelope.message.as_deref().unwrap_or_default())
         == crate::error::Said::NotFound;

@@ -135,7 +135,8 @@ pub(crate) async fn abandon(
     };
     for url in unwanted {
         let (name, ground) = (note.name.clone(), ground.clone());
-        let removal = Removal { url: url.clone(), folder: note.folder, name, ground };
+        let at = path.parent();
+        let removal = Removal { url: url.clone(), folder: note.folder, name, at, ground };
         gather::remove(account, removal).await?;
         account.tree.cache.change(note.folder, Change::RemoveFile(url));
     }

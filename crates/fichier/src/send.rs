@@ -272,7 +272,8 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
             account.tree.cache.forget(folder);
             if let Some(digest) = passing.digest().await {
                 let target = parcel.target.clone();
-                account.lost.add(Pending::new(&parcel.path, target, parcel.size, digest));
+                let upload = Some(upload.clone());
+                account.lost.add(Pending::new(&parcel.path, target, parcel.size, digest, upload));
             }
         }
         // What is damaged and could not be removed is found again by its upload.

@@ -115,6 +115,14 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         unless: None,
     },
     OptionInfo {
+        name: "connections",
+        help: "How many files, or uploads of small files, are on their way at the same time at most, and how many calls, 1 to 30.",
+        default: Some("30"),
+        secret: false,
+        required: false,
+        unless: None,
+    },
+    OptionInfo {
         name: "gather_files",
         help: "How many small files of a folder travel in one upload at most, 1 to 500; 1 sends each by itself.",
         default: Some("500"),
@@ -140,6 +148,9 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
 ];
 
+/// The operator named 30 connections as the most for downloads (section 4.3 of the API reference), and nothing for uploads.
+const CONNECTIONS: usize = 30;
+
 const GATHER: Gather = Gather { items: 500, item_bytes: 8 << 20, bytes: 256 << 20 };
 
 /// The options of one remote.
@@ -158,6 +169,8 @@ pub(crate) struct Settings {
     pub(crate) requests_per_hour: Option<u32>,
     /// May the whole account be looked at in place of folders?
     pub(crate) account_view: bool,
+    /// Transfers in each direction at the same time at most, and calls.
+    pub(crate) connections: usize,
     /// Which files travel together.
     pub(crate) gather: Gather,
     /// Tells accounts apart without telling the key: 16 hexadecimal digits.
@@ -224,6 +237,13 @@ impl Settings {
         if !(1..=500).contains(&gather.items) {
             return Err(refuse("gather_files", "must be from 1 to 500"));
         }
+        let connections = match get("connections") {
+            Some(text) => number("connections", text)?,
+            None => CONNECTIONS,
+        };
+        if !(1..=CONNECTIONS).contains(&connections) {
+            return Err(refuse("connections", "must be from 1 to 30"));
+        }
         let account = blake3::hash(key.as_bytes()).to_hex()[..16].to_owned();
         Ok(Settings {
             key: SecretString::from(key),
@@ -235,6 +255,7 @@ impl Settings {
             flood_patience: Duration::from_secs(60) * patience,
             requests_per_hour,
             account_view,
+            connections,
             gather,
             account,
         })
@@ -253,7 +274,7 @@ impl Settings {
     pub(crate) fn manner(&self) -> String {
         let password = self.file_password.as_ref().map(|text| text.expose_secret().as_bytes());
         format!(
-            "{}/{}/{:?}/{:?}/{:?}/{:?}/{}/{}",
+            "{}/{}/{:?}/{:?}/{:?}/{:?}/{}/{}/{}",
             self.paced,
             self.scale,
             self.end_wait,
@@ -261,6 +282,7 @@ impl Settings {
             self.gather,
             self.requests_per_hour,
             self.account_view,
+            self.connections,
             blake3::hash(password.unwrap_or_default()).to_hex(),
         )
     }

@@ -33,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) old: Old,
     /// The addresses that are there before, as far as they are known.
     pub(crate) known: Vec<String>,
+    /// The path of its folder.
+    pub(crate) at: RelPath,
     /// What its folder held before.
     pub(crate) before: Before,
 }
@@ -64,7 +66,8 @@ impl Target {
         known.sort_unstable();
         known.dedup();
         let before = Before::of(account, folder);
-        Ok(Target { folder, name: name.to_owned(), remote_name, old, known, before })
+        let (name, at) = (name.to_owned(), parent);
+        Ok(Target { folder, name, remote_name, old, known, at, before })
     }
 
     /// Adds addresses that are there before.
@@ -111,13 +114,15 @@ impl Target {
     /// The removal of what was sent, with `size`, and is at `url` in `folder` now.
     pub(crate) fn sent(&self, folder: u64, url: &str, size: u64) -> Removal {
         let ground = Ground::Sent { size, before: self.before.clone() };
-        Removal { url: url.to_owned(), folder, name: self.name.clone(), ground }
+        let (url, at) = (url.to_owned(), Some(self.at.clone()));
+        Removal { url, folder, name: self.name.clone(), at, ground }
     }
 
     /// The removal of an old version at `url` that `file` has taken the place of.
     fn removal(&self, url: &str, file: &FileItem) -> Removal {
         let ground = Ground::Replaced { by: file.url.clone(), size: file.size };
-        Removal { url: url.to_owned(), folder: self.folder, name: self.name.clone(), ground }
+        let (url, at) = (url.to_owned(), Some(self.at.clone()));
+        Removal { url, folder: self.folder, name: self.name.clone(), at, ground }
     }
 
     /// Looks in a listing that is younger than `asked` for a file of this name and content that was not there before and is
@@ -166,8 +171,17 @@ async fn remove_old(account: &Arc<Account>, removal: Removal) -> Result<()> {
             // It was moved or renamed by others, so it is not beside the new one any more.
             Err(error) if error.kind() == ErrorKind::Changed => {
                 tracing::info!(%error, "an old version is not where it was");
-                account.tree.cache.change(folder, Change::RemoveFile(url));
+                account.tree.cache.forget(folder);
                 return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                account.tree.forget_folder(folder);
+                account.tree.cache.forget(folder);
+                let message = format!(
+                    "the new version is stored beside the old one, and {}",
+                    error.message()
+                );
+                return Err(Error::new(ErrorKind::Changed, message));
             }
             Err(error) => match waits.next() {
                 Some(wait) if error.retry() == Retry::Backoff => {

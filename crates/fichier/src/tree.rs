@@ -92,7 +92,7 @@ impl Tree {
 
     /// Writes down what the next run may want to know.
     pub(crate) fn remember(&self) {
-        self.index.learn_habit(self.habits.files());
+        self.index.learn_habit(self.habits.known());
         self.index.write(true);
         self.cache.known.write();
     }
@@ -127,7 +127,7 @@ impl Tree {
         let lock = self.listing_locks.get(id);
         let _one = lock.lock().await;
         let asked = Instant::now();
-        let listing = listing::fetch(api, id, &self.habits).await?;
+        let (listing, _) = listing::fetch(api, id, &self.habits).await?;
         self.looks.listed(id);
         let is_empty = listing.is_empty();
         let kept = self.cache.store(id, listing, asked);
@@ -156,7 +156,12 @@ impl Tree {
             return Ok(listing);
         }
         let asked = Instant::now();
-        let mut listing = listing::fetch(api, id, &self.habits).await?;
+        let (mut listing, tells_folders) = listing::fetch(api, id, &self.habits).await?;
+        if !tells_folders && self.has_known_folders(id) {
+            let message = "the listing has no `sub_folders`, and there are some";
+            let error = Error::new(ErrorKind::Protocol, message).with_retry(Retry::Backoff);
+            return Err(error.into());
+        }
         self.looks.listed(id);
         reconcile::with_our_own(self, api, id, &mut listing).await?;
         Ok(self.cache.store(id, listing, asked))
@@ -414,6 +419,14 @@ impl Tree {
             self.index.forget(path);
         }
         Ok(())
+    }
+
+    /// Was there a folder in the folder `id`, in this run or in one before it?
+    fn has_known_folders(&self, id: u64) -> bool {
+        let is_listed = |listing: Arc<FolderListing>| !listing.folders.is_empty();
+        let path = self.path_of(id);
+        self.cache.last(id).is_some_and(is_listed)
+            || path.is_some_and(|path| self.index.has_below(&path))
     }
 
     /// The path at which the folder `id` was seen last.

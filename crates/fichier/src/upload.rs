@@ -43,7 +43,7 @@ pub(crate) async fn put(
     let trail = Arc::new(Trail::new(checkpoint));
     let lost = account.lost.of(path);
     let found = match &lost {
-        Some(lost) => lost.find(account, 1).await?,
+        Some(lost) => lost.find_late(account).await?,
         None => None,
     };
     let mut target = Target::new(account, path, old).await?;

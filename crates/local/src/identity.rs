@@ -1,19 +1,24 @@
 //! What names of a local place lead to: device and inode, and the mounts that show one folder at two places.
 
+use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use ketch_core::identity::{Above, Identities, Identity, ObjectId, Standing};
-use ketch_core::names::core_from_bytes;
+use ketch_core::identity::{
+    Above, Identities, Identity, Mark, ObjectId, Shared, Standing, seen_above,
+};
+use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Error, RelPath, Result};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::entry::identity;
+use crate::names::temporary;
 use crate::root::Root;
 use crate::spelling;
-use crate::volume::{Mounts, is_plain_kind};
+use crate::volume::{Mounts, are_all_plain, is_plain_kind};
 
 /// A place and what it is called.
 #[derive(Debug)]
@@ -43,7 +48,62 @@ impl Identities for LocalIdentities {
             };
             folders.push(Above { name: name(folder), object });
         }
-        Ok(Standing { folders, regions: Mounts::now().regions(&place) })
+        let mounts = Mounts::now();
+        let (regions, is_certain) = (mounts.regions(&place), are_all_plain(&place, &mounts));
+        Ok(Standing { folders, regions, is_certain })
+    }
+
+    fn mark(&self) -> Result<Option<Mark>> {
+        let place = self.root.canonical();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for folder in place.ancestors() {
+            let Ok(opened) = retry_on_intr(|| fs::open(folder, flags, Mode::empty())) else {
+                continue;
+            };
+            let name = temporary(b"look", fastrand::u32(..));
+            let made = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            let made = || {
+                let mode = Mode::from_raw_mode(0o600);
+                fs::openat(&opened, name.as_slice(), made | OFlags::CLOEXEC, mode)
+            };
+            // Where nothing can be made, nothing can be damaged.
+            if retry_on_intr(made).is_err() {
+                return Ok(None);
+            }
+            let below = place.strip_prefix(folder).unwrap_or(Path::new(""));
+            let name = core_from_bytes(&name);
+            return Ok(Some(Mark { name, folder: names(folder), below: names(below) }));
+        }
+        Ok(None)
+    }
+
+    fn unmark(&self, mark: &Mark) -> Result<()> {
+        let file = Path::new("/")
+            .join(path_of(&mark.folder))
+            .join(path_of(std::slice::from_ref(&mark.name)));
+        let root = RelPath::root();
+        match fs::unlinkat(fs::CWD, &file, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.explain(self.root.error(errno, &root), &root)),
+        }
+    }
+
+    fn sees(&self, mark: &Mark) -> Result<Option<Shared>> {
+        let place = self.root.canonical();
+        let name = path_of(std::slice::from_ref(&mark.name));
+        let is_in = |folder: &Path| {
+            fs::statat(fs::CWD, folder.join(&name), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        };
+        if let Some(above) = place.ancestors().find(|folder| is_in(folder)) {
+            let up = place.strip_prefix(above).unwrap_or(Path::new(""));
+            return Ok(seen_above(&names(up), mark));
+        }
+        let ends = (0..mark.folder.len()).map(|start| &mark.folder[start..]);
+        let mut seen = ends.filter(|end| is_in(&place.join(path_of(end))));
+        Ok(seen.next().map(|end| Shared {
+            first: [end, &mark.below].concat().join("/"),
+            second: String::new(),
+        }))
     }
 
     fn of(&self, path: &RelPath) -> Result<Identity> {
@@ -139,6 +199,20 @@ fn object(stat: &Stat) -> ObjectId {
 #[expect(clippy::useless_conversion, reason = "its width is not the same on every machine")]
 fn links(stat: &Stat) -> u64 {
     u64::from(stat.st_nlink)
+}
+
+/// The names that a path is made of, in core form.
+fn names(path: &Path) -> Vec<String> {
+    let parts = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(core_from_bytes(name.as_encoded_bytes())),
+        _ => None,
+    });
+    parts.collect()
+}
+
+/// The path that these names make.
+fn path_of(names: &[String]) -> PathBuf {
+    names.iter().map(|name| OsString::from_vec(bytes_from_core(name))).collect()
 }
 
 fn name(folder: &Path) -> String {

@@ -35,7 +35,7 @@ pub(super) fn prove_settings(
 ) -> Result<ProveSettings> {
     Ok(ProveSettings {
         filter: settings::filter(filter, only)?,
-        checkers: usize::from(read.checkers),
+        checkers: settings::checkers(read.checkers),
         download: read.download,
         bandwidth: settings::bandwidth(&read.bwlimit)?,
         digests: context.digests(cache),

@@ -139,7 +139,7 @@ impl Runner {
         task: &Task,
         source: &Entry,
         replaces: Option<&Entry>,
-    ) -> Result<(Acted, Box<Entry>)> {
+    ) -> Result<(Acted, Entry)> {
         let guard = self.context.progress.start(&source.path, source.size);
         let size = source.size;
         if self.context.settings.report_started {

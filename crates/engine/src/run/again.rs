@@ -118,6 +118,13 @@ impl Runner {
             Action::RemoveSource { source, destination } => {
                 // What an earlier process, or a plan, found equal is no proof: the content is.
                 let (from, to) = (&self.context.source, &self.context.destination);
+                match from.stat(&source.path).await {
+                    // The process before removed it, and nobody heard of that.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {
+                        return Ok(Again::Done(Outcome::SourceRemoved.into()));
+                    }
+                    looked => looked?,
+                };
                 let now = to.stat(&destination.path).await?;
                 let is_equal = match self.rules().common_hash() {
                     Some(algo) => self.have_same_content((from, &source), (to, &now), algo).await?,

@@ -46,7 +46,12 @@ pub(super) async fn find(context: &Context) -> Result<Overlap> {
     {
         return Ok(Overlap { is_same: true, spelling: Some(name), ..Overlap::default() });
     }
+    let is_certain =
+        standings.as_ref().is_none_or(|(one, other)| one.is_certain && other.is_certain);
     let mut common = standings.map_or_else(Vec::new, |(source, there)| shared(&source, &there));
+    if common.is_empty() && by_path.is_none() && !is_certain && !context.settings.dry_run {
+        common.extend(by_mark(source, destination).await?);
+    }
     common.extend(by_path.filter(|found| !common.contains(found)));
     let names = (source.name(), destination.name());
     let admits = |inner: &str| context.settings.filter.admits_dir(inner);
@@ -62,6 +67,24 @@ async fn standings(
         return Ok(None);
     };
     blocking(move |_| Ok(Some((source.standing()?, destination.standing()?)))).await
+}
+
+/// What both have in common, by a file that is made at the destination for a moment and looked for at the source: where the
+/// system cannot tell, as where a file system in user space shows a folder of another.
+async fn by_mark(
+    source: &Arc<dyn Backend>,
+    destination: &Arc<dyn Backend>,
+) -> Result<Option<Shared>> {
+    let Some((source, destination)) = source.identities().zip(destination.identities()) else {
+        return Ok(None);
+    };
+    blocking(move |_| {
+        let Some(mark) = destination.mark()? else { return Ok(None) };
+        let seen = source.sees(&mark);
+        destination.unmark(&mark)?;
+        seen
+    })
+    .await
 }
 
 /// The name of the second folder, if it is the first one in another spelling.

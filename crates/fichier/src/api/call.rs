@@ -139,7 +139,8 @@ impl Api {
         }
         // ORDER: a list would be read as an object whose fields come in order.
         let is_object = answer.body.trim_ascii_start().starts_with(b"{");
-        let envelope: Envelope = match serde_json::from_slice(&answer.body) {
+        let body = crate::json::mended(&answer.body);
+        let envelope: Envelope = match serde_json::from_slice(&body) {
             Ok(envelope) if is_object => envelope,
             _ => {
                 let text = self.http.scrub(&String::from_utf8_lossy(&answer.body));
@@ -150,7 +151,7 @@ impl Api {
             let message = self.http.scrub(envelope.message.as_deref().unwrap_or_default());
             return Err(refusal(answer.status, &message));
         }
-        match serde_json::from_slice(&answer.body) {
+        match serde_json::from_slice(&body) {
             Ok(value) => Ok((value, envelope.is_ok())),
             Err(error) => {
                 let text = snippet(&self.http.scrub(&error.to_string()));
