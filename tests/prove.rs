@@ -133,8 +133,8 @@ fn a_manifest_that_cannot_read_a_file_to_its_end_leaves_the_old_one_and_nothing_
     };
     let names = || support::tree(&home.path("out"));
     let before = names();
-    // The second file is not to be had; the others are.
-    server.fault("download nth=2 flip 50000");
+    // The second file is not to be had, also when it is read once more; the others are.
+    server.fault("download nth=2 flip 50000\ndownload nth=3 flip 50000");
     home.run(create(&place)).expect(23).says("no new manifest");
     assert_eq!(names(), before);
     drop(server);

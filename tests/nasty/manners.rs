@@ -2,9 +2,9 @@
 
 use crate::Scene;
 
-/// Waits of a hundredth, and limits as much shorter, with a ban after twenty refusals in 0.6 s.
+/// Waits of a twentieth, and limits as much shorter, with a ban after twenty refusals in 3 s.
 fn polite() -> Scene {
-    Scene::limited("documented/100", "pace_scale = \"100\"")
+    Scene::limited("documented/20", "pace_scale = \"20\"")
 }
 
 /// A folder with `count` files, there and at `src`.
@@ -18,13 +18,13 @@ fn with_files(scene: Scene, count: usize) -> Scene {
 
 #[test]
 fn a_folder_is_removed_when_a_listing_shows_it_empty_and_not_asked_about_before() {
-    // A quarter of a minute, at this scale, in which what was removed is still counted.
+    // A quarter of a minute, at the first scale, in which what was removed is still counted.
     for scene in [polite(), Scene::limited("off", "pace = \"off\"\npace_scale = \"10\"")] {
         for folder in 0..12 {
             scene.home.write(format!("src/{folder}/f"), folder.to_string());
         }
         scene.run("copy src box:there").expect(0);
-        scene.server.fault("file/rm every linger-for 150ms");
+        scene.server.fault("file/rm every linger-for 700ms");
         scene.run("purge box:there").expect(0);
         // Twelve folders and the one they are in; one refusal told that removals lag.
         assert!(scene.server.stat("folder/rm") <= 14, "{}", scene.server.stat("folder/rm"));
@@ -74,7 +74,7 @@ fn a_folder_that_cannot_be_made_is_asked_for_once() {
 #[test]
 fn refusals_of_any_kind_stay_below_what_is_punished() {
     let scene = polite();
-    for number in 0..40 {
+    for number in 0..25 {
         scene.home.write(format!("src/d{number}/f"), number.to_string());
     }
     scene.server.fault("upload/get_upload_server every ko 403 Something new #777");
@@ -272,7 +272,7 @@ fn listings_whose_answers_take_long_still_keep_their_distance() {
         scene.home.write(format!("src/d{number}/f"), number.to_string());
     }
     scene.run("copy src box:there").expect(0);
-    scene.server.fault("folder/ls every delay 60ms");
+    scene.server.fault("folder/ls every delay 300ms");
     scene.run("check src box:there").expect(0);
     let mut both = ["src", "src"].map(|source| {
         let mut command = scene.home.command();

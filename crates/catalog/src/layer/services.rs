@@ -27,6 +27,11 @@ impl Services for OwnServices {
         self.0.link(entry, request).await
     }
 
+    async fn unlink(&self, entry: &Entry) -> Result<()> {
+        check(entry)?;
+        self.0.unlink(entry).await
+    }
+
     async fn details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
         if Kept::of(entry).is_some() {
             return Ok(Vec::new());
