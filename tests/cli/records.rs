@@ -290,3 +290,109 @@ fn no_secret_is_ever_on_record() {
     assert!(outcome.stderr.contains("--destination"), "{}", outcome.stderr);
     home.expect(0, &["apply", "plan.jsonl", "--destination", &place]);
 }
+
+#[test]
+fn a_second_signal_keeps_the_finished_ranges_of_a_large_file_as_a_kill_does() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let home = Home::new();
+        fs::create_dir(home.path("a")).expect("a folder");
+        // Far more than is copied until the signals come: only the first range matters.
+        let large = fs::File::create(home.path("a/large")).expect("a file");
+        large.set_len(8 << 30).expect("a sparse file");
+        let mut command = home.command();
+        command.args(["copy", "-q", "--bwlimit", "32M", "a", "b"]);
+        let mut child = command.spawn().expect("it starts");
+        let left = || -> Vec<String> {
+            let found = fs::read_dir(home.path("b")).into_iter().flatten();
+            let names = found.map(|entry| entry.expect("an entry").file_name());
+            names.map(|name| name.to_string_lossy().into_owned()).collect()
+        };
+        // The ledger is made with its first record.
+        while left().len() < 2 {
+            assert!(child.try_wait().expect("a child").is_none(), "it ended by itself");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let id = Pid::from_child(&child);
+        let status = loop {
+            kill_process(id, signal).expect("it is there until it is waited for");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+        };
+        assert_eq!(status.code(), Some(code));
+        let names = left();
+        assert_eq!(names.len(), 2, "the part and its ledger stay: {names:?}");
+        // Another version is transferred from its beginning, and nothing of the old one is left.
+        large.set_len(1_000).expect("shorter");
+        home.expect(0, &["copy", "a", "b"]);
+        assert_eq!(left(), ["large"]);
+        assert_eq!(home.read("b/large").len(), 1_000);
+    }
+}
+
+#[test]
+fn jobs_resume_finishes_the_plan_as_it_was_and_tells_of_what_it_passed_over() {
+    let home = Home::new();
+    let id = interrupted(&home);
+    home.write("a/d0/later", "new");
+    let outcome = home.expect(23, &["jobs", "resume", &id]);
+    assert!(outcome.stderr.contains("finishing the plan"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("1 items are not in the plan"), "{}", outcome.stderr);
+    home.expect(0, &["copy", "a", "b"]);
+    assert_eq!(tree(&home.path("a")), tree(&home.path("b")));
+
+    // Other settings, also from the environment, and other folders make another plan.
+    let home = Home::new();
+    interrupted(&home);
+    let mut command = home.command();
+    command.env("KETCH_LINKS", "follow").args(["jobs", "resume"]);
+    let outcome = crate::support::outcome(&mut command);
+    assert_eq!(outcome.code, 7, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("is not as it was"), "{}", outcome.stderr);
+    fs::rename(home.path("a"), home.path("away")).expect("renamed");
+    fs::create_dir(home.path("a")).expect("a folder");
+    let outcome = home.expect(7, &["jobs", "resume"]);
+    assert!(outcome.stderr.contains("the source is another folder now"), "{}", outcome.stderr);
+    fs::remove_dir(home.path("a")).expect("removed");
+    fs::rename(home.path("away"), home.path("a")).expect("renamed");
+    home.expect(0, &["jobs", "resume"]);
+    assert_eq!(tree(&home.path("a")), tree(&home.path("b")));
+}
+
+#[test]
+fn going_on_is_told_also_when_quiet_and_the_dry_run_shows_what_the_run_does() {
+    let home = Home::new();
+    let id = interrupted(&home);
+    home.write("a/d0/later", "new");
+    let left = 31 - tree(&home.path("b")).len();
+    let shown = home.json(0, &["copy", "-n", "a", "b"]);
+    let going_on = shown.iter().find(|line| line["type"] == "going_on").expect("told");
+    assert_eq!(going_on["job"], id.as_str());
+    let shown = shown.iter().filter(|line| line["type"] == "file_done").count();
+    let outcome = home.expect(0, &["copy", "-q", "--report", "report", "a", "b"]);
+    assert!(outcome.stderr.contains(&format!("interrupted job {id}")), "{}", outcome.stderr);
+    let done = lines_of(&home.read("report"));
+    let done = done.iter().filter(|line| line["status"] == "done").count();
+    assert_eq!((shown, done), (left, left));
+    assert_eq!(tree(&home.path("a")), tree(&home.path("b")));
+}
+
+#[test]
+fn a_job_with_a_relative_age_keeps_its_parts_and_takes_what_grew_old_meanwhile() {
+    let home = Home::new();
+    for number in 0..20 {
+        home.write(&format!("a/f{number}"), &"x".repeat(4_000));
+    }
+    let mut command = home.command();
+    let slow = ["copy", "--json", "--transfers", "1", "--bwlimit", "40K", "--max-age", "1d"];
+    command.args(slow).args(["a", "b"]);
+    let outcome = home.stop_after(&mut command, "file_done", 4);
+    assert_eq!(outcome.code, 130, "{}", outcome.stderr);
+    // The same command means another moment now, and is told of the interrupted one all the same.
+    home.write("a/later", "new");
+    let outcome = home.expect(0, &["copy", "--max-age", "1d", "a", "b"]);
+    assert!(outcome.stderr.contains("interrupted job"), "{}", outcome.stderr);
+    assert_eq!(tree(&home.path("a")), tree(&home.path("b")));
+}

@@ -43,7 +43,7 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
     let scrub = rounds.map(|rounds| Scrub::load(context, &totals.root, &location, rounds));
     let admitted = admitted(Box::new(entries(reader, &args.manifest)), &prove);
     let progress = prove.progress.clone();
-    let marks = context.marks(&["verify", &totals.root, &location]);
+    let marks = context.marks(&["verify", &totals.root, &location, &opened.backend.view_options()]);
     let verify_settings =
         VerifySettings { prove, sample: scrub.as_ref().map(Scrub::sample), marks: marks.clone() };
     let mut counts = Counts::default();

@@ -66,14 +66,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// What the lists of a job in `folder` say, to be looked at only.
-    pub(super) fn look(folder: &Path) -> Result<Self> {
-        let noted = collect(folder, false, |_| Ok(()))?;
+    pub(super) fn look(folder: &Path, resumed: &Resumed) -> Result<Self> {
+        let noted = collect(folder, resumed, |_| Ok(()))?;
         Ok(Memory { noted, arrived: read_arrived(folder)?, ..Memory::default() })
     }
 
     /// Writes down everything that the job in `folder` may have left, so that its plan may be replaced.
-    pub(super) fn keep(folder: &Path, believe_done: bool) -> Result<Self> {
-        let noted = write_list(folder, believe_done)?;
+    pub(super) fn keep(folder: &Path, resumed: &Resumed) -> Result<Self> {
+        let noted = write_list(folder, resumed)?;
         let list = Some(folder.join(Files::LEFT));
         Ok(Memory { noted, arrived: read_arrived(folder)?, list, ..Memory::default() })
     }
@@ -122,7 +122,8 @@ impl Memory {
     }
 
     pub(crate) fn is_taken(&self, path: &RelPath) -> bool {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+        !self.noted.is_empty()
+            && self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     /// Did an earlier process make `destination` of `source`?
@@ -185,11 +186,11 @@ fn read_arrived(folder: &Path) -> Result<HashSet<u128>> {
 /// Writes the list of everything that the job in `folder` may have left. Gives what backends noted something about.
 ///
 /// ORDER: the list is on the disk, whole, before the plan that it was made of may be cut.
-pub(super) fn write_list(folder: &Path, believe_done: bool) -> Result<HashMap<RelPath, Left>> {
+pub(super) fn write_list(folder: &Path, resumed: &Resumed) -> Result<HashMap<RelPath, Left>> {
     let path = folder.join(Files::LEFT);
     let new = folder.join(format!("{}.new", Files::LEFT));
     let mut list = LogWriter::open(&new, 0)?;
-    let noted = collect(folder, believe_done, |left| list.push(left))?;
+    let noted = collect(folder, resumed, |left| list.push(left))?;
     for left in noted.values() {
         list.push(left)?;
     }
@@ -206,10 +207,9 @@ pub(super) fn write_list(folder: &Path, believe_done: bool) -> Result<HashMap<Re
 /// about is given back, the rest is handed to `other`.
 fn collect(
     folder: &Path,
-    believe_done: bool,
+    resumed: &Resumed,
     mut other: impl FnMut(&Left) -> Result<()>,
 ) -> Result<HashMap<RelPath, Left>> {
-    let resumed = Resumed::read(folder, believe_done)?;
     let mut noted = HashMap::new();
     let mut known = HashSet::new();
     let mut tell = |left: &Left| {
@@ -227,7 +227,10 @@ fn collect(
     let mut plan = LogReader::<PlanRecord>::open(&folder.join(Files::PLAN))?;
     while let Some(record) = plan.next()? {
         let PlanRecord::Item(PlanItem { seq, action }) = record else { continue };
-        if seq > begun || !matches!(action, Planned::Copy { .. }) {
+        if seq > begun {
+            break; // Numbers go up.
+        }
+        if !matches!(action, Planned::Copy { .. }) {
             continue;
         }
         let path = action.path().clone();

@@ -217,7 +217,7 @@ impl Jobs {
             write_whole(&folder, HEADER, &header)?;
             Records::open(&folder, header.number, resumed, Memory::before_plan(&folder)?)?
         } else {
-            let memory = Memory::keep(&folder, same_boot)?;
+            let memory = Memory::keep(&folder, &resumed)?;
             // ORDER: the plan goes before the header says what the next one is of. Nothing finishes half of each.
             let anew = Resumed { folders_length: resumed.folders_length, ..Resumed::default() };
             let records = Records::open(&folder, header.number, anew, memory)?;
@@ -252,9 +252,11 @@ impl Jobs {
             if *source_location == identity.source_location
                 && *destination_location == identity.destination_location
                 && header.format <= FORMAT
+                // One that runs is not interrupted.
+                && lock_job(&folder)?.is_some()
             {
                 let resumed = Resumed::read(&folder, header.boot == self.boot)?;
-                let memory = Memory::look(&folder)?;
+                let memory = Memory::look(&folder, &resumed)?;
                 let (job, standing) = (header.id(), standing_of(&resumed));
                 return Ok(Some(Recalled { job, standing, memory }));
             }
@@ -484,7 +486,7 @@ impl OldJob {
     /// Removes what the job left at `destination`, and ends it: nobody goes on with it. What cannot be removed is the first
     /// error, after everything else was tried, and then the job stays open.
     pub async fn abandon(&self, destination: &dyn Backend) -> Result<()> {
-        write_list(&self.folder, true)?;
+        write_list(&self.folder, &Resumed::read(&self.folder, true)?)?;
         let mut list = LogReader::<Left>::open(&self.folder.join(Files::LEFT))?;
         let mut first_error = None;
         while let Some(left) = list.next()? {
