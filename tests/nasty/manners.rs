@@ -159,6 +159,7 @@ fn commands_of_a_person_are_shown_what_was_listed_a_moment_ago_and_prove_what_th
     quick("delete box:there/d/f2", 0, [0, 0, 2, 0]);
     quick("stat box:there/d", 0, [0, 0, 0, 0]);
     quick("cat box:there/d/f2", 4, [0, 0, 0, 0]).says("s ago").says("--refresh");
+    quick("ls box:there/d/none", 3, [0, 0, 0, 0]).says("s ago").says("--refresh");
     let shown = quick("ls box:there/d", 0, [0, 0, 0, 0]).stdout;
     assert!(!shown.contains("new/") && !shown.contains("f2"), "{shown}");
     assert_eq!((scene.server.stat("files"), scene.server.stat("floods")), (2, 0));

@@ -264,9 +264,11 @@ impl Fichier {
 
 /// The folder is not there; what is, is said.
 fn no_folder(account: &Account, folder: &RelPath) -> Error {
-    let above = account.tree.nearest(folder);
-    let above = if above.is_root() { "the top".to_owned() } else { format!("`{above}`") };
-    let message = format!("there is no such folder (the nearest above it is {above})");
+    let nearest = account.tree.nearest(folder);
+    let above = if nearest.is_root() { "the top".to_owned() } else { format!("`{nearest}`") };
+    let age = account.tree.remembered(&nearest).and_then(|id| account.tree.looks.age(id));
+    let as_of = age.map(looks::as_of).unwrap_or_default();
+    let message = format!("there is no such folder (the nearest above it is {above}){as_of}");
     Error::new(ErrorKind::NotFound, message)
 }
 

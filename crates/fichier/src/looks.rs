@@ -149,14 +149,13 @@ pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) 
 
 /// The error of a name that an older listing does not have.
 pub(crate) fn missing(age: Option<Duration>) -> Error {
-    let message = match age {
-        Some(age) => format!(
-            "there is nothing of that name (as of {} s ago: --refresh waits for a new listing)",
-            age.as_secs()
-        ),
-        None => "there is nothing of that name".to_owned(),
-    };
-    Error::new(ErrorKind::NotFound, message)
+    let as_of = age.map(as_of).unwrap_or_default();
+    Error::new(ErrorKind::NotFound, format!("there is nothing of that name{as_of}"))
+}
+
+/// What is added to a message that rests on an older listing.
+pub(crate) fn as_of(age: Duration) -> String {
+    format!(" (as of {} s ago: --refresh waits for a new listing)", age.as_secs())
 }
 
 #[cfg(test)]
