@@ -1,7 +1,7 @@
 //! Disks that do what others do not: they lose bytes and say so late, list sizes that are not true, keep no times or coarse
 //! ones, refuse what is optional. Skipped, with a word on why, where nothing can be mounted.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 #[path = "support/fuse.rs"]
 mod fuse;

@@ -1,7 +1,7 @@
 //! Each nastiness of 1fichier that has a precedent (section 11 of the API reference), and each error that a user of it can
 //! meet, through the built binary: the outcome, what was asked how often, and that no duplicate is left.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod support;
 

@@ -1,7 +1,5 @@
 //! Which folder the root is, at the moment when it is asked.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use ketch_core::{Backend, ErrorKind};
 use ketch_local::{LocalBackend, LocalOptions};
 
