@@ -257,7 +257,14 @@ impl Remotes {
         right: &Location,
     ) -> Result<(Opened, Opened)> {
         let (left, right) = (self.meant(left).await?, self.meant(right).await?);
-        Ok((self.open_fenced(&left, &right).await?, self.open_fenced(&right, &left).await?))
+        let opened = self.open_fenced(&left, &right).await?;
+        // The top of a remote is a folder and is there: a look at it would cost a call and tell nothing.
+        let is_top = right.path.is_empty() && self.local_folder(&right)?.is_none();
+        let other = match is_top {
+            true => Opened { backend: self.open(&right).await?, only: None },
+            false => self.open_fenced(&right, &left).await?,
+        };
+        Ok((opened, other))
     }
 
     async fn open_fenced(&mut self, place: &Location, other: &Location) -> Result<Opened> {
