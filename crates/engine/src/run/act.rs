@@ -185,7 +185,7 @@ impl Runner {
             }
         }
         if self.transfers.take(source, replaces).await?.is_some() {
-            return Ok(Outcome::Moved.into());
+            return Ok(Outcome::Renamed.into());
         }
         let (acted, stored) = self.copy_file(task, source, replaces).await?;
         self.remove_source(source, &stored).await?;

@@ -23,6 +23,10 @@ impl Runner {
                     report.copied += 1;
                     report.sources_removed += 1;
                 }
+                Outcome::Renamed => {
+                    report.renamed += 1;
+                    report.sources_removed += 1;
+                }
                 Outcome::MovedByRemote => {
                     report.copied += 1;
                     report.copied_by_remote += 1;
