@@ -133,6 +133,24 @@ fn a_view_that_the_system_does_not_recognise_loses_nothing() {
 }
 
 #[test]
+fn where_no_file_can_be_made_to_find_out_a_sync_deletes_nothing() {
+    let home = Home::new();
+    let few = ["-t", "tmpfs", "-o", "nr_inodes=8", "none"];
+    let Some(_small) = Mounted::new(&home, &few, "r") else { return };
+    home.write("r/in/f", "only");
+    home.write("r/f", "only");
+    let time = std::fs::metadata(home.path("r/in/f")).unwrap().modified().unwrap();
+    std::fs::File::open(home.path("r/f")).unwrap().set_modified(time).unwrap();
+    let Some(_view) = Mounted::faulty(&home, "gran=1") else { return };
+    let made = (0..20).map(|number| std::fs::write(home.path(&format!("r/fill{number}")), ""));
+    assert!(made.map(|made| made.is_err()).any(|failed| failed), "the disk has no end");
+    let run = home.run("sync --max-delete 100% --exclude fill* r/in m".split(' '));
+    assert_eq!(std::fs::read_to_string(home.path("r/in/f")).unwrap(), "only", "{}", run.stderr);
+    assert_ne!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("whether both places show the same files"), "{}", run.stderr);
+}
+
+#[test]
 fn a_view_that_names_its_folders_is_recognised() {
     let home = home();
     for folder in ["up", "work"] {

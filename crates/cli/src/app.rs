@@ -215,7 +215,11 @@ pub(crate) fn explain(error: &clap::Error) -> u8 {
 
 /// The command line as it may be shown, if it may not be shown as it is: what it says may have names in it.
 fn harmless_arguments(arguments: &[std::ffi::OsString]) -> Option<Vec<String>> {
-    let shown = |argument: &std::ffi::OsString| escape(&argument.to_string_lossy()).into_owned();
+    // ORDER: keys go first, because they are looked for as they are.
+    let shown = |argument: &std::ffi::OsString| {
+        let word = redact(&argument.to_string_lossy(), std::slice::from_ref(argument));
+        escape(&word).into_owned()
+    };
     let words: Vec<_> = arguments.iter().map(shown).collect();
     let differs = words.iter().zip(arguments).any(|(word, argument)| argument != word.as_str());
     differs.then_some(words)
@@ -248,10 +252,31 @@ fn tell_unknown_variables(console: &Console, environment: &Environment) {
     let mut known: BTreeSet<String> = OTHER_VARIABLES.map(str::to_owned).into();
     add_variables(&Cli::command(), &mut known);
     for name in names {
-        if !known.contains(name) && !name.starts_with(PREFIX) {
+        // Others may be somebody's own, such as one with a key that the configuration names.
+        if !name.starts_with(PREFIX) && is_slip(name, &known) {
             console.tell_notice(&format!("the environment variable {name} means nothing to ketch"));
         }
     }
+}
+
+/// Is it one of these names with a letter or two wrong?
+fn is_slip(name: &str, known: &BTreeSet<String>) -> bool {
+    !known.contains(name) && known.iter().any(|known| distance(name, known) <= 2)
+}
+
+/// How many letters have to be put in, taken out or replaced to make one name of the other.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, own) in from.bytes().enumerate() {
+        let mut before = row[0];
+        row[0] = line + 1;
+        for (column, other) in to.bytes().enumerate() {
+            let replaced = before + usize::from(own != other);
+            before = row[column + 1];
+            row[column + 1] = replaced.min(before + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 /// Variables that belong to no flag.
@@ -273,4 +298,43 @@ pub(crate) fn definition(words: &[String]) -> Option<clap::Command> {
         command = command.find_subcommand(word)?.clone();
     }
     Some(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn a_key_is_not_shown_whatever_characters_it_has() {
+        for key in [&b"CANARY\x01CANARY"[..], b"CANARY\xffCANARY", b"CANARY\x1b[2JCANARY\xff"] {
+            let place = [b":fichier,api_key=", key, b":x"].concat();
+            let words = ["ketch", "copy", "a", "b"].map(OsString::from);
+            let words: Vec<_> = words.into_iter().chain([OsString::from_vec(place)]).collect();
+            let shown = harmless_arguments(&words).expect("it may not be shown");
+            let error = Cli::try_parse_from(&shown).expect_err("one place too many");
+            for text in [shown.concat(), redact(&error.render().to_string(), &words)] {
+                assert!(!text.contains("CANARY") && text.contains("***"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_looks_like_a_slip_is_told() {
+        let mut known: BTreeSet<String> = OTHER_VARIABLES.map(str::to_owned).into();
+        add_variables(&Cli::command(), &mut known);
+        for (name, expected) in [
+            ("KETCH_TRANSFERS", false),
+            ("KETCH_TRANSFER", true),
+            ("KETCH_TRANFSERS", true),
+            ("KETCH_DRYRUN", true),
+            ("KETCH_FICHIER_KEY", false),
+            ("KETCH_TEST_SECRET", false),
+        ] {
+            assert_eq!(is_slip(name, &known), expected, "{name}");
+        }
+        assert_eq!(distance("KETCH_LOG", "KETCH_CONFIG"), 4);
+        assert_eq!((distance("", "ab"), distance("ab", ""), distance("ab", "ab")), (2, 2, 0));
+    }
 }

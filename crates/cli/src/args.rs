@@ -28,7 +28,7 @@ pub(crate) use prove::{
 
 pub(crate) use service::{
     AttrArgs, AttrCommand, CopyurlArgs, DedupeArgs, DedupeRule, ImportArgs, LinkArgs, PlaceArgs,
-    RemoveArgs, ServiceCommand, SizeArgs, StatArgs, TreeArgs,
+    RemoveArgs, RmdirArgs, ServiceCommand, SizeArgs, StatArgs, TreeArgs,
 };
 
 /// ketch moves files between any two places and proves that they arrived.

@@ -20,6 +20,9 @@ impl Reminders {
 
     /// Tells `text` about `place`, unless the remote of that place had one today.
     pub(crate) fn tell(&self, console: &Console, place: &str, text: &str) {
+        if !console.tells(Level::Normal) {
+            return; // Nothing is shown, so it is not told.
+        }
         let is_due = self.is_due(place, SystemTime::now());
         if is_due || console.tells(Level::Item) {
             console.tell_notice(text);

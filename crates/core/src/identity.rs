@@ -183,8 +183,10 @@ pub trait Identities: fmt::Debug + Send + Sync {
     /// Errors: `NotFound`.
     fn of(&self, path: &RelPath) -> Result<Identity>;
 
-    /// Makes a file in the folder of the place, or in the nearest one above it that is there, to be looked for. `None`: none can be
-    /// made.
+    /// Makes a file in the folder of the place, or in the nearest one above it that is there, to be looked for. `None`: the
+    /// file system is read-only.
+    ///
+    /// Errors: `Denied`, and all else for which none can be made: then it is not known what else shows the place.
     fn mark(&self) -> Result<Option<Mark>>;
 
     /// Removes what [`Identities::mark`] made.
@@ -192,6 +194,8 @@ pub trait Identities: fmt::Debug + Send + Sync {
 
     /// What this place has in common with the one that was marked, if the mark is seen in the place, in a folder above it, or in
     /// one in it to which the end of the marked folder's path leads.
+    ///
+    /// Errors: a folder in which it might be cannot be looked at.
     fn sees(&self, mark: &Mark) -> Result<Option<Shared>>;
 
     /// Does the folder `dir`, or the nearest one above it that is there, find its names in other spellings? With `may_write` a file

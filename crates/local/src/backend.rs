@@ -284,7 +284,7 @@ impl Backend for LocalBackend {
     }
 
     fn identities(&self) -> Option<Arc<dyn Identities>> {
-        Some(Arc::new(LocalIdentities { name: self.name.clone(), root: Arc::clone(&self.root) }))
+        Some(Arc::new(LocalIdentities::new(self.name.clone(), Arc::clone(&self.root))))
     }
 
     async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {

@@ -193,6 +193,18 @@ pub(crate) fn is_version_of(entry: &Entry, stat: &Stat) -> bool {
     }
 }
 
+/// Does `stat` differ from the version `known` in its number at most?
+pub(crate) fn differs_in_number(known: &str, stat: &Stat) -> bool {
+    // The number comes first, and the last digit of each is from the other half of the alphabet.
+    let rest = |text: &str| {
+        let is_last = |byte: &u8| DIGITS[32..].contains(byte);
+        let end = text.as_bytes().iter().position(is_last)?;
+        text.get(end + 1..).map(str::to_owned)
+    };
+    let known = rest(known);
+    known.is_some() && known == rest(&version(stat))
+}
+
 /// All that tells versions of a file apart, in few characters: a listing holds as many of these as files.
 pub(crate) fn version(stat: &Stat) -> Box<str> {
     write_version(stat, &mut [0; VERSION_BYTES]).into()

@@ -1,10 +1,11 @@
 //! What names of a local place lead to: device and inode, and the mounts that show one folder at two places.
 
-use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::cell::Cell;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ketch_core::identity::{
     Above, Identities, Identity, Mark, ObjectId, Shared, Standing, seen_above,
@@ -15,19 +16,49 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::entry::identity;
-use crate::names::temporary;
 use crate::root::Root;
 use crate::spelling;
+use crate::temp::create_unique;
 use crate::volume::{Mounts, are_all_plain, is_plain_kind};
 
 /// A place and what it is called.
 #[derive(Debug)]
 pub(crate) struct LocalIdentities {
-    pub(crate) name: String,
-    pub(crate) root: Arc<Root>,
+    name: String,
+    root: Arc<Root>,
+    /// Marks that are there now.
+    held: Mutex<Vec<Held>>,
+}
+
+/// A mark, locked, so that no job takes it for something that was left.
+#[derive(Debug)]
+struct Held {
+    folder: OwnedFd,
+    own: CString,
+    _file: OwnedFd,
 }
 
 impl LocalIdentities {
+    pub(crate) fn new(name: String, root: Arc<Root>) -> Self {
+        LocalIdentities { name, root, held: Mutex::default() }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error where it cannot be found out what else shows this place.
+    fn unknown(&self, what: &str, errno: Errno) -> Error {
+        let root = RelPath::root();
+        let cause = self.root.error(errno, &root);
+        let message = format!(
+            "whether both places show the same files is not known: {what}: {}",
+            cause.message()
+        );
+        let error = Error::new(cause.kind(), message).with_path(&root).with_source(cause);
+        error.with_operation("look").with_remote(&self.name)
+    }
+
     fn explain(&self, error: Error, path: &RelPath) -> Error {
         error.with_operation("look").with_path(path).with_remote(&self.name)
     }
@@ -56,33 +87,34 @@ impl Identities for LocalIdentities {
     fn mark(&self) -> Result<Option<Mark>> {
         let place = self.root.canonical();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        for folder in place.ancestors() {
-            let Ok(opened) = retry_on_intr(|| fs::open(folder, flags, Mode::empty())) else {
-                continue;
+        for path in place.ancestors() {
+            let folder = match retry_on_intr(|| fs::open(path, flags, Mode::empty())) {
+                Ok(folder) => folder,
+                Err(Errno::NOENT | Errno::NOTDIR) => continue,
+                Err(errno) => return Err(self.unknown("a folder cannot be opened", errno)),
             };
-            let name = temporary(b"look", fastrand::u32(..));
-            let made = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-            let made = || {
-                let mode = Mode::from_raw_mode(0o600);
-                fs::openat(&opened, name.as_slice(), made | OFlags::CLOEXEC, mode)
+            let (file, own) = match create_unique(&folder, c"look", 0o600) {
+                Ok(made) => made,
+                // Where nothing can be written, nothing can be damaged.
+                Err(Errno::ROFS) => return Ok(None),
+                Err(errno) => {
+                    return Err(self.unknown("no file can be made to find out", errno));
+                }
             };
-            // Where nothing can be made, nothing can be damaged.
-            if retry_on_intr(made).is_err() {
-                return Ok(None);
-            }
-            let below = place.strip_prefix(folder).unwrap_or(Path::new(""));
-            let name = core_from_bytes(&name);
-            return Ok(Some(Mark { name, folder: names(folder), below: names(below) }));
+            let below = names(place.strip_prefix(path).unwrap_or(Path::new("")));
+            let name = core_from_bytes(own.to_bytes());
+            self.held().push(Held { folder, own, _file: file });
+            return Ok(Some(Mark { name, folder: names(path), below }));
         }
         Ok(None)
     }
 
     fn unmark(&self, mark: &Mark) -> Result<()> {
-        let file = Path::new("/")
-            .join(path_of(&mark.folder))
-            .join(path_of(std::slice::from_ref(&mark.name)));
+        let is_it = |held: &Held| core_from_bytes(held.own.to_bytes()) == mark.name;
+        let position = self.held().iter().position(is_it);
+        let Some(held) = position.map(|at| self.held().swap_remove(at)) else { return Ok(()) };
         let root = RelPath::root();
-        match fs::unlinkat(fs::CWD, &file, AtFlags::empty()) {
+        match fs::unlinkat(&held.folder, held.own.as_c_str(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.explain(self.root.error(errno, &root), &root)),
         }
@@ -91,8 +123,18 @@ impl Identities for LocalIdentities {
     fn sees(&self, mark: &Mark) -> Result<Option<Shared>> {
         let place = self.root.canonical();
         let name = path_of(std::slice::from_ref(&mark.name));
+        let failed = Cell::new(None);
         let is_in = |folder: &Path| {
-            fs::statat(fs::CWD, folder.join(&name), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+            let file = folder.join(&name);
+            let look = || fs::statat(fs::CWD, &file, AtFlags::SYMLINK_NOFOLLOW);
+            match retry_on_intr(look) {
+                Ok(_) => true,
+                Err(Errno::NOENT | Errno::NOTDIR) => false,
+                Err(errno) => {
+                    failed.set(Some(errno));
+                    false
+                }
+            }
         };
         if let Some(above) = place.ancestors().find(|folder| is_in(folder)) {
             let up = place.strip_prefix(above).unwrap_or(Path::new(""));
@@ -100,10 +142,14 @@ impl Identities for LocalIdentities {
         }
         let ends = (0..mark.folder.len()).map(|start| &mark.folder[start..]);
         let mut seen = ends.filter(|end| is_in(&place.join(path_of(end))));
-        Ok(seen.next().map(|end| Shared {
-            first: [end, &mark.below].concat().join("/"),
-            second: String::new(),
-        }))
+        match (seen.next(), failed.get()) {
+            (Some(end), _) => Ok(Some(Shared {
+                first: [end, &mark.below].concat().join("/"),
+                second: String::new(),
+            })),
+            (None, Some(errno)) => Err(self.unknown("a folder cannot be looked at", errno)),
+            (None, None) => Ok(None),
+        }
     }
 
     fn of(&self, path: &RelPath) -> Result<Identity> {
@@ -152,10 +198,15 @@ impl Identities for LocalIdentities {
             return Ok(Some(folds));
         }
         let names = spelling::names_of(folder.as_fd()).map_err(fail)?;
-        match spellings.fold(folder.as_fd(), names.iter().map(String::as_str)) {
-            // A folder that cannot be written to takes no name that could be one with another.
-            None if may_write => Ok(Some(spellings.fold_of_new(folder.as_fd()).unwrap_or(false))),
-            answer => Ok(answer),
+        let names = names.iter().map(String::as_str);
+        match spellings.fold(folder.as_fd(), names) {
+            Some(folds) => Ok(Some(folds)),
+            None if may_write => match spellings.fold_of_new(&folder) {
+                // A folder that cannot be written to takes no name that could be one with another.
+                Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Ok(Some(false)),
+                folds => folds.map(Some).map_err(fail),
+            },
+            None => Ok(None),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::names::{is_temporary, ledger_beside, number_of};
 use crate::open::Way;
 use crate::part::{Lock, open_own, try_lock, unlink};
 use crate::root::Root;
+use crate::volume::is_own_kind;
 
 /// Folders that are remembered for having leftovers; those beyond it are met again by a later job.
 const FOLDERS_MAX: usize = 10_000;
@@ -27,20 +28,6 @@ const SHARED_AGE: Duration = Duration::from_secs(60 * 60);
 /// Where there are no locks at all.
 const LOCKLESS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const NAMES_BYTES: usize = 64 * 1024;
-
-/// File systems that several machines, or a program, may stand behind: NFS, SMB, CIFS, FUSE, 9P, Ceph, AFS, GFS2, OCFS2.
-const SHARED: [u64; 9] = [
-    0x6969,
-    0x517b,
-    0xff53_4d42,
-    0x6573_5546,
-    0x0102_1997,
-    0x00c3_6400,
-    0x5346_414f,
-    0x0116_1970,
-    0x7461_636f,
-];
-const SMB2: u64 = 0xfe53_4d42;
 
 impl Root {
     /// Something that an interrupted transfer left is in the folder `dir`.
@@ -66,7 +53,7 @@ pub(crate) fn leftovers(
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Vec::new()),
         Err(errno) => return Err(fail(errno)),
     };
-    let shared = fs::fstatfs(&folder).is_ok_and(|system| is_shared(system.f_type.cast_unsigned()));
+    let shared = is_shared(&folder);
     let mut found = Vec::new();
     for name in own_names(&folder).map_err(fail)? {
         let Some(left) = look(&folder, &name, shared, is_claimed).map_err(fail)? else { continue };
@@ -89,7 +76,7 @@ pub(crate) fn clear(folder: &OwnedFd) -> io::Result<()> {
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         fs::Mode::empty(),
     )?;
-    let shared = fs::fstatfs(&folder).is_ok_and(|system| is_shared(system.f_type.cast_unsigned()));
+    let shared = is_shared(&folder);
     for name in own_names(&folder)? {
         if let Some(left) = look(&folder, &name, shared, &|_| false)?
             && left.state == LeftoverState::Dead
@@ -100,10 +87,9 @@ pub(crate) fn clear(folder: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn is_shared(kind: u64) -> bool {
-    // What the system says may be signed and 32 bits wide.
-    let kind = kind & 0xffff_ffff;
-    SHARED.contains(&kind) || kind == SMB2
+/// May other machines work here? So it is where the system does not say what it is.
+fn is_shared(folder: &OwnedFd) -> bool {
+    !fs::fstatfs(folder).is_ok_and(|system| is_own_kind(system.f_type))
 }
 
 /// The names of ketch's own in a folder, without those of ledgers that have a part: a ledger is what its part is.

@@ -105,7 +105,9 @@ impl Looking {
     }
 
     fn find_folding(&self) -> Option<bool> {
-        let names = self.names.index.iter().map(|name| self.names.core(name));
+        // Some of the names do not tell: another spelling may be among the others.
+        let names = if self.names.are_all { &self.names.index[..] } else { &[] };
+        let names = names.iter().map(|name| self.names.core(name));
         self.root.spellings.fold(self.descriptor.as_fd(), names)
     }
 

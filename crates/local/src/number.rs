@@ -10,7 +10,7 @@ use ketch_core::Entry;
 use rustix::fs::{self, FileType, Stat};
 use rustix::io;
 
-use crate::entry::{is_version_of, size};
+use crate::entry::{differs_in_number, is_version_of};
 use crate::root::Root;
 
 impl Root {
@@ -58,8 +58,7 @@ impl Root {
             self.has_loose_numbers.store(true, Ordering::Relaxed);
         }
         self.has_loose_numbers.load(Ordering::Relaxed)
-            && entry.size.is_none_or(|known| known == size(stat))
-            && entry.mtime == crate::entry::mtime(stat)
+            && entry.version.as_ref().is_some_and(|known| differs_in_number(known, stat))
     }
 }
 
@@ -105,6 +104,31 @@ mod tests {
         };
         assert_eq!(root.settle(stat, again).st_ino, 0);
         assert_eq!(root.settle(numbered(stat, 5), again).st_ino, 0);
+    }
+
+    #[test]
+    fn a_version_with_another_change_time_is_another_one_without_numbers_too() {
+        use crate::options::{Inodes, LocalOptions};
+        use ketch_core::{EntryKind, RelPath};
+        let (scratch, _, stat) = root();
+        let options = LocalOptions { inodes: Inodes::Ignore, ..LocalOptions::default() };
+        let root = Root::new(scratch.path(), options);
+        let path = RelPath::new("f").expect("legal");
+        let entry = crate::entry::entry(path, EntryKind::File, &stat);
+        let folder = fs::open(scratch.path(), fs::OFlags::PATH, fs::Mode::empty());
+        let flags = fs::OFlags::RDONLY;
+        let file =
+            fs::openat(folder.expect("there"), "f", flags, fs::Mode::empty()).expect("there");
+        assert!(root.is_version_of(&entry, &numbered(stat, 7), &file));
+        let check = |change: fn(&mut Stat)| {
+            let mut other = numbered(stat, 7);
+            change(&mut other);
+            assert!(!root.is_version_of(&entry, &other, &file), "{other:?}");
+        };
+        check(|stat| stat.st_ctime += 1);
+        check(|stat| stat.st_ctime_nsec ^= 1);
+        check(|stat| stat.st_mtime_nsec ^= 1);
+        check(|stat| stat.st_size += 1);
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub(crate) fn open(
             Ok(file) => match try_lock(&file) {
                 Lock::Busy => return Ok(None),
                 // Taken for dead and removed before it was locked.
-                Lock::Ours | Lock::Unknown if fs::fstat(&file)?.st_nlink == 0 => continue,
+                Lock::Ours | Lock::Unknown if is_gone(folder, &names.part, &file)? => continue,
                 Lock::Ours | Lock::Unknown => (file, true, ledger(), None),
             },
             Err(Errno::EXIST) => match open_left(folder, &names, going_on)? {
@@ -215,6 +215,30 @@ pub(crate) fn try_lock(file: &OwnedFd) -> Lock {
         Ok(()) => Lock::Ours,
         Err(Errno::WOULDBLOCK) => Lock::Busy,
         Err(_) => Lock::Unknown,
+    }
+}
+
+/// Was an open file removed from its name? Some file systems count no links, so none is not enough.
+pub(crate) fn is_gone(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::Result<bool> {
+    let stat = fs::fstat(file)?;
+    if stat.st_nlink > 0 {
+        return Ok(false);
+    }
+    match retry_on_intr(|| fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)) {
+        Ok(named) if identity(&named) == identity(&stat) => Ok(false),
+        // Where numbers change from look to look, they do not tell.
+        Ok(_) => Ok(identity(&fs::fstat(file)?) == identity(&stat)),
+        Err(Errno::NOENT) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Removes the name of an open file, if it still is that.
+pub(crate) fn unlink_same(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::Result<()> {
+    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) if identity(&named) == identity(&fs::fstat(file)?) => unlink(folder, name),
+        Ok(_) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }
 

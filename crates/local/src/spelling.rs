@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use ketch_core::names::core_from_bytes;
@@ -13,8 +13,8 @@ use rustix::fs::{self, AtFlags, FsWord, Mode, OFlags, RawDir, SeekFrom, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::entry::identity;
-use crate::names::temporary;
 use crate::open::system_name;
+use crate::temp::create_unique;
 
 /// File systems that say of each folder whether it folds.
 const TELLING: &[FsWord] = &[0xEF53, 0xF2F5_2010, 0x0102_1994, 0xCA45_1A4E];
@@ -56,7 +56,7 @@ impl Spellings {
         Ok(answer.map(|answer| answer.of(folder)))
     }
 
-    /// Does this folder, which has these names, find them in other spellings? `None`: its names do not tell.
+    /// Does this folder, which has these names and no others, find them in other spellings? `None`: its names do not tell.
     pub(crate) fn fold<'a>(
         &self,
         folder: BorrowedFd<'_>,
@@ -95,15 +95,12 @@ impl Spellings {
     }
 
     /// The same, by a file that is made for it and removed.
-    pub(crate) fn fold_of_new(&self, folder: BorrowedFd<'_>) -> io::Result<bool> {
-        let name = temporary(b"spelling", fastrand::u32(..));
-        let name = String::from_utf8(name).map_err(|_| Errno::INVAL)?;
-        let own = system_name(&name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let mode = Mode::from_raw_mode(0o600);
-        retry_on_intr(|| fs::openat(folder, own.as_c_str(), flags | OFlags::CLOEXEC, mode))?;
-        let found = look(folder, &turned(&name));
+    pub(crate) fn fold_of_new(&self, folder: &OwnedFd) -> io::Result<bool> {
+        // Locked until it is gone, so that no job takes it for something that was left.
+        let (file, own) = create_unique(folder, c"spelling", 0o600)?;
+        let found = look(folder.as_fd(), &turned(&core_from_bytes(own.to_bytes())));
         fs::unlinkat(folder, own.as_c_str(), AtFlags::empty())?;
+        drop(file);
         let folds = match found {
             Ok(_) => true,
             Err(Errno::NOENT) => false,
@@ -153,23 +150,35 @@ fn find_out<'a>(folder: BorrowedFd<'_>, names: impl Iterator<Item = &'a str>) ->
     if let Some(told) = told_by_kind(system.f_type) {
         return Some(told);
     }
-    let names: Vec<&str> = names.filter(|name| has_letters(name)).take(TRIES).collect();
+    tell(names, |name| look(folder, name))
+}
+
+/// What the names of a folder, all of which are given, say of it; `look` looks one up.
+fn tell<'a>(
+    names: impl Iterator<Item = &'a str>,
+    look: impl Fn(&str) -> io::Result<Stat>,
+) -> Option<Answer> {
+    let names: Vec<&str> = names.collect();
     let listed: HashSet<&str> = names.iter().copied().collect();
-    names.iter().find_map(|name| {
+    let tried = names.iter().filter(|name| has_letters(name)).take(TRIES);
+    let mut answers = tried.filter_map(|name| {
         let other = turned(name);
         // Both are there: they are two, or one of them is a link to the other.
         if listed.contains(other.as_str()) {
             return None;
         }
-        let (own, found) = (look(folder, name).ok()?, look(folder, &other));
+        let (own, found) = (look(name).ok()?, look(&other));
         match found {
             Err(Errno::NOENT) => Some(Answer::Exact),
-            Ok(found) if identity(&found) == identity(&own) || own.st_nlink == 1 => {
+            Ok(found) if identity(&found) == identity(&own) => Some(Answer::Folds),
+            // Where one file has another number at each look, numbers do not tell the two apart.
+            Ok(_) if own.st_nlink == 1 && identity(&look(name).ok()?) != identity(&own) => {
                 Some(Answer::Folds)
             }
             _ => None,
         }
-    })
+    });
+    answers.next()
 }
 
 fn look(folder: BorrowedFd<'_>, name: &str) -> io::Result<Stat> {
@@ -301,7 +310,7 @@ mod tests {
         let spellings = Spellings::default();
         // In memory and on most disks each folder says it; elsewhere a name tells.
         assert_ne!(spellings.fold(folder.as_fd(), names), Some(true));
-        assert_eq!(spellings.fold_of_new(folder.as_fd()), Ok(false));
+        assert_eq!(spellings.fold_of_new(&folder), Ok(false));
         assert_eq!(names_of(folder.as_fd()).expect("readable").len(), 2, "nothing is left");
     }
 
@@ -321,6 +330,41 @@ mod tests {
         assert_eq!(spellings.fold_by_own_name(empty.as_fd(), "Empty"), Some(false));
         // From then on it is known of the file system, and no name is read.
         assert_eq!(spellings.told(digit.as_fd()), Ok(Some(false)));
+    }
+
+    #[test]
+    fn a_file_that_is_another_one_is_never_taken_for_another_spelling() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        for name in ["own", "other"] {
+            std::fs::write(scratch.path().join(name), "").expect("written");
+        }
+        let stat = |name: &str| fs::stat(scratch.path().join(name)).expect("there");
+        let (own, other) = (stat("own"), stat("other"));
+        let many = (0..3 * TRIES).map(|number| format!("{number}"));
+        let many: Vec<String> = ["README".to_owned()].into_iter().chain(many).collect();
+        let all = || many.iter().map(String::as_str);
+        // The other spelling is far behind what is tried, as all of an exact folder are.
+        let found = tell(all().chain(["readme"]), |name| match name {
+            "README" => Ok(own),
+            "readme" => Ok(other),
+            _ => Err(Errno::NOENT),
+        });
+        assert_eq!(found, None);
+        // It came while the folder was looked at.
+        let look = |name: &str| Ok(if name == "README" { own } else { other });
+        assert_eq!(tell(all(), look), None);
+        assert_eq!(tell(all(), |_| Ok(own)), Some(Answer::Folds));
+        let exact = |name: &str| if name == "README" { Ok(own) } else { Err(Errno::NOENT) };
+        assert_eq!(tell(all(), exact), Some(Answer::Exact));
+        let number = std::cell::Cell::new(1_000);
+        let loose = |_: &str| {
+            number.set(number.get() + 1);
+            let mut stat = own;
+            stat.st_ino = number.get();
+            Ok(stat)
+        };
+        assert_eq!(tell(all(), loose), Some(Answer::Folds));
+        assert_eq!(tell([].into_iter(), |_| Ok(own)), None);
     }
 
     #[test]

@@ -251,8 +251,11 @@ impl Temp {
 
     /// Is everything there that was written, and under its own name?
     fn check_written(&self, expected: u64) -> Result<()> {
-        let stat = fs::fstat(&*self.file).map_err(|errno| self.root.error(errno, &self.path))?;
-        if stat.st_nlink == 0 {
+        let fail = |errno| self.root.error(errno, &self.path);
+        let stat = fs::fstat(&*self.file).map_err(fail)?;
+        if let Some(own_name) = &self.own_name
+            && part::is_gone(&self.folder.descriptor, own_name, &self.file).map_err(fail)?
+        {
             return Err(changed("its part was removed meanwhile").with_path(&self.path));
         }
         let written = size(&stat);
@@ -356,21 +359,35 @@ pub(crate) fn appeared(path: &RelPath) -> Error {
     changed("something of that name appeared meanwhile").with_path(path)
 }
 
-fn create_unique(folder: &OwnedFd, name: &CStr, mode: u32) -> io::Result<(OwnedFd, CString)> {
+/// Makes an empty file with a temporary name, locked; `name` is a part of that.
+pub(crate) fn create_unique(
+    folder: &OwnedFd,
+    name: &CStr,
+    mode: u32,
+) -> io::Result<(OwnedFd, CString)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for _ in 0..NAME_TRIES {
         let own_name = CString::new(temporary(name.to_bytes(), fastrand::u32(..)))
             .map_err(|_| Errno::INVAL)?;
         let mode = Mode::from_raw_mode(mode);
-        match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
-            // Locked, so that nobody takes it for dead; it may have been taken for that just before.
-            Ok(file) => match part::wait_for_lock(&file, &CancellationToken::new()) {
-                Lock::Busy => {}
-                Lock::Ours | Lock::Unknown if fs::fstat(&file)?.st_nlink == 0 => {}
-                Lock::Ours | Lock::Unknown => return Ok((file, own_name)),
-            },
-            Err(Errno::EXIST) => {}
+        let file = match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
+            Ok(file) => file,
+            Err(Errno::EXIST) => continue,
             Err(errno) => return Err(errno),
+        };
+        // Locked, so that nobody takes it for dead; it may have been taken for that just before.
+        let is_ours = match part::wait_for_lock(&file, &CancellationToken::new()) {
+            Lock::Busy => Ok(false),
+            Lock::Ours | Lock::Unknown => part::is_gone(folder, &own_name, &file).map(|gone| !gone),
+        };
+        match is_ours {
+            Ok(true) => return Ok((file, own_name)),
+            Ok(false) => part::unlink_same(folder, &own_name, &file)?,
+            Err(errno) => {
+                // Why it cannot be used says more.
+                let _ = part::unlink_same(folder, &own_name, &file);
+                return Err(errno);
+            }
         }
     }
     Err(Errno::EXIST)

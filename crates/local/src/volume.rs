@@ -25,13 +25,25 @@ const PLAIN: &[FsWord] = &[
     0x3434,      // nilfs2
 ];
 
-/// Are the file system of `folder`, or of the nearest one above it that is there, and those mounted in it trusted ones?
+/// What else only this machine works on. Behind anything else may be other machines, or a program.
+const OWN: &[FsWord] = &[
+    0x4D44,      // FAT
+    0x2011_BAB0, // exFAT
+    0x794C_7630, // overlay
+];
+
+/// Are the file system of `folder`, or of the nearest one above it that is there, and those mounted in it trusted ones? Not where it is not known what is mounted.
 pub(crate) fn are_all_plain(folder: &Path, mounts: &Mounts) -> bool {
     let is_plain = |path: &Path| {
         let system = path.ancestors().find_map(|folder| retry_on_intr(|| fs::statfs(folder)).ok());
         system.is_some_and(|system| is_plain_kind(system.f_type))
     };
-    is_plain(folder) && mounts.below(folder).all(is_plain)
+    mounts.0.is_some() && is_plain(folder) && mounts.below(folder).all(is_plain)
+}
+
+/// Is the disk this machine's own, so that the locks of its processes are all there are?
+pub(crate) fn is_own_kind(kind: FsWord) -> bool {
+    is_plain_kind(kind) || OWN.contains(&kind)
 }
 
 pub(crate) fn is_plain_kind(kind: FsWord) -> bool {
@@ -51,23 +63,24 @@ struct Mount {
     options: String,
 }
 
-/// Everything that is mounted, in the order in which it was.
-#[derive(Debug, Default)]
-pub(crate) struct Mounts(Vec<Mount>);
+/// Everything that is mounted, in the order in which it was. `None`: the system does not say.
+#[derive(Debug)]
+pub(crate) struct Mounts(Option<Vec<Mount>>);
 
 impl Mounts {
-    /// What the system says now; nothing where it does not say.
+    /// What the system says now.
     pub(crate) fn now() -> Self {
-        Mounts::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+        // Without it nothing is certain.
+        std::fs::read("/proc/self/mountinfo").map_or(Mounts(None), |table| Mounts::parse(&table))
     }
 
     fn parse(table: &[u8]) -> Self {
-        Mounts(table.split(|byte| *byte == b'\n').filter_map(mount).collect())
+        Mounts(Some(table.split(|byte| *byte == b'\n').filter_map(mount).collect()))
     }
 
     /// Where something is mounted in `folder`.
     fn below<'a>(&'a self, folder: &'a Path) -> impl Iterator<Item = &'a Path> {
-        let points = self.0.iter().map(|mount| mount.point.as_path());
+        let points = self.0.iter().flatten().map(|mount| mount.point.as_path());
         points.filter(move |point| *point != folder && point.starts_with(folder))
     }
 
@@ -85,7 +98,7 @@ impl Mounts {
     /// The region that is seen at `place`, by all the names that it has.
     fn add_regions(&self, place: &Path, below: &str, found: &mut Vec<Region>, may_overlay: bool) {
         // The one that was mounted last at the longest path hides the others.
-        let over = self.0.iter().filter(|mount| place.starts_with(&mount.point));
+        let over = self.0.iter().flatten().filter(|mount| place.starts_with(&mount.point));
         let Some(mount) = over.max_by_key(|mount| mount.point.components().count()) else { return };
         let Ok(rest) = place.strip_prefix(&mount.point) else { return };
         let path = below_of(&mount.root, rest);
@@ -234,6 +247,24 @@ mod tests {
             ["|device 0:43|/x", "|device 8:1|/low/x", "|device 8:1|/lower/x", "|device 8:1|/up/x"]
         );
         assert_eq!(shown("/f/x"), ["|device 0:44|/x"]);
+    }
+
+    #[test]
+    fn where_it_is_not_known_what_is_mounted_nothing_is_trusted() {
+        let folder = tempfile::tempdir_in("/dev/shm").expect("a file system in memory");
+        assert!(are_all_plain(folder.path(), &Mounts::parse(b"")));
+        assert!(!are_all_plain(folder.path(), &Mounts(None)));
+    }
+
+    #[test]
+    fn only_known_disks_are_this_machines_own() {
+        assert!([0xEF53, 0x4D44, 0x794C_7630].into_iter().all(is_own_kind));
+        // NFS, FUSE, SMB, CIFS, Lustre.
+        assert!(
+            ![0x6969, 0x6573_5546, 0xfe53_4d42, 0xff53_4d42, 0x0BD0_0BD0]
+                .into_iter()
+                .any(is_own_kind)
+        );
     }
 
     #[test]

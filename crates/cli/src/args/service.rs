@@ -26,7 +26,7 @@ pub(crate) enum ServiceCommand {
     Cleanup(RemoveArgs),
     /// Delete a folder that is empty.
     #[command(after_help = "Example: ketch rmdir work:photos/2025")]
-    Rmdir(RemoveArgs),
+    Rmdir(RmdirArgs),
     /// Delete a folder and everything in it; no filter takes part.
     ///
     /// Each folder is deleted after its listing was complete and everything in it was deleted.
@@ -163,15 +163,23 @@ pub(crate) struct SizeArgs {
     pub(crate) local: LocalArgs,
 }
 
-/// `rmdir` and `purge`.
+/// `rmdir`.
+#[derive(Debug, Args)]
+pub(crate) struct RmdirArgs {
+    /// How new the look at the folder must be.
+    #[command(flatten)]
+    pub(crate) recent: RecentArgs,
+    /// What is removed.
+    #[command(flatten)]
+    pub(crate) remove: RemoveArgs,
+}
+
+/// `cleanup` and `purge`, which look for themselves.
 #[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// How new the look at the folder must be.
-    #[command(flatten)]
-    pub(crate) recent: RecentArgs,
     /// Print what would be deleted and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,

@@ -136,7 +136,7 @@ async fn write_content(
             held => held?,
         };
     }
-    let mut content = futures::stream::iter(held.into_iter().map(Ok)).chain(content);
+    let mut content = futures::stream::iter(held.into_iter().map(Ok)).chain(content.fuse());
     let mut written = 0;
     while let Some(piece) = content.next().await {
         let piece = piece?;

@@ -68,7 +68,8 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
         pair,
         equal_is_silent: !lists.want('=') && !console.tells(Level::Item) && !console.is_json(),
     };
-    if args.download {
+    // Without a cache everything is read anew.
+    if args.download && !args.cache.no_cache {
         let how = check_settings.identity(&*source.backend, &*destination);
         let (left, right) = (source.backend.location(), destination.location());
         check_settings.marks = context.marks(&["check", &left, &right, &how]);

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::ls::admits;
 use super::service;
-use crate::args::{DeleteArgs, FilterArgs, Links, LocalArgs, RemoveArgs};
+use crate::args::{DeleteArgs, FilterArgs, Links, LocalArgs, RemoveArgs, RmdirArgs};
 use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::output::{Console, Level};
@@ -81,7 +81,13 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
     let thing = signals.guard(service::find(&mut remotes, &place)).await?;
     context.warn_of_keys(&mut remotes);
     if !thing.entry.is_dir() {
-        let text = format!("{} is not a folder (`ketch delete` deletes files)", place.redacted());
+        let place = place.redacted();
+        let text = match thing.entry.kind {
+            EntryKind::Link => format!(
+                "{place} is a symbolic link: nothing behind it is purged (`rm` removes the link)"
+            ),
+            _ => format!("{place} is not a folder (`ketch delete` deletes files)"),
+        };
         return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
     }
     let start = json!({ "command": "purge", "place": place.redacted(), "dry_run": args.dry_run });
@@ -122,9 +128,10 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
 }
 
 /// Deletes a folder that is empty.
-pub(crate) async fn rmdir(context: &Context, args: &RemoveArgs) -> Result<Done> {
+pub(crate) async fn rmdir(context: &Context, args: &RmdirArgs) -> Result<Done> {
+    let RmdirArgs { recent, remove: args } = args;
     let place = settings::place(&args.place)?;
-    let mut remotes = context.remotes_for_a_look(&LocalArgs::default(), &args.recent, false);
+    let mut remotes = context.remotes_for_a_look(&LocalArgs::default(), recent, false);
     let signals = context.signals()?;
     let work = async {
         let thing = service::find(&mut remotes, &place).await?;

@@ -196,8 +196,9 @@ impl Maker<'_> {
             })
         };
         if is_wrong(&facts) {
-            // Most often it was damaged on its way.
-            facts = download_facts(&self.place.backend, entry, &algos, pace).await?;
+            // Most often it was damaged on its way. Its bytes count once.
+            let again = Pace { counter: &AtomicU64::new(0), ..pace };
+            facts = download_facts(&self.place.backend, entry, &algos, again).await?;
         }
         match listed.and_then(|listed| Some((listed, facts.hashes.get(listed.algo())?))) {
             Some((listed, found)) if listed != found => {

@@ -367,8 +367,9 @@ impl Verifier {
             Work::Whole(algo) => {
                 let mut facts = download_facts(backend, entry, &[algo], pace).await?;
                 if facts.hashes.get(algo) != manifest.hashes.get(algo) {
-                    // What was damaged on its way is not damaged where it is.
-                    facts = download_facts(backend, entry, &[algo], pace).await?;
+                    // What was damaged on its way is not damaged where it is. Its bytes count once.
+                    let again = Pace { counter: &AtomicU64::new(0), ..pace };
+                    facts = download_facts(backend, entry, &[algo], again).await?;
                 }
                 Ok(self.of_whole(manifest, entry, algo, &facts.hashes))
             }
@@ -379,7 +380,8 @@ impl Verifier {
                     let range = part_range(parts, index, entry.size.unwrap_or_default());
                     let mut is_right = false;
                     // What was damaged on its way is not damaged where it is.
-                    for _ in 0..2 {
+                    let again = Pace { counter: &AtomicU64::new(0), ..pace };
+                    for pace in [pace, again] {
                         let mut hasher = PartHasher::at(range.start);
                         let take = |piece: &[u8]| hasher.update(piece);
                         download(backend, entry, Some(range.clone()), pace, take).await?;

@@ -50,7 +50,12 @@ pub(super) async fn find(context: &Context) -> Result<Overlap> {
         standings.as_ref().is_none_or(|(one, other)| one.is_certain && other.is_certain);
     let mut common = standings.map_or_else(Vec::new, |(source, there)| shared(&source, &there));
     if common.is_empty() && by_path.is_none() && !is_certain && !context.settings.dry_run {
-        common.extend(by_mark(source, destination).await?);
+        match by_mark(source, destination).await {
+            Ok(found) => common.extend(found),
+            // What deletes nothing does not need to know.
+            Err(error) if context.kind == JobKind::Copy && error.kind() == ErrorKind::Denied => {}
+            Err(error) => return Err(error),
+        }
     }
     common.extend(by_path.filter(|found| !common.contains(found)));
     let names = (source.name(), destination.name());
@@ -81,8 +86,9 @@ async fn by_mark(
     blocking(move |_| {
         let Some(mark) = destination.mark()? else { return Ok(None) };
         let seen = source.sees(&mark);
-        destination.unmark(&mark)?;
-        seen
+        let unmarked = destination.unmark(&mark);
+        let seen = seen?;
+        unmarked.map(|()| seen)
     })
     .await
 }
