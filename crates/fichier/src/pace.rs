@@ -201,7 +201,8 @@ impl Pacer {
         }
     }
 
-    fn tell(&self, why: &'static str, wait: Duration) {
+    /// Tells of a wait that is long enough to be noticed.
+    pub(crate) fn tell(&self, why: &'static str, wait: Duration) {
         if let Some(watch) = self.watch.as_ref().filter(|_| wait >= TOLD_FROM) {
             watch.observer.waiting(&watch.remote, why, wait);
         }
