@@ -378,3 +378,18 @@ fn a_listing_without_folders_or_sizes_is_never_taken_for_all_there_is() {
     }
     scene.run("check src box:there").expect(0);
 }
+
+#[test]
+fn a_removal_that_is_answered_with_not_found_is_not_believed_while_the_file_is_known() {
+    let scene = Scene::new();
+    scene.home.write("old/d/f", "extra");
+    scene.home.write("old/d/other", "other");
+    scene.run("copy old box:there").expect(0);
+    scene.home.write("src/d/other", "other");
+    scene.server.fault("file/rm next=1 ko 404 Resource not found #469");
+    scene.run("sync --max-delete 100% src box:there");
+    scene.server.fault("clear");
+    // Nothing hides it from the next run.
+    scene.run("sync --max-delete 100% src box:there").expect(0);
+    scene.holds_once(&["other"]);
+}

@@ -18,9 +18,9 @@ pub(crate) struct Tariff {
     pub(crate) budget: Option<(u64, Duration)>,
 }
 
-/// Few are asked about one by one, of many one in each call.
-fn asked(removed: u64) -> u64 {
-    if removed <= ASKED_MAX as u64 { removed } else { removed.div_ceil(FILES_MAX as u64) }
+/// Few are asked about one by one, of many one in each folder; there are no more folders than are listed.
+fn asked(removed: u64, listings: u64) -> u64 {
+    if removed <= ASKED_MAX as u64 { removed } else { removed.min(listings.max(1)) }
 }
 
 /// Requests to upload nodes and download hosts are no calls, and wait for nothing.
@@ -31,7 +31,7 @@ pub(crate) fn bill(work: &Work, tariff: &Tariff) -> Bill {
         ("folders made", work.folders_made),
         ("upload servers", work.uploads),
         // One for the first upload into each folder: did it arrive there? And for removals: are they where they should be?
-        ("proofs", work.upload_folders + asked(work.files_removed)),
+        ("proofs", work.upload_folders + asked(work.files_removed, work.listings)),
         ("copies", batches(work.copies)),
         ("removals", batches(work.files_removed) + work.folders_removed),
         ("download addresses", work.reads),

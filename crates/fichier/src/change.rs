@@ -30,8 +30,8 @@ pub(crate) async fn delete_file(
     url: String,
 ) -> Result<()> {
     // With the file its old versions go, which would be shown again without it.
-    owed::pay(account, folder).await?;
     let name = path.name().unwrap_or_default().to_owned();
+    owed::pay(account, folder, Some(&name)).await?;
     let (at, ground) = (path.parent(), Ground::Listed);
     let result = gather::remove(account, Removal { url: url.clone(), folder, name, at, ground });
     result.await.map_err(|error| match error.kind() {
@@ -209,7 +209,9 @@ pub(crate) async fn rename_file(
     path: &RelPath,
 ) -> Result<(u64, FileItem)> {
     let (folder, url) = file_of(from)?;
-    owed::pay(account, folder).await?;
+    if let Some(name) = from.path.name() {
+        owed::pay(account, folder, Some(name)).await?;
+    }
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);
     if let Some(name) = from.path.name() {

@@ -25,8 +25,6 @@ use crate::{dates, names};
 pub(crate) const ASKED_MAX: usize = 8;
 /// In how long, where calls are paced.
 const ASKED_SPAN: Duration = Duration::from_secs(60);
-/// Where calls are paced, a listing of this age counts for one of many files.
-const LISTING_AGE: Duration = Duration::from_secs(120);
 /// How far the clock of the server may be behind this machine's.
 const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
@@ -107,69 +105,139 @@ impl Asked {
         }
         has_room
     }
+
+    /// How long it takes until one more may be asked about.
+    fn wait(&self, settings: &Settings) -> Duration {
+        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(oldest) = asked.front() else { return Duration::ZERO };
+        settings.scaled(ASKED_SPAN).saturating_sub(oldest.elapsed())
+    }
+}
+
+/// Waits until one more file may be asked about.
+async fn admitted(account: &Account) {
+    let settings = &account.api.settings;
+    while settings.paced && !account.asked.admits(settings, 1) {
+        let wait = account.asked.wait(settings);
+        account.api.pacer.tell("1fichier is asked about eight files in a minute", wait);
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Where the files are now, in the order of `removals`.
 pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Seen> {
     let begun = Instant::now();
-    let settings = &account.api.settings;
-    let asks_all = account.asked.admits(settings, removals.len());
-    // Of many one is asked about, unless enough were asked about in this minute.
-    let may_be_older = !asks_all
-        && settings.paced
-        && (!account.asked.admits(settings, 1) || sample(account, removals).await);
-    let life = |begun: Instant| match may_be_older {
-        true => settings.scaled(LISTING_AGE),
-        false => begun.elapsed(),
-    };
+    let asks_all = account.asked.admits(&account.api.settings, removals.len());
     let mut seen = Vec::with_capacity(removals.len());
     let mut places = None;
-    let mut proven: HashMap<u64, Option<Error>> = HashMap::new();
+    let mut folders: HashMap<u64, Result<Folder, Error>> = HashMap::new();
     for removal in removals {
         let is_sent = matches!(removal.ground, Ground::Sent { .. });
-        let (one, is_proven) = if asks_all || is_sent {
-            (ask(account, removal, begun).await, false)
-        } else {
-            let listing = account.tree.listing(&account.api, removal.folder, life(begun)).await;
-            let places = places.get_or_insert_with(|| {
-                account.tree.cache.places(removals.iter().map(|removal| removal.url.as_str()))
+        if asks_all || is_sent {
+            seen.push(match ask(account, removal, begun).await {
+                Seen::There => replacement(account, removal).await,
+                one => one,
             });
-            match listing {
-                Ok(listing) => {
-                    let mut one = in_listing(removal, &listing, places.get(&removal.url));
-                    if matches!(one, Seen::There) && !may_be_older {
-                        // A listing is one of a number. Where that is, one of its files says for all.
-                        if let Entry::Vacant(place) = proven.entry(removal.folder) {
-                            place.insert(match ask(account, removal, begun).await {
-                                Seen::Other(error) => Some(error),
-                                Seen::There | Seen::Gone => None,
-                            });
-                        }
-                        if let Some(Some(error)) = proven.get(&removal.folder) {
-                            one = Seen::Other(twin(error));
-                        }
-                    }
-                    // The digest of each new version has been compared, and one of many was asked about.
-                    (one, may_be_older || holds_replacement(removal, &listing))
-                }
-                Err(refusal) => (Seen::Other(refusal.into()), false),
+            continue;
+        }
+        let folder = match folders.entry(removal.folder) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                place.insert(look_at_folder(account, removals, removal.folder, begun).await)
             }
+        };
+        let folder = match folder {
+            Ok(folder) => folder,
+            Err(error) => {
+                seen.push(Seen::Other(twin(error)));
+                continue;
+            }
+        };
+        let places = places.get_or_insert_with(|| {
+            account.tree.cache.places(removals.iter().map(|removal| removal.url.as_str()))
+        });
+        let one = match in_listing(removal, &folder.listing, places.get(&removal.url)) {
+            Seen::There => folder.judge(removal),
+            one => one,
         };
         seen.push(match one {
             // A listing may lag behind what was sent just now, so this one is asked about.
-            Seen::There if !is_proven => replacement(account, removal).await,
+            Seen::There if !holds_replacement(removal, &folder.listing) => {
+                admitted(account).await;
+                replacement(account, removal).await
+            }
             one => one,
         });
     }
     seen
 }
 
-/// Asks about one of many, and about what takes the place of it. Is all as it should be?
-async fn sample(account: &Arc<Account>, removals: &[Removal]) -> bool {
-    let Some(one) = removals.get(fastrand::usize(..removals.len().max(1))) else { return false };
-    let Ok(info) = account.api.file_info(&one.url).await else { return false };
-    matches!(judge(one, &info), Some(Seen::There))
-        && matches!(replacement(account, one).await, Seen::There)
+/// A folder of which many files are to be removed.
+struct Folder {
+    listing: Arc<FolderListing>,
+    /// The one of its files that was asked about, if that is not where it should be.
+    wrong: Option<(String, Error)>,
+}
+
+impl Folder {
+    /// What the one that was asked about says of another.
+    fn judge(&self, removal: &Removal) -> Seen {
+        match &self.wrong {
+            None => Seen::There,
+            Some((url, error)) if *url == removal.url => Seen::Other(twin(error)),
+            // The folder is elsewhere, with all that is in it.
+            Some((_, error)) if error.kind() == ErrorKind::NotFound => Seen::Other(twin(error)),
+            Some((_, error)) => {
+                let why = format!("of another file of its folder was said: {}", error.message());
+                Seen::Other(unproven(&why).with_retry(Retry::Backoff))
+            }
+        }
+    }
+}
+
+/// Lists a folder anew, or takes a listing after which none is allowed yet, and asks about one of the files in it that are to
+/// be removed: a listing is one of a number, and that file says where the folder is.
+async fn look_at_folder(
+    account: &Arc<Account>,
+    removals: &[Removal],
+    id: u64,
+    begun: Instant,
+) -> Result<Folder, Error> {
+    let (api, tree) = (&account.api, &account.tree);
+    // ORDER: before the listing, which would grow old in the wait.
+    admitted(account).await;
+    let shortest = api.pacer.listing_life();
+    let is_young = tree.cache.get(id, shortest).is_some();
+    let life = if is_young { shortest.max(begun.elapsed()) } else { begun.elapsed() };
+    let listing = tree.listing(api, id, life).await.map_err(Error::from)?;
+    let is_there = |removal: &&Removal| {
+        removal.folder == id && matches!(in_listing(removal, &listing, None), Seen::There)
+    };
+    let there: Vec<&Removal> = removals.iter().filter(is_there).collect();
+    let Some(one) = there.get(fastrand::usize(..there.len().max(1))) else {
+        return Ok(Folder { listing, wrong: None });
+    };
+    match ask(account, one, begun).await {
+        Seen::There => Ok(Folder { listing, wrong: None }),
+        Seen::Other(error) => Ok(Folder { listing, wrong: Some((one.url.clone(), error)) }),
+        // The listing is out of date.
+        Seen::Gone => {
+            let listing = tree.listing(api, id, begun.elapsed()).await.map_err(Error::from)?;
+            Ok(Folder { listing, wrong: None })
+        }
+    }
+}
+
+/// Is a file that 1fichier did not find when it was to be removed really gone? A look has shown it a moment before.
+pub(crate) async fn is_gone(account: &Account, url: &str) -> Result<(), Error> {
+    admitted(account).await;
+    match account.api.file_info(url).await {
+        Ok(_) => Err(unproven("1fichier did not find it, and knows it all the same")
+            .with_retry(Retry::Backoff)),
+        Err(refusal) if refusal.said == Said::NotFound => Ok(()),
+        Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(refusal) => Err(refusal.into()),
+    }
 }
 
 /// Is a file that is to be moved or renamed still where it was listed, as far as few enough are asked about?

@@ -24,6 +24,9 @@ pub(crate) const FILES_MAX: usize = 500;
 /// For how long removals wait for others where calls are paced: less than the distance of two calls.
 const REMOVALS_WAIT: Duration = Duration::from_millis(200);
 
+/// Into so many folders is looked before what was seen there is removed, where calls are paced.
+const FOLDERS_MAX: usize = evidence::ASKED_MAX;
+
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -162,7 +165,37 @@ async fn removals(account: Arc<Account>, turn: Turn<(), Removal, Result<()>>) {
     }
     let members = turn.take();
     let all: Vec<Removal> = members.iter().map(|member| member.item.clone()).collect();
-    let seen = evidence::look(&account, &all).await;
+    let missing = || Err(Error::new(ErrorKind::Io, "a removal has no result; this is a bug"));
+    let mut results: Vec<Result<()>> = all.iter().map(|_| missing()).collect();
+    for part in parts(&all, settings.paced) {
+        let removals: Vec<Removal> =
+            part.iter().filter_map(|index| all.get(*index)).cloned().collect();
+        for (index, result) in part.into_iter().zip(remove_now(&account, removals).await) {
+            results[index] = result;
+        }
+    }
+    answer(members, results);
+}
+
+/// The numbers of the removals that are looked at and carried out together. Where calls are paced, the look into each folder
+/// takes seconds, and what was seen in the first must still be so when the last has been looked into.
+fn parts(all: &[Removal], is_paced: bool) -> Vec<Vec<usize>> {
+    if !is_paced {
+        return vec![(0..all.len()).collect()];
+    }
+    let mut folders: Vec<(u64, Vec<usize>)> = Vec::new();
+    for (index, removal) in all.iter().enumerate() {
+        match folders.iter_mut().find(|(folder, _)| *folder == removal.folder) {
+            Some((_, part)) => part.push(index),
+            None => folders.push((removal.folder, vec![index])),
+        }
+    }
+    let together = folders.chunks(FOLDERS_MAX);
+    together.map(|part| part.iter().flat_map(|(_, part)| part.clone()).collect()).collect()
+}
+
+async fn remove_now(account: &Arc<Account>, all: Vec<Removal>) -> Vec<Result<()>> {
+    let seen = evidence::look(account, &all).await;
     let mut results: Vec<Option<Result<()>>> = Vec::with_capacity(all.len());
     let mut there = Vec::new();
     for (removal, seen) in all.iter().zip(seen) {
@@ -172,7 +205,7 @@ async fn removals(account: Arc<Account>, turn: Turn<(), Removal, Result<()>>) {
                 None
             }
             Seen::Gone => {
-                evidence::enter_gone(&account, removal);
+                evidence::enter_gone(account, removal);
                 Some(Ok(()))
             }
             Seen::Other(error) => Some(Err(error)),
@@ -182,18 +215,17 @@ async fn removals(account: Arc<Account>, turn: Turn<(), Removal, Result<()>>) {
     if !there.is_empty() {
         // ORDER: nothing waits between the look and the call but the call's own turn.
         let result = account.api.change_files(Removal::change(&there)).await;
-        removed = settle(&account, &there, result).await;
+        removed = settle(account, &there, result).await;
         for (removal, _) in there.iter().zip(&removed).filter(|(_, result)| result.is_ok()) {
-            evidence::enter_gone(&account, removal);
+            evidence::enter_gone(account, removal);
         }
     }
     let mut removed = removed.into_iter();
     let missing = || Err(Error::new(ErrorKind::Io, "a removal has no result; this is a bug"));
-    let results = results
+    results
         .into_iter()
         .map(|result| result.unwrap_or_else(|| removed.next().unwrap_or_else(missing)))
-        .collect();
-    answer(members, results);
+        .collect()
 }
 
 /// What a call for all of `items` means for each.
@@ -215,7 +247,8 @@ fn settle<'a, I: Item>(
                         Ok(())
                     } else {
                         let change = I::change(std::slice::from_ref(item));
-                        is_fine::<I>(account.api.change_files(change).await.map(drop))
+                        is_fine(account, item, account.api.change_files(change).await.map(drop))
+                            .await
                     };
                     results.push(result);
                 }
@@ -224,11 +257,8 @@ fn settle<'a, I: Item>(
             Err(refusal) => refusal,
         };
         if items.len() < 2 {
-            return items
-                .iter()
-                .zip([refusal])
-                .map(|(_, refusal)| is_fine::<I>(Err(refusal)))
-                .collect();
+            let Some(item) = items.first() else { return Vec::new() };
+            return vec![is_fine(account, item, Err(refusal)).await];
         }
         if !is_about_files(&refusal) {
             return spread(refusal.into(), items.len());
@@ -245,10 +275,12 @@ fn settle<'a, I: Item>(
 }
 
 /// A refusal because everything is as it should be is none.
-fn is_fine<I: Item>(result: Result<(), Refusal>) -> Result<()> {
+async fn is_fine<I: Item>(account: &Account, item: &I, result: Result<(), Refusal>) -> Result<()> {
     match result {
         Err(refusal) if refusal.said == Said::NoChange => Ok(()),
-        Err(refusal) if refusal.said == Said::NotFound && I::MAY_BE_GONE => Ok(()),
+        Err(refusal) if refusal.said == Said::NotFound && I::MAY_BE_GONE => {
+            evidence::is_gone(account, item.url()).await
+        }
         other => Ok(other?),
     }
 }

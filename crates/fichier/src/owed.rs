@@ -4,10 +4,11 @@
 //! it is paid, by whichever process comes next and may change things, and until then the old version is not shown. What is
 //! here is never believed without a look (`evidence`).
 
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ketch_core::{ErrorKind, RelPath, Result};
+use ketch_core::{Error, ErrorKind, RelPath, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
@@ -70,6 +71,11 @@ impl Owed {
             debts.retain(|known| known.url != debt.url);
             if debts.len() < DEBTS_MAX {
                 debts.push(debt);
+            } else {
+                tracing::warn!(
+                    name = debt.name,
+                    "too many removals are owed: this one is not written down, and the old version stays"
+                );
             }
         });
     }
@@ -106,6 +112,14 @@ impl Owed {
     /// Changes what is on record now, also by others.
     fn change(&self, change: impl FnOnce(&mut Vec<Debt>)) {
         let mut known = self.lock();
+        // ORDER: held until the new content is in place, or a debt that another process enters meanwhile is lost.
+        let _lock = self.file.as_deref().and_then(|file| match lock_file(file) {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                tracing::warn!(%error, ?file, "the record of owed removals cannot be locked");
+                None
+            }
+        });
         let mut debts = match self.file {
             Some(_) => self.read(),
             None => known.take().unwrap_or_default(),
@@ -141,6 +155,17 @@ impl Owed {
     }
 }
 
+/// The lock of the record at `path`: a file of its own, because the record is replaced.
+fn lock_file(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let lock = path.with_extension("lock");
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
+    lock.lock()?;
+    Ok(lock)
+}
+
 /// Takes the old versions out of listings whose removal is owed, and removes them first if that `may_change` anything.
 pub(crate) async fn hide(
     account: &Arc<Account>,
@@ -152,33 +177,57 @@ pub(crate) async fn hide(
         if hidden.is_empty() {
             continue;
         }
-        if may_change && let Err(error) = pay(account, *folder).await {
+        if may_change && let Err(error) = pay(account, *folder, None).await {
             tracing::warn!(%error, "a removal that is owed was refused again");
         }
         Arc::make_mut(listing).files.retain(|file| !hidden.contains(&file.url));
     }
 }
 
-/// Removes the old versions in `folder` whose removal is owed. What is refused again stays owed; a debt that a look does not
-/// confirm is none.
-pub(crate) async fn pay(account: &Arc<Account>, folder: u64) -> Result<()> {
-    let debts = account.owed.of(folder);
+/// Removes the old versions in `folder` whose removal is owed, or only those of `name`. What is refused again stays owed; a
+/// debt that a look does not confirm, or whose new version is not there any more, is none.
+///
+/// Errors: never `NotFound`: a folder that was moved is `Changed`, and its debts stay.
+pub(crate) async fn pay(account: &Arc<Account>, folder: u64, name: Option<&str>) -> Result<()> {
+    let mut debts = account.owed.of(folder);
+    debts.retain(|debt| name.is_none_or(|name| debt.name == name));
+    if debts.is_empty() {
+        return Ok(());
+    }
+    let api = &account.api;
+    let listing = account.tree.listing(api, folder, api.pacer.listing_life()).await;
+    let listing = listing.map_err(|refusal| kept(refusal.into()))?;
+    let listing = &listing;
     let removals = debts.into_iter().map(|debt| async move {
+        if !listing.files.iter().any(|file| file.url == debt.by) {
+            tracing::info!(name = debt.name, "the new version is gone, so the old one stays");
+            account.owed.settle(&debt.url);
+            return Ok(());
+        }
         let ground = Ground::Replaced { by: debt.by, size: debt.size };
         let at = debt.at.as_deref().and_then(|at| RelPath::new(at).ok());
         let removal = Removal { url: debt.url.clone(), folder, name: debt.name, at, ground };
         match gather::remove(account, removal).await {
             Ok(()) => account.tree.cache.change(folder, Change::RemoveFile(debt.url.clone())),
-            Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => {
+            Err(error) if error.kind() == ErrorKind::Changed => {
                 tracing::info!(%error, "a removal that was owed is not wanted any more");
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(kept(error)),
         }
         account.owed.settle(&debt.url);
         Ok(())
     });
     let results: Vec<Result<()>> = futures::future::join_all(removals).await;
     results.into_iter().collect()
+}
+
+/// The error of a debt that stays. "Not found" is said of a folder that is elsewhere, and must not be taken for a file that
+/// is gone.
+fn kept(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => Error::new(ErrorKind::Changed, error.message()),
+        _ => error,
+    }
 }
 
 #[cfg(test)]
@@ -203,5 +252,21 @@ mod tests {
         two.settle("a");
         assert_eq!(urls(&Owed::new(file)), ["b"]);
         assert!(two.of(8).is_empty());
+    }
+    #[test]
+    fn no_debt_is_lost_when_several_processes_write_them_down_at_once() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let file = Some(scratch.path().join("state/owed.json"));
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let owed = Owed::new(file.clone());
+                scope.spawn(move || {
+                    for debt in 0..25 {
+                        owed.add(&removal(&format!("{writer}-{debt}")));
+                    }
+                });
+            }
+        });
+        assert_eq!(Owed::new(file).of(7).len(), 100);
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use ketch_core::layer::Observer;
 use ketch_core::{Error, ErrorKind, RelPath, Result, Retry, Usage};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
 
 use crate::bill::Tariff;
 use crate::settings::Settings;
@@ -38,6 +39,9 @@ pub(crate) struct Pacer {
     watch: Option<Watch>,
     /// How often it is looked whether another process has its answer.
     others_look: Duration,
+    /// After what wait for another process that is told, and after what wait it is taken to have stopped.
+    others_told: Duration,
+    others_stopped: Duration,
 }
 
 /// The right to send one call, held until it was answered.
@@ -61,6 +65,10 @@ impl std::fmt::Debug for Watch {
 
 /// Shorter waits are not told.
 const TOLD_FROM: Duration = Duration::from_secs(1);
+/// A wait for the listing of another process is told after this time.
+const OTHERS_TOLD: Duration = Duration::from_secs(5);
+/// A process that keeps its listing longer than this was stopped, and is not waited for.
+const OTHERS_STOPPED: Duration = Duration::from_secs(180);
 
 impl Pacer {
     /// A pacer whose times are shared through a file in `folder`, if there is one.
@@ -79,6 +87,8 @@ impl Pacer {
             any: Mutex::default(),
             listings: Arc::default(),
             others_look: settings.scaled(Duration::from_millis(100)),
+            others_told: settings.scaled(OTHERS_TOLD),
+            others_stopped: settings.scaled(OTHERS_STOPPED),
         }
     }
 
@@ -162,12 +172,23 @@ impl Pacer {
     }
 
     /// Waits until no other process of this machine waits for the answer to a listing. A lock of the system, which a process
-    /// that dies gives back; where there is none, the distances are kept from when listings are sent.
+    /// that dies gives back; where there is none, or a process that was stopped keeps it, the distances are kept from when
+    /// listings are sent.
     async fn only_listing(&self) -> Option<std::fs::File> {
+        let begun = Instant::now();
+        let mut is_told = false;
         loop {
             match self.store.try_lock_listings().await {
                 Some(Held::Ours(lock)) => return Some(lock),
-                Some(Held::Others) => tokio::time::sleep(self.others_look).await,
+                Some(Held::Others) if begun.elapsed() >= self.others_stopped => return None,
+                Some(Held::Others) => {
+                    if !is_told && begun.elapsed() >= self.others_told {
+                        is_told = true;
+                        let most = self.others_stopped.saturating_sub(begun.elapsed());
+                        self.tell("another ketch process waits for a listing", most);
+                    }
+                    tokio::time::sleep(self.others_look).await;
+                }
                 None => return None,
             }
         }
@@ -180,7 +201,8 @@ impl Pacer {
         }
     }
 
-    fn tell(&self, why: &'static str, wait: Duration) {
+    /// Tells of a wait that is long enough to be noticed.
+    pub(crate) fn tell(&self, why: &'static str, wait: Duration) {
         if let Some(watch) = self.watch.as_ref().filter(|_| wait >= TOLD_FROM) {
             watch.observer.waiting(&watch.remote, why, wait);
         }
@@ -305,7 +327,6 @@ fn in_vain(waited: Duration, said: &str) -> Error {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use tokio::time::Instant;
 
     fn pacer(scale: &str, folder: Option<&std::path::Path>) -> Arc<Pacer> {
         let options = [("api_key", "KETCHCANARY"), ("pace_scale", scale)];
@@ -415,6 +436,17 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(200), wait).await.is_err());
         drop(turn);
         second.admit(Want::Listing(Listing::Files, 2)).await.expect("free");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_stopped_during_its_listing_is_not_waited_for_without_end() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let (first, second) =
+            (pacer("1000", Some(folder.path())), pacer("1000", Some(folder.path())));
+        let _stopped = first.admit(Want::Listing(Listing::Files, 1)).await.expect("free");
+        let wait = second.admit(Want::Listing(Listing::Files, 2));
+        let turn = tokio::time::timeout(Duration::from_secs(120), wait).await.expect("ends");
+        turn.expect("goes");
     }
 
     #[tokio::test(start_paused = true)]

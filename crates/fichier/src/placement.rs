@@ -73,6 +73,10 @@ pub(crate) async fn confirm(
     };
     match info.folder_id {
         None => return Ok(folder),
+        Some(found) if found == folder && info.path.is_some() && !info.is_at(parent) => {
+            tracing::info!(folder, "the folder of an upload was moved by others");
+            return follow(account, parent, folder, before, files).await;
+        }
         Some(found) if found == folder => {
             if info.is_at(parent) {
                 account.tree.saw(parent);
@@ -91,7 +95,7 @@ pub(crate) async fn confirm(
     if let Some(above) = parent.parent() {
         account.tree.distrust(&above);
     }
-    match move_all(account, parent, files).await {
+    match move_all(account, parent, TOP, files).await {
         Ok(folder) => Ok(folder),
         Err(error) => {
             let mut left = None;
@@ -160,12 +164,59 @@ async fn find_all(
     Ok(folder)
 }
 
+/// Moves files to `parent` that arrived in its old folder, which others moved elsewhere while they were sent.
+///
+/// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible.
+async fn follow(
+    account: &Arc<Account>,
+    parent: &RelPath,
+    folder: u64,
+    before: &Arrival,
+    files: &mut [&mut FileItem],
+) -> Result<u64> {
+    let tree = &account.tree;
+    let above = parent.parent().unwrap_or_else(RelPath::root);
+    // That this machine made it there is no reason to take it for being there any more.
+    if let Some(above) = tree.remembered(&above) {
+        tree.cache.recent.forget_folder(above, folder);
+    }
+    tree.forget_folder(folder);
+    tree.cache.forget(folder);
+    tree.distrust(&above);
+    let error = match move_all(account, parent, folder, files).await {
+        Ok(folder) => return Ok(folder),
+        Err(error) => error,
+    };
+    let mut left = None;
+    for file in files.iter() {
+        let before = Before { listing: None, since: before.top.since };
+        let ground = Ground::Sent { size: file.size.unwrap_or_default(), before };
+        let (url, name) = (file.url.clone(), file.name.clone());
+        let removal = Removal { url, folder, name, at: None, ground };
+        left = gather::remove(account, removal).await.err().or(left);
+    }
+    let mut message = format!(
+        "the folder was moved by others while the file was sent, and the file could not be put back: {}",
+        error.message()
+    );
+    if let Some(left) = left {
+        message = format!("{message}; what was sent is in the moved folder: {}", left.message());
+    }
+    Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
+}
+
+/// Moves files that are in the folder `from` to that of `parent`.
 async fn move_all(
     account: &Arc<Account>,
     parent: &RelPath,
+    from: u64,
     files: &mut [&mut FileItem],
 ) -> Result<u64> {
     let folder = account.tree.ensure(&account.api, parent).await?;
+    if folder == from {
+        let message = "1fichier still shows the folder in its old place";
+        return Err(Error::new(ErrorKind::Unavailable, message));
+    }
     let urls: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
     let moved = account.api.files_mv(&urls, folder).await?;
     // Addresses have stayed the same in every capture; when they do not, the order is that of the request.
@@ -176,7 +227,7 @@ async fn move_all(
         }
     }
     for file in files.iter() {
-        account.tree.cache.change(TOP, Change::RemoveFile(file.url.clone()));
+        account.tree.cache.change(from, Change::RemoveFile(file.url.clone()));
     }
     Ok(folder)
 }

@@ -58,7 +58,11 @@ pub(crate) async fn with_our_own(
             recent.forget_file(id, &file.url);
         }
     }
-    let is_new = |folder: &FolderItem| !listing.folders.iter().any(|known| known.id == folder.id);
+    // One of the same name and another number took its place: both would be twins that are not there.
+    let is_new = |folder: &FolderItem| {
+        let is_it = |known: &FolderItem| known.id == folder.id || known.name == folder.name;
+        !listing.folders.iter().any(is_it)
+    };
     let missing: Vec<(Duration, FolderItem)> =
         ours.folders.into_iter().filter(|(_, folder)| is_new(folder)).collect();
     for (age, folder) in missing {
@@ -119,16 +123,18 @@ fn exists<'a>(
     otherwise: bool,
 ) -> BoxFuture<'a, bool> {
     async move {
-        let listing = match tree.listing(api, folder.id, api.pacer.listing_life()).await {
+        let listing = match tree.glimpse(api, folder.id, api.pacer.listing_life()).await {
             Err(refusal) => return refusal.said != Said::NotFound,
             Ok(listing) => listing,
         };
         let path = tree.path_of(parent).and_then(|parent| parent.join(&folder.name).ok());
         let Some(path) = path else { return otherwise };
         let (path, id, listing) = match (listing.files.first(), listing.folders.first()) {
+            // A folder that lists the one it is in proves nothing.
+            (None, Some(below)) if below.id == parent => return otherwise,
             (None, Some(below)) => {
                 let Ok(path) = path.join(&below.name) else { return otherwise };
-                match tree.listing(api, below.id, api.pacer.listing_life()).await {
+                match tree.glimpse(api, below.id, api.pacer.listing_life()).await {
                     Ok(listing) => (path, below.id, listing),
                     Err(_) => return otherwise,
                 }

@@ -256,18 +256,15 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
     let placed = placement::confirm(account, &parent, folder, &before, &mut files).await;
     let mut ended = Vec::with_capacity(parcels.len());
     for ((parcel, result), passing) in parcels.iter().zip(results).zip(&passing) {
-        let error = match (result, &placed) {
+        let (is_unsettled, error) = match (result, &placed) {
             (Ok(file), Ok(folder)) => {
                 ended.push(Ok((*folder, file)));
                 continue;
             }
-            (Ok(_), Err(error)) => {
-                ended.push(Err(twin(error).into()));
-                continue;
-            }
-            (Err(error), _) => error,
+            // It is stored, and nothing says where, unless it was removed again.
+            (Ok(_), Err(error)) => (error.kind() != ErrorKind::Changed, twin(error)),
+            (Err(error), _) => (was_lost || error.kind() == ErrorKind::CommitUnknown, error),
         };
-        let is_unsettled = was_lost || error.kind() == ErrorKind::CommitUnknown;
         if is_unsettled {
             account.tree.cache.forget(folder);
             if let Some(digest) = passing.digest().await {

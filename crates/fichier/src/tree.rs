@@ -158,6 +158,31 @@ impl Tree {
         if let Some(listing) = self.cache.get(id, life.saturating_add(called.elapsed())) {
             return Ok(listing);
         }
+        self.new_listing(api, id).await
+    }
+
+    /// The listing of a folder for a task that holds the lock of another one. It waits for no lock: folders that list each
+    /// other would wait for each other without end. Where another task lists the folder, what 1fichier shows is returned
+    /// as it is.
+    pub(crate) async fn glimpse(
+        &self,
+        api: &Api,
+        id: u64,
+        life: Duration,
+    ) -> Result<Arc<FolderListing>, Refusal> {
+        if let Some(listing) = self.cache.get(id, life) {
+            return Ok(listing);
+        }
+        let lock = self.listing_locks.get(id);
+        let Ok(_one) = lock.try_lock() else {
+            let (listing, _) = listing::fetch(api, id, &self.habits).await?;
+            return Ok(Arc::new(listing));
+        };
+        self.new_listing(api, id).await
+    }
+
+    /// Lists a folder whose lock is held.
+    async fn new_listing(&self, api: &Api, id: u64) -> Result<Arc<FolderListing>, Refusal> {
         let asked = Instant::now();
         let (mut listing, tells_folders) = listing::fetch(api, id, &self.habits).await?;
         if !tells_folders && self.has_known_folders(id) {

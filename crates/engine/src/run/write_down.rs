@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use ketch_core::source_identity;
+
 use super::act::{Acted, reason_of};
 use super::*;
 use crate::journal::{ItemOutcome, Status};
@@ -46,8 +48,13 @@ impl Runner {
             report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
         }
         self.context.progress.done(bytes.unwrap_or(0));
-        if matches!(task.action, Action::Copy { .. }) {
-            self.records.memory().end(act::path_of(&task.action));
+        if let Action::Copy { source, .. } = &task.action {
+            // What was begun of another version is still left behind.
+            let (memory, version) =
+                (self.records.memory(), source_identity(&self.source_location, source));
+            if memory.noted_source(&source.path).is_none_or(|noted| *noted == *version) {
+                memory.end(&source.path);
+            }
         }
         let (path, reason) = (act::path_of(&task.action).clone(), reason_of(&task.action));
         let record = ItemOutcome {
