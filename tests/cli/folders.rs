@@ -1,10 +1,10 @@
 //! The modification times of folders: those of the source, where something was done, and nowhere else.
 
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::time::{Duration, SystemTime};
 
-use crate::support::Home;
+use crate::support::{Home, outcome};
 
 const FOLDERS: [&str; 4] = ["", "/a", "/a/b", "/c"];
 
@@ -168,4 +168,87 @@ fn a_job_that_is_gone_on_with_sets_the_times_of_what_was_done_before() {
     for number in 0..6 {
         assert_eq!(time_of(&home, &format!("dst/d{number}")), time(number), "d{number}");
     }
+}
+
+fn mode_of(home: &Home, name: &str) -> u32 {
+    fs::metadata(home.path(name)).expect("there").mode() & 0o777
+}
+
+fn set_mode(home: &Home, name: &str, mode: u32) {
+    fs::set_permissions(home.path(name), fs::Permissions::from_mode(mode)).expect("set");
+}
+
+#[test]
+fn a_folder_gets_what_the_source_has_now_and_not_what_an_interrupted_run_wrote_down() {
+    for verb in ["copy", "sync"] {
+        let home = Home::new();
+        for file in 0..20 {
+            home.write(&format!("src/d/f{file:02}"), &"x".repeat(4_000));
+        }
+        set_time(&home, "src/d", time(1));
+        set_mode(&home, "src/d", 0o500);
+        let mut command = home.command();
+        command.args([verb, "--json", "--transfers", "1", "--bwlimit", "40K", "src", "dst"]);
+        let stopped = home.stop_after(&mut command, "file_done", 3);
+        assert_eq!(stopped.code, 130, "{}", stopped.stderr);
+        set_mode(&home, "src/d", 0o755);
+        home.write("src/d/new", "new");
+        set_time(&home, "src/d", time(2));
+        home.expect(0, &[verb, "src", "dst"]);
+        assert_eq!(time_of(&home, "dst/d"), time(2), "{verb}");
+        assert_eq!(mode_of(&home, "dst/d") & 0o700, 0o700, "{verb}");
+    }
+}
+
+#[test]
+fn a_folder_that_a_move_makes_private_is_removed_at_the_source_when_it_is_empty() {
+    let home = Home::new();
+    home.write("src/d/f", "1");
+    home.write("dst/d/other", "2");
+    set_mode(&home, "src/d", 0o700);
+    set_mode(&home, "dst/d", 0o755);
+    home.expect(0, &["move", "--delete-empty-src-dirs", "src", "dst"]);
+    assert!(!home.path("src/d").exists());
+    assert_eq!((mode_of(&home, "dst/d"), home.read("dst/d/f").as_str()), (0o700, "1"));
+}
+
+#[test]
+fn a_copy_that_belongs_to_another_user_says_nothing_of_the_rest_of_the_place() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = Home::new();
+    let set = |name: &str, number| set_time(&home, name, time(number));
+    for name in ["src/a", "src/b"] {
+        home.write(name, "old");
+        set(name, 50);
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = home.unprivileged();
+        // Given away with everything else; root's again.
+        if home.path("dst/a").exists() {
+            chown(home.path("dst/a"), Some(0), Some(0)).expect("root's");
+        }
+        outcome(command.args(arguments))
+    };
+    assert_eq!(run(&["copy", "src", "dst"]).code, 0);
+    // The time of the one cannot be set.
+    set("dst/a", 40);
+    let first = run(&["copy", "src", "dst"]);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(!first.stderr.contains("does not set"), "{}", first.stderr);
+    home.write("src/b", "new");
+    set("src/b", 30);
+    assert_eq!(run(&["copy", "src", "dst"]).code, 0);
+    assert_eq!(home.read("dst/b"), "new");
+    // The permissions of the one cannot be taken away: that is a failure of it, and a move leaves it.
+    set("dst/a", 50);
+    set_mode(&home, "src/a", 0o600);
+    for verb in ["copy", "move"] {
+        let run = run(&[verb, "src", "dst"]);
+        assert_eq!(run.code, 23, "{verb}: {}", run.stderr);
+        assert!(!run.stderr.contains("does not set"), "{verb}: {}", run.stderr);
+        assert!(home.path("src/a").exists(), "{verb}");
+    }
+    assert!(!home.path("src/b").exists());
 }

@@ -151,6 +151,7 @@ pub(crate) fn counts(report: &Report) -> Value {
         "destination_entries": report.destination_entries,
         "copied": report.copied,
         "copied_by_remote": report.copied_by_remote,
+        "renamed": report.renamed,
         "bytes": report.bytes,
         "times_set": report.times_set,
         "dirs_made": report.dirs_made,

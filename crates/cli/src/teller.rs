@@ -145,7 +145,7 @@ fn plan_word(outcome: Outcome) -> &'static str {
         Outcome::Kept => "keep    ",
         Outcome::Held => "hold    ",
         Outcome::NotStorable => "skip    ",
-        Outcome::Moved | Outcome::MovedByRemote => "move    ",
+        Outcome::Moved | Outcome::Renamed | Outcome::MovedByRemote => "move    ",
         Outcome::SourceRemoved => "remove  ",
     }
 }
@@ -161,6 +161,7 @@ fn done_word(outcome: Outcome) -> &'static str {
         Outcome::Held => "held     ",
         Outcome::NotStorable => "skipped  ",
         Outcome::Moved => "moved    ",
+        Outcome::Renamed => "renamed  ",
         Outcome::MovedByRemote => "moved*   ",
         Outcome::SourceRemoved => "removed  ",
     }

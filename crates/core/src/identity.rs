@@ -199,8 +199,8 @@ pub trait Identities: fmt::Debug + Send + Sync {
     fn sees(&self, mark: &Mark) -> Result<Option<Shared>>;
 
     /// Does the folder `dir`, or the nearest one above it that is there, find its names in other spellings? With `may_write` a file
-    /// is made for a moment where nothing else tells.
-    fn folds(&self, dir: &RelPath, may_write: bool) -> Result<bool>;
+    /// is made for a moment where nothing else tells. `None`: nothing tells.
+    fn folds(&self, dir: &RelPath, may_write: bool) -> Result<Option<bool>>;
 
     /// For each of `names`: the name under which the folder `dir` lists what it finds there. `None`: it finds nothing.
     fn listed_as(&self, dir: &RelPath, names: &[String]) -> Result<Vec<Option<String>>>;

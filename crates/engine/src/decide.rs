@@ -186,6 +186,18 @@ impl Rules<'_> {
         self.window().is_some()
     }
 
+    /// Is it plain, without a look at the contents, that two files differ: in size, or in time where both sides keep times?
+    pub fn plainly_differ(&self, source: &Entry, destination: &Entry) -> bool {
+        let sizes = source.size.zip(destination.size);
+        let times = source.mtime.zip(destination.mtime);
+        let are_apart = |window: Duration| {
+            times.is_some_and(|(left, right)| {
+                apart(left, right) >= window && !self.clock.agree(left, right)
+            })
+        };
+        sizes.is_some_and(|(left, right)| left != right) || self.window().is_some_and(are_apart)
+    }
+
     /// The digest by which the two sides can be compared.
     pub fn common_hash(&self) -> Option<HashAlgo> {
         self.source.common_hash(self.destination)

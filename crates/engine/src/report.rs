@@ -33,6 +33,8 @@ pub enum Outcome {
     NotStorable,
     /// Transferred and verified, and then removed at the source.
     Moved,
+    /// Given its new name within one file system: the file itself is at the destination now.
+    Renamed,
     /// Moved within the remote, without moving bytes through this machine.
     MovedByRemote,
     /// Removed at the source, because the destination was proven to have it.
@@ -52,6 +54,7 @@ impl Outcome {
             Outcome::Held => "held",
             Outcome::NotStorable => "not_storable",
             Outcome::Moved => "moved",
+            Outcome::Renamed => "renamed",
             Outcome::MovedByRemote => "moved_by_remote",
             Outcome::SourceRemoved => "source_removed",
         }
@@ -66,6 +69,7 @@ impl Outcome {
             | Outcome::DirMade
             | Outcome::Deleted
             | Outcome::Moved
+            | Outcome::Renamed
             | Outcome::MovedByRemote
             | Outcome::SourceRemoved => Status::Done,
             Outcome::Kept | Outcome::Held | Outcome::NotStorable => Status::Skipped,
@@ -118,6 +122,8 @@ pub struct Report {
     pub copied_by_remote: u64,
     /// Of the files transferred, those that a digest should have verified and that had none to compare.
     pub unverified: u64,
+    /// Files that got their new name within one file system, by a `move`. No bytes of them were transferred.
+    pub renamed: u64,
     /// Bytes of the files transferred.
     pub bytes: u64,
     /// Modification times set.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
+use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -108,6 +108,7 @@ pub(crate) async fn run(
         _ => None,
     };
     let clock = known_clock(&settings, &*destination).await;
+    let proves_versions = prove_versions([&source, &destination]).await;
     let context = Context { kind, source, destination, settings, stop, events, progress };
     let runner = Arc::new(Runner {
         is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
@@ -121,6 +122,7 @@ pub(crate) async fn run(
             None => context.source.location(),
         },
         clock,
+        proves_versions,
         learner: Mutex::new(Learner::new(clock)),
         context,
         remembered,
@@ -154,6 +156,14 @@ pub(crate) async fn run(
     runner.remember_clock().await;
     runner.clear_leftovers(journal.as_ref()).await;
     runner.end(journal, started)
+}
+
+/// Do equal versions prove equal contents, at both sides? What is no disk gives its versions itself.
+async fn prove_versions(sides: [&Arc<dyn Backend>; 2]) -> bool {
+    let disks = sides.map(|side| side.disk());
+    let prove =
+        move |_: &_| Ok(disks.iter().flatten().all(|disk: &Arc<dyn Disk>| disk.proves_versions()));
+    blocking(prove).await.unwrap_or(false)
 }
 
 /// What earlier jobs learnt of the times of a place.
@@ -205,6 +215,8 @@ struct Runner {
     clock: Clock,
     /// What this job learns of that.
     learner: Mutex<Learner>,
+    /// Do equal versions prove equal contents, at both sides? See [`Disk::proves_versions`].
+    proves_versions: bool,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
     /// What both sides have in common; found out before anything else is done.

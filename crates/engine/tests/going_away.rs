@@ -9,6 +9,7 @@ use ketch_core::{
     Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions,
     PutOptions, ReadOptions, RelPath, Result,
 };
+use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
 use ketch_engine::{
     DeleteLimit, Event, JobKind, OnChanged, Report, Request, Settings, Stop, start,
 };
@@ -69,7 +70,8 @@ impl Shaky {
 }
 
 fn gone(operation: &'static str, path: &RelPath) -> Error {
-    Error::new(ErrorKind::NotFound, "nothing is there").with_operation(operation).with_path(path)
+    let error = Error::new(ErrorKind::NotFound, "nothing is there").with_operation(operation);
+    error.with_path(path).with_remote("source")
 }
 
 #[async_trait::async_trait]
@@ -141,6 +143,7 @@ async fn sync(
 async fn a_source_that_goes_away_in_the_middle_fails_the_job_and_nothing_is_deleted() {
     let plain = || Settings { delete_limit: DeleteLimit::Percent(100), ..Settings::default() };
     let skip = || Settings { on_changed: OnChanged::Skip, ..plain() };
+    let fail = || Settings { on_changed: OnChanged::Fail, ..plain() };
     for (happening, settings, fails) in [
         (Happening::Another, plain(), true),
         (Happening::Gone, plain(), true),
@@ -148,6 +151,8 @@ async fn a_source_that_goes_away_in_the_middle_fails_the_job_and_nothing_is_dele
         (Happening::Another, skip(), true),
         (Happening::FolderGone("d3"), plain(), true),
         (Happening::Vanish(11), plain(), true),
+        (Happening::FolderGone("d3"), fail(), true),
+        (Happening::Vanish(11), fail(), true),
         // A living source loses a file now and then.
         (Happening::Vanish(3), plain(), false),
         (Happening::Vanish(11), skip(), false),
@@ -184,6 +189,41 @@ async fn a_destination_that_becomes_another_folder_fails_the_job() {
     let report = job.report().await;
     let fatal = report.fatal.expect("it is another folder");
     assert!(fatal.message().contains("the destination"), "{fatal}");
+}
+
+#[tokio::test]
+async fn a_plan_whose_source_goes_away_while_it_is_applied_deletes_nothing() {
+    for happening in [Happening::FolderGone("d3"), Happening::Vanish(11)] {
+        let (source, destination) = places();
+        let settings = || Settings { delete_limit: DeleteLimit::Percent(100), ..<_>::default() };
+        let dry = Settings { dry_run: true, ..settings() };
+        let request = Request::new(JobKind::Sync, source.clone(), destination.clone());
+        let mut job = start(Request { settings: dry, ..request });
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        let locations = (source.location(), destination.location());
+        let header = PlanHeader::new(JobKind::Sync, ("a".to_owned(), "b".to_owned()), locations, 0);
+        let mut writer = PlanWriter::new(scratch.reopen().unwrap(), &header).unwrap();
+        while let Some(event) = job.events.recv().await {
+            if let Event::Action(action) = event {
+                writer.push(&action).unwrap();
+            }
+        }
+        let seen = job.report().await;
+        writer
+            .finish(PlanTotals {
+                source_files: seen.source_entries,
+                destination_entries: seen.destination_entries,
+                ..PlanTotals::default()
+            })
+            .unwrap();
+        let plan = Some(PlanFile::open(scratch.path()).unwrap());
+        let from = Shaky::new(&source, happening, 5);
+        let request = Request::new(JobKind::Sync, from, destination.clone());
+        let report = start(Request { settings: settings(), plan, ..request }).report().await;
+        let tree = destination.tree();
+        assert!(report.fatal.is_some(), "{happening:?}: {report:?}");
+        assert!(tree.contains_key("old") && tree.contains_key("d0/extra"), "{happening:?}");
+    }
 }
 
 /// A destination where nothing is stored before the job is told to stop.

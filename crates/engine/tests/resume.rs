@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use ketch_core::{Backend, Error, ErrorKind};
+use ketch_core::{
+    Backend, Body, ByteStream, Capabilities, Disk, DiskFile, Entry, EntryStream, Error, ErrorKind,
+    ListOptions, PutOptions, ReadOptions, RelPath,
+};
 use ketch_engine::journal::{
     Begin, Earlier, ItemOutcome, JobIdentity, JobState, Jobs, Journal, Roots, Status,
 };
@@ -193,6 +197,80 @@ async fn what_arrived_is_not_sent_again_where_everything_is_and_a_changed_copy_i
     let journal = store.begin(JobKind::Copy, Earlier::Remember);
     let (third, _) = run_until(JobKind::Copy, sides(), again(), Some(journal), 0).await;
     assert_eq!(third.copied, 200, "{third:?}");
+}
+
+/// A place at hand, like a network share, where an equal version proves nothing.
+#[derive(Debug)]
+struct Doubtful(Arc<MemoryBackend>);
+
+impl Disk for Doubtful {
+    fn open(&self, _: &Entry) -> ketch_core::Result<Box<dyn DiskFile>> {
+        Err(Error::unsupported("open"))
+    }
+    fn is_settled(&self, _: &Entry, _: SystemTime) -> bool {
+        false
+    }
+    fn proves_versions(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for Doubtful {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn capabilities(&self) -> &Capabilities {
+        self.0.capabilities()
+    }
+    fn location(&self) -> String {
+        self.0.location()
+    }
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        Some(Arc::new(Doubtful(Arc::clone(&self.0))))
+    }
+    async fn stat(&self, path: &RelPath) -> ketch_core::Result<Entry> {
+        self.0.stat(path).await
+    }
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
+        self.0.list(dir, options)
+    }
+    async fn read(&self, entry: &Entry, options: ReadOptions) -> ketch_core::Result<ByteStream> {
+        self.0.read(entry, options).await
+    }
+    async fn put(
+        &self,
+        path: &RelPath,
+        body: Body,
+        options: PutOptions,
+    ) -> ketch_core::Result<Entry> {
+        self.0.put(path, body, options).await
+    }
+    async fn delete(&self, entry: &Entry) -> ketch_core::Result<()> {
+        self.0.delete(entry).await
+    }
+}
+
+#[tokio::test]
+async fn what_arrived_is_sent_again_where_an_equal_version_proves_nothing() {
+    for is_source in [true, false] {
+        let store = Store::new();
+        let source = many_folders();
+        let destination = Arc::new(MemoryBackend::new("destination"));
+        let sides = || -> (Arc<dyn Backend>, Arc<dyn Backend>) {
+            match is_source {
+                true => (Arc::new(Doubtful(source.clone())), destination.clone()),
+                false => (source.clone(), Arc::new(Doubtful(destination.clone()))),
+            }
+        };
+        let again = || Settings { compare: Compare::IgnoreTimes, ..settings() };
+        let journal = store.begin(JobKind::Copy, Earlier::Remember);
+        let (first, _) = run_until(JobKind::Copy, sides(), again(), Some(journal), 60).await;
+        assert!(first.is_open, "{first:?}");
+        let journal = store.begin(JobKind::Copy, Earlier::Remember);
+        let (second, _) = run_until(JobKind::Copy, sides(), again(), Some(journal), 0).await;
+        assert_eq!(second.copied, 200, "{second:?}");
+    }
 }
 
 #[tokio::test]

@@ -171,27 +171,40 @@ impl Identities for LocalIdentities {
         })
     }
 
-    fn folds(&self, dir: &RelPath, may_write: bool) -> Result<bool> {
+    fn folds(&self, dir: &RelPath, may_write: bool) -> Result<Option<bool>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fail = |errno| self.explain(self.root.error(errno, dir), dir);
-        let open = |path: RelPath| self.root.open(&path, flags, self.root.reading()).ok();
-        let above_root = || {
-            let place = self.root.canonical();
-            let flags = flags | OFlags::CLOEXEC;
-            place.ancestors().find_map(|folder| fs::open(folder, flags, Mode::empty()).ok())
+        let place = self.root.canonical();
+        // With what the folder is called in the one above it.
+        let open = |path: RelPath| {
+            let folder = self.root.open(&path, flags, self.root.reading()).ok()?;
+            Some((folder, path.name().map_or_else(|| name(&place), str::to_owned)))
         };
-        let inside = open(dir.clone()).or_else(|| dir.ancestors().find_map(open));
-        let Some(folder) = inside.or_else(above_root) else { return Ok(false) };
+        let above_root = || {
+            let flags = flags | OFlags::CLOEXEC;
+            let open = |path: &Path| fs::open(path, flags, Mode::empty()).ok();
+            place.ancestors().find_map(|path| Some((open(path)?, name(path))))
+        };
+        let above: Vec<RelPath> = dir.ancestors().collect();
+        // The nearest one comes last: each folder may have an answer of its own.
+        let inside = open(dir.clone()).or_else(|| above.into_iter().rev().find_map(open));
+        let Some((folder, own)) = inside.or_else(above_root) else { return Ok(Some(false)) };
+        let spellings = &self.root.spellings;
+        // ORDER: names are read only where nothing else tells; a folder may have many.
+        if let Some(folds) = spellings.told(folder.as_fd()).map_err(fail)? {
+            return Ok(Some(folds));
+        }
+        if let Some(folds) = spellings.fold_by_own_name(folder.as_fd(), &own) {
+            return Ok(Some(folds));
+        }
         let names = spelling::names_of(folder.as_fd()).map_err(fail)?;
-        let names = names.iter().map(String::as_str);
-        match self.root.spellings.fold(folder.as_fd(), names) {
-            Some(folds) => Ok(folds),
-            None if may_write => match self.root.spellings.fold_of_new(&folder) {
+        match spellings.fold(folder.as_fd(), names.iter().map(String::as_str)) {
+            None if may_write => match spellings.fold_of_new(&folder) {
                 // A folder that cannot be written to takes no name that could be one with another.
-                Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Ok(false),
-                folds => folds.map_err(fail),
+                Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Ok(Some(false)),
+                folds => folds.map(Some).map_err(fail),
             },
-            None => Ok(false),
+            answer => Ok(answer),
         }
     }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use ketch_core::names::core_from_bytes;
-use rustix::fs::{self, AtFlags, FsWord, RawDir, SeekFrom, Stat};
+use rustix::fs::{self, AtFlags, FsWord, Mode, OFlags, RawDir, SeekFrom, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
 use crate::entry::identity;
@@ -18,6 +18,8 @@ use crate::temp::create_unique;
 
 /// File systems that say of each folder whether it folds.
 const TELLING: &[FsWord] = &[0xEF53, 0xF2F5_2010, 0x0102_1994, 0xCA45_1A4E];
+/// A file system that never does.
+const BTRFS: FsWord = 0x9123_683E;
 /// The mark of a folder that does.
 const FOLDING: u32 = 0x4000_0000;
 /// Names that are tried at most to find out.
@@ -40,6 +42,20 @@ enum Answer {
 }
 
 impl Spellings {
+    /// Does this folder find its names in other spellings, as far as its file system says so, or is known? No name is read.
+    pub(crate) fn told(&self, folder: BorrowedFd<'_>) -> io::Result<Option<bool>> {
+        let device = fs::fstat(folder)?.st_dev;
+        let known = self.known().get(&device).copied();
+        let answer = match known {
+            Some(answer) => Some(answer),
+            None => {
+                let told = told_by_kind(retry_on_intr(|| fs::fstatfs(folder))?.f_type);
+                told.inspect(|told| self.remember(device, *told))
+            }
+        };
+        Ok(answer.map(|answer| answer.of(folder)))
+    }
+
     /// Does this folder, which has these names and no others, find them in other spellings? `None`: its names do not tell.
     pub(crate) fn fold<'a>(
         &self,
@@ -55,13 +71,27 @@ impl Spellings {
                 found.inspect(|found| self.remember(stat.st_dev, *found))
             }
         };
-        answer.map(|answer| match answer {
-            Answer::Ask => {
-                fs::ioctl_getflags(folder).is_ok_and(|flags| flags.bits() & FOLDING != 0)
-            }
-            Answer::Folds => true,
-            Answer::Exact => false,
-        })
+        answer.map(|answer| answer.of(folder))
+    }
+
+    /// The same, by what the folder is called in the one above it, for a folder whose own names do not tell.
+    pub(crate) fn fold_by_own_name(&self, folder: BorrowedFd<'_>, name: &str) -> Option<bool> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let above = fs::openat(folder, "..", flags, Mode::empty()).ok()?;
+        let (own, stat) = (look(above.as_fd(), name).ok()?, fs::fstat(folder).ok()?);
+        // Not by a link, not above a mount, and not by a name that the folder has no more.
+        let is_own = identity(&own) == identity(&stat);
+        let is_one_system = fs::fstat(&above).ok()?.st_dev == stat.st_dev;
+        if !is_own || !is_one_system || !has_letters(name) {
+            return None;
+        }
+        let answer = match look(above.as_fd(), &turned(name)) {
+            Err(Errno::NOENT) => Answer::Exact,
+            Ok(found) if identity(&found) == identity(&own) => Answer::Folds,
+            _ => return None,
+        };
+        self.remember(stat.st_dev, answer);
+        Some(answer.of(folder))
     }
 
     /// The same, by a file that is made for it and removed.
@@ -93,11 +123,32 @@ impl Spellings {
     }
 }
 
+impl Answer {
+    /// What it is for `folder`.
+    fn of(self, folder: BorrowedFd<'_>) -> bool {
+        match self {
+            Answer::Ask => {
+                fs::ioctl_getflags(folder).is_ok_and(|flags| flags.bits() & FOLDING != 0)
+            }
+            Answer::Folds => true,
+            Answer::Exact => false,
+        }
+    }
+}
+
+/// What is known of every file system of a kind.
+fn told_by_kind(kind: FsWord) -> Option<Answer> {
+    match kind {
+        BTRFS => Some(Answer::Exact),
+        _ => TELLING.contains(&kind).then_some(Answer::Ask),
+    }
+}
+
 /// `None`: there is no name by which it could be told.
 fn find_out<'a>(folder: BorrowedFd<'_>, names: impl Iterator<Item = &'a str>) -> Option<Answer> {
     let system = retry_on_intr(|| fs::fstatfs(folder)).ok()?; // Unknown, then.
-    if TELLING.contains(&system.f_type) {
-        return Some(Answer::Ask);
+    if let Some(told) = told_by_kind(system.f_type) {
+        return Some(told);
     }
     tell(names, |name| look(folder, name))
 }
@@ -243,7 +294,6 @@ pub(crate) fn respell(folder: BorrowedFd<'_>, from: &str, to: &str) -> io::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{Mode, OFlags};
 
     #[test]
     fn a_folder_of_an_exact_file_system_finds_no_other_spelling() {
@@ -297,6 +347,24 @@ mod tests {
         };
         assert_eq!(tell(all(), loose), Some(Answer::Folds));
         assert_eq!(tell([].into_iter(), |_| Ok(own)), None);
+    }
+
+    #[test]
+    fn a_folder_without_names_says_by_its_own_name_whether_it_folds() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        std::fs::create_dir(scratch.path().join("Empty")).expect("made");
+        std::fs::create_dir(scratch.path().join("1")).expect("made");
+        let open = |name: &str| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            fs::open(scratch.path().join(name), flags, Mode::empty()).expect("opened")
+        };
+        let (empty, digit) = (open("Empty"), open("1"));
+        let spellings = Spellings::default();
+        assert_eq!(spellings.fold_by_own_name(digit.as_fd(), "1"), None);
+        assert_eq!(spellings.fold_by_own_name(empty.as_fd(), "Other"), None, "not its name");
+        assert_eq!(spellings.fold_by_own_name(empty.as_fd(), "Empty"), Some(false));
+        // From then on it is known of the file system, and no name is read.
+        assert_eq!(spellings.told(digit.as_fd()), Ok(Some(false)));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use super::records::{Files, NoteRecord, PlanItem, PlanRecord};
 use super::resume::Resumed;
 use crate::plan::Planned;
 
-/// Items behind the last one with an outcome that may have been begun: more than any number of workers, and what waits to be
-/// written.
+/// Items of the plan behind the last one that is known to have been begun, which may have been begun, too: more than any
+/// number of workers, and what waits to be written. Deletions are in a list of their own and do not count.
 const BEGUN_AHEAD: u64 = 4_096;
 /// Files that are known to have arrived; those beyond it are transferred again where everything is.
 const ARRIVED_LIMIT: usize = 1_000_000;
@@ -212,7 +212,7 @@ pub(super) fn write_list(folder: &Path, resumed: &Resumed) -> Result<HashMap<Rel
     drop(list);
     fs::rename(&new, &path)
         .and_then(|()| File::open(folder))
-        .and_then(|folder| folder.sync_all())
+        .and_then(|folder| crate::file::force(&folder))
         .map_err(failed)?;
     Ok(noted)
 }
@@ -237,12 +237,16 @@ fn collect(
             None => tell(&left)?,
         }
     }
-    let begun = resumed.highest.map_or(BEGUN_AHEAD, |seq| seq.saturating_add(BEGUN_AHEAD));
+    // What has a note was begun, however far it is behind the last outcome.
+    let highest = resumed.highest.max(resumed.notes.keys().max().copied());
+    let mut ahead = 0;
     let mut plan = LogReader::<PlanRecord>::open(&folder.join(Files::PLAN))?;
     while let Some(record) = plan.next()? {
         let PlanRecord::Item(PlanItem { seq, action }) = record else { continue };
-        if seq > begun {
-            break; // Numbers go up.
+        // Numbers go up, but not by one: deletions take some of them and have no outcome until the end.
+        ahead += u64::from(highest.is_none_or(|highest| seq > highest));
+        if ahead > BEGUN_AHEAD {
+            break;
         }
         if !matches!(action, Planned::Copy { .. }) {
             continue;
@@ -300,5 +304,58 @@ impl Note for OldNote {
 
     async fn save(&self, _note: Bytes) -> Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::{Action, Reason};
+
+    fn copy_of(name: &str) -> Planned {
+        let source = Box::new(Entry::file(RelPath::new(name).expect("a path"), 1));
+        let action = Action::Copy { source, replaces: None, reason: Reason::Missing };
+        Planned::from_action(action).expect("something to do")
+    }
+
+    #[test]
+    fn a_noted_transfer_behind_many_deletions_is_not_forgotten() {
+        let folder = tempfile::tempdir().expect("scratch");
+        let mut plan = LogWriter::open(&folder.path().join(Files::PLAN), 0).expect("opened");
+        // All numbers in between are those of deletions, which are in another list.
+        let items = [(0, "done"), (BEGUN_AHEAD + 900, "begun"), (BEGUN_AHEAD * 3, "noted")];
+        for (seq, name) in items {
+            plan.push(&PlanRecord::Item(PlanItem { seq, action: copy_of(name) })).expect("pushed");
+        }
+        // More than any number of workers had begun behind them.
+        for number in 1..=BEGUN_AHEAD + 1 {
+            let action = copy_of(&format!("later-{number}"));
+            let seq = BEGUN_AHEAD * 3 + number;
+            plan.push(&PlanRecord::Item(PlanItem { seq, action })).expect("pushed");
+        }
+        plan.sync().expect("forced");
+        let seq = BEGUN_AHEAD * 3;
+        let note = NoteRecord { seq, path: None, source: "version".into(), note: "id".into() };
+        let noted =
+            Resumed { highest: Some(0), notes: HashMap::from([(seq, note)]), ..Resumed::default() };
+        let mut others = 0;
+        let count = |_: &Left| {
+            others += 1;
+            Ok(())
+        };
+        let found = collect(folder.path(), &noted, count).expect("read");
+        assert_eq!(found.keys().map(RelPath::as_str).collect::<Vec<_>>(), ["noted"]);
+        assert_eq!(others, 2 + BEGUN_AHEAD, "`done`, `begun`, and as many as may have been begun");
+
+        // What leaves no note is found behind deletions, too.
+        let plain = Resumed { highest: Some(0), ..Resumed::default() };
+        let mut paths = Vec::new();
+        let list = |left: &Left| {
+            paths.push(left.path.as_str().to_owned());
+            Ok(())
+        };
+        assert!(collect(folder.path(), &plain, list).expect("read").is_empty());
+        assert_eq!(paths[..3], ["done", "begun", "noted"]);
+        assert_eq!(paths.len() as u64, 1 + BEGUN_AHEAD);
     }
 }

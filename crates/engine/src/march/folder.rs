@@ -176,18 +176,25 @@ impl Folders {
             return Ok(None);
         }
         let Some(identities) = march.destination.identities() else { return Ok(None) };
+        let ask = async |may_write| {
+            let (identities, dir) = (Arc::clone(&identities), dir.clone());
+            blocking(move |_| identities.folds(&dir, may_write)).await
+        };
+        // ORDER: asked before any name is copied: most disks say it, and a folder may have more names than memory.
+        let folding = match folding {
+            None => ask(false).await?,
+            known => known,
+        };
+        if folding == Some(false) {
+            return Ok(None);
+        }
         let own = match source.names() {
             Some(names) => names,
             None => list_names(&march.source, dir).await?,
         };
         if folding.is_none() {
-            // It matters only where names could be one.
-            if !has_twins(&own) {
-                return Ok(None);
-            }
-            let (identities, dir, may_write) =
-                (Arc::clone(&identities), dir.clone(), march.may_write);
-            if !blocking(move |_| identities.folds(&dir, may_write)).await? {
+            // It matters only where names could be one. Where nothing tells even then, they are taken for several.
+            if !has_twins(&own) || ask(march.may_write).await? != Some(true) {
                 return Ok(None);
             }
         }

@@ -91,12 +91,9 @@ impl Runner {
                 Ok(acted)
             }
             Action::SetTime { source, destination: entry } => {
-                match self.set_facts(source, entry).await {
-                    Ok(()) => Ok(Outcome::TimeSet.into()),
-                    Err(error) => {
-                        self.accept_fixed_times(error).await?;
-                        Ok(Outcome::NotStorable.into())
-                    }
+                match self.set_facts(source, entry).await? {
+                    true => Ok(Outcome::TimeSet.into()),
+                    false => Ok(Outcome::NotStorable.into()),
                 }
             }
             Action::MakeDir { path } => {
@@ -185,7 +182,7 @@ impl Runner {
             }
         }
         if self.transfers.take(source, replaces).await?.is_some() {
-            return Ok(Outcome::Moved.into());
+            return Ok(Outcome::Renamed.into());
         }
         let (acted, stored) = self.copy_file(task, source, replaces).await?;
         self.remove_source(source, &stored).await?;
@@ -244,30 +241,36 @@ impl Runner {
         if !keeps {
             return Ok(());
         }
-        match self.set_facts(source, entry).await {
-            Err(error) => self.accept_fixed_times(error).await,
-            Ok(()) => Ok(()),
-        }
+        self.set_facts(source, entry).await.map(drop)
     }
 
-    /// Gives `entry` of the destination what `source` has beside its content.
-    async fn set_facts(&self, source: &Entry, entry: &Entry) -> Result<()> {
+    /// Gives `entry` of the destination what `source` has beside its content. `false`: the destination does not set its time,
+    /// which is no failure; that its permissions cannot be taken away is one.
+    async fn set_facts(&self, source: &Entry, entry: &Entry) -> Result<bool> {
         let to = &self.context.destination;
         let mut now = None;
+        let mut is_time_kept = true;
         // The times of folders are set last of all.
         let differs = !source.is_dir() && entry.mtime != source.mtime;
         if let Some(mtime) = source.mtime.filter(|_| differs) {
-            let set = to.set_mtime(entry, mtime).await?;
-            self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
-            now = Some(set);
+            match to.set_mtime(entry, mtime).await {
+                Ok(set) => {
+                    self.learn_time(Some(mtime).filter(|_| entry.is_file()), set.mtime).await;
+                    now = Some(set);
+                }
+                Err(error) => {
+                    self.accept_fixed_times(error).await?;
+                    is_time_kept = false;
+                }
+            }
         }
         let now = now.as_ref().unwrap_or(entry);
         let Some(mode) = self.rules().wanted_mode(now.kind, source.mode, now.mode) else {
-            return Ok(());
+            return Ok(is_time_kept);
         };
         let set = to.set_mode(now, mode).await?;
         self.learn_mode(source, &set).await;
-        Ok(())
+        Ok(is_time_kept)
     }
 
     /// The state that an error leaves an item in, and whether it is a failure of the job.

@@ -29,17 +29,27 @@ impl Runner {
         }
     }
 
-    /// The destination does not set times of what is there. `Err`: that is not what the error says.
+    /// The destination did not set the time of what is there, as `error` of [`Backend::set_mtime`] says, and goes without
+    /// it. `Err`: that is not what the error says.
+    ///
+    /// Only where setting times is not supported is something learnt of the place: that it is denied may be so for a single
+    /// file, which belongs to another user.
     pub(super) async fn accept_fixed_times(&self, error: Error) -> Result<()> {
-        use ErrorKind::{Denied, InvalidInput, Unsupported};
-        if !matches!(error.kind(), Denied | InvalidInput | Unsupported) {
-            return Err(error);
-        }
-        let is_news = self.learner().refused();
-        if is_news {
+        let is_of_the_place = match error.kind() {
+            ErrorKind::InvalidInput | ErrorKind::Unsupported => true,
+            ErrorKind::Denied => false,
+            _ => return Err(error),
+        };
+        if is_of_the_place && self.learner().refused() {
             self.tell_of_fixed_times().await;
         }
         Ok(())
+    }
+
+    /// The rules with what this job has learnt so far of the destination.
+    pub(super) fn rules_as_learnt(&self) -> Rules<'_> {
+        let clock = self.learner().clock();
+        Rules { clock, ..self.rules() }
     }
 
     async fn tell_of_fixed_times(&self) {

@@ -6,10 +6,12 @@
 //!
 //! Everything that is done in a folder makes its time the present, so before the first item of a folder is begun it is
 //! written down what time the source's folder has; the folders above are written down with it, because they may be made
-//! on the way. When everything else is done, what was written down is set. In memory are only the [`RECENT_FOLDERS`]
-//! looked at last, so a folder to which a job comes back may be on the list twice: the first record is set last and counts,
-//! which for a move is the time from before anything was taken away. Where nothing was done nothing is set, so a job with
-//! nothing to do touches nothing.
+//! on the way. When everything else is done, the folders on the list get what the source's folder has then: the list may be
+//! that of a run that was interrupted long ago. Only what the source does not have any more gets what was written down, and
+//! of a move the times, because taking files away changed the source's. In memory are only the [`RECENT_FOLDERS`] looked at
+//! last, so a folder to which a job comes back may be on the list twice: the first record is set last and counts, which for
+//! a move is the time from before anything was taken away. Where nothing was done nothing is set, so a job with nothing to
+//! do touches nothing.
 //!
 //! That a time cannot be set is told and is no failure: the content is there.
 
@@ -125,6 +127,16 @@ impl Runner {
             Ok::<_, Error>(folders.next()?.map(|record| (record, folders)))
         });
         let setting = records.map_ok(|FolderTime { path, mtime, mode: _ }| async move {
+            let mtime = match (self.context.kind, mtime) {
+                (JobKind::Move, noted) | (_, noted @ None) => noted,
+                (JobKind::Copy | JobKind::Sync, noted) => {
+                    match self.context.source.stat(&path).await {
+                        Ok(now) if now.is_dir() => now.mtime.map(seconds_and_nanoseconds),
+                        // It went away, or cannot be asked now: what was written down is the last that is known.
+                        Ok(_) | Err(_) => noted,
+                    }
+                }
+            };
             let Some(mtime) = mtime.and_then(time_of) else { return Ok(None) };
             let folder = Entry::dir(path);
             Ok(self.context.destination.set_mtime(&folder, mtime).await.err())
@@ -152,10 +164,17 @@ impl Runner {
         }
         closed.sort_by_key(|(path, _)| std::cmp::Reverse(path.parts().count()));
         let mut failures = (0, None);
-        for (path, mode) in closed {
+        for (path, noted) in closed {
             let set = async {
+                // The record may be that of an earlier run, and the source's folder open again.
+                let mode = match self.context.source.stat(&path).await {
+                    Ok(now) => now.mode.filter(|_| now.is_dir()),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Some(noted),
+                    Err(error) => return Err(error),
+                };
+                let Some(mode) = mode.filter(|mode| mode & OWNER != OWNER) else { return Ok(()) };
                 let folder = self.context.destination.stat(&path).await?;
-                self.context.destination.set_mode(&folder, mode).await
+                self.context.destination.set_mode(&folder, mode).await.map(drop)
             };
             failures = fold(failures, set.await.err()).await?;
         }

@@ -68,9 +68,12 @@ impl Runner {
     }
 
     /// Is it kept in mind which version became which? Only where everything is transferred again, and not by a move: what is
-    /// still at its source is to be removed there, which takes more than having arrived.
+    /// still at its source is to be removed there, which takes more than having arrived. And only where an equal version
+    /// proves equal content.
     pub(super) fn remembers_arrivals(&self) -> bool {
-        self.context.settings.compare == Compare::IgnoreTimes && self.context.kind != JobKind::Move
+        self.context.settings.compare == Compare::IgnoreTimes
+            && self.context.kind != JobKind::Move
+            && self.proves_versions
     }
 
     /// Did an earlier process bring this version of it?

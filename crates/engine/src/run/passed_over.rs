@@ -7,6 +7,7 @@ use futures::StreamExt;
 
 use super::planner::Found;
 use super::*;
+use crate::decide::Rules;
 
 impl Runner {
     /// Counts what both sides still differ in.
@@ -26,21 +27,100 @@ impl Runner {
                 () = self.stopping() => return Ok(()),
             };
             let Some(next) = next else { return Ok(()) };
-            self.state().report.passed_over += u64::from(is_undone(&next?));
+            self.state().report.passed_over +=
+                u64::from(is_undone(&next?, &self.rules_as_learnt()));
         }
     }
 }
 
 /// Is it something that a finished job would have done?
-fn is_undone(found: &Found) -> bool {
-    let Found::Action(action) = found else { return matches!(found, Found::Failed(_)) };
+fn is_undone(found: &Found, rules: &Rules<'_>) -> bool {
+    match found {
+        Found::Nothing => false,
+        Found::Failed(_) => true,
+        // The second is the removal of a folder of the source, in which something may be left.
+        Found::Action(action) | Found::Both(action, _) => is_undone_action(action, rules),
+    }
+}
+
+fn is_undone_action(action: &Action, rules: &Rules<'_>) -> bool {
     match action {
-        // Where everything is transferred again it is again.
-        Action::Copy { reason, .. } => *reason != Reason::Asked,
+        // Where everything is transferred again it is again; what was edited since is not what was transferred.
+        Action::Copy { source, replaces: Some(there), reason: Reason::Asked } => {
+            rules.plainly_differ(source, there) || is_to_be_narrowed(source, there, rules)
+        }
+        Action::Copy { .. } => true,
         Action::MakeDir { .. } | Action::Delete { .. } | Action::RemoveSource { .. } => true,
-        // The content is there; a folder in which something is left stays.
-        Action::SetTime { .. } | Action::RemoveSourceDir { .. } => false,
+        // The content is there, but who may read it counts.
+        Action::SetTime { source, destination } => is_to_be_narrowed(source, destination, rules),
+        // A folder in which something is left stays.
+        Action::RemoveSourceDir { .. } => false,
         // Told of as what they are.
         Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => false,
+    }
+}
+
+fn is_to_be_narrowed(source: &Entry, there: &Entry, rules: &Rules<'_>) -> bool {
+    rules.wanted_mode(there.kind, source.mode, there.mode).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use ketch_core::Capabilities;
+
+    use super::*;
+
+    fn file(size: u64, seconds: u64, mode: u32) -> Box<Entry> {
+        let path = RelPath::new("f").expect("a path");
+        let mtime = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        Box::new(Entry { mtime, mode: Some(mode), ..Entry::file(path, size) })
+    }
+
+    fn dir(mode: u32) -> Box<Entry> {
+        let path = RelPath::new("d").expect("a path");
+        Box::new(Entry { mode: Some(mode), ..Entry::dir(path) })
+    }
+
+    #[test]
+    fn what_a_new_plan_would_do_and_this_one_did_not_was_passed_over() {
+        let disk = Capabilities {
+            mtime: Some(Duration::from_nanos(1)),
+            set_mtime: true,
+            narrow_mode: true,
+            dirs: true,
+            ..Capabilities::default()
+        };
+        let settings = Settings::default();
+        let rules = Rules {
+            settings: &settings,
+            delete_extra: false,
+            remove_source: false,
+            source: &disk,
+            destination: &disk,
+            remembered: None,
+            clock: Clock::default(),
+        };
+        let copy = |source, there, reason| {
+            Found::Action(Action::Copy { source, replaces: Some(there), reason })
+        };
+        let set = |source, destination| Action::SetTime { source, destination };
+        let removal = || Action::RemoveSourceDir { entry: dir(0o755) };
+        let there = || file(3, 1_000, 0o644);
+        for (name, found, expected) in [
+            ("the same", copy(there(), there(), Reason::Asked), false),
+            ("size", copy(file(4, 1_000, 0o644), there(), Reason::Asked), true),
+            ("time", copy(file(3, 1_001, 0o644), there(), Reason::Asked), true),
+            ("permissions", copy(file(3, 1_000, 0o600), there(), Reason::Asked), true),
+            ("compared", copy(there(), there(), Reason::TimeDiffers), true),
+            ("only a time", Found::Action(set(file(3, 9, 0o644), there())), false),
+            ("private", Found::Action(set(file(3, 1_000, 0o600), there())), true),
+            ("private folder", Found::Both(set(dir(0o700), dir(0o755)), removal()), true),
+            ("folder", Found::Both(Action::MakeDir { path: dir(0).path }, removal()), true),
+            ("source's folder", Found::Action(removal()), false),
+        ] {
+            assert_eq!(is_undone(&found, &rules), expected, "{name}");
+        }
     }
 }

@@ -254,7 +254,8 @@ impl Runner {
                     Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
                 };
             }
-            Decision::Act(action @ Action::MakeDir { .. }) => {
+            // Of a folder that both sides have only the permissions are set, by an action of its own.
+            Decision::Act(action @ (Action::MakeDir { .. } | Action::SetTime { .. })) => {
                 return Ok(match emptied {
                     Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
                     None => Found::Action(action),

@@ -75,8 +75,9 @@ impl Runner {
 
     /// Does what went away at the source say that more than this file went away? A living source loses a file now and then.
     pub(super) async fn is_source_going_away(&self, failure: &Failure) -> bool {
-        if self.context.settings.on_changed != OnChanged::Retry {
-            return false;
+        match self.context.settings.on_changed {
+            OnChanged::Skip => return false,
+            OnChanged::Retry | OnChanged::Fail => {}
         }
         let is_many = {
             let mut state = self.state();

@@ -23,6 +23,10 @@ impl Runner {
                     report.copied += 1;
                     report.sources_removed += 1;
                 }
+                Outcome::Renamed => {
+                    report.renamed += 1;
+                    report.sources_removed += 1;
+                }
                 Outcome::MovedByRemote => {
                     report.copied += 1;
                     report.copied_by_remote += 1;
@@ -80,8 +84,9 @@ impl Runner {
     /// Writes down a failure that is worded already.
     pub(super) async fn write_failure(&self, task: &Task, failure: Failure) {
         let (status, mut is_failure) = self.judge(&task.action, &failure);
-        if status == Status::Vanished && !is_failure {
-            is_failure = self.is_source_going_away(&failure).await;
+        if status == Status::Vanished {
+            // Asked also where it is a failure anyway: it says whether anything may be deleted.
+            is_failure |= self.is_source_going_away(&failure).await;
         }
         self.count_failure(&failure, status, is_failure);
         let record = self.record_of(&failure, status, task);
