@@ -198,15 +198,13 @@ impl Identities for LocalIdentities {
             return Ok(Some(folds));
         }
         let names = spelling::names_of(folder.as_fd()).map_err(fail)?;
-        let names = names.iter().map(String::as_str);
-        match spellings.fold(folder.as_fd(), names) {
-            Some(folds) => Ok(Some(folds)),
+        match spellings.fold(folder.as_fd(), names.iter().map(String::as_str)) {
             None if may_write => match spellings.fold_of_new(&folder) {
                 // A folder that cannot be written to takes no name that could be one with another.
                 Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Ok(Some(false)),
                 folds => folds.map(Some).map_err(fail),
             },
-            None => Ok(None),
+            answer => Ok(answer),
         }
     }
 
