@@ -59,9 +59,7 @@ impl Runner {
                 continue;
             }
             let Action::Copy { source, replaces, reason } = task.action.clone() else { continue };
-            // A plan that was made before allows what it says and nothing newer.
-            let wanted = self.is_strict.then_some(&*source);
-            let looked = self.look_again(&source.path, wanted, replaces, reason).await;
+            let looked = self.look_again(&source, replaces, reason).await;
             match looked {
                 Ok(Again::Act(action)) => {
                     task.action = action;
@@ -85,8 +83,7 @@ impl Runner {
     pub(super) async fn look_at_stored(&self, seq: u64, action: Action) -> Result<Again> {
         match action {
             Action::Copy { source, replaces, reason } => {
-                let wanted = self.is_strict.then_some(&*source);
-                let again = self.look_again(&source.path, wanted, replaces, reason).await?;
+                let again = self.look_again(&source, replaces, reason).await?;
                 if let Again::Act(Action::Copy { source: now, .. }) = &again {
                     self.drop_other_version(seq, now).await?;
                 }
@@ -202,15 +199,16 @@ impl Runner {
     }
 
     /// What is to be done about a file, from what both sides show now. An upload whose end was lost may be there all the
-    /// same, and then nothing is sent twice. What appeared there meanwhile is nobody's to overwrite. With `wanted`, only
-    /// that version of the source is taken.
+    /// same, and then nothing is sent twice. What appeared there meanwhile is nobody's to overwrite. Of a plan that was made
+    /// before, only the version of the source that it says is taken, and nothing newer.
     async fn look_again(
         &self,
-        path: &RelPath,
-        wanted: Option<&Entry>,
+        planned_source: &Entry,
         planned: Option<Box<Entry>>,
         reason: Reason,
     ) -> Result<Again> {
+        let path = &planned_source.path;
+        let wanted = self.is_strict.then_some(planned_source);
         let (from, to) = (&self.context.source, &self.context.destination);
         let there = match to.stat(path).await {
             Ok(entry) => Some(entry),
@@ -223,14 +221,17 @@ impl Runner {
             (None, Some(_)) => false,
         };
         let source = match from.stat(path).await {
-            // A move by the remote takes the file away at once: what arrived is what was to arrive.
+            // A move by the remote takes the file away at once. What is there now may be another file all the same.
             Err(error)
                 if error.kind() == ErrorKind::NotFound
                     && self.context.kind == JobKind::Move
                     && !is_planned
-                    && there.is_some() =>
+                    && let Some(there) = &there =>
             {
-                return Ok(Again::Done(Outcome::Moved.into()));
+                return Ok(match self.looks_moved(planned_source, there) {
+                    true => Again::Done(Outcome::Moved.into()),
+                    false => Again::Stranger,
+                });
             }
             result => result?,
         };
@@ -254,6 +255,14 @@ impl Runner {
         }
         let replaces = there.filter(|_| planned.is_some()).map(Box::new);
         Ok(Again::Act(Action::Copy { source: Box::new(source), replaces, reason }))
+    }
+
+    /// Is `there` what a move of `source`, which is gone, would have left? By its size, and by its time where it is kept.
+    fn looks_moved(&self, source: &Entry, there: &Entry) -> bool {
+        there.kind == source.kind
+            && source.size.is_some()
+            && there.size == source.size
+            && (!self.rules().keeps_times() || there.mtime == source.mtime)
     }
 
     /// A file that arrived, though nobody heard of it: what was to follow is done.

@@ -8,6 +8,7 @@
 use ketch_core::source_identity;
 
 use super::*;
+use crate::decide::{Decision, decide};
 use crate::join::Pair;
 
 impl Runner {
@@ -43,7 +44,8 @@ impl Runner {
         }
     }
 
-    /// What is done about a pair whose transfer a backend noted something about.
+    /// What is done about a pair whose transfer a backend noted something about. `None`, too, where the options of this run
+    /// do not ask for that transfer: then what was begun is removed at the end.
     pub(super) fn gone_on_with(&self, pair: &Pair) -> Option<Action> {
         let memory = self.records.memory();
         let source = pair.source.as_ref().filter(|source| source.is_file() && !pair.clash)?;
@@ -55,6 +57,16 @@ impl Runner {
         let Ok(Action::Copy { replaces, reason, .. }) = left.action.clone()?.into_action() else {
             return None;
         };
+        // What arrived of it must not decide, so the destination is taken as it was when the transfer was planned.
+        let planned = Pair {
+            destination: replaces.as_deref().cloned(),
+            destination_duplicates: false,
+            ..pair.clone()
+        };
+        let decision = decide(planned, &self.rules());
+        if !matches!(decision, Decision::Act(Action::Copy { .. }) | Decision::Compare(_)) {
+            return None;
+        }
         memory.take(&source.path);
         Some(Action::Copy { source: Box::new(source.clone()), replaces, reason })
     }
