@@ -210,7 +210,11 @@ impl Identities for LocalIdentities {
 
     fn listed_as(&self, dir: &RelPath, names: &[String]) -> Result<Vec<Option<String>>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let folder = self.root.open(dir, flags, self.root.reading());
+        let folder = match self.root.open(dir, flags, self.root.reading()) {
+            // A folder that is not there yet has none of them.
+            Err(Errno::NOENT) => return Ok(vec![None; names.len()]),
+            folder => folder,
+        };
         let listed = folder.and_then(|folder| spelling::listed_as(folder.as_fd(), names));
         listed.map_err(|errno| self.explain(self.root.error(errno, dir), dir))
     }
