@@ -110,10 +110,8 @@ async fn run_job(
     let task = tokio::spawn(async move {
         copy::run(&context, kind, &args, delete_empty_source_dirs, None).await
     });
-    task.await.unwrap_or_else(|stopped| match stopped.try_into_panic() {
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(_) => Err(Problem::other("the job was stopped; this is a bug")),
-    })
+    // A panic has ended the process by now.
+    task.await.unwrap_or_else(|_| Err(Problem::other("the job was stopped; this is a bug")))
 }
 
 fn runtime() -> Result<Runtime> {
@@ -252,7 +250,7 @@ fn tell_unknown_variables(console: &Console, environment: &Environment) {
     let mut known: BTreeSet<String> = OTHER_VARIABLES.map(str::to_owned).into();
     add_variables(&Cli::command(), &mut known);
     for name in names {
-        // Others may be somebody's own, such as one with a key that the configuration names.
+        // Other variables may belong to the user, such as one with a key that the configuration names.
         if !name.starts_with(PREFIX) && is_slip(name, &known) {
             console.tell_notice(&format!("the environment variable {name} means nothing to ketch"));
         }

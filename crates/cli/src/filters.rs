@@ -25,7 +25,7 @@ pub(crate) fn spec(args: &FilterArgs, now: Timestamp) -> Result<FilterSpec> {
         text.as_deref().map(|text| size(flag, text)).transpose()
     };
     let mut files = Files { stdin_taken: false };
-    let spec = FilterSpec {
+    let mut spec = FilterSpec {
         include: args.include.clone(),
         include_from: files.lines(&args.include_from)?,
         exclude: args.exclude.clone(),
@@ -41,20 +41,23 @@ pub(crate) fn spec(args: &FilterArgs, now: Timestamp) -> Result<FilterSpec> {
         modified_before: age("--min-age", &args.min_age)?,
         max_depth: args.max_depth,
     };
-    names_something(&spec)?;
+    names_something(&mut spec)?;
     Ok(spec)
 }
 
 /// A list of files that names none asks for nothing, and is a mistake rather than a wish.
-fn names_something(spec: &FilterSpec) -> Result<()> {
-    let (files_from, files_from_raw) = (spec.files_from.clone(), spec.files_from_raw.clone());
-    let flag = match (&files_from, &files_from_raw) {
+fn names_something(spec: &mut FilterSpec) -> Result<()> {
+    let flag = match (&spec.files_from, &spec.files_from_raw) {
         (None, None) => return Ok(()),
         (Some(_), _) => "--files-from",
         (None, Some(_)) => "--files-from-raw",
     };
+    // Lists may be long: they are lent and given back, and not copied.
+    let (files_from, files_from_raw) = (spec.files_from.take(), spec.files_from_raw.take());
     let lists = FilterSpec { files_from, files_from_raw, ..FilterSpec::default() };
-    match Filter::new(&lists).is_ok_and(|lists| lists.listed_files().next().is_none()) {
+    let names_none = Filter::new(&lists).is_ok_and(|lists| lists.listed_files().next().is_none());
+    (spec.files_from, spec.files_from_raw) = (lists.files_from, lists.files_from_raw);
+    match names_none {
         true => Err(Problem::usage(format!("{flag}: the list names no file"))),
         false => Ok(()),
     }

@@ -248,7 +248,7 @@ pub struct PutOptions {
     /// How this transfer is gone on with when its process dies. `None`: it is not, and nothing is left behind that a
     /// later process would look for.
     pub checkpoint: Option<Checkpoint>,
-    /// Where a `copy` shows how many bytes of the content are at the destination so far. `None`: nobody looks.
+    /// Where a `copy` shows how many bytes of the content are at the destination so far. `None`: the caller does not watch.
     pub progress: Option<Arc<AtomicU64>>,
 }
 

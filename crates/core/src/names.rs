@@ -144,9 +144,36 @@ pub fn bytes_from_core(core: &str) -> Vec<u8> {
     CORE.decode(core)
 }
 
+/// What the name of a file that is set aside ends in, before digits. It is no name of a part: if this process dies, the file is
+/// there under it, and the next run takes it like any other.
+const ASIDE: &str = ".ketch-moving-";
+/// Bytes of a name that are kept in it, so that it fits everywhere.
+const ASIDE_STEM_BYTES: usize = 180;
+
+/// A name for a file that was called `name` and is set aside for a moment. With a `number` by chance nobody else uses it.
+pub fn aside(name: &str, number: u32) -> String {
+    let mut end = name.len().min(ASIDE_STEM_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ASIDE}{number:08x}", &name[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_set_aside_fits_and_is_no_part() {
+        for name in ["f".to_owned(), "é".repeat(127), "x".repeat(255)] {
+            let name_aside = aside(&name, 1);
+            assert!(
+                name_aside.len() < 255 && crate::RelPath::new(&name_aside).is_ok(),
+                "{name_aside}"
+            );
+            assert!(!name_aside.ends_with(".part") && name_aside != aside(&name, 2));
+        }
+    }
     use proptest::prelude::*;
 
     const FICHIER: NameRules = NameRules { refused: "\\<>\"'$`", control: true, edge_space: true };

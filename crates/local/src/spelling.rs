@@ -4,11 +4,10 @@
 //! looked up with its letters in the other case. Nothing is made for it. The answer is remembered for each file system.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use ketch_core::names::core_from_bytes;
+use ketch_core::names::{aside, core_from_bytes};
 use rustix::fs::{self, AtFlags, FsWord, Mode, OFlags, RawDir, SeekFrom, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
@@ -273,14 +272,11 @@ fn objects_of<'a>(
 /// Gives what is called `from` in the folder the spelling `to`, which finds the same thing: by a name in between, because the
 /// system does nothing when both are one. If the process dies in between, it is there under that one, and is listed.
 pub(crate) fn respell(folder: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+    let between = system_name(&aside(to, fastrand::u32(..)))?;
     let (from, to) = (system_name(from)?, system_name(to)?);
-    let stem = to.to_bytes();
-    let between = [&stem[..stem.len().min(180)], b".ketch-moving-"].concat();
-    let between = [between, format!("{:08x}", fastrand::u32(..)).into_bytes()].concat();
-    let between = CString::new(between).map_err(|_| Errno::INVAL)?;
     fs::renameat(folder, from.as_c_str(), folder, between.as_c_str())?;
     let renamed = match fs::statat(folder, to.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
-        // It was another name after all, and somebody has it.
+        // It was another name after all, and another file has it.
         Ok(_) => Err(Errno::EXIST),
         Err(Errno::NOENT) => fs::renameat(folder, between.as_c_str(), folder, to.as_c_str()),
         Err(errno) => Err(errno),

@@ -19,7 +19,7 @@ pub(crate) enum ServiceCommand {
     /// Count the files below a folder and their bytes.
     #[command(after_help = "Example: ketch size work:photos --include '*.jpg'")]
     Size(SizeArgs),
-    /// Remove what interrupted transfers left below a folder and nobody goes on with.
+    /// Remove the parts that interrupted transfers left below a folder and that no job will finish.
     ///
     /// Listings do not show it. What a process works on, and what an interrupted job goes on with, stays.
     #[command(after_help = "Example: ketch cleanup --dry-run /mnt/backup")]

@@ -1,4 +1,4 @@
-//! `ketch cleanup`: removes what interrupted transfers left and nobody goes on with.
+//! `ketch cleanup`: removes the parts that interrupted transfers left and that no job will finish.
 
 use std::collections::HashSet;
 use std::sync::Arc;

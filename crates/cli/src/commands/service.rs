@@ -109,7 +109,7 @@ pub(crate) async fn same_name(
     Ok(same)
 }
 
-/// Fails, naming them, where several files have the name of `entry`: whichever was taken would be the wrong one for somebody.
+/// Fails, naming them, where several files have the name of `entry`: the command cannot know which of them is meant.
 pub(crate) async fn one_of_its_name(backend: &Arc<dyn Backend>, entry: &Entry) -> Result<()> {
     let same = same_name(backend, entry).await?;
     if same.len() < 2 {

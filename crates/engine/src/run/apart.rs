@@ -5,16 +5,11 @@
 //! was the same thing and gets its name back.
 
 use ketch_core::identity::sameness;
+use ketch_core::names::aside;
 use ketch_core::{Identity, Sameness};
 
 use super::*;
 use crate::digest::blocking;
-
-/// What the name of a file that is set aside ends in, before digits. It is no name of a part: if this process dies, the file is
-/// there under it, and the next run takes it like any other.
-const ASIDE: &str = ".ketch-moving-";
-/// Bytes of a name that are kept in it, so that it fits everywhere.
-const STEM_BYTES: usize = 180;
 
 /// A file of the source that may be removed.
 pub(super) enum Apart {
@@ -57,7 +52,7 @@ impl Runner {
                 "it cannot be told whether the destination has the same file under another name";
             return Err(self.stays_there(source, ErrorKind::Unsupported, text));
         }
-        let name = aside_name(source.path.name().unwrap_or_default());
+        let name = aside(source.path.name().unwrap_or_default(), fastrand::u32(..));
         let beside = |path: &RelPath| {
             let folder = path.parent().unwrap_or_else(RelPath::root);
             folder.join(&name).map_err(|_| Error::unsupported("set aside"))
@@ -95,28 +90,5 @@ impl Runner {
             .with_operation("move")
             .with_path(&source.path)
             .with_remote(self.context.source.name())
-    }
-}
-
-/// A name for a file that was called `name`, which nobody else uses.
-fn aside_name(name: &str) -> String {
-    let mut end = name.len().min(STEM_BYTES);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{ASIDE}{:08x}", &name[..end], fastrand::u32(..))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_is_set_aside_fits_and_is_no_part() {
-        for name in ["f".to_owned(), "é".repeat(127), "x".repeat(255)] {
-            let aside = aside_name(&name);
-            assert!(aside.len() < 255 && RelPath::new(&aside).is_ok(), "{aside}");
-            assert!(!aside.ends_with(".part") && aside != aside_name(&name));
-        }
     }
 }
