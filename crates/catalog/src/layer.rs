@@ -76,6 +76,8 @@ impl Catalog {
             set_mode: true,
             narrow_mode: false,
             metadata_cost: MetadataCost::Call,
+            // Each place has a catalogue of its own.
+            rename_dir: false,
             ..kept.clone()
         };
         let state = State {
