@@ -77,10 +77,10 @@ impl Runner {
         if !may_be_unseen(entry) {
             return None;
         }
-        source.doubt()?;
+        source.may_lack()?;
         // A place that was not asked for anything yet, as when a plan is applied, looks now. What it cannot answer it doubts.
         let _ = source.stat(&entry.path).await;
-        source.doubt()
+        source.may_lack()
     }
 
     /// Whether an entry stays, and with which outcome. If it does, so does its folder.
