@@ -281,6 +281,24 @@ fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
 }
 
 #[test]
+fn what_others_take_away_right_after_it_was_stored_is_not_called_there_however_many_they_are() {
+    let scene = Scene::new();
+    for number in 0..100 {
+        scene.home.write(format!("src/f{number}"), format!("content {number}"));
+    }
+    scene.run("copy src box:there").expect(0);
+    let takes: Vec<String> =
+        (0..100).map(|number| format!("* nth=1 take there/f{number}")).collect();
+    scene.server.fault(&takes.join("\n"));
+    // It may say that it does not know; what it does not say is that they are there.
+    for _ in 0..2 {
+        let run = scene.run("copy src box:there");
+        assert!(run.code != 0 || scene.server.stat("files") == 100, "{}", run.stderr);
+    }
+    assert_eq!(scene.server.stat("files"), 100);
+}
+
+#[test]
 fn an_old_version_whose_removal_was_refused_is_removed_by_the_next_job() {
     for (refusal, next) in [
         ("ko 403 Something new #777", "sync src box:there"),

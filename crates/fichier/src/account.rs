@@ -25,6 +25,7 @@ use crate::pace::Watch;
 use crate::placement::Placement;
 use crate::recent::Recent;
 use crate::report::Reports;
+use crate::resume::GivenUp;
 use crate::send::Uploads;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
@@ -46,6 +47,7 @@ pub(crate) struct Account {
     pub(crate) changes: Changes,
     pub(crate) asked: Asked,
     pub(crate) owed: Owed,
+    pub(crate) given_up: GivenUp,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -96,6 +98,7 @@ impl Account {
             changes: Changes::default(),
             asked: Asked::default(),
             owed,
+            given_up: GivenUp::default(),
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(connections),

@@ -289,29 +289,30 @@ async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
     if has_removed() {
         return other_version(account, removal).await;
     }
-    let info = match account.api.file_info(by).await {
-        Ok(info) => info,
-        Err(refusal) if is_about_the_file(&refusal) => {
-            let begun = Instant::now();
-            let listing = account.tree.listing(&account.api, removal.folder, begun.elapsed()).await;
-            return match listing {
-                Ok(listing) if holds_replacement(removal, &listing) => Seen::There,
-                Ok(_) if has_removed() => other_version(account, removal).await,
-                Ok(_) => Seen::Other(unproven("the new version is not shown in its folder")),
-                Err(refusal) => Seen::Other(refusal.into()),
-            };
+    let is_there = match account.api.file_info(by).await {
+        Ok(info) => {
+            let is_sized = size.is_none() || info.size == *size;
+            info.is_file(removal.folder, &removal.name).map(|is_it| is_it && is_sized)
         }
+        Err(refusal) if is_about_the_file(&refusal) => None,
         Err(refusal) => return Seen::Other(refusal.into()),
     };
-    let is_named = info.filename.as_deref().map(names::to_core).as_ref() == Some(&removal.name);
-    let is_sized = size.is_none() || info.size == *size;
-    if info.folder_id == Some(removal.folder) && is_named && is_sized {
-        return Seen::There;
+    match is_there {
+        Some(true) => return Seen::There,
+        Some(false) if has_removed() => return other_version(account, removal).await,
+        Some(false) => {
+            return Seen::Other(unproven("1fichier says that the new version is somewhere else"));
+        }
+        None => {}
     }
-    if has_removed() {
-        return other_version(account, removal).await;
+    // The address says nothing, so the folder must show it.
+    let begun = Instant::now();
+    match account.tree.listing(&account.api, removal.folder, begun.elapsed()).await {
+        Ok(listing) if holds_replacement(removal, &listing) => Seen::There,
+        Ok(_) if has_removed() => other_version(account, removal).await,
+        Ok(_) => Seen::Other(unproven("the new version is not shown in its folder")),
+        Err(refusal) => Seen::Other(refusal.into()),
     }
-    Seen::Other(unproven("1fichier says that the new version is somewhere else"))
 }
 
 /// Another writer of this process has replaced the new version meanwhile. The old one may go if a third one is there: of two

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
-use crate::note::Trail;
+use crate::note::{Note, Trail};
 use crate::resume;
 use crate::send::{self, Parcel};
 use crate::target::{Old, Target};
@@ -47,27 +47,32 @@ pub(crate) async fn put(
         None => None,
     };
     let mut target = Target::new(account, path, old).await?;
+    // What an earlier process, or an earlier try of this one, has sent may still arrive, whatever is done about the file now.
+    let mut earlier = trail.earlier().await?;
+    if earlier.is_none() {
+        earlier = account.given_up.of(target.folder, &target.name);
+    } else if let (None, Some(source), Some(note)) = (&lost, &source, &earlier)
+        && let Some(file) = resume::upload(account, note, source, &mut target, &body).await?
+    {
+        trail.adopt(note.clone()).await;
+        target.replace_old(account, &file, &trail).await?;
+        return Ok((target.folder, file));
+    }
+    if let Some(note) = &earlier {
+        trail.adopt(note.clone()).await;
+    }
     if let (Some(lost), Some(file)) = (&lost, found)
         && lost.target().folder == target.folder
     {
         target.learn(lost.target().known.iter().cloned());
         if lost.is_of(&body).await? {
+            target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
             target.replace_old(account, &file, &trail).await?;
             account.lost.remove(lost);
             return Ok((target.folder, file));
         }
         // Another content: what was lost and found again is one more old version.
         target.learn([file.url]);
-    }
-    let mut earlier = None;
-    if let (None, Some(source), Some(note)) = (&lost, &source, trail.earlier().await?) {
-        let found = resume::upload(account, &note, source, &mut target, &body).await?;
-        trail.adopt(note.clone()).await;
-        earlier = Some(note);
-        if let Some(file) = found {
-            target.replace_old(account, &file, &trail).await?;
-            return Ok((target.folder, file));
-        }
     }
     let path = path.clone();
     let (goal, kept) = (target.clone(), Arc::clone(&trail));
@@ -77,11 +82,21 @@ pub(crate) async fn put(
         account.lost.remove(lost);
     }
     target.folder = folder;
-    if let Some(note) = earlier.filter(|note| note.name == target.name) {
-        target.learn(resume::arrived_late(account, &note, Instant::now()).await?);
-    }
+    target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
     target.replace_old(account, &file, &trail).await?;
     Ok((folder, file))
+}
+
+/// What has arrived meanwhile of earlier uploads to `target`.
+async fn arrived_late(
+    account: &Arc<Account>,
+    earlier: Option<&Note>,
+    target: &Target,
+) -> Result<Vec<String>> {
+    match earlier.filter(|note| note.name == target.name) {
+        Some(note) => resume::arrived_late(account, note, Instant::now()).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 fn check_size(size: Option<u64>) -> Result<u64> {
