@@ -48,16 +48,8 @@ pub(crate) async fn put(
     };
     let mut target = Target::new(account, path, old).await?;
     // What an earlier process, or an earlier try of this one, has sent may still arrive, whatever is done about the file now.
-    let mut earlier = trail.earlier().await?;
-    if earlier.is_none() {
-        earlier = account.given_up.of(target.folder, &target.name);
-    } else if let (None, Some(source), Some(note)) = (&lost, &source, &earlier)
-        && let Some(file) = resume::upload(account, note, source, &mut target, &body).await?
-    {
-        trail.adopt(note.clone()).await;
-        target.replace_old(account, &file, &trail).await?;
-        return Ok((target.folder, file));
-    }
+    let noted = trail.earlier().await?;
+    let earlier = noted.clone().or_else(|| account.given_up.of(target.folder, &target.name));
     if let Some(note) = &earlier {
         trail.adopt(note.clone()).await;
     }
@@ -73,6 +65,13 @@ pub(crate) async fn put(
         }
         // Another content: what was lost and found again is one more old version.
         target.learn([file.url]);
+    }
+    if let (Some(source), Some(note)) = (&source, &noted) {
+        let found = resume::upload(account, note, source, &mut target, &body).await?;
+        if let Some(file) = found {
+            target.replace_old(account, &file, &trail).await?;
+            return Ok((target.folder, file));
+        }
     }
     let path = path.clone();
     let (goal, kept) = (target.clone(), Arc::clone(&trail));
