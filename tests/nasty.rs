@@ -7,6 +7,8 @@ mod support;
 
 #[path = "nasty/calls.rs"]
 mod calls;
+#[path = "nasty/deaths.rs"]
+mod deaths;
 #[path = "nasty/errors.rs"]
 mod errors;
 #[path = "nasty/evidence.rs"]
@@ -19,6 +21,8 @@ mod large;
 mod manners;
 #[path = "nasty/model.rs"]
 mod model;
+#[path = "nasty/renames.rs"]
+mod renames;
 
 use std::process::Stdio;
 

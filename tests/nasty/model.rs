@@ -234,8 +234,8 @@ impl Model {
     fn settle(&mut self) {
         self.scene.server.lag("0s");
         let commands = [
-            "sync --max-delete 100% src1 box:c1",
-            "sync --max-delete 100% src2 box:c2",
+            "sync --checksum --max-delete 100% src1 box:c1",
+            "sync --checksum --max-delete 100% src2 box:c2",
             "move mv box:moved",
         ];
         for client in 1..3 {

@@ -75,6 +75,8 @@ impl Catalog {
             dir_times: false,
             set_mode: true,
             narrow_mode: false,
+            // Each place has a catalogue of its own.
+            rename_dir: false,
             ..kept.clone()
         };
         let state = State {

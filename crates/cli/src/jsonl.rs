@@ -155,6 +155,7 @@ pub(crate) fn counts(report: &Report) -> Value {
         "bytes": report.bytes,
         "times_set": report.times_set,
         "dirs_made": report.dirs_made,
+        "dirs_moved": report.dirs_moved,
         "deleted": report.deleted,
         "unverified": report.unverified,
         "kept": report.kept,

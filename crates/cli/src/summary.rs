@@ -66,7 +66,7 @@ fn report_line(report: &Report, dry_run: bool) -> String {
     let did = |done: &'static str, would: &'static str| if dry_run { would } else { done };
     let bytes = format_size(report.bytes);
     let copies = did("copied", "would copy");
-    if report.copied > 0 || report.deleted + report.renamed == 0 {
+    if report.copied > 0 || report.deleted + report.renamed + report.dirs_moved == 0 {
         parts.push(format!("{copies} {} ({bytes})", files(report.copied)));
     }
     let mut add = |count: u64, text: &str| {
@@ -79,6 +79,7 @@ fn report_line(report: &Report, dry_run: bool) -> String {
     add(report.renamed, did("renamed", "would rename"));
     add(report.times_set, did("times set", "would set times"));
     add(report.dirs_made, did("folders made", "would make folders"));
+    add(report.dirs_moved, did("whole folders moved", "would move whole folders"));
     add(
         report.sources_removed - report.renamed.min(report.sources_removed),
         did("removed at the source", "would remove at the source"),

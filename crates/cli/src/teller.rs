@@ -145,7 +145,9 @@ fn plan_word(outcome: Outcome) -> &'static str {
         Outcome::Kept => "keep    ",
         Outcome::Held => "hold    ",
         Outcome::NotStorable => "skip    ",
-        Outcome::Moved | Outcome::Renamed | Outcome::MovedByRemote => "move    ",
+        Outcome::Moved | Outcome::Renamed | Outcome::MovedByRemote | Outcome::DirMoved => {
+            "move    "
+        }
         Outcome::SourceRemoved => "remove  ",
     }
 }
@@ -162,7 +164,7 @@ fn done_word(outcome: Outcome) -> &'static str {
         Outcome::NotStorable => "skipped  ",
         Outcome::Moved => "moved    ",
         Outcome::Renamed => "renamed  ",
-        Outcome::MovedByRemote => "moved*   ",
+        Outcome::MovedByRemote | Outcome::DirMoved => "moved*   ",
         Outcome::SourceRemoved => "removed  ",
     }
 }

@@ -50,6 +50,8 @@ pub struct Capabilities {
     pub copy: bool,
     /// `rename` works.
     pub rename: bool,
+    /// `rename` moves a folder with everything in it, whatever that is, in one step.
+    pub rename_dir: bool,
     /// Folders exist on their own: an empty one can be made, is listed and can be deleted.
     pub dirs: bool,
     /// Two entries of one folder may have the same name.

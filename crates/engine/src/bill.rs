@@ -89,6 +89,13 @@ impl Tally {
                 self.missing.insert(path.clone());
                 self.make(path);
             }
+            Action::MoveDir { source } => {
+                self.missing.remove(&source.path);
+                if let Some(folder) = source.path.parent() {
+                    self.make(&folder);
+                }
+                self.destination.copies += 1;
+            }
             Action::Delete { entry } if entry.is_dir() => self.destination.folders_removed += 1,
             Action::Delete { .. } => self.destination.files_removed += 1,
             Action::RemoveSource { .. } => self.source.files_removed += 1,
@@ -108,7 +115,9 @@ impl Tally {
             Action::SetTime { source, .. } | Action::RemoveSource { source, .. } => {
                 (&source.path, true, true)
             }
-            Action::RemoveSourceDir { entry } => (&entry.path, true, false),
+            Action::RemoveSourceDir { entry } | Action::MoveDir { source: entry } => {
+                (&entry.path, true, false)
+            }
             Action::Delete { entry } => (&entry.path, false, true),
             Action::MakeDir { path } => (path, false, false),
             Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => return,

@@ -228,6 +228,7 @@ impl Checker {
             lookahead: settings.checkers.max(1),
             recall: true,
             settles: None,
+            whole: false,
             moves: false,
             may_write: false,
             scratch: settings.plan_folder.clone(),

@@ -39,6 +39,11 @@ pub enum Action {
         /// Where.
         path: RelPath,
     },
+    /// Move a folder of the source with everything in it to where the destination has nothing, in one step.
+    MoveDir {
+        /// The folder.
+        source: Box<Entry>,
+    },
     /// Delete a file, or a folder after what was in it.
     Delete {
         /// What the destination's listing showed.

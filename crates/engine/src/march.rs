@@ -88,6 +88,8 @@ pub struct March {
     /// Two files of one name for which this is true need nothing, so that nobody wants to hear of each: they are counted
     /// where the folder is listed.
     pub settles: Option<Settles>,
+    /// Folders that only the source has are not entered: what is done about them is done to the whole folder.
+    pub whole: bool,
     /// What arrives is removed at the source: names that the destination would take for one all stay where they are.
     pub moves: bool,
     /// A file may be made at the destination for a moment to find out whether it takes names for one.

@@ -39,6 +39,11 @@ pub enum Planned {
         /// Where.
         path: RelPath,
     },
+    /// See [`Action::MoveDir`].
+    MoveDir {
+        /// The folder.
+        source: PlannedEntry,
+    },
     /// See [`Action::Delete`].
     Delete {
         /// What the destination's listing showed.
@@ -87,6 +92,7 @@ impl Planned {
         match self {
             Planned::Copy { source: entry, .. }
             | Planned::SetTime { source: entry, .. }
+            | Planned::MoveDir { source: entry }
             | Planned::Delete { entry }
             | Planned::RemoveSource { source: entry, .. }
             | Planned::RemoveSourceDir { entry } => &entry.path,
@@ -102,6 +108,7 @@ impl Planned {
             Planned::Copy { .. } => "copy",
             Planned::SetTime { .. } => "set_time",
             Planned::MakeDir { .. } => "make_dir",
+            Planned::MoveDir { .. } => "move_dir",
             Planned::Delete { .. } => "delete",
             Planned::RemoveSource { .. } => "remove_source",
             Planned::RemoveSourceDir { .. } => "remove_source_dir",
@@ -123,7 +130,7 @@ impl Planned {
         match self {
             Planned::Copy { reason, .. } => reason.of_decision().to_string(),
             Planned::SetTime { .. } => Reason::OnlyTimeDiffers.to_string(),
-            Planned::MakeDir { .. } => Reason::Missing.to_string(),
+            Planned::MakeDir { .. } | Planned::MoveDir { .. } => Reason::Missing.to_string(),
             Planned::Delete { .. } => Reason::Extra.to_string(),
             Planned::RemoveSource { .. } => "the destination has it".to_owned(),
             Planned::RemoveSourceDir { .. } => "if nothing is left in it".to_owned(),
@@ -278,6 +285,7 @@ impl Planned {
                 Planned::SetTime { source: (*source).into(), destination: (*destination).into() }
             }
             Action::MakeDir { path } => Planned::MakeDir { path },
+            Action::MoveDir { source } => Planned::MoveDir { source: (*source).into() },
             Action::Delete { entry } => Planned::Delete { entry: (*entry).into() },
             Action::RemoveSource { source, destination } => Planned::RemoveSource {
                 source: (*source).into(),
@@ -305,6 +313,7 @@ impl Planned {
                 Action::SetTime { source: boxed(source), destination: boxed(destination) }
             }
             Planned::MakeDir { path } => Action::MakeDir { path },
+            Planned::MoveDir { source } => Action::MoveDir { source: boxed(source) },
             Planned::Delete { entry } => Action::Delete { entry: boxed(entry) },
             Planned::RemoveSource { source, destination } => {
                 Action::RemoveSource { source: boxed(source), destination: boxed(destination) }

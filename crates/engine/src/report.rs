@@ -37,6 +37,8 @@ pub enum Outcome {
     Renamed,
     /// Moved within the remote, without moving bytes through this machine.
     MovedByRemote,
+    /// A folder that was moved within the remote with everything in it.
+    DirMoved,
     /// Removed at the source, because the destination was proven to have it.
     SourceRemoved,
 }
@@ -56,6 +58,7 @@ impl Outcome {
             Outcome::Moved => "moved",
             Outcome::Renamed => "renamed",
             Outcome::MovedByRemote => "moved_by_remote",
+            Outcome::DirMoved => "dir_moved",
             Outcome::SourceRemoved => "source_removed",
         }
     }
@@ -71,6 +74,7 @@ impl Outcome {
             | Outcome::Moved
             | Outcome::Renamed
             | Outcome::MovedByRemote
+            | Outcome::DirMoved
             | Outcome::SourceRemoved => Status::Done,
             Outcome::Kept | Outcome::Held | Outcome::NotStorable => Status::Skipped,
         }
@@ -130,6 +134,8 @@ pub struct Report {
     pub times_set: u64,
     /// Folders made.
     pub dirs_made: u64,
+    /// Folders that were moved with everything in them.
+    pub dirs_moved: u64,
     /// Files and folders deleted.
     pub deleted: u64,
     /// Folders that were to be deleted and were not empty.

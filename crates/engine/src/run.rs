@@ -46,6 +46,7 @@ mod respell;
 mod roots;
 mod stored;
 mod totals;
+mod whole;
 mod workers;
 mod write_down;
 
@@ -483,9 +484,8 @@ impl Runner {
     async fn clear_leftovers(&self, journal: Option<&Journal>) {
         let settings = &self.context.settings;
         // What this job left is its own if it is gone on with.
-        let is_open = self.is_stopping()
-            || self.state().report.fatal.is_some()
-            || self.records.memory().has_left();
+        let is_open =
+            self.is_stopping() || self.state().report.fatal.is_some() || self.leaves_something();
         let over = journal.filter(|_| !is_open).map(|journal| journal.header.number);
         let claims = Claims { jobs: settings.jobs.clone(), over };
         let removes = !settings.dry_run && !self.is_stopping();
@@ -495,6 +495,11 @@ impl Runner {
                 self.tell(Event::Notice { path: None, text }).await;
             }
         }
+    }
+
+    /// Is something at the destination, or may it be, that the next run must know of?
+    fn leaves_something(&self) -> bool {
+        self.records.memory().has_left() || self.records.has_open_notes()
     }
 
     /// Ends the job: nothing new is taken.
@@ -530,10 +535,9 @@ impl Runner {
             use ErrorKind::{InvalidInput, NotFound, Unsupported};
             matches!(error.kind(), InvalidInput | NotFound | Unsupported)
         };
-        // What may be left at the destination is for the next one.
         let is_over = !report.stopped
             && report.fatal.as_ref().is_none_or(refused)
-            && !self.records.memory().has_left();
+            && !self.leaves_something();
         let state = match (&report.fatal, report.failed) {
             (Some(_), _) => "failed",
             (None, 0) => "done",

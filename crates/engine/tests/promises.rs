@@ -350,3 +350,29 @@ async fn a_full_destination_ends_the_job_and_deletes_nothing() {
     assert_eq!(report.deleted, 0, "{report:?}");
     assert!(destination.tree().contains_key("extra"));
 }
+
+#[tokio::test]
+async fn a_folder_of_the_destination_is_not_gone_because_its_listing_says_so_once() {
+    let gone = || Error::new(ErrorKind::NotFound, "no such folder");
+    for dir in ["", "d"] {
+        let source = memory("source", &[("a", "1"), ("d/b", "2")]);
+        let destination = service("destination", &[("a", "1"), ("d/b", "2")]);
+        let there = destination.tree();
+        let lies = Arc::new(Faulty::new(destination.clone()).fail_list_once(dir, 0, gone()));
+        let (report, _) =
+            run(JobKind::Sync, source.clone(), lies.clone(), Settings::default()).await;
+        assert!(!report.is_success(), "{dir}: {report:?}");
+        assert_eq!((report.copied, report.deleted), (0, 0), "{dir}");
+        assert_eq!(destination.tree(), there, "{dir}: stored twice");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_really_went_away_is_made_again() {
+    let source = memory("source", &[("a", "1"), ("d/b", "2")]);
+    let destination = service("destination", &[]);
+    let (report, _) =
+        run(JobKind::Sync, source.clone(), destination.clone(), Settings::default()).await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(destination.tree(), source.tree());
+}

@@ -122,6 +122,7 @@ impl Fichier {
             put_max: Some(SIZE_MAX),
             copy: true,
             rename: true,
+            rename_dir: true,
             dirs: true,
             duplicates: true,
             // What a listing shows is when the file was sent.
@@ -152,8 +153,8 @@ impl Fichier {
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
             // Asked for, so that a wrong key shows.
             account.tree.listing_of(&account.api, &full).await?;
-            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
-            return Ok(entries::folder(path.clone(), 0, &top));
+            // Without a handle: the top can be listed and neither moved nor deleted.
+            return Ok(Entry::dir(path.clone()));
         };
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
@@ -248,12 +249,6 @@ impl Fichier {
                 Ok(entries::file(to.clone(), folder, &file))
             }
             Handle::Folder { parent, id } => {
-                // The place of another remote of the account is known by its own root only.
-                if !self.account.tree.twins(&self.root.join_path(&from.path)).is_empty() {
-                    let message =
-                        "there are several folders of that name, and one of them would stay";
-                    return Err(Error::new(ErrorKind::Unsupported, message));
-                }
                 let name = from.path.name().unwrap_or_default();
                 let moved = change::rename_folder(&self.account, (parent, id), name, &full).await?;
                 Ok(entries::folder(to.clone(), moved.0, &moved.1))

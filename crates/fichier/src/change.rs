@@ -269,8 +269,17 @@ pub(crate) async fn rename_folder(
         return Ok((parent, folder));
     }
     let listing = tree.listing(api, destination, api.pacer.listing_life()).await?;
-    // An earlier try whose answer was lost has made it.
-    if moves && listing.folders.iter().any(|known| known.id == id && known.name == name) {
+    // An earlier try whose answer was lost has made it, or the first half of it.
+    if let Some(there) = listing.folders.iter().find(|known| moves && known.id == id) {
+        if there.name != name {
+            let is_taken = listing.folder(name).is_some() || !listing.files(name).is_empty();
+            if is_taken {
+                return Err(taken(path));
+            }
+            api.folder_rename(id, &remote_name).await?;
+            tree.cache.change(destination, Change::RemoveFolder(id));
+            tree.cache.change(destination, Change::AddFolder(folder.clone()));
+        }
         tree.forget_folder(id);
         tree.learn(path, id);
         return Ok((destination, folder));
@@ -279,14 +288,26 @@ pub(crate) async fn rename_folder(
         true => tree.listing(api, parent, api.pacer.listing_life()).await?,
         false => Arc::clone(&listing),
     };
-    let is_it = |known: &FolderItem| known.id == id && (from.is_empty() || known.name == from);
-    if !here.folders.iter().any(is_it) {
-        let message = format!("`{from}` was moved or renamed by others");
+    let is_it = |known: &&FolderItem| {
+        known.id == id && (from.is_empty() || known.name == from || known.name == name)
+    };
+    let Some(found) = here.folders.iter().find(is_it) else {
+        let message = "the folder was moved or renamed by others";
         return Err(Error::new(ErrorKind::Changed, message));
+    };
+    let (from, keeps_name) = (found.name.as_str(), found.name == name);
+    if keeps_name && !moves {
+        tree.forget_folder(id);
+        tree.learn(path, id);
+        return Ok((parent, folder));
+    }
+    let has_its_name = |known: &FolderItem| known.name == found.name && known.id != id;
+    if tree.is_one_of_several(parent) || here.folders.iter().any(has_its_name) {
+        let message = "there are several folders of that name, and one of them would stay";
+        return Err(Error::new(ErrorKind::Unsupported, message));
     }
     if listing.folder(name).is_some() || !listing.files(name).is_empty() {
-        let message = format!("`{path}` is there already");
-        return Err(Error::new(ErrorKind::AlreadyExists, message));
+        return Err(taken(path));
     }
     let clash = listing.folder(from).is_some();
     // The server does one or the other in a call. A name that is taken there is changed before the move.
@@ -314,6 +335,10 @@ pub(crate) async fn rename_folder(
     tree.cache.change(destination, Change::AddFolder(folder.clone()));
     tree.learn(path, id);
     Ok((destination, folder))
+}
+
+fn taken(path: &RelPath) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("`{path}` is there already"))
 }
 
 fn item(from: &Entry, name: &str, url: String) -> FileItem {

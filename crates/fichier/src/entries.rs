@@ -111,7 +111,10 @@ pub(crate) fn all(
     });
     let mut entries: Vec<Entry> = folders.collect();
     for (id, listing) in listings {
-        entries.extend(listing.files.iter().map(|item| match names::child(dir, &item.name) {
+        // Of several files of one name and one second, the one that `stat` shows comes first.
+        let mut files: Vec<&FileItem> = listing.files.iter().collect();
+        files.sort_by(|left, right| (right.date, &right.url).cmp(&(left.date, &left.url)));
+        entries.extend(files.into_iter().map(|item| match names::child(dir, &item.name) {
             Ok(path) => file(path, *id, item),
             Err(shown) => unusable(shown),
         }));

@@ -401,6 +401,12 @@ impl Tree {
         twins.get(path).cloned().unwrap_or_default()
     }
 
+    /// Is the folder `id` one of several of one name in one folder?
+    pub(crate) fn is_one_of_several(&self, id: u64) -> bool {
+        let twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
+        twins.iter().any(|(path, others)| others.contains(&id) || self.remembered(path) == Some(id))
+    }
+
     fn all_at(&self, path: &RelPath, id: u64) -> Vec<u64> {
         let mut all = vec![id];
         all.extend(self.twins(path));

@@ -60,7 +60,7 @@ pub(crate) async fn put(
         target.learn([file.url]);
     }
     let mut earlier = None;
-    if let (None, Some(source), Some(note)) = (&lost, &source, trail.earlier().await?) {
+    if let (Some(source), Some(note)) = (&source, trail.earlier().await?) {
         let found = resume::upload(account, &note, source, &mut target, &body).await?;
         trail.adopt(note.clone()).await;
         earlier = Some(note);

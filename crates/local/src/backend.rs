@@ -38,6 +38,8 @@ const CAPABILITIES: Capabilities = Capabilities {
     put_max: None,
     copy: true,
     rename: true,
+    // Links, sockets and other file systems in a folder take no part in a move; each name is given anew by itself.
+    rename_dir: false,
     dirs: true,
     duplicates: false,
     mtime: Some(Duration::from_nanos(1)),

@@ -126,6 +126,7 @@ mod tests {
         put_max: None,
         copy: false,
         rename: false,
+        rename_dir: false,
         dirs: false,
         duplicates: false,
         set_mtime: false,

@@ -77,6 +77,7 @@ fn show(decision: Decision) -> String {
             }
             Action::SetTime { .. } => "set time".to_owned(),
             Action::MakeDir { .. } => "make dir".to_owned(),
+            Action::MoveDir { .. } => "move dir".to_owned(),
             Action::Delete { .. } => "delete".to_owned(),
             Action::RemoveSource { .. } => "remove source".to_owned(),
             Action::RemoveSourceDir { .. } => "remove source dir".to_owned(),

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use ketch_core::{Checkpoint, Entry, Note, RelPath, Result, source_identity};
@@ -58,8 +58,8 @@ impl Left {
 pub(crate) struct Memory {
     noted: HashMap<RelPath, Left>,
     arrived: HashSet<u128>,
-    /// Noted transfers that this process has planned again, or ended.
-    taken: Mutex<HashSet<RelPath>>,
+    /// Noted transfers that this process has planned again, or ended, and what its listing of the destination showed there.
+    taken: Mutex<HashMap<RelPath, Option<Entry>>>,
     /// Of these, those that came to a good end.
     ended: Mutex<HashSet<RelPath>>,
     /// The list of everything that may be left; `None` where nothing is removed.
@@ -118,20 +118,28 @@ impl Memory {
         self.noted.get(path)?.note.as_ref().map(|note| &*note.source)
     }
 
-    /// The open transfer is gone on with, or was ended.
-    pub(crate) fn take(&self, path: &RelPath) {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
+    /// The open transfer is planned again, while the destination's listing shows `listed` at its path.
+    pub(crate) fn take(&self, path: &RelPath, listed: Option<Entry>) {
+        self.lock_taken().insert(path.clone(), listed);
     }
 
     pub(crate) fn is_taken(&self, path: &RelPath) -> bool {
-        !self.noted.is_empty()
-            && self.taken.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+        !self.noted.is_empty() && self.lock_taken().contains_key(path)
+    }
+
+    /// What the destination's listing showed when the open transfer of `path` was planned again.
+    pub(crate) fn listed(&self, path: &RelPath) -> Option<Entry> {
+        self.lock_taken().get(path).cloned().flatten()
+    }
+
+    fn lock_taken(&self) -> MutexGuard<'_, HashMap<RelPath, Option<Entry>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open transfer is none any more: what it was to bring is there, or what it left was removed.
     pub(crate) fn end(&self, path: &RelPath) {
         if self.noted.contains_key(path) {
-            self.take(path);
+            self.take(path, None);
             self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         }
     }

@@ -243,9 +243,41 @@ impl Folders {
         let options = ListOptions { may_change: self.march.may_change };
         match self.list_side(&self.march.destination, dir, options).await {
             // Nothing is there, so nothing is extra: this is complete knowledge.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.nothing(dir)),
+            Err(error) if error.kind() == ErrorKind::NotFound => match self.is_shown(dir).await? {
+                true => {
+                    let text =
+                        "its own listing says that it is not there, and what is above it shows it";
+                    let kind = ErrorKind::Unavailable;
+                    Err(Error::new(kind, text).with_operation("list").with_source(error))
+                }
+                false => Ok(self.nothing(dir)),
+            },
             result => result,
         }
+    }
+
+    /// Does the destination show the folder in another way than by its listing? One answer that it is not there leads to
+    /// everything being stored again, so it is not believed alone.
+    async fn is_shown(&self, dir: &RelPath) -> Result<bool> {
+        let destination = &self.march.destination;
+        let Some((parent, name)) = dir.parent().zip(dir.name()) else {
+            return match destination.stat(dir).await {
+                Ok(found) => Ok(found.is_dir()),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error),
+            };
+        };
+        let mut above = destination.list(&parent, ListOptions::default());
+        while let Some(page) = above.next_page().await {
+            let page = match page {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+                page => page?,
+            };
+            if page.views().any(|view| view.is_dir() && view.name == name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// ORDER: what is remembered is never the reason to call anything missing or extra: with any difference in names, kinds
@@ -341,6 +373,9 @@ impl Folders {
         }
         let sides =
             Sides { source: pair.source.is_some(), destination: pair.destination.is_some() };
+        if self.march.whole && sides.source && !sides.destination {
+            return None;
+        }
         (sides.source || self.march.enter_extra).then_some(sides)
     }
 }

@@ -48,6 +48,7 @@ pub fn walk(
         lookahead: settings.checkers.max(1),
         recall: false,
         settles: None,
+        whole: false,
         moves: false,
         may_write: false,
         scratch: None,

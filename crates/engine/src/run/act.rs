@@ -101,6 +101,14 @@ impl Runner {
                 destination.make_dir(path).await?;
                 Ok(Outcome::DirMade.into())
             }
+            Action::MoveDir { source } => match destination.rename(source, &source.path).await {
+                // Of this one: what looks like one folder may be several.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    self.move_files_of(task, source).await?;
+                    Ok(Outcome::DirMoved.into())
+                }
+                moved => moved.map(|_| Outcome::DirMoved.into()),
+            },
             Action::Delete { entry } => match destination.delete(entry).await {
                 Err(error) if entry.is_dir() && error.kind() == ErrorKind::InvalidInput => {
                     Ok(Outcome::Kept.into())
@@ -166,7 +174,7 @@ impl Runner {
 
     /// By the remote itself where nothing is replaced and both sides are one account; by giving it its new name where both are
     /// on one file system; else copied, proven, looked at once more, and only then removed.
-    async fn move_file(
+    pub(super) async fn move_file(
         self: &Arc<Self>,
         task: &Task,
         source: &Entry,
@@ -293,6 +301,7 @@ pub(super) fn path_of(action: &Action) -> &RelPath {
     match action {
         Action::Copy { source, .. }
         | Action::SetTime { source, .. }
+        | Action::MoveDir { source }
         | Action::RemoveSource { source, .. } => &source.path,
         Action::Delete { entry } | Action::RemoveSourceDir { entry } => &entry.path,
         Action::MakeDir { path }
@@ -307,6 +316,7 @@ fn operation_of(action: &Action) -> &'static str {
         Action::Copy { .. } | Action::Refuse { .. } => "copy",
         Action::SetTime { .. } => "set time",
         Action::MakeDir { .. } => "make folder",
+        Action::MoveDir { .. } => "move folder",
         Action::Delete { .. } => "delete",
         Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => "remove at the source",
         Action::Skip { .. } | Action::NotStorable { .. } => "leave",
@@ -326,6 +336,7 @@ fn would_be(action: &Action) -> Outcome {
         Action::Copy { .. } => Outcome::Copied,
         Action::SetTime { .. } => Outcome::TimeSet,
         Action::MakeDir { .. } => Outcome::DirMade,
+        Action::MoveDir { .. } => Outcome::DirMoved,
         Action::Delete { .. } => Outcome::Deleted,
         Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => Outcome::SourceRemoved,
         Action::Skip { .. } | Action::Refuse { .. } => Outcome::Kept,
@@ -342,7 +353,7 @@ pub(super) fn reason_of(action: &Action) -> Reason {
         | Action::Refuse { reason, .. } => *reason,
         Action::SetTime { .. } => Reason::OnlyTimeDiffers,
         Action::Delete { .. } => Reason::Extra,
-        Action::MakeDir { .. } => Reason::Missing,
+        Action::MakeDir { .. } | Action::MoveDir { .. } => Reason::Missing,
         Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => Reason::SameHash,
     }
 }

@@ -3,8 +3,9 @@
 
 use super::act::Acted;
 use super::*;
-use crate::decide::Action;
+use crate::decide::{Action, Decision, decide};
 use crate::digest::{Memory, blocking};
+use crate::join::Pair;
 use crate::settings::OnChanged;
 
 /// What a second look at an item shows.
@@ -135,11 +136,27 @@ impl Runner {
                     false => Ok(Again::Stranger),
                 }
             }
+            Action::MoveDir { source } => {
+                let is_there = self.is_folder(&self.context.destination, &source.path).await?;
+                match (self.is_folder(&self.context.source, &source.path).await?, is_there) {
+                    (true, false) => Ok(Again::Act(Action::MoveDir { source })),
+                    (false, true) => Ok(Again::Done(Outcome::DirMoved.into())),
+                    (true, true) | (false, false) => Ok(Again::Stranger),
+                }
+            }
             action @ (Action::MakeDir { .. }
             | Action::RemoveSourceDir { .. }
             | Action::Skip { .. }
             | Action::NotStorable { .. }
             | Action::Refuse { .. }) => Ok(Again::Act(action)),
+        }
+    }
+
+    async fn is_folder(&self, side: &Arc<dyn Backend>, path: &RelPath) -> Result<bool> {
+        match side.stat(path).await {
+            Ok(found) => Ok(found.is_dir()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -242,19 +259,45 @@ impl Runner {
                 .with_path(path)
                 .with_remote(from.name()));
         }
+        let mut differ = false;
         if let Some(there) = there.as_ref().filter(|_| !is_planned)
             && there.size == source.size
             && self.is_listed_under(path).await?
             && let Some(algo) = self.rules().common_hash()
-            && self.have_same_content((from, &source), (to, there), algo).await?
         {
-            return self.finish_stored(source, there, planned).await;
+            if self.have_same_content((from, &source), (to, there), algo).await? {
+                return self.finish_stored(source, there, planned).await;
+            }
+            differ = true;
         }
-        if !is_planned {
+        if let Some(there) = there.as_ref().filter(|_| !is_planned)
+            && !self.is_listed_and_replaced(&source, there, differ)
+        {
             return Ok(Again::Stranger);
         }
-        let replaces = there.filter(|_| planned.is_some()).map(Box::new);
+        let replaces = there.filter(|_| planned.is_some() || !is_planned).map(Box::new);
         Ok(Again::Act(Action::Copy { source: Box::new(source), replaces, reason }))
+    }
+
+    /// Is `there` what this run's own listing showed where an interrupted transfer is done again, and would this run replace it?
+    /// It may be what that transfer stored, damaged and compared by nobody. `differ`: the contents were compared, and differ.
+    fn is_listed_and_replaced(&self, source: &Entry, there: &Entry, differ: bool) -> bool {
+        let listed = self.records.memory().listed(&source.path);
+        if !listed.is_some_and(|listed| is_unchanged(&listed, there, &self.context.destination)) {
+            return false;
+        }
+        match decide(Pair::of(source.clone(), there.clone()), &self.rules()) {
+            Decision::Act(Action::Copy { .. }) | Decision::Compare(_) => true,
+            Decision::Act(
+                Action::SetTime { .. }
+                | Action::RemoveSource { .. }
+                | Action::Skip {
+                    reason: Reason::SameSizeAndTime | Reason::SameSize | Reason::SameHash,
+                    ..
+                },
+            ) => differ,
+            Decision::Act(_) | Decision::Nothing => false,
+        }
     }
 
     /// Is `there` what a move of `source`, which is gone, would have left? By its size, and by its time where it is kept.

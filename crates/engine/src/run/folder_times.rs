@@ -62,6 +62,7 @@ impl Runner {
             Action::Copy { source, .. } => source.path.parent(),
             Action::Delete { entry } => entry.path.parent(),
             Action::MakeDir { path } => Some(path.clone()),
+            Action::MoveDir { source } => source.path.parent(),
             // Of the source only: its folders are on the list since a file of them was moved.
             Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => None,
             Action::SetTime { .. }

@@ -67,7 +67,7 @@ impl Runner {
         if !matches!(decision, Decision::Act(Action::Copy { .. }) | Decision::Compare(_)) {
             return None;
         }
-        memory.take(&source.path);
+        memory.take(&source.path, pair.destination.clone());
         Some(Action::Copy { source: Box::new(source.clone()), replaces, reason })
     }
 
@@ -113,11 +113,15 @@ impl Runner {
         let Some(job) = self.records.job() else { return Ok(()) };
         let Some(mut list) = memory.left()? else { return Ok(()) };
         let mut first_error = None;
+        let mut is_all = true;
         while let Some(left) = list.next()? {
             if self.is_stopping() {
                 return Ok(());
             }
-            if left.note.is_some() && memory.is_ended(&left.path) {
+            if left.note.is_some() && memory.is_taken(&left.path) {
+                // One that was tried again and failed may have stored what nobody has compared with the source: the next run
+                // must not take it for unchanged, so it must know.
+                is_all &= memory.is_ended(&left.path);
                 continue;
             }
             let removed = self.context.destination.abandon(&left.path, &left.checkpoint(job)).await;
@@ -127,7 +131,8 @@ impl Runner {
         }
         match first_error {
             Some(error) => Err(error),
-            None => memory.is_cleared(),
+            None if is_all => memory.is_cleared(),
+            None => Ok(()),
         }
     }
 

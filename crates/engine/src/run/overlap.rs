@@ -29,6 +29,14 @@ impl Overlap {
         };
         self.owned.iter().any(is_in)
     }
+
+    /// Is something of the source's own below `path`?
+    pub(super) fn has_below(&self, path: &RelPath) -> bool {
+        self.owned.iter().any(|owned| {
+            let rest = owned.strip_prefix(path.as_str());
+            path.is_root() || rest.is_some_and(|rest| rest.starts_with('/'))
+        })
+    }
 }
 
 /// What the two places have in common. Errors: `InvalidInput` where a job must not run because of it.

@@ -50,7 +50,10 @@ fn is_undone_action(action: &Action, rules: &Rules<'_>) -> bool {
             rules.plainly_differ(source, there) || is_to_be_narrowed(source, there, rules)
         }
         Action::Copy { .. } => true,
-        Action::MakeDir { .. } | Action::Delete { .. } | Action::RemoveSource { .. } => true,
+        Action::MakeDir { .. }
+        | Action::MoveDir { .. }
+        | Action::Delete { .. }
+        | Action::RemoveSource { .. } => true,
         // The content is there, but who may read it counts.
         Action::SetTime { source, destination } => is_to_be_narrowed(source, destination, rules),
         // A folder in which something is left stays.

@@ -32,6 +32,9 @@ impl Runner {
     /// order. Sends it too, if somebody receives it, once it is on record. Everything else is settled here.
     pub(super) async fn plan(self: Arc<Self>, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         let context = &self.context;
+        if let Some(action) = self.whole_root().await? {
+            return self.plan_one(action, tasks).await;
+        }
         let march = self.march(self.records.resumed().mark.key.clone(), self.settles());
         let mut unseen: HashSet<String> =
             context.settings.filter.listed_files().map(str::to_owned).collect();
@@ -102,6 +105,21 @@ impl Runner {
         Ok(())
     }
 
+    /// The plan that is this one action.
+    async fn plan_one(&self, action: Action, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
+        self.state().report.source_entries += 1;
+        let task = self.settle(Found::Action(action)).await?;
+        self.records.complete(self.mark(&mut Place { key: None, steps: 0 }))?;
+        self.context.progress.finish_listing();
+        self.tell(Event::Planned { items: self.records.planned(), bytes: 0, deletions: 0 }).await;
+        self.tell_bills().await;
+        if let Some((sender, task)) = tasks.zip(task) {
+            // A receiver that went away wants nothing more.
+            let _ = sender.send(task).await;
+        }
+        Ok(())
+    }
+
     /// A march over both trees, from behind `after`.
     pub(super) fn march(&self, after: Option<(RelPath, bool)>, settles: Option<Settles>) -> March {
         let context = &self.context;
@@ -116,6 +134,7 @@ impl Runner {
             // What is remembered of a folder is no proof for a removal.
             recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
             settles,
+            whole: self.moves_whole(),
             moves: context.kind == JobKind::Move,
             may_write: !context.settings.dry_run,
             scratch: context.settings.plan_folder.clone(),
@@ -226,6 +245,9 @@ impl Runner {
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
         };
         if let Some(action) = self.gone_on_with(&pair) {
+            return Ok(Found::Action(action));
+        }
+        if let Some(action) = self.whole_of(&pair) {
             return Ok(Found::Action(action));
         }
         let has_arrived = self.has_arrived(&pair);

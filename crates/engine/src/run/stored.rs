@@ -221,7 +221,9 @@ fn may_be_planned(planned: &Planned, kind: JobKind) -> Result<()> {
             refuse("only a sync deletes at the destination")
         }
         (
-            Planned::RemoveSource { .. } | Planned::RemoveSourceDir { .. },
+            Planned::RemoveSource { .. }
+            | Planned::RemoveSourceDir { .. }
+            | Planned::MoveDir { .. },
             JobKind::Copy | JobKind::Sync,
         ) => refuse("only a move removes at the source"),
         _ => Ok(()),

@@ -39,6 +39,7 @@ impl Runner {
                 }
                 Outcome::TimeSet => report.times_set += 1,
                 Outcome::DirMade => report.dirs_made += 1,
+                Outcome::DirMoved => report.dirs_moved += 1,
                 Outcome::Deleted => report.deleted += 1,
                 // A folder of the source in which something is left is nothing to be told of.
                 Outcome::Kept => report.kept += u64::from(!is_dir_removal(&task.action)),

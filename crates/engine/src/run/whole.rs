@@ -1,0 +1,90 @@
+//! Folders that a move takes to the destination whole: one call of the remote instead of one for each file, and nothing that
+//! was in them stays behind.
+//!
+//! That is done only where nothing is left out: without a filter, and where nobody wants to see the bytes. And only to where
+//! the destination has nothing: two folders are joined file by file.
+
+use ketch_core::{EntryKind, ListOptions};
+
+use super::*;
+use crate::decide::Action;
+use crate::join::Pair;
+
+impl Runner {
+    /// Are folders moved whole where the destination has nothing of their name?
+    pub(super) fn moves_whole(&self) -> bool {
+        let context = &self.context;
+        context.kind == JobKind::Move
+            && context.destination.capabilities().rename_dir
+            && self.transfers.are_one_scope()
+            && context.settings.filter.admits_everything()
+            && !context.settings.digests.keeps()
+    }
+
+    /// The move of a whole folder, if that is what is done about `pair`.
+    pub(super) fn whole_of(&self, pair: &Pair) -> Option<Action> {
+        let source = pair.source.as_ref().filter(|source| source.is_dir())?;
+        let is_alone = pair.destination.is_none()
+            && !pair.clash
+            && !pair.folds
+            && !pair.source_duplicates
+            && !self.owns_below(&source.path);
+        (is_alone && self.moves_whole())
+            .then(|| Action::MoveDir { source: Box::new(source.clone()) })
+    }
+
+    /// The move of everything at once: the destination is not there, and the source is no top of a remote.
+    ///
+    /// Errors: those of looking at both sides.
+    pub(super) async fn whole_root(&self) -> Result<Option<Action>> {
+        let root = RelPath::root();
+        if !self.moves_whole() || self.owns_below(&root) {
+            return Ok(None);
+        }
+        match self.context.destination.stat(&root).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Ok(_) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let source = self.context.source.stat(&root).await?;
+        let can_be_moved = source.kind == EntryKind::Dir && source.handle.is_some();
+        Ok(can_be_moved.then(|| Action::MoveDir { source: Box::new(source) }))
+    }
+
+    /// Moves what is in a folder that cannot be moved whole, one by one. What could not be moved stays, and the first error is
+    /// told when everything else has been moved.
+    pub(super) async fn move_files_of(self: &Arc<Self>, task: &Task, dir: &Entry) -> Result<()> {
+        let (from, to) = (&self.context.source, &self.context.destination);
+        let mut first_error = None;
+        let mut waiting = vec![dir.clone()];
+        while let Some(dir) = waiting.pop() {
+            let mut entries = from.list(&dir.path, ListOptions { may_change: true });
+            while let Some(entry) = entries.next().await {
+                let entry = entry?;
+                if self.is_stopping() {
+                    return Err(Error::new(ErrorKind::Cancelled, "the job is being stopped"));
+                }
+                let moved = match entry.kind {
+                    EntryKind::Dir => match to.rename(&entry, &entry.path).await {
+                        Err(error) if error.kind() == ErrorKind::Unsupported => {
+                            waiting.push(entry.clone());
+                            Ok(())
+                        }
+                        moved => moved.map(drop),
+                    },
+                    EntryKind::File => self.move_file(task, &entry, None).await.map(drop),
+                    EntryKind::Link | EntryKind::Special(_) => Err(Error::unsupported("move")),
+                };
+                if let Err(error) = moved {
+                    first_error.get_or_insert(error.with_path(&entry.path));
+                }
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    /// Has the destination something below `path` that is the source's own, or is `path` in such a thing?
+    fn owns_below(&self, path: &RelPath) -> bool {
+        self.is_owned(path) || self.overlap.get().is_some_and(|overlap| overlap.has_below(path))
+    }
+}

@@ -1,0 +1,93 @@
+//! What a process that was killed had stored and not yet compared: the runs after it prove it or replace it, and never take it
+//! for unchanged.
+
+use std::process::{Child, Stdio};
+
+use crate::Scene;
+
+impl Scene {
+    fn start(&self, command: &str) -> Child {
+        let mut child = self.home.command();
+        child.args(command.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+        child.spawn().unwrap()
+    }
+
+    /// Copies one file up, has the node damage it, and kills the process during the call `at`: before it hears of the damage,
+    /// or when it is about to remove what is damaged.
+    fn with_a_damaged_file(old: Option<&str>, at: &str) -> Scene {
+        let scene = Scene::new();
+        if let Some(old) = old {
+            scene.home.write("src/d/f", old);
+            scene.run("copy src box:there").expect(0);
+        }
+        scene.home.write("src/d/f", "the content");
+        scene.server.fault(&format!("upload next=1 damage\n{at} next=1 hold"));
+        let mut child = scene.start("copy src box:there");
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        let is_damaged = |(path, content): &(String, Vec<u8>)| {
+            path == "there/d/f" && content.len() == 11 && content != b"the content"
+        };
+        assert!(scene.server.files().iter().any(is_damaged), "the node has stored damage");
+        scene
+    }
+
+    #[track_caller]
+    fn holds_the_content(&self) {
+        self.run("check src box:there").expect(0);
+        let files = self.server.files();
+        assert_eq!(files, [("there/d/f".to_owned(), b"the content".to_vec())]);
+    }
+}
+
+const CALLS: [&str; 2] = ["end.pl", "file/rm"];
+
+#[test]
+fn what_a_killed_process_stored_damaged_is_replaced_by_the_next_run() {
+    for old in [None, Some("an older and longer content"), Some("old content")] {
+        for at in CALLS {
+            let scene = Scene::with_a_damaged_file(old, at);
+            scene.run("copy src box:there").expect(0);
+            scene.holds_the_content();
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_process_stored_damaged_is_not_taken_for_unchanged_after_a_run_that_failed_too() {
+    for (old, at) in [(None, CALLS[0]), (Some("an older and longer content"), CALLS[1])] {
+        let scene = Scene::with_a_damaged_file(old, at);
+        for _ in 0..2 {
+            scene.server.fault("upload every reset-after 5");
+            let run = scene.run("copy src box:there");
+            assert_ne!(run.code, 0, "{}", run.stderr);
+            scene.server.fault("clear");
+        }
+        scene.run("copy src box:there").expect(0);
+        scene.holds_the_content();
+    }
+}
+
+#[test]
+fn damage_that_could_not_be_removed_is_not_taken_for_unchanged() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", "the content");
+    scene.server.fault("upload every damage\nfile/rm every ko 403 Something new #777");
+    let run = scene.run("copy src box:there");
+    assert_ne!(run.code, 0, "{}", run.stderr);
+    scene.server.fault("clear");
+    scene.run("copy src box:there").expect(0);
+    scene.holds_the_content();
+}
+
+#[test]
+fn what_is_ignored_because_it_exists_stays_also_where_an_upload_was_killed() {
+    let scene = Scene::with_a_damaged_file(None, "file/rm");
+    let run = scene.run("copy --ignore-existing src box:there");
+    // What is there is not what was sent, and this run may not replace it: that is no success.
+    assert_ne!(run.code, 0, "{}", run.stderr);
+    scene.run("copy src box:there").expect(0);
+    scene.holds_the_content();
+}
