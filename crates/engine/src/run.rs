@@ -471,7 +471,7 @@ impl Runner {
         }
     }
 
-    /// Removes what ended jobs left at the destination.
+    /// Removes what the jobs that this one replaces left at the destination.
     async fn clear_up_after(&self, journal: &Journal) {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
