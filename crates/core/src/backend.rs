@@ -250,6 +250,9 @@ pub struct PutOptions {
     pub checkpoint: Option<Checkpoint>,
     /// Where a `copy` shows how many bytes of the content are at the destination so far. `None`: the caller does not watch.
     pub progress: Option<Arc<AtomicU64>>,
+    /// Where a `put` or a `copy` says how many bytes of the content the destination had from an earlier try, so that they were
+    /// not moved again. `None`: the caller does not ask.
+    pub kept: Option<Arc<AtomicU64>>,
 }
 
 /// What a caller wants to have proven of what a [`Backend::put`] stored. A remote may prove more.

@@ -205,7 +205,9 @@ impl Rules<'_> {
 
     /// The digest by which the two sides can be compared.
     pub fn common_hash(&self) -> Option<HashAlgo> {
-        self.source.common_hash(self.destination)
+        // That two checksums are equal is no reason to remove anything.
+        let counts = |algo: &HashAlgo| !(self.remove_source && algo.is_checksum());
+        self.source.common_hash(self.destination).filter(counts)
     }
 
     /// The permissions that the destination's entry must get; `None` = they stay as they are.

@@ -122,6 +122,7 @@ struct Amounts {
     planned_bytes: AtomicU64,
     done_items: AtomicU64,
     done_bytes: AtomicU64,
+    kept_bytes: AtomicU64,
     failed_items: AtomicU64,
     listing_done: AtomicBool,
     active: Mutex<BTreeMap<u64, Active>>,
@@ -133,7 +134,17 @@ struct Amounts {
 struct Active {
     path: RelPath,
     size: Option<u64>,
+    /// How much of it is at the destination.
     bytes: Arc<AtomicU64>,
+    /// How much of that was there from an earlier try.
+    kept: Arc<AtomicU64>,
+}
+
+impl Active {
+    fn moved(&self) -> u64 {
+        let kept = self.kept.load(Ordering::Relaxed);
+        self.bytes.load(Ordering::Relaxed).saturating_sub(kept)
+    }
 }
 
 /// One moment of a job's amounts.
@@ -149,6 +160,8 @@ pub struct Snapshot {
     pub done_items: u64,
     /// Bytes transferred, those of running items included.
     pub done_bytes: u64,
+    /// Bytes that the destination had from earlier tries; `done_bytes` is without them.
+    pub kept_bytes: u64,
     /// Items that failed.
     pub failed_items: u64,
     /// Are the totals final?
@@ -164,17 +177,23 @@ impl Progress {
     pub fn snapshot(&self) -> Snapshot {
         let amounts = &*self.0;
         let get = |amount: &AtomicU64| amount.load(Ordering::Relaxed);
-        let active: Vec<_> = lock(&amounts.active)
+        let running = lock(&amounts.active);
+        let sum = |amount: &dyn Fn(&Active) -> u64| {
+            running.values().fold(0_u64, |sum, active| sum.saturating_add(amount(active)))
+        };
+        let (moved, kept) = (sum(&Active::moved), sum(&|active| get(&active.kept)));
+        let active: Vec<_> = running
             .values()
             .map(|active| (active.path.clone(), active.size, get(&active.bytes)))
             .collect();
+        drop(running);
         Snapshot {
             listed: get(&amounts.listed),
             planned_items: get(&amounts.planned_items),
             planned_bytes: get(&amounts.planned_bytes),
             done_items: get(&amounts.done_items),
-            done_bytes: get(&amounts.done_bytes)
-                .saturating_add(active.iter().fold(0, |sum, active| sum.saturating_add(active.2))),
+            done_bytes: get(&amounts.done_bytes).saturating_add(moved),
+            kept_bytes: get(&amounts.kept_bytes).saturating_add(kept),
             failed_items: get(&amounts.failed_items),
             listing_done: amounts.listing_done.load(Ordering::Relaxed),
             active,
@@ -194,7 +213,7 @@ impl Progress {
         let amounts = &*self.0;
         let running = lock(&amounts.active)
             .values()
-            .fold(0_u64, |sum, active| sum.saturating_add(active.bytes.load(Ordering::Relaxed)));
+            .fold(0_u64, |sum, active| sum.saturating_add(active.moved()));
         let bytes = amounts.done_bytes.load(Ordering::Relaxed).saturating_add(running);
         (amounts.done_items.load(Ordering::Relaxed), bytes)
     }
@@ -224,6 +243,11 @@ impl Progress {
         self.0.done_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// The destination had so much of an item that is done.
+    pub(crate) fn kept(&self, bytes: u64) {
+        self.0.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn failed(&self) {
         self.0.done_items.fetch_add(1, Ordering::Relaxed);
         self.0.failed_items.fetch_add(1, Ordering::Relaxed);
@@ -233,9 +257,11 @@ impl Progress {
     pub(crate) fn start(&self, path: &RelPath, size: Option<u64>) -> ActiveGuard {
         let id = self.0.next_active.fetch_add(1, Ordering::Relaxed);
         let bytes = Arc::new(AtomicU64::new(0));
-        let active = Active { path: path.clone(), size, bytes: Arc::clone(&bytes) };
+        let kept = Arc::new(AtomicU64::new(0));
+        let active =
+            Active { path: path.clone(), size, bytes: Arc::clone(&bytes), kept: Arc::clone(&kept) };
         lock(&self.0.active).insert(id, active);
-        ActiveGuard { progress: self.clone(), id, bytes }
+        ActiveGuard { progress: self.clone(), id, bytes, kept }
     }
 }
 
@@ -245,9 +271,15 @@ pub(crate) struct ActiveGuard {
     progress: Progress,
     id: u64,
     bytes: Arc<AtomicU64>,
+    kept: Arc<AtomicU64>,
 }
 
 impl ActiveGuard {
+    /// Where it is said how much of this transfer the destination had before.
+    pub(crate) fn kept(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.kept)
+    }
+
     /// Where the bytes of this transfer are counted.
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)

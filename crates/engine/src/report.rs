@@ -128,8 +128,10 @@ pub struct Report {
     pub unverified: u64,
     /// Files that got their new name within one file system, by a `move`. No bytes of them were transferred.
     pub renamed: u64,
-    /// Bytes of the files transferred.
+    /// Bytes of the files transferred, without those that the destination had from an earlier try.
     pub bytes: u64,
+    /// Bytes of the files transferred that the destination had from an earlier try.
+    pub bytes_kept: u64,
     /// Modification times set.
     pub times_set: u64,
     /// Folders made.

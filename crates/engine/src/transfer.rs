@@ -1,21 +1,19 @@
 //! One file from one backend to the other: by the remote itself where it can, else as a stream that is counted, slowed down,
 //! hashed and guarded, and verified before it counts as done.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use futures::StreamExt;
 use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
-    Backend, Body, ByteBudget, ByteStream, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect,
-    HashAlgo, Hashes, Proof, PutOptions, Result, Retry, Source,
+    Backend, Body, ByteBudget, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect, HashAlgo,
+    Hashes, Proof, PutOptions, Result, Retry,
 };
 
 use crate::bandwidth::Bandwidth;
 use crate::content::Facts;
 use crate::digest::{Digests, Place, content_digest};
+use crate::metered::Metered;
 use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
 use crate::witness::Witness;
@@ -30,6 +28,8 @@ pub struct Transferred {
     pub outcome: Outcome,
     /// Every digest that could be expected was there and agreed.
     pub verified: bool,
+    /// Bytes that the destination had from an earlier try.
+    pub kept: u64,
     /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
     pub hashes: Option<Hashes>,
     /// What the destination has now.
@@ -45,6 +45,8 @@ pub struct Transfer<'a> {
     pub replaces: Option<&'a Entry>,
     /// Where bytes are counted as they pass.
     pub counter: Arc<AtomicU64>,
+    /// Where it is said how many bytes the destination had from an earlier try.
+    pub kept: Arc<AtomicU64>,
     /// How it is gone on with by a later process.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -91,7 +93,7 @@ impl Transfers {
     /// Errors: what reading and storing give; `Corrupt` when size or digest do not agree afterwards, and then what was
     /// stored is removed again.
     pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
-        let Transfer { entry, replaces, counter, checkpoint } = transfer;
+        let Transfer { entry, replaces, counter, kept, checkpoint } = transfer;
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,
@@ -108,21 +110,27 @@ impl Transfers {
             },
             checkpoint,
             progress: Some(Arc::clone(&counter)),
+            kept: Some(Arc::clone(&kept)),
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
             let outcome = Outcome::CopiedByRemote;
-            return Ok(Transferred { outcome, verified, hashes: None, stored });
+            return Ok(Transferred { outcome, verified, kept: 0, hashes: None, stored });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
             counter.store(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
             let hashes = stored.hashes.as_deref().cloned();
-            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored });
+            let (outcome, kept) = (Outcome::Copied, kept.load(Ordering::Relaxed));
+            return Ok(Transferred { outcome, verified, kept, hashes, stored });
         }
-        let kept = self.kept(entry, options.checkpoint.as_ref()).await;
+        let beginning = self.kept(entry, options.checkpoint.as_ref()).await;
+        let beginning_bytes = beginning.as_ref().and_then(|kept| kept.size()).unwrap_or(0);
+        // What is there already is no transfer, and the bar begins behind it.
+        kept.store(beginning_bytes, Ordering::Relaxed);
+        counter.store(beginning_bytes, Ordering::Relaxed);
         let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
-        let hashing = self.hashing(entry, counter, kept);
+        let hashing = self.hashing(entry, counter, beginning);
         let hashing = Arc::new(match &witness {
             Some(witness) => hashing.observed(Arc::new(witness.clone())),
             None => hashing,
@@ -136,7 +144,8 @@ impl Transfers {
             let facts = Facts { hashes: hashes.clone(), ..found };
             self.digests.learn(&self.place, &stored, facts).await;
         }
-        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored })
+        let kept = kept.load(Ordering::Relaxed);
+        Ok(Transferred { outcome: Outcome::Copied, verified, kept, hashes, stored })
     }
 
     /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.
@@ -225,7 +234,7 @@ impl Transfers {
             let budget = self.budget.clone();
             body = ParallelSource::body(body, self.part_bytes, self.streams, budget);
         }
-        body = Arc::new(Metered { inner: body, counter, bandwidth: self.bandwidth.clone() });
+        body = Metered::body(body, counter, self.bandwidth.clone());
         if let Some(kept) = kept {
             body = ResumedSource::body(kept, body);
         }
@@ -334,42 +343,4 @@ fn size_disagreement(entry: &Entry, stored: &Entry) -> Option<String> {
 
 fn strongest(has: impl Fn(HashAlgo) -> bool) -> Option<HashAlgo> {
     HashAlgo::BY_STRENGTH.into_iter().find(|algo| has(*algo))
-}
-
-/// Counts the bytes that pass and lets only so many pass.
-#[derive(Debug)]
-struct Metered {
-    inner: Body,
-    counter: Arc<AtomicU64>,
-    bandwidth: Option<Arc<Bandwidth>>,
-}
-
-#[async_trait]
-impl Source for Metered {
-    fn size(&self) -> Option<u64> {
-        self.inner.size()
-    }
-
-    fn replayable(&self) -> bool {
-        self.inner.replayable()
-    }
-
-    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
-        // What is opened is opened from where the transfer is: from the start, or behind what was kept.
-        self.counter.store(range.start, Ordering::Relaxed);
-        let counter = Arc::clone(&self.counter);
-        let bandwidth = self.bandwidth.clone();
-        let stream = self.inner.open(range).await?.then(move |piece| {
-            let (counter, bandwidth) = (Arc::clone(&counter), bandwidth.clone());
-            async move {
-                let piece = piece?;
-                if let Some(bandwidth) = bandwidth {
-                    bandwidth.pass(piece.len() as u64).await;
-                }
-                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                Ok(piece)
-            }
-        });
-        Ok(stream.boxed())
-    }
 }

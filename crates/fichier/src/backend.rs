@@ -361,7 +361,8 @@ impl Backend for Fichier {
         }
         let result = match replaced(&options) {
             Ok(old) => {
-                let wish = Wish { old, proof: options.proof, checkpoint: options.checkpoint };
+                let PutOptions { proof, checkpoint, kept, .. } = options;
+                let wish = Wish { old, proof, checkpoint, kept };
                 upload::put(&self.account, &full, body, wish).await
             }
             Err(error) => Err(error),

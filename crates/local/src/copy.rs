@@ -116,6 +116,7 @@ fn copy_file(
         cancel: &cancel,
         recorder,
         progress: options.progress.as_deref(),
+        kept: options.kept.as_deref(),
     };
     let copied = copying.run(|errno| root.error(errno, &to)).and_then(|copied| match copied {
         Copied::All => source.check_unchanged(&lender.root, from).map_err(of_source),
@@ -189,6 +190,8 @@ struct Copying<'a> {
     recorder: Option<Recorder>,
     /// Shows how far it is.
     progress: Option<&'a AtomicU64>,
+    /// Says how much of it an earlier process had copied.
+    kept: Option<&'a AtomicU64>,
 }
 
 impl Copying<'_> {
@@ -209,6 +212,9 @@ impl Copying<'_> {
             preallocate(self.to, Some(self.all)).map_err(&fail)?;
         }
         self.show(at);
+        if let Some(kept) = self.kept {
+            kept.store(at, Ordering::Relaxed);
+        }
         let range_bytes = Maker::Copy.range_bytes();
         let mut mover = Mover::new(self.from, self.to);
         let mut data = at..at;

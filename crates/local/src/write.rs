@@ -73,7 +73,8 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
     // The length is all that a disk shows, and who reads the body counts what passes.
-    let PutOptions { mtime, mode, is_link: _, expect, proof: _, checkpoint, progress: _ } = options;
+    let PutOptions { mtime, mode, is_link: _, expect, proof: _, checkpoint, progress: _, kept: _ } =
+        options;
     let (source_mode, mode) = (mode, mode.unwrap_or(MODE));
     let mut finish_with =
         Finish { size: 0, mtime, mode, source_mode, expect, cancel, at_once: false };

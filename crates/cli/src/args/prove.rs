@@ -22,7 +22,7 @@ pub(crate) enum CacheCommand {
 /// `hashsum`.
 #[derive(Debug, Args)]
 pub(crate) struct HashsumArgs {
-    /// The digest: blake3, sha256, whirlpool, sha1 or md5.
+    /// The digest: blake3, sha256, whirlpool, sha1, md5, crc64nvme or crc32c.
     #[arg(value_name = "DIGEST", value_parser = digest_name)]
     pub(crate) digest: HashAlgo,
     /// The folder or file.

@@ -153,6 +153,10 @@ impl Source for Tap {
         self.inner.replayable()
     }
 
+    fn any_order(&self) -> bool {
+        self.inner.any_order()
+    }
+
     fn passed(&self, algo: HashAlgo) -> Passed {
         self.inner.passed(algo)
     }

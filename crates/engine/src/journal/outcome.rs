@@ -64,6 +64,9 @@ pub struct ItemOutcome {
     /// Bytes that were transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// Bytes that the destination had from an earlier try; `None` = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
     /// Digests of the content that were computed while it passed: name to hexadecimal digits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
@@ -91,6 +94,7 @@ impl ItemOutcome {
             action: Cow::Borrowed(action),
             reason: None,
             bytes: None,
+            kept: None,
             digests: BTreeMap::new(),
             milliseconds: 0,
             attempts: 0,

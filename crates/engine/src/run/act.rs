@@ -16,11 +16,13 @@ pub(super) struct Acted {
     pub(super) hashes: Option<Hashes>,
     /// Bytes that were transferred.
     pub(super) bytes: Option<u64>,
+    /// Bytes that the destination had from an earlier try.
+    pub(super) kept: u64,
 }
 
 impl From<Outcome> for Acted {
     fn from(outcome: Outcome) -> Self {
-        Acted { outcome, hashes: None, bytes: None }
+        Acted { outcome, hashes: None, bytes: None, kept: 0 }
     }
 }
 
@@ -152,8 +154,13 @@ impl Runner {
         }
         let checkpoint = self.records.checkpoint(task.seq, &self.source_location, source);
         let counter = guard.counter();
-        let transfer =
-            Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
+        let transfer = Transfer {
+            entry: source,
+            replaces,
+            counter: Arc::clone(&counter),
+            kept: guard.kept(),
+            checkpoint,
+        };
         let done = self.transfers.transfer(transfer).await?;
         self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.learn_mode(source, &done.stored).await;
@@ -168,8 +175,9 @@ impl Runner {
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("move"));
         }
         let passed = counter.load(Ordering::Relaxed);
-        let bytes = size.or((passed > 0).then_some(passed));
-        Ok((Acted { outcome: done.outcome, hashes: done.hashes, bytes }, done.stored))
+        let all = size.or((passed > 0).then_some(passed));
+        let (bytes, kept) = (all.map(|all| all.saturating_sub(done.kept)), done.kept);
+        Ok((Acted { outcome: done.outcome, hashes: done.hashes, bytes, kept }, done.stored))
     }
 
     /// By the remote itself where nothing is replaced and both sides are one account; by giving it its new name where both are

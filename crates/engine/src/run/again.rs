@@ -330,7 +330,7 @@ impl Runner {
         }
         // A remote may keep times beside its files, and know nothing yet of one whose end nobody heard of.
         self.keep_time(&source, there).await?;
-        let bytes = source.size;
-        Ok(Again::Done(Acted { bytes, ..Outcome::Copied.into() }))
+        let kept = source.size.unwrap_or(0);
+        Ok(Again::Done(Acted { bytes: Some(0), kept, ..Outcome::Copied.into() }))
     }
 }

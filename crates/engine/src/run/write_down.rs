@@ -11,7 +11,7 @@ use crate::journal::{ItemOutcome, Status};
 impl Runner {
     /// Writes down what was done.
     pub(super) async fn succeeded(&self, task: &Task, acted: Acted) {
-        let Acted { outcome, hashes, bytes } = acted;
+        let Acted { outcome, hashes, bytes, kept } = acted;
         {
             let report = &mut self.state().report;
             report.done += u64::from(outcome.status() == Status::Done);
@@ -47,8 +47,10 @@ impl Runner {
                 Outcome::NotStorable => report.not_storable += 1,
             }
             report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
+            report.bytes_kept = report.bytes_kept.saturating_add(kept);
         }
         self.context.progress.done(bytes.unwrap_or(0));
+        self.context.progress.kept(kept);
         if let Action::Copy { source, .. } = &task.action {
             // A part of another version still remains.
             let (memory, version) =
@@ -62,6 +64,7 @@ impl Runner {
             seq: Some(task.seq),
             reason: Some(Cow::Borrowed(reason.as_str())),
             bytes,
+            kept: Some(kept).filter(|kept| *kept > 0),
             milliseconds: task.milliseconds,
             attempts: task.attempts,
             ..ItemOutcome::new(path.clone(), outcome.status(), outcome.as_str())

@@ -340,6 +340,8 @@ fn code(algo: HashAlgo) -> u8 {
         HashAlgo::Whirlpool => 3,
         HashAlgo::Sha1 => 4,
         HashAlgo::Md5 => 5,
+        HashAlgo::Crc64Nvme => 6,
+        HashAlgo::Crc32c => 7,
     }
 }
 
