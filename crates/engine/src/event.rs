@@ -1,7 +1,8 @@
-//! What a job tells while it runs: events for facts, atomics for amounts.
+//! What a job reports while it runs: events for facts, atomics for amounts.
 //!
 //! Events go through one bounded channel; each variant says whether it comes exactly once. Byte counts never travel as
-//! events: [`Progress`] holds them as atomics that a display samples, so that telling costs nothing as speed grows.
+//! events: [`Progress`] holds them as atomics that a display samples, so that reporting does not cost more when transfers
+//! are fast.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,14 +22,14 @@ pub const EVENT_QUEUE: usize = 1024;
 /// Something that happened. `path` is relative to both roots.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Something a person should know that is no failure. Any number.
+    /// Something a person should know that is not a failure. Any number.
     Notice {
         /// What it is about, if about one path.
         path: Option<RelPath>,
         /// One line.
         text: String,
     },
-    /// Something a person should know of a place, and need not be told at every job.
+    /// Something a person should know about a place, but not in every job.
     Reminder {
         /// The name of the place.
         place: String,
@@ -41,7 +42,7 @@ pub enum Event {
         job: String,
         /// What it has on record.
         standing: Standing,
-        /// Its plan is finished as it is; else everything is looked at anew and only what spares work is taken over.
+        /// True: its plan is finished as it is. False: both sides are listed again, and the job only saves work.
         finishes_plan: bool,
     },
     /// All listings are done and the totals are final. Once, unless the job ends before.
@@ -53,8 +54,9 @@ pub enum Event {
         /// Deletions among the items.
         deletions: u64,
     },
-    /// What is still to be done costs so many calls at a remote. Once per remote that counts them, after `Planned`; in a
-    /// dry run with the listings that are made again. Of what an earlier process had planned it is told before that is done.
+    /// How many calls the rest of the job makes to a remote. Sent once for each remote that counts calls, after `Planned`;
+    /// in a dry run it includes the listings that the job will make again. For the plan of an earlier process it is sent
+    /// before that plan is executed.
     Bill {
         /// The remote's name.
         remote: String,
@@ -87,7 +89,7 @@ pub enum Event {
     ItemFailed {
         /// What happened.
         failure: Failure,
-        /// Is it a failure of the job? What went away at a living source is not, if so chosen.
+        /// Is it a failure of the job? A source file that changed or went away is not, if the settings say so.
         is_failure: bool,
         /// The same with everything that is written down.
         record: Box<ItemOutcome>,
@@ -109,7 +111,7 @@ pub enum Event {
     },
 }
 
-/// Amounts of a running job. All clones see the same numbers.
+/// Amounts of a running job. All clones share the same numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Amounts>);
 
@@ -166,7 +168,7 @@ pub struct Snapshot {
     pub listing_done: bool,
     /// Running transfers: path, size and bytes so far, the oldest first.
     pub active: Vec<(RelPath, Option<u64>, u64)>,
-    /// What the plan costs at each remote that counts calls, as it was said last.
+    /// The last bill of each remote that counts calls.
     pub bills: Vec<(String, Bill)>,
 }
 
@@ -225,7 +227,7 @@ impl Progress {
         self.0.planned_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Everything is planned: this much.
+    /// Everything is planned: these are the totals.
     pub fn planned_all(&self, items: u64, bytes: u64) {
         self.0.planned_items.store(items, Ordering::Relaxed);
         self.0.planned_bytes.store(bytes, Ordering::Relaxed);
@@ -263,7 +265,7 @@ impl Progress {
     }
 }
 
-/// A running transfer. Dropping it takes the transfer, and the bytes it had counted, out of the amounts.
+/// A running transfer. Dropping it removes the transfer, and the bytes that it had counted, from the amounts.
 #[derive(Debug)]
 pub(crate) struct ActiveGuard {
     progress: Progress,

@@ -1,5 +1,5 @@
-//! One file from one backend to the other: by the remote itself where it can, else as a stream that is counted, slowed down,
-//! hashed and guarded, and verified before it counts as done.
+//! Transfers one file from one backend to the other. The remote itself copies it if it can; else it is a stream that is
+//! counted, slowed down, hashed, guarded to its length, and verified before it counts as done.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,15 +19,15 @@ use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
 use crate::witness::Witness;
 
-/// Files from this size on may leave a beginning that is gone on with.
+/// Files from this size on may leave a part that a later process continues.
 const RESUME_FROM: u64 = 16 * 1024 * 1024;
 
 /// How a transfer went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
-    /// By whom.
+    /// Who transferred it.
     pub outcome: Outcome,
-    /// Every digest that could be expected was there and agreed.
+    /// Every expected digest was there and agreed.
     pub verified: bool,
     /// Bytes that the destination had from an earlier try.
     pub kept: u64,
@@ -42,13 +42,13 @@ pub struct Transferred {
 pub struct Transfer<'a> {
     /// What is transferred.
     pub entry: &'a Entry,
-    /// What the destination has in its place.
+    /// What the destination has at its path.
     pub replaces: Option<&'a Entry>,
     /// Where bytes are counted as they pass.
     pub counter: Arc<AtomicU64>,
     /// Where it is said how many bytes the destination had from an earlier try.
     pub kept: Arc<AtomicU64>,
-    /// How it is gone on with by a later process.
+    /// How a later process can continue it.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -57,7 +57,7 @@ pub struct Transfer<'a> {
 pub struct Transfers {
     source: Arc<dyn Backend>,
     destination: Arc<dyn Backend>,
-    /// The destination as digests see it, and where those are remembered that are found out.
+    /// The destination's place in the digest cache, and where digests are remembered.
     place: Place,
     digests: Digests,
     bandwidth: Option<Arc<Bandwidth>>,
@@ -89,10 +89,10 @@ impl Transfers {
         }
     }
 
-    /// Stores the content of an entry under its path at the destination.
+    /// Stores the content of an entry at its path at the destination.
     ///
-    /// Errors: what reading and storing give; `Corrupt` when size or digest do not agree afterwards, and then what was
-    /// stored is removed again.
+    /// Errors: those of reading and storing; `Corrupt` when size or digest do not agree afterwards, and then what was
+    /// stored is removed.
     pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
         let Transfer { entry, replaces, counter, kept, checkpoint } = transfer;
         let expect = match replaces {
@@ -149,7 +149,8 @@ impl Transfers {
         Ok(Transferred { outcome: Outcome::Copied, verified, kept, hashes, stored })
     }
 
-    /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.
+    /// The beginning of the file that an earlier process stored at the destination. If it cannot be found, that costs only
+    /// time.
     async fn kept(&self, entry: &Entry, checkpoint: Option<&Checkpoint>) -> Option<Body> {
         let is_large = entry.size.is_some_and(|size| size >= RESUME_FROM);
         let can =
@@ -166,7 +167,7 @@ impl Transfers {
         }
     }
 
-    /// Do files get from one side to the other without passing through this machine?
+    /// Can files be copied from one side to the other without passing through this machine?
     pub(crate) fn can_copy_by_remote(&self) -> bool {
         self.destination.capabilities().copy && self.are_one_scope()
     }
@@ -177,15 +178,15 @@ impl Transfers {
         scopes.is_some_and(|(left, right)| left == right)
     }
 
-    /// Takes the file itself to the destination, both being on one file system of this machine; `None` when that cannot be
-    /// done, and then it is copied. Nothing has to be proven then: it is the same object.
+    /// Renames the file to its path at the destination, if both are on one file system of this machine; `None` when that
+    /// cannot be done, and then it is copied. A renamed file needs no verification: it is the same object.
     pub(crate) async fn take(
         &self,
         entry: &Entry,
         replaces: Option<&Entry>,
     ) -> Result<Option<Entry>> {
         let to = self.destination.capabilities();
-        // For a manifest the bytes must pass.
+        // For a manifest the bytes must pass through ketch.
         if self.digests.keeps() || !to.rename || !to.read_local {
             return Ok(None);
         }
@@ -199,7 +200,7 @@ impl Transfers {
         }
     }
 
-    /// The copy that the remote makes itself; `None` when it cannot.
+    /// Makes the remote itself copy the file; `None` when it cannot.
     async fn copy_by_remote(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         if !self.can_copy_by_remote() {
             return Ok(None);
@@ -207,11 +208,11 @@ impl Transfers {
         self.destination.copy(entry, &entry.path, options).await.map(Some)
     }
 
-    /// The copy from one disk of this machine to another, which the system makes; `None` when it cannot, or when bytes are
-    /// to be slowed down.
+    /// Makes the system copy the file from one disk of this machine to another; `None` when it cannot, or when the
+    /// bandwidth is limited.
     async fn copy_by_system(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         let to = self.destination.capabilities();
-        // Bytes that the system copies are seen by nobody.
+        // ketch does not see bytes that the system copies, so it cannot hash them.
         if !entry.is_file()
             || self.digests.keeps()
             || !to.copy
@@ -232,7 +233,7 @@ impl Transfers {
         Some((file, Arc::clone(to.local_files.as_ref()?)))
     }
 
-    /// The body as it is sent: read (in parts where that helps), slowed down and counted, hashed.
+    /// The body to send: read (in several ranges where that helps), slowed down and counted, hashed.
     fn hashing(&self, entry: &Entry, counter: Arc<AtomicU64>, kept: Option<Body>) -> HashingSource {
         let mut body: Body = Arc::new(EntrySource::new(Arc::clone(&self.source), entry.clone()));
         let from = self.source.capabilities();
@@ -251,13 +252,13 @@ impl Transfers {
         if by_digest {
             let shown = self.destination.capabilities().hashes;
             algos.extend(strongest(|algo| shown.contains(&algo)));
-            // ketch's own digest costs next to nothing, and is what reports, manifests and reading back compare.
+            // BLAKE3 costs next to nothing, and reports, manifests and `read-back` use it.
             if !algos.contains(&HashAlgo::Blake3) {
                 algos.push(HashAlgo::Blake3);
             }
         }
         let hashing = HashingSource::new(body, algos);
-        // Who asked for sizes only asked for the time that a digest takes.
+        // With `Verify::Size` the caller wants to save the time that a digest takes.
         let listed = entry.hashes.as_ref().filter(|_| by_digest).and_then(|hashes| {
             let algo = strongest(|algo| hashes.get(algo).is_some())?;
             hashes.get(algo).cloned()
@@ -268,7 +269,7 @@ impl Transfers {
         }
     }
 
-    /// In what is stored differs from what was listed and sent, by the policy that was asked for.
+    /// How the stored file differs from what was listed and sent, by the chosen policy.
     async fn disagreement(
         &self,
         entry: &Entry,
@@ -290,7 +291,7 @@ impl Transfers {
                 };
                 let mut found = content_digest(&self.destination, stored, algo).await?;
                 if found != expected {
-                    // What was damaged on its way back is not damaged where it is.
+                    // It may only have been damaged while it was read back.
                     found = content_digest(&self.destination, stored, algo).await?;
                 }
                 let wrong =
@@ -316,7 +317,7 @@ impl Transfers {
                 return Ok(!is_missing);
             }
         };
-        // What is stored is not what was sent; nobody may find it. If it cannot be removed that is part of the message.
+        // The stored file is not what was sent, so it must not stay. If it cannot be removed, the message says so.
         let removed = match self.destination.delete_one(stored).await {
             Ok(()) => "it was removed".to_owned(),
             Err(error) => format!("and it could not be removed ({error})"),
@@ -329,7 +330,7 @@ impl Transfers {
     }
 }
 
-/// In what size and digests of the stored entry differ from what was listed and sent; `None` when nothing says that they do.
+/// How size or digests of the stored entry differ from what was listed and sent; `None` if they do not.
 fn disagreement(entry: &Entry, stored: &Entry, sent: Option<&Hashes>) -> Option<String> {
     if let Some(wrong) = size_disagreement(entry, stored) {
         return Some(wrong);
