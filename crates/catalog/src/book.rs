@@ -151,7 +151,7 @@ impl Book {
                     self.objects.pop();
                     let others = std::mem::replace(&mut self.objects, vec![stored]);
                     for other in others {
-                        if let Err(error) = inner.delete(&other).await {
+                        if let Err(error) = inner.delete_one(&other).await {
                             tracing::debug!(%error, "an old catalogue stays");
                             self.objects.insert(0, other);
                         }

@@ -13,12 +13,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
-use ketch_core::bill::{Bill, Work};
+use ketch_core::bill::{Bill, Cost, Work};
+use ketch_core::facets::{Facets, Gaps};
 use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream, BytesSource};
 use ketch_core::{
-    Backend, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error, ErrorKind, Expect,
-    HashAlgo, Identities, ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
+    About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo,
+    ListOptions, Metadata, MetadataCost, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::book::{self, Book};
@@ -36,13 +37,12 @@ const HINTS_UNSTORED: u64 = 4096;
 /// goes through it costs no request more, but one download of the catalogue when the first folder is listed, and one upload
 /// when something has changed.
 #[derive(Debug, Clone)]
-pub struct Catalog(Arc<Inner>);
+pub struct Catalog(Arc<Inner>, Facets);
 
 #[derive(Debug)]
 struct Inner {
     remote: Arc<dyn Backend>,
-    capabilities: Capabilities,
-    location: String,
+    about: About,
     state: Mutex<State>,
     /// Whoever has it looks for the object or stores it.
     book: tokio::sync::Mutex<Book>,
@@ -56,7 +56,7 @@ struct State {
     stored: u64,
     /// Hints are stored at this number of changes.
     due: u64,
-    /// See [`Backend::doubt`].
+    /// See [`Gaps::may_lack`].
     doubt: Option<String>,
     is_full: bool,
 }
@@ -75,6 +75,7 @@ impl Catalog {
             dir_times: false,
             set_mode: true,
             narrow_mode: false,
+            metadata_cost: MetadataCost::Call,
             // Each place has a catalogue of its own.
             rename_dir: false,
             ..kept.clone()
@@ -84,13 +85,20 @@ impl Catalog {
             doubt: Some("its catalogue was not looked for yet".to_owned()),
             ..State::default()
         };
-        Catalog(Arc::new(Inner {
-            location: remote.location(),
-            remote,
+        let about = About {
             capabilities,
+            // The catalogue itself decides: what it keeps is listed.
+            view_options: format!("catalog {}", remote.view_options()),
+            ..remote.about().clone()
+        };
+        let inner = Arc::new(Inner {
+            about,
+            remote,
             state: Mutex::new(state),
             book: tokio::sync::Mutex::default(),
-        }))
+        });
+        let facets = inner.facets();
+        Catalog(inner, facets)
     }
 }
 
@@ -140,7 +148,7 @@ impl Inner {
 
     fn with_view<T>(&self, work: impl FnOnce(View<'_>) -> T) -> T {
         let state = self.state();
-        work(View { records: &state.records, location: &self.location, shown: self.shown() })
+        work(View { records: &state.records, location: &self.about.location, shown: self.shown() })
     }
 
     /// Knows what the object says, from now on. `listed`: the listing of the root, if it is at hand.
@@ -232,7 +240,40 @@ impl Inner {
         }
     }
 
-    fn bill(&self, work: &Work) -> Option<Bill> {
+    /// What the catalogue hands on of the remote's facets.
+    fn facets(self: &Arc<Self>) -> Facets {
+        let below = self.remote.facets();
+        let services = below.services.clone().map(services::OwnServices);
+        Facets {
+            // What the catalogue alone holds is on no disk and no object of one, and what it says of a file must come along.
+            disk: None,
+            identities: None,
+            local_files: None,
+            // What the catalogue adds is found out beside a listing, so folders are listed.
+            snapshot: None,
+            // Digests of what the catalogue alone holds are not the remote's to tell.
+            inspect: None,
+            cost: below.cost.clone().map(|below| Arc::new(OwnCost(below)) as Arc<dyn Cost>),
+            gaps: Some(Arc::clone(self) as Arc<dyn Gaps>),
+            services: services.map(|services| Arc::new(services) as Arc<dyn Services>),
+            ..below.clone()
+        }
+    }
+}
+
+impl Gaps for Inner {
+    fn may_lack(&self) -> Option<String> {
+        let own = self.state().doubt.clone();
+        own.or_else(|| self.remote.may_lack())
+    }
+}
+
+/// The cost of the remote, and of the catalogue on it.
+#[derive(Debug)]
+struct OwnCost(Arc<dyn Cost>);
+
+impl Cost for OwnCost {
+    fn estimate(&self, work: &Work) -> Option<Bill> {
         let changes = work.uploads + work.copies + work.files_removed;
         let stores = u64::from(changes > 0);
         // The catalogue is read once, and replaced once at the end.
@@ -243,7 +284,7 @@ impl Inner {
             files_removed: work.files_removed + stores,
             ..*work
         };
-        self.remote.bill(&work)
+        self.0.estimate(&work)
     }
 }
 
@@ -251,36 +292,12 @@ impl Inner {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Catalog {
-    fn name(&self) -> &str {
-        self.0.remote.name()
+    fn about(&self) -> &About {
+        &self.0.about
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.0.capabilities
-    }
-
-    fn location(&self) -> String {
-        self.0.location.clone()
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.0.remote.root_identity().await
-    }
-
-    fn view_options(&self) -> String {
-        // The catalogue itself decides: what it keeps is listed.
-        format!("catalog {}", self.0.remote.view_options())
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.0.remote.scope()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        match Kept::of(entry) {
-            Some(_) => None,
-            None => self.0.remote.lend(entry),
-        }
+    fn facets(&self) -> &Facets {
+        &self.1
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -312,19 +329,17 @@ impl Backend for Catalog {
         stored.map_err(|error| self.0.told(error, "put", path))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        let deleted = self.0.delete(entry).await;
-        deleted.map_err(|error| self.0.told(error, "delete", &entry.path))
-    }
-
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        let made = self.0.make_dir(path).await;
-        made.map_err(|error| self.0.told(error, "make folder", path))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let told = |(entry, result): (&Entry, Result<()>)| {
+            result.map_err(|error| self.0.told(error, "delete", &entry.path))
+        };
+        entries.iter().zip(self.0.delete(entries).await).map(told).collect()
     }
 
     // Permissions of folders are not among the facts that are kept.
-    async fn make_dir_with(&self, path: &RelPath, _mode: u32) -> Result<()> {
-        self.make_dir(path).await
+    async fn make_dir(&self, path: &RelPath, _mode: Option<u32>) -> Result<()> {
+        let made = self.0.make_dir(path).await;
+        made.map_err(|error| self.0.told(error, "make folder", path))
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -337,76 +352,19 @@ impl Backend for Catalog {
         renamed.map_err(|error| self.0.told(error, "rename", to))
     }
 
-    /// What the catalogue says of it would have to come along: it is copied.
-    async fn take(&self, _lent: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
-        Err(Error::unsupported("take"))
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        let set = self.0.set_metadata(entry, metadata).await;
+        set.map_err(|error| self.0.told(error, metadata.operation(), &entry.path))
     }
 
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.0.remote.kept(path, checkpoint).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.0.remote.abandon(path, checkpoint).await
-    }
-
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        let set = self.0.set_mtime(entry, mtime).await;
-        set.map_err(|error| self.0.told(error, "set time", &entry.path))
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        let set = self.0.set_mode(entry, mode).await;
-        set.map_err(|error| self.0.told(error, "set permissions", &entry.path))
-    }
-
-    // What the catalogue alone holds is no object of a disk.
-    fn identities(&self) -> Option<Arc<dyn Identities>> {
-        None
-    }
-
-    // What the catalogue alone holds is not on the disk.
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        None
-    }
-
-    /// What the catalogue adds is found out beside a listing, so folders are listed.
-    async fn recall(&self, _dir: &RelPath) -> Option<Vec<Entry>> {
-        None
-    }
-
-    fn bill(&self, work: &Work) -> Option<Bill> {
-        self.0.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn Services>> {
-        let services = self.0.remote.services()?;
-        Some(Arc::new(services::OwnServices(services)))
-    }
-
-    fn doubt(&self) -> Option<String> {
-        let own = self.0.state().doubt.clone();
-        own.or_else(|| self.0.remote.doubt())
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.0.remote.flush().await?;
+    async fn finish(&self) -> Result<()> {
         let (changes, stored) = {
             let state = self.0.state();
             (state.changes, state.stored)
         };
-        if changes == stored {
-            return Ok(());
-        }
-        let flushed = self.0.store(changes).await;
-        flushed.map_err(|error| self.0.told(error, "flush", &RelPath::root()))
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.0.remote.usage().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.remote.close().await
+        let stored = if changes == stored { Ok(()) } else { self.0.store(changes).await };
+        // Whether the catalogue was stored or not, what is below it ends what it keeps open.
+        let finished = self.0.remote.finish().await;
+        stored.and(finished).map_err(|error| self.0.told(error, "finish", &RelPath::root()))
     }
 }

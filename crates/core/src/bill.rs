@@ -1,9 +1,16 @@
 //! What a job costs in calls, said before it begins: an amount of work in, calls by kind and a time out.
 //!
 //! Whoever plans counts the work and knows no remote; the remote knows what its work costs
-//! ([`crate::Backend::bill`]).
+//! ([`Cost`]).
 
+use std::fmt;
 use std::time::Duration;
+
+/// A place whose work costs calls and time.
+pub trait Cost: fmt::Debug + Send + Sync + 'static {
+    /// What so much work costs in calls and in time, for a person who waits. No I/O. `None`: nothing worth telling.
+    fn estimate(&self, work: &Work) -> Option<Bill>;
+}
 
 /// What a job will do at one remote. What travels together there ([`crate::capabilities::Gather`]) is counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

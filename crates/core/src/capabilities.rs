@@ -29,6 +29,16 @@ pub struct Gather {
     pub bytes: u64,
 }
 
+/// What changing facts beside the content costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MetadataCost {
+    /// One small call, or none.
+    #[default]
+    Call,
+    /// A copy of the file onto itself, made by the remote.
+    Copy,
+}
+
 /// What a remote can do. The default can do nothing optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
@@ -46,7 +56,7 @@ pub struct Capabilities {
     pub links: bool,
     /// The largest body `put` takes, in bytes; `None` = no limit known.
     pub put_max: Option<u64>,
-    /// `copy` works between entries of the same [`crate::Backend::scope`].
+    /// `copy` works between entries of the same [`crate::About::scope`].
     pub copy: bool,
     /// `rename` works.
     pub rename: bool,
@@ -59,20 +69,23 @@ pub struct Capabilities {
     /// How finely the modification time of the *content* is kept. `None` = it is not kept, and the time an entry shows
     /// is when it was stored: fit to be shown and for `--update`, never a sign that two files are equal.
     pub mtime: Option<Duration>,
-    /// `set_mtime` works on an entry that exists.
+    /// `set_metadata` sets the time of a file that exists.
     pub set_mtime: bool,
-    /// Folders have modification times of their own, and `set_mtime` works on a folder.
+    /// Folders have modification times of their own, and `set_metadata` works on a folder.
     pub dir_times: bool,
-    /// `set_mode` works: permissions are kept as facts beside the content, so they follow those of the source. Not a disk,
+    /// `set_metadata` sets permissions: they are kept as facts beside the content, so they follow those of the source. Not a disk,
     /// where they say who may use the file, and stay as they are.
     pub set_mode: bool,
-    /// Files and folders have permissions that the system enforces, and `set_mode` takes some away and never adds any: a disk.
+    /// Files and folders have permissions that the system enforces, and `set_metadata` takes some away and never adds
+    /// any: a disk.
     pub narrow_mode: bool,
+    /// What `set_metadata` costs, where it works.
+    pub metadata_cost: MetadataCost,
     /// Digests that listings or `put` report for free, any order.
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
-    /// An interrupted `put` of a large file leaves what [`crate::Backend::kept`] can give back.
+    /// An interrupted `put` of a large file leaves what [`crate::facets::Resume::partial`] can give back.
     pub put_resume: bool,
     /// Files it takes or gives at the same time at most before it begins to refuse; `None` = as many as there are places for.
     pub at_once: Option<usize>,

@@ -10,7 +10,6 @@ use std::time::SystemTime;
 
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::path::RelPath;
 
 /// The files of a backend, at hand.
 pub trait Disk: fmt::Debug + Send + Sync {
@@ -27,48 +26,6 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// the modification times, or come from a cache: then nothing is remembered of a file, and nothing that was is believed.
     /// May block for one call of the system, once.
     fn proves_versions(&self) -> bool;
-
-    /// The folders in which listings or transfers have met what interrupted transfers left, and forgets them. No I/O.
-    fn folders_with_leftovers(&self) -> Vec<RelPath> {
-        Vec::new()
-    }
-
-    /// What interrupted transfers left directly in the folder `dir`, which listings do not show. Blocks.
-    ///
-    /// `is_claimed` says whether a job will go on with what it left, by its number. With `removes` what is dead is removed
-    /// before it is returned.
-    fn leftovers(
-        &self,
-        _dir: &RelPath,
-        _is_claimed: &dyn Fn(u32) -> bool,
-        _removes: bool,
-    ) -> Result<Vec<Leftover>> {
-        Ok(Vec::new())
-    }
-}
-
-/// Something that an interrupted transfer left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// Where it is.
-    pub path: RelPath,
-    /// The room it takes.
-    pub bytes: u64,
-    /// Whose it is.
-    pub state: LeftoverState,
-}
-
-/// Whose a leftover is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftoverState {
-    /// Nobody's: no process works on it and no job goes on with it.
-    Dead,
-    /// An interrupted job goes on with it.
-    Claimed,
-    /// A process works on it.
-    InUse,
-    /// It cannot be told whether another machine works on it, and it was written not long ago.
-    Unclear,
 }
 
 /// An open file of a [`Disk`].

@@ -2,7 +2,7 @@
 //!
 //! These are not methods of [`crate::Backend`] because none of them takes part in a job, every wrapper would have to pass each
 //! of them on, and none may be repeated by a layer: what a repetition would do is different for each. A remote that has
-//! any gives them as one object ([`crate::Backend::services`]); the others answer `Unsupported`.
+//! any gives them as one object ([`crate::Facets::services`]); the others answer `Unsupported`.
 //!
 //! Errors of all of them: `NotFound`, `Denied`, `Throttled`, `InvalidInput` for entries of another remote, and what the remote
 //! says otherwise.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ketch_core::bill::Work;
-use ketch_core::{Backend, Capabilities, Entry, Gather, RelPath};
+use ketch_core::{Backend, Capabilities, Entry, Gather, MetadataCost, RelPath};
 
 use crate::decide::Action;
 use crate::join::Pair;
@@ -14,7 +14,7 @@ const FOLDERS_OPEN: usize = 65_536;
 
 /// Does this remote count calls? Where neither side does, nothing need be counted for a bill.
 pub(crate) fn counts_calls(side: &dyn Backend) -> bool {
-    side.bill(&Work { listings: 1, ..Work::default() }).is_some()
+    side.estimate_cost(&Work { listings: 1, ..Work::default() }).is_some()
 }
 
 /// The work of a plan at its two sides.
@@ -23,6 +23,7 @@ pub(crate) struct Tally {
     source: Work,
     destination: Work,
     gather: Option<Gather>,
+    metadata_cost: MetadataCost,
     /// The small files of each folder, and their bytes.
     folders: HashMap<RelPath, (u64, u64)>,
     /// Folders of the source that the destination lacks, and that nothing was sent into yet.
@@ -34,7 +35,11 @@ pub(crate) struct Tally {
 impl Tally {
     /// An empty count, for a destination with these capabilities.
     pub(crate) fn new(destination: &Capabilities) -> Self {
-        Tally { gather: destination.gather, ..Tally::default() }
+        Tally {
+            gather: destination.gather,
+            metadata_cost: destination.metadata_cost,
+            ..Tally::default()
+        }
     }
 
     /// Folders that were listed now, and will be listed again when the plan is executed later.
@@ -100,10 +105,11 @@ impl Tally {
             Action::Delete { .. } => self.destination.files_removed += 1,
             Action::RemoveSource { .. } => self.source.files_removed += 1,
             Action::RemoveSourceDir { .. } => self.source.folders_removed += 1,
-            Action::SetTime { .. }
-            | Action::Skip { .. }
-            | Action::NotStorable { .. }
-            | Action::Refuse { .. } => {}
+            // Where it is a copy of the file onto itself, it counts as one.
+            Action::SetTime { .. } => {
+                self.destination.copies += u64::from(self.metadata_cost == MetadataCost::Copy);
+            }
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => {}
         }
     }
 

@@ -460,7 +460,7 @@ impl Runner {
         for side in [&self.context.destination, &self.context.source] {
             // CANCEL: a second stop does not wait for it.
             let flushed = tokio::select! {
-                flushed = side.flush() => flushed,
+                flushed = side.finish() => flushed,
                 () = self.context.stop.now.cancelled() => return,
             };
             if let Err(error) = flushed {

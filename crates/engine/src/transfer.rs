@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ketch_core::facets::{LocalFile, LocalFiles};
 use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
     Backend, Body, ByteBudget, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect, HashAlgo,
@@ -155,7 +156,7 @@ impl Transfers {
         let can =
             self.destination.capabilities().put_resume && self.source.capabilities().read_range;
         let checkpoint = checkpoint.filter(|_| is_large && can)?;
-        match self.destination.kept(&entry.path, checkpoint).await {
+        match self.destination.partial(&entry.path, checkpoint).await {
             Ok(kept) => {
                 kept.filter(|kept| kept.size().is_some_and(|size| Some(size) <= entry.size))
             }
@@ -189,10 +190,10 @@ impl Transfers {
         if self.digests.keeps() || !to.rename || !to.read_local {
             return Ok(None);
         }
-        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
+        let Some((file, disk)) = self.local_file(entry) else { return Ok(None) };
         let expect = replaces.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
         let options = PutOptions { expect, ..PutOptions::default() };
-        match self.destination.take(&lent, &entry.path, options).await {
+        match disk.take(&file, &entry.path, options).await {
             Ok(taken) => Ok(Some(taken)),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
             Err(error) => Err(error),
@@ -221,8 +222,15 @@ impl Transfers {
         {
             return Ok(None);
         }
-        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
-        self.destination.copy(&lent, &entry.path, options).await.map(Some)
+        let Some((file, disk)) = self.local_file(entry) else { return Ok(None) };
+        disk.copy_from(&file, &entry.path, options).await.map(Some)
+    }
+
+    /// A file of the source for the destination, if both are on disks of this machine.
+    fn local_file(&self, entry: &Entry) -> Option<(LocalFile, Arc<dyn LocalFiles>)> {
+        let (from, to) = (self.source.facets(), self.destination.facets());
+        let file = from.local_files.as_ref()?.as_local_file(entry);
+        Some((file, Arc::clone(to.local_files.as_ref()?)))
     }
 
     /// The body to send: read (in several ranges where that helps), slowed down and counted, hashed.
@@ -310,7 +318,7 @@ impl Transfers {
             }
         };
         // The stored file is not what was sent, so it must not stay. If it cannot be removed, the message says so.
-        let removed = match self.destination.delete(stored).await {
+        let removed = match self.destination.delete_one(stored).await {
             Ok(()) => "it was removed".to_owned(),
             Err(error) => format!("and it could not be removed ({error})"),
         };

@@ -17,6 +17,7 @@ mod delete;
 mod disk;
 mod entry;
 mod error;
+mod facets;
 mod fence;
 mod holes;
 mod identity;

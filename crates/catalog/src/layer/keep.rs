@@ -12,8 +12,8 @@ impl Inner {
     pub(super) fn is_kept_here(&self, size: Option<u64>, is_link: bool) -> bool {
         let remote = self.remote.capabilities();
         match is_link {
-            true => !remote.links && self.capabilities.links,
-            false => size == Some(0) && !remote.put_empty && self.capabilities.put_empty,
+            true => !remote.links && self.about.capabilities.links,
+            false => size == Some(0) && !remote.put_empty && self.about.capabilities.put_empty,
         }
     }
 
@@ -39,7 +39,7 @@ impl Inner {
         self.look(None).await?;
         let replaced = self.find_replaced(path, &options.expect).await?;
         if let Some(parent) = path.parent().filter(|parent| !parent.is_root()) {
-            self.remote.make_dir(&parent).await?;
+            self.remote.make_dir(&parent, None).await?;
         }
         let mtime = options.mtime.or_else(|| Some(SystemTime::now()));
         let fact = match options.is_link {
@@ -48,9 +48,9 @@ impl Inner {
         };
         self.hold(path, fact.clone()).await?;
         for entry in &replaced {
-            self.remote.delete(entry).await?;
+            self.remote.delete_one(entry).await?;
         }
-        let entry = fact.entry(path.clone(), &self.location, self.shown());
+        let entry = fact.entry(path.clone(), &self.about.location, self.shown());
         entry.ok_or_else(|| Error::unsupported("put"))
     }
 

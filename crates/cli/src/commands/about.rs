@@ -18,7 +18,7 @@ pub(crate) async fn run(context: &Context, args: &PlaceArgs) -> Result<Done> {
         let backend = remotes.open(&place).await?;
         let usage = backend.usage().await?;
         // What was asked for now is kept for whoever asks next.
-        backend.close().await?;
+        backend.finish().await?;
         Ok(usage)
     };
     let usage = signals.guard(work).await?;

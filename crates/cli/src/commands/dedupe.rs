@@ -228,7 +228,7 @@ impl Dedupe<'_> {
         let results = futures::stream::iter(unwanted).map(|entry| {
             let backend = Arc::clone(&backend);
             async move {
-                let result = if dry_run { Ok(()) } else { backend.delete(&entry).await };
+                let result = if dry_run { Ok(()) } else { backend.delete_one(&entry).await };
                 (entry, result)
             }
         });

@@ -142,7 +142,7 @@ pub(crate) async fn rmdir(context: &Context, args: &RmdirArgs) -> Result<Done> {
         if args.dry_run {
             return context.console.named_line("delete  ", &place.redacted(), "");
         }
-        match thing.backend.delete(&thing.entry).await {
+        match thing.backend.delete_one(&thing.entry).await {
             Err(error) if error.kind() == ErrorKind::InvalidInput => Err(Problem::other(format!(
                 "{error} (`ketch purge` deletes a folder with what is in it)"
             ))),
@@ -295,7 +295,7 @@ impl Deleter<'_> {
             .map(|entry| {
                 let backend = Arc::clone(&backend);
                 async move {
-                    let result = if dry_run { Ok(()) } else { backend.delete(&entry).await };
+                    let result = if dry_run { Ok(()) } else { backend.delete_one(&entry).await };
                     (entry, result)
                 }
             })
@@ -320,7 +320,7 @@ impl Deleter<'_> {
 
     /// Deletes one thing; says whether it is gone.
     async fn delete(&mut self, entry: &Entry) -> Result<bool> {
-        let result = if self.dry_run { Ok(()) } else { self.backend.delete(entry).await };
+        let result = if self.dry_run { Ok(()) } else { self.backend.delete_one(entry).await };
         self.outcome(entry, result)
     }
 

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Expect, PutOptions};
 use crate::capabilities::Capabilities;
 use crate::entry::{Entry, EntryKind};
 use crate::hash::{HashAlgo, Hashes};
+use crate::options::{Expect, PutOptions};
 
 /// Is `found` what was stored by a put or copy of `size` bytes?
 pub(super) fn is_stored(
@@ -133,6 +133,7 @@ mod tests {
         dir_times: false,
         set_mode: false,
         narrow_mode: false,
+        metadata_cost: crate::capabilities::MetadataCost::Call,
         hashes: &[],
         name_max_bytes: None,
         put_resume: false,

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::effort::Effort;
-use crate::backend::{Backend, ListOptions, ReadOptions};
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::{ListOptions, ReadOptions};
 use crate::page::Page;
 use crate::path::RelPath;
 use crate::source::ByteStream;

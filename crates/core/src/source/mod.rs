@@ -18,10 +18,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use crate::backend::{Backend, ReadOptions};
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, HashAlgo};
+use crate::options::ReadOptions;
 
 pub use exact::{ExactSource, exact_length};
 pub use hashing::{HashingSource, Observe, PassObserver};

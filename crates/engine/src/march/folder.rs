@@ -221,7 +221,7 @@ impl Folders {
         if march.recall
             && sides.source
             && sides.destination
-            && let Some(known) = march.destination.recall(dir).await
+            && let Some(known) = march.destination.cached_listing(dir).await
         {
             return self.list_recalled(dir, known).await;
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error, ErrorKind,
-    ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
+    About, Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error,
+    ErrorKind, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::march::{March, Step};
@@ -102,21 +102,15 @@ fn understand(step: Step) -> Option<Result<Found>> {
 #[derive(Debug)]
 struct Nothing;
 
-static NOTHING: std::sync::LazyLock<Capabilities> =
-    std::sync::LazyLock::new(|| Capabilities { list_order: Order::Key, ..Capabilities::default() });
+static NOTHING: std::sync::LazyLock<About> = std::sync::LazyLock::new(|| About {
+    capabilities: Capabilities { list_order: Order::Key, ..Capabilities::default() },
+    ..About::new("nothing", "nothing:")
+});
 
 #[async_trait]
 impl Backend for Nothing {
-    fn name(&self) -> &str {
-        "nothing"
-    }
-
-    fn capabilities(&self) -> &Capabilities {
+    fn about(&self) -> &About {
         &NOTHING
-    }
-
-    fn location(&self) -> String {
-        "nothing:".to_owned()
     }
 
     async fn stat(&self, _path: &RelPath) -> Result<Entry> {
@@ -135,7 +129,7 @@ impl Backend for Nothing {
         Err(Error::unsupported("put"))
     }
 
-    async fn delete(&self, _entry: &Entry) -> Result<()> {
-        Err(Error::unsupported("delete"))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        entries.iter().map(|_| Err(Error::unsupported("delete"))).collect()
     }
 }

@@ -100,7 +100,7 @@ impl Runner {
             }
             Action::MakeDir { path } => {
                 // Where permissions are kept it was made with those of the source's just now.
-                destination.make_dir(path).await?;
+                destination.make_dir(path, None).await?;
                 Ok(Outcome::DirMade.into())
             }
             Action::MoveDir { source } => match destination.rename(source, &source.path).await {
@@ -111,7 +111,7 @@ impl Runner {
                 }
                 moved => moved.map(|_| Outcome::DirMoved.into()),
             },
-            Action::Delete { entry } => match destination.delete(entry).await {
+            Action::Delete { entry } => match destination.delete_one(entry).await {
                 Err(error) if entry.is_dir() && error.kind() == ErrorKind::InvalidInput => {
                     Ok(Outcome::Kept.into())
                 }
@@ -131,10 +131,14 @@ impl Runner {
             Action::RemoveSourceDir { entry } if !self.is_made(entry).await? => {
                 Ok(Outcome::Kept.into())
             }
-            Action::RemoveSourceDir { entry } => match self.context.source.delete(entry).await {
-                Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Outcome::Kept.into()),
-                result => result.map(|()| Outcome::SourceRemoved.into()),
-            },
+            Action::RemoveSourceDir { entry } => {
+                match self.context.source.delete_one(entry).await {
+                    Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                        Ok(Outcome::Kept.into())
+                    }
+                    result => result.map(|()| Outcome::SourceRemoved.into()),
+                }
+            }
             Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => {
                 Err(Error::unsupported("act"))
             }
@@ -218,9 +222,9 @@ impl Runner {
             return Err(self.changed(&source.path, text).with_remote(from.name()));
         }
         match self.set_apart(&now, there).await? {
-            Apart::AsListed(entry) => from.delete(&entry).await,
+            Apart::AsListed(entry) => from.delete_one(&entry).await,
             Apart::SetAside(entry) => {
-                let deleted = from.delete(&entry).await;
+                let deleted = from.delete_one(&entry).await;
                 if deleted.is_err() {
                     // Why it could not be deleted says more than that it has another name now, which is in the listing.
                     let _ = from.rename(&entry, &source.path).await;

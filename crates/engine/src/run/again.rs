@@ -318,7 +318,7 @@ impl Runner {
         let to = &self.context.destination;
         let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
         if let Some(old) = old.filter(|_| to.capabilities().duplicates) {
-            match to.delete(&old).await {
+            match to.delete_one(&old).await {
                 // What takes one place only (a link in a catalogue) was replaced by what arrived, so it is gone.
                 Err(error) if error.kind() == ErrorKind::Changed => {}
                 result => result?,

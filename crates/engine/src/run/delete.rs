@@ -78,10 +78,10 @@ impl Runner {
         if !may_be_unseen(entry) {
             return None;
         }
-        source.doubt()?;
+        source.may_lack()?;
         // A place that was not listed yet (when a plan is applied) is listed now. If that fails, entries may be missing.
         let _ = source.stat(&entry.path).await;
-        source.doubt()
+        source.may_lack()
     }
 
     /// Does an entry stay, and with which outcome? If it stays, so does its folder.

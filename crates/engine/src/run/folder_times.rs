@@ -96,7 +96,7 @@ impl Runner {
         // Still locked: nothing is stored in a folder before it is made with its permissions.
         if !matches!(action, Action::Delete { .. }) {
             for (folder, mode) in to_be_made.into_iter().rev() {
-                self.context.destination.make_dir_with(&folder, mode).await?;
+                self.context.destination.make_dir(&folder, Some(mode)).await?;
             }
         }
         Ok(())

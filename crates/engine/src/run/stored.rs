@@ -129,7 +129,7 @@ impl Runner {
     pub(super) async fn tell_bill(&self, source: Work, destination: Work) {
         let context = &self.context;
         for (side, work) in [(&context.source, source), (&context.destination, destination)] {
-            if let Some(bill) = side.bill(&work) {
+            if let Some(bill) = side.estimate_cost(&work) {
                 context.progress.billed(side.name(), &bill);
                 self.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
             }

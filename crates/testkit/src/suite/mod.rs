@@ -18,6 +18,7 @@ mod delete;
 mod dirs;
 mod errors;
 mod hashes;
+mod inspect;
 mod links;
 mod list;
 mod mtime;
@@ -142,6 +143,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         resume::CASES,
         mtime::CASES,
         hashes::CASES,
+        inspect::CASES,
         links::CASES,
         names::CASES,
         errors::CASES,
@@ -218,7 +220,7 @@ fn run_case(
     let work = async {
         let context = Context::new((config.make)().await, seed);
         (case.run)(&context).await;
-        context.backend().close().await.expect("the backend closes");
+        context.backend().finish().await.expect("the backend closes");
         context.skipped()
     };
     // Inside the runtime, so that what the trial holds is dropped there too.
