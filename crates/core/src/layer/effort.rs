@@ -96,7 +96,7 @@ impl Effort {
         self.request.named(error)
     }
 
-    /// Something was achieved: the account starts anew.
+    /// Bytes or entries arrived: the count of attempts starts again.
     pub(super) fn reset(&mut self) {
         *self = Effort::new(&self.policy, self.request.clone());
     }

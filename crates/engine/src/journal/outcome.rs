@@ -159,7 +159,7 @@ mod tests {
         check(Status::Done, "only_time_differs", "time_set", '=');
         check(Status::Failed, "missing", "copy", '!');
         check(Status::Skipped, "extra", "kept", '-');
-        // Nobody looked whether these are equal.
+        // These were not compared.
         check(Status::Skipped, "empty_file", "not_storable", '!');
         check(Status::Skipped, "existing", "unchanged", '!');
         check(Status::Skipped, "destination_newer", "unchanged", '!');

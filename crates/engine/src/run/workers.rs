@@ -21,7 +21,7 @@ impl Runner {
     /// than others, so that it can gather many of them.
     pub(super) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
         let work = self.work(tasks);
-        // CANCEL: what a later process can go on with is left where it is, from the first stop on.
+        // CANCEL: from the first stop on, parts that a later process can continue stay where they are.
         let keep = async {
             self.context.stop.stopping().await;
             self.records.keep_parts();
