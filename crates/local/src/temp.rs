@@ -286,7 +286,7 @@ impl Drop for Temp {
         }
         if let Some(progress) = &self.progress {
             if progress.is_to_be_kept() {
-                // If the job ends here, no process will continue it.
+                // The folder is remembered: if the job ends all the same, no process will continue the part.
                 self.root.saw_leftover(&self.path.parent().unwrap_or_else(RelPath::root));
                 return;
             }
