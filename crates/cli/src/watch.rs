@@ -121,7 +121,7 @@ impl<'a> Display<'a> {
     }
 }
 
-/// How long the rest takes. Until the listings are done nobody knows what the rest is.
+/// How long the rest takes. Until the listings are done the rest is not known.
 fn left(estimate: &Estimate, snapshot: &Snapshot) -> Option<Duration> {
     let items = snapshot.planned_items.saturating_sub(snapshot.done_items);
     let there = snapshot.done_bytes.saturating_add(snapshot.kept_bytes);

@@ -147,7 +147,7 @@ impl Buffer {
     fn room(&mut self, length: usize) -> &mut [u8] {
         if self.bytes.len() < length + PAGE_BYTES {
             self.bytes = vec![0; length + PAGE_BYTES];
-            // Where alignment cannot be told there is none, and it is only slower.
+            // If the alignment is not known, the buffer is not aligned and reading is only slower.
             self.start = self.bytes.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
         }
         &mut self.bytes[self.start..self.start + length]

@@ -1,4 +1,4 @@
-//! What a manifest says: about itself, about each file, and about all of them.
+//! The lines of a manifest: about itself, about each file, and about all of them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

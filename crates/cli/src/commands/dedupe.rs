@@ -163,7 +163,7 @@ impl Dedupe<'_> {
             self.console.tell(Level::Error, question);
             let choice = match answer().await? {
                 Some(answer) => understood(&answer, group.len(), self.args.by_hash),
-                // Nobody is there to answer any more.
+                // The input has ended: no more answers will come.
                 None => Some(Choice::Quit),
             };
             if let Some(choice) = choice {

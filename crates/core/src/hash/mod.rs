@@ -40,7 +40,7 @@ impl HashAlgo {
         HashAlgo::Crc32c,
     ];
 
-    /// Is it a checksum? One finds damage, and proves nothing about two files that nobody has sent: nothing is removed because
+    /// Is it a checksum? A checksum finds damage, but does not prove that two files are equal: nothing is removed because
     /// two checksums are equal.
     pub fn is_checksum(self) -> bool {
         match self {
@@ -161,12 +161,11 @@ impl Hashes {
     }
 }
 
-/// Bytes that this process has taken into digests of each kind, in the order of [`HashAlgo`].
+/// How many bytes this process has hashed with each kind of digest, in the order of [`HashAlgo`].
 static HASHED_BYTES: [AtomicU64; HashAlgo::BY_STRENGTH.len()] =
     [const { AtomicU64::new(0) }; HashAlgo::BY_STRENGTH.len()];
 
-/// How many bytes this process has taken into digests of that kind while content passed: what proofs cost. Bytes that are
-/// taken twice count twice.
+/// How many bytes this process has hashed with this kind of digest. Bytes that are hashed twice count twice.
 pub fn hashed_bytes(algo: HashAlgo) -> u64 {
     HASHED_BYTES[algo as usize].load(Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! Digests of the bytes that pass, computed beside the transfer and not before or after it.
+//! Computes digests of the bytes that pass, during the transfer and not before or after it.
 //!
 //! A pass from the start to the end gives every digest. Parts that are read in any order, some of them at the same time and
 //! some again, give those that can be taken of parts ([`PART_ALGOS`]) as soon as every byte was read.
@@ -65,7 +65,7 @@ impl HashingSource {
         }
     }
 
-    /// Also shows every byte to somebody who finds out more, and whose digests are not computed a second time.
+    /// Also shows every byte to an observer that computes more; the observer's digests are not computed a second time.
     pub fn observed(mut self, observed: Arc<dyn Observe>) -> Self {
         self.algos.retain(|algo| !observed.algos().contains(algo));
         self.observed = Some(observed);

@@ -51,8 +51,8 @@ pub trait Source: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The digest that this source takes by itself of what is read of it from its start to its end, so that nobody need take
-    /// it a second time: of the last complete pass.
+    /// The digest that this source itself computes while it is read from start to end, so that it need not be computed a
+    /// second time: the one of the last complete pass.
     fn passed(&self, _algo: HashAlgo) -> Passed {
         Passed::NotTaken
     }
