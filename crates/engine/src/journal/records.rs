@@ -221,11 +221,6 @@ impl Records {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Is the job on disk, so that a later process can continue it?
-    pub(crate) fn is_kept(&self) -> bool {
-        self.job.is_some()
-    }
-
     /// What earlier processes planned and did, if their plan is being finished; nothing if a new plan is made.
     pub(crate) fn resumed(&self) -> &Resumed {
         &self.resumed
