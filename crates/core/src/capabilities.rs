@@ -57,6 +57,8 @@ pub struct PartRules {
 pub struct Capabilities {
     /// Order of one folder's listing.
     pub list_order: Order,
+    /// `list` shows everything below a folder at once, in key order ([`crate::ListOptions::recursive`]).
+    pub list_recursive: bool,
     /// `read` honours a range, and several ranges of one entry may be read at the same time.
     pub read_range: bool,
     /// Reading costs no network: digests can be computed by reading the content.

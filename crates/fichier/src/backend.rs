@@ -112,6 +112,7 @@ impl Fichier {
             .map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))?;
         let capabilities = Capabilities {
             list_order: Order::Unspecified,
+            list_recursive: false,
             read_range: true,
             read_local: false,
             put_unsized: false,
@@ -165,8 +166,8 @@ impl Fichier {
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
             // Asked for, so that a wrong key shows.
             account.tree.listing_of(&account.api, &full).await?;
-            // Without a handle: the top can be listed and neither moved nor deleted.
-            return Ok(Entry::dir(path.clone()));
+            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
+            return Ok(entries::folder(path.clone(), 0, &top));
         };
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
