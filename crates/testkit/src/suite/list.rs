@@ -167,7 +167,8 @@ async fn everything_below_a_folder_is_listed_at_once_in_key_order(context: &Cont
             .filter(|entry| entry.is_file())
             .map(|entry| entry.path.as_str())
             .collect();
-        (expected.sort_unstable(), files.sort_unstable());
+        expected.sort_unstable();
+        files.sort_unstable();
         assert_eq!(files, expected, "{dir:?}");
         for entry in listed.iter().filter(|entry| entry.is_file()) {
             assert_eq!(*entry, context.stat(entry.path.as_str()).await, "as stat shows it");
