@@ -5,6 +5,7 @@
 //! catalogue before its `put` returns; while one is being stored the next ones gather, and one more stores them all.
 
 mod change;
+mod identities;
 mod keep;
 mod services;
 
@@ -19,7 +20,7 @@ use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream, BytesSource};
 use ketch_core::{
     About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo,
-    ListOptions, Metadata, MetadataCost, PutOptions, ReadOptions, RelPath, Result,
+    Identities, ListOptions, Metadata, MetadataCost, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::book::{self, Book};
@@ -27,6 +28,9 @@ use crate::format::RECORDS_MAX;
 use crate::record::{Fact, Kept, Record};
 use crate::records::Records;
 use crate::view::{View, is_own_path};
+
+/// How the view options of a place with a catalogue begin.
+pub(crate) const VIEW: &str = "catalog";
 
 /// So many hints may be lost with the process.
 const HINTS_UNSTORED: u64 = 4096;
@@ -88,7 +92,7 @@ impl Catalog {
         let about = About {
             capabilities,
             // The catalogue itself decides: what it keeps is listed.
-            view_options: format!("catalog {}", remote.view_options()),
+            view_options: format!("{VIEW} {}", remote.view_options()),
             ..remote.about().clone()
         };
         let inner = Arc::new(Inner {
@@ -245,10 +249,13 @@ impl Inner {
         let below = self.remote.facets();
         let services = below.services.clone().map(services::OwnServices);
         Facets {
-            // What the catalogue alone holds is on no disk and no object of one, and what it says of a file must come along.
+            // What the catalogue alone holds is on no disk, and what it says of a file must come along with it.
             disk: None,
-            identities: None,
             local_files: None,
+            // It stays known that a place on a disk is another one, or is in it.
+            identities: below.identities.clone().map(|below| {
+                Arc::new(identities::OwnIdentities(below, Arc::clone(self))) as Arc<dyn Identities>
+            }),
             // What the catalogue adds is found out beside a listing, so folders are listed.
             snapshot: None,
             // Digests of what the catalogue alone holds are not the remote's to tell.
