@@ -124,6 +124,53 @@ fn a_file_that_was_moved_to_where_the_source_has_it_is_not_removed_as_extra_of_i
 }
 
 #[test]
+fn of_many_deletions_none_takes_what_others_have_moved_or_renamed_meanwhile() {
+    let moves = [
+        ("there/a/extra0", "kept/g"),
+        ("there/a/extra0", "there/a/renamed"),
+        ("there/c/extra3", "there/b/extra9"),
+        ("there/b", "kept/b"),
+        ("there", "kept/there"),
+    ];
+    for (from, to) in moves {
+        // What is under another name in the tree before the plan is made is deleted under that one.
+        let first = if to.starts_with("kept") { 1 } else { 6 };
+        for moment in first..=20 {
+            let scene = Scene::new();
+            for (index, folder) in ["a", "b", "c"].iter().enumerate() {
+                scene.home.write(format!("src/{folder}/keep"), format!("keep {folder}"));
+                scene.home.write(format!("old/{folder}/keep"), format!("keep {folder}"));
+                for extra in 0..4 {
+                    let content = format!("extra {}", index * 4 + extra);
+                    scene.home.write(format!("old/{folder}/extra{extra}"), content);
+                }
+            }
+            scene.run("copy old box:there").expect(0);
+            scene.home.write("out/x", "x");
+            scene.run("copy out box:kept").expect(0);
+            let before = scene.server.stat("folder/ls");
+            scene.server.fault(&format!("folder/ls nth={moment} move {from} > {to}"));
+            let run = scene.run("sync --max-delete 100% src box:there");
+            if scene.server.stat("folder/ls") - before < moment {
+                break;
+            }
+            let paths: Vec<String> = scene.paths().into_iter().map(|(path, _)| path).collect();
+            let is_below = |path: &String| *path == to || path.starts_with(&format!("{to}/"));
+            // The folder above them all is known by its number, so what is below it is found again.
+            let least = if from == "there" {
+                3
+            } else if from == "there/b" {
+                5
+            } else {
+                1
+            };
+            let moved = paths.iter().filter(|path| is_below(path)).count();
+            assert!(moved >= least, "{from} > {to} at {moment}: {paths:?} {}", run.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_folder_that_lists_itself_has_an_end_and_nothing_is_deleted_through_it() {
     for name in ["loop", "d"] {
         let scene = Scene::new();
@@ -231,6 +278,24 @@ fn what_listings_do_not_show_yet_is_neither_stored_again_nor_made_again() {
         assert_eq!(scene.server.stat("files"), 20);
     }
     scene.run("check src box:there").expect(0);
+}
+
+#[test]
+fn what_others_take_away_right_after_it_was_stored_is_not_called_there_however_many_they_are() {
+    let scene = Scene::new();
+    for number in 0..100 {
+        scene.home.write(format!("src/f{number}"), format!("content {number}"));
+    }
+    scene.run("copy src box:there").expect(0);
+    let takes: Vec<String> =
+        (0..100).map(|number| format!("* nth=1 take there/f{number}")).collect();
+    scene.server.fault(&takes.join("\n"));
+    // It may say that it does not know; what it does not say is that they are there.
+    for _ in 0..2 {
+        let run = scene.run("copy src box:there");
+        assert!(run.code != 0 || scene.server.stat("files") == 100, "{}", run.stderr);
+    }
+    assert_eq!(scene.server.stat("files"), 100);
 }
 
 #[test]

@@ -331,3 +331,17 @@ fn a_folder_that_was_made_public_is_made_private_again() {
     scene.run("link --unlink box:there").expect(0);
     scene.run("link --unlink box:there/f").says("always public");
 }
+
+#[test]
+fn the_folder_above_one_whose_files_are_deleted_is_listed_once() {
+    let scene = Scene::limited("off", "pace_scale = \"20\"");
+    scene.home.write("src/d/f", "content");
+    scene.run("copy src box:").expect(0);
+    // Nothing is known of what this machine has seen.
+    std::fs::remove_dir_all(scene.home.path("state")).unwrap();
+    let before = scene.server.stat("folder/ls");
+    scene.run("delete box:d").expect(0);
+    // The top, and the folder.
+    assert_eq!(scene.server.stat("folder/ls") - before, 2);
+    assert_eq!(scene.server.stat("files"), 0);
+}

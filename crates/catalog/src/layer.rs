@@ -1,8 +1,9 @@
-//! The wrapper: a backend around a backend, with what the catalogue knows in every entry.
+//! The wrapper: a backend around a backend, which adds to every entry what the catalogue knows about it.
 //!
-//! Files with content go to the remote as they are, and what is known beside them is written down at the end (and every
-//! [`HINTS_UNSTORED`] of them): losing it costs a comparison by digest. What the catalogue alone holds is in a stored
-//! catalogue before its `put` returns; while one is being stored the next ones gather, and one more stores them all.
+//! Files with content go to the remote as they are. Hints about them (times, permissions, digests) are stored at the end,
+//! and after every [`HINTS_UNSTORED`] of them; a lost hint costs a comparison by digest. Empty files and links, which only
+//! the catalogue holds, are in a stored catalogue before their `put` returns; while one catalogue is being stored, further
+//! ones gather, and the next upload stores all of them.
 
 mod change;
 mod identities;
@@ -37,9 +38,9 @@ const HINTS_UNSTORED: u64 = 4096;
 
 /// A backend whose files have times and permissions, and that holds empty files and links.
 ///
-/// It needs a remote with folders of its own; around one without them it keeps times and permissions only. Everything that
-/// goes through it costs no request more, but one download of the catalogue when the first folder is listed, and one upload
-/// when something has changed.
+/// It needs a remote with folders of its own; around one without them it keeps times and permissions only. Calls through it
+/// cost no additional request, except one download of the catalogue when the first folder is listed, and one upload when
+/// something has changed.
 #[derive(Debug, Clone)]
 pub struct Catalog(Arc<Inner>, Facets);
 
@@ -48,7 +49,7 @@ struct Inner {
     remote: Arc<dyn Backend>,
     about: About,
     state: Mutex<State>,
-    /// Whoever has it looks for the object or stores it.
+    /// Held while the object is looked for or stored.
     book: tokio::sync::Mutex<Book>,
 }
 
@@ -107,7 +108,7 @@ impl Catalog {
 }
 
 impl State {
-    /// Writes down what is known of `path` now, later than anything before; what was there comes back.
+    /// Records what is known about `path` now, with a later time than any record before; returns the old record.
     fn set(&mut self, path: &RelPath, fact: Fact) -> Option<Record> {
         let before = self.records.get(path).map_or(0, |record| record.at);
         let at = book::now().max(before.saturating_add(1));
@@ -124,7 +125,7 @@ impl State {
         has_room
     }
 
-    /// Forgets a hint. What the catalogue alone held leaves a mark that it is gone.
+    /// Forgets a hint. An empty file or link leaves a record that it is gone.
     fn forget(&mut self, path: &RelPath) {
         match self.records.get(path).map(|record| record.fact.content().is_some()) {
             Some(true) => drop(self.set(path, Fact::Gone)),
@@ -155,7 +156,7 @@ impl Inner {
         work(View { records: &state.records, location: &self.about.location, shown: self.shown() })
     }
 
-    /// Knows what the object says, from now on. `listed`: the listing of the root, if it is at hand.
+    /// Reads the object, unless that was done. `listed`: the listing of the root, if the caller has it.
     async fn look(&self, listed: Option<&[Entry]>) -> Result<()> {
         let mut book = self.book.lock().await;
         let found = book.look(&*self.remote, listed).await;
@@ -171,13 +172,13 @@ impl Inner {
 
     /// Returns when a catalogue is stored that has all changes up to the number `wanted`.
     ///
-    /// CANCEL: dropped while it waits for its turn, nothing is lost: whoever stores next stores these changes too.
+    /// CANCEL: if it is dropped while it waits for its turn, nothing is lost: the next call stores these changes too.
     async fn store(&self, wanted: u64) -> Result<()> {
         let mut book = self.book.lock().await;
         if self.state().stored >= wanted {
             return Ok(());
         }
-        // Whoever is about to write something down does it now, and need not wait for the next one.
+        // Callers that are about to record something do it now, and need not wait for the next upload.
         tokio::task::yield_now().await;
         let found = book.look(&*self.remote, None).await;
         self.take_over(&book, found)?;
@@ -191,7 +192,7 @@ impl Inner {
             })
             .await;
         let mut state = self.state();
-        // Whether it went well or not: not every further hint is a reason to try again.
+        // Also after a failure: not every further hint is a reason to try again.
         state.due = state.changes + HINTS_UNSTORED;
         if stored.is_ok() {
             state.stored = state.stored.max(included);
@@ -200,7 +201,7 @@ impl Inner {
         stored
     }
 
-    /// Stores hints when there are many. That it fails costs no more than the hints.
+    /// Stores hints when there are many. A failure costs only the hints.
     async fn store_many(&self) {
         let due = {
             let state = self.state();
@@ -244,21 +245,21 @@ impl Inner {
         }
     }
 
-    /// What the catalogue hands on of the remote's facets.
+    /// The facets of the remote that the catalogue passes on.
     fn facets(self: &Arc<Self>) -> Facets {
         let below = self.remote.facets();
         let services = below.services.clone().map(services::OwnServices);
         Facets {
-            // What the catalogue alone holds is on no disk, and what it says of a file must come along with it.
+            // Entries that only the catalogue holds are not on a disk, and facts about a file must be copied with it.
             disk: None,
             local_files: None,
             // It stays known that a place on a disk is another one, or is in it.
             identities: below.identities.clone().map(|below| {
                 Arc::new(identities::OwnIdentities(below, Arc::clone(self))) as Arc<dyn Identities>
             }),
-            // What the catalogue adds is found out beside a listing, so folders are listed.
+            // The catalogue adds entries to a listing, so folders must be listed.
             snapshot: None,
-            // Digests of what the catalogue alone holds are not the remote's to tell.
+            // The remote does not know digests of entries that only the catalogue holds.
             inspect: None,
             cost: below.cost.clone().map(|below| Arc::new(OwnCost(below)) as Arc<dyn Cost>),
             gaps: Some(Arc::clone(self) as Arc<dyn Gaps>),
@@ -295,7 +296,7 @@ impl Cost for OwnCost {
     }
 }
 
-// Every method is written out: one that was passed over would lose what the remote can do.
+// Every method is written out: a missing one would lose an ability of the remote.
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Catalog {

@@ -1,7 +1,7 @@
-//! What a caller asks of a place, by plain names: the facts of [`crate::About`], one entry where the method takes several, and the facets
-//! with what holds for a place that does not have them.
+//! Plain functions for callers of a place: the facts of [`crate::About`], calls for one entry of methods that take several,
+//! and the facets with a default for places that do not have them.
 //!
-//! These are no methods of the trait: they can be neither implemented nor forgotten by a backend or a layer.
+//! These are not methods of the trait, so a backend or a layer can neither implement nor forget them.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,5 +1,5 @@
-//! The trait every place implements: what each remote means, in a dozen methods. What only some have is in [`crate::facets`],
-//! and what callers ask of both, by plain names, in [`crate::ask`].
+//! The trait that every place implements: a dozen methods that every remote has. Abilities that only some remotes have are
+//! in [`crate::facets`]; [`crate::ask`] gives callers plain functions for both.
 //!
 //! A backend is opened at a *root* (a folder of a remote); all paths are relative to it. It knows nothing of jobs, plans or
 //! the engine. Middleware is only ever a backend around a backend (see [`crate::layer`]).
@@ -31,7 +31,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What this place is and what it can do. No I/O but to find out where it is; the same answer for the life of the backend.
     fn about(&self) -> &About;
 
-    /// What only some places have. No I/O; the same answer for the life of the backend.
+    /// The optional abilities of this place. No I/O; the same answer for the life of the backend.
     fn facets(&self) -> &Facets {
         Facets::none()
     }
@@ -92,7 +92,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("rename"))
     }
 
-    /// Sets facts beside the content of what exists, and returns what is there now. What [`Metadata`] does not name stays.
+    /// Sets time or permissions of an entry that exists, and returns what is there now. What [`Metadata`] does not name
+    /// stays.
     ///
     /// The time: of a file, where [`crate::Capabilities::set_mtime`] says so; of a folder, which is taken as it is now, where
     /// [`crate::Capabilities::dir_times`] says so. The permissions: of a file, where they are kept beside it
@@ -104,9 +105,9 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported(metadata.operation()))
     }
 
-    /// Stores what the backend knows of what it did and has not stored yet, and lets go what it keeps open: facts beside the
-    /// content (times, permissions, digests), never content. Called at the end of a job, and of a command, whether it went
-    /// well or not. The backend can be used again afterwards, and finished again.
+    /// Stores facts that the backend has not stored yet (times, permissions, digests; never content), and closes what it
+    /// keeps open. Called at the end of a job, and of a command, whether it went well or not. The backend can be used again
+    /// afterwards, and finished again.
     async fn finish(&self) -> Result<()> {
         Ok(())
     }

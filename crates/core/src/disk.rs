@@ -1,9 +1,9 @@
 //! Files that can be read by calls that block, because reading them costs no network.
 //!
-//! Hashing or comparing a tree of small files is a few system calls a file; the streams of [`crate::Backend::read`] cost more
-//! than that in hops between threads. A backend that has its files at hand therefore also gives them as a [`Disk`], which
-//! is used on a thread that may block, for many files at a time. The promises are those of `read`: the version that was
-//! listed or `Changed`, all bytes or an error.
+//! To hash or compare small files takes a few system calls for each file; the streams of [`crate::Backend::read`] cost more
+//! than that in hops between threads. So a backend with local files also offers them as a [`Disk`], which is used on a
+//! thread that may block, for many files at a time. It promises the same as `read`: the version that was listed or
+//! `Changed`, all bytes or an error.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crate::entry::Entry;
 use crate::error::Result;
 
-/// The files of a backend, at hand.
+/// The local files of a backend.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens the file that `entry` shows. Blocks.
     ///
@@ -22,9 +22,9 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// hide in the resolution of the file system's clock, and when nothing is known about it. No I/O.
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool;
 
-    /// Does an equal version of a file prove equal content at all? Not on file systems whose change times can be set, or follow
-    /// the modification times, or come from a cache: then nothing is remembered of a file, and nothing that was is believed.
-    /// May block for one call of the system, once.
+    /// Does an equal version of a file prove equal content? Not on file systems whose change times can be set, follow the
+    /// modification times, or come from a cache: there nothing is remembered about a file, and remembered digests are not
+    /// used. May block for one call of the system, once.
     fn proves_versions(&self) -> bool;
 }
 
@@ -34,7 +34,7 @@ pub trait DiskFile: Send + Sync {
     /// file. Blocks.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
-    /// Fails with `Changed` when the file is not what it was when it was opened. What was read counts only after this.
+    /// Fails with `Changed` if the file changed since it was opened. The bytes that were read count only after this check.
     /// Blocks.
     fn check_unchanged(&self) -> Result<()>;
 }

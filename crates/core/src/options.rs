@@ -11,8 +11,8 @@ use crate::entry::Entry;
 /// Options of [`crate::Backend::list`].
 #[derive(Debug, Clone, Default)]
 pub struct ListOptions {
-    /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an earlier
-    /// job decided on and could not make.
+    /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an
+    /// earlier job wanted and could not make.
     pub may_change: bool,
 }
 
@@ -34,23 +34,26 @@ pub struct PutOptions {
     pub is_link: bool,
     /// What the caller knows to be at the path now.
     pub expect: Expect,
-    /// What must be proven of what was stored.
+    /// What must be verified about the stored file.
     pub proof: Proof,
-    /// How this transfer is gone on with when its process dies. `None`: it is not, and nothing is left behind that a
-    /// later process would look for.
+    /// How a later process can continue this transfer if its process dies. `None`: it cannot be continued, and nothing is
+    /// left behind that a later process would look for.
     pub checkpoint: Option<Checkpoint>,
     /// Where a `copy` shows how many bytes of the content are at the destination so far. `None`: the caller does not watch.
     pub progress: Option<Arc<AtomicU64>>,
+    /// Where a `put` or a `copy` writes how many bytes of the content the destination had from an earlier try, so that they
+    /// were not transferred again. `None`: the caller does not ask.
+    pub kept: Option<Arc<AtomicU64>>,
 }
 
-/// What a caller wants to have proven of what a [`crate::Backend::put`] stored. A remote may prove more.
+/// What a caller wants to have verified about what a [`crate::Backend::put`] stored. A remote may verify more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Proof {
     /// That it has the digest of what was sent, where the remote shows one.
     #[default]
     Digest,
-    /// That it has the size of what was sent. Spares the time that a digest takes, as long as it is clear what became of the
-    /// body; what is looked for because that is not clear is still recognised by its digest.
+    /// That it has the size of what was sent. This saves the time that a digest takes, as long as it is clear what became
+    /// of the body; if it is not clear, the stored file is still recognised by its digest.
     Size,
 }
 

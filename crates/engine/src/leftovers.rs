@@ -1,6 +1,6 @@
-//! What interrupted transfers left where a job has been, and nobody goes on with: told, and removed if that is wanted.
+//! Reports dead parts of interrupted transfers in folders that a job has listed, and removes them if that is wanted.
 //!
-//! That something cannot be removed is told and is no failure: it is no content.
+//! A part that cannot be removed is reported and is not a failure, because it is not content.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::digest::blocking;
 use crate::filter::units::format_size;
 use crate::journal::Jobs;
 
-/// Whose leftovers stay.
+/// Whose parts stay.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
-    /// The jobs of this machine. `None`: it is not known what they go on with, so everything stays.
+    /// The jobs of this machine. `None`: it is not known which parts they can continue, so all parts stay.
     pub(crate) jobs: Option<Jobs>,
-    /// The job that is ending now, and will not be gone on with.
+    /// The job that is ending now and will not be continued.
     pub(crate) over: Option<u32>,
 }
 
-/// Looks in the folders in which `side` met leftovers. Gives back what is to be told.
+/// Checks the folders in which `side` met parts. Returns the notices.
 pub(crate) async fn clear(
     side: &Arc<dyn Backend>,
     claims: Claims,

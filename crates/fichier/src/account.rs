@@ -25,6 +25,7 @@ use crate::pace::Watch;
 use crate::placement::Placement;
 use crate::recent::Recent;
 use crate::report::Reports;
+use crate::resume::GivenUp;
 use crate::send::Uploads;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
@@ -46,6 +47,7 @@ pub(crate) struct Account {
     pub(crate) changes: Changes,
     pub(crate) asked: Asked,
     pub(crate) owed: Owed,
+    pub(crate) given_up: GivenUp,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -65,6 +67,11 @@ impl Drop for Account {
 impl Account {
     /// An account that shares nothing in memory.
     pub(crate) fn alone(request: &ConnectRequest) -> Result<Arc<Self>> {
+        Account::beside(request, None)
+    }
+
+    /// One that takes what the same account has listed for `other` commands of this process.
+    fn beside(request: &ConnectRequest, other: Option<&Account>) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
@@ -77,7 +84,9 @@ impl Account {
         let board = request.state_folder.as_deref().filter(|_| settings.paced);
         let board = Board::new(board.map(|folder| folder.join(settings.board_name())));
         let looks = Looks::new(request.accepts_recent && settings.paced);
-        let tree = Tree::new(Index::new(file), Cache::new(known, recent, board), looks);
+        let cache = Cache::new(known, recent, board);
+        let cache = cache.beside(other.map(|other| &other.tree.cache), looks.is_on());
+        let tree = Tree::new(Index::new(file), cache, looks);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);
@@ -96,6 +105,7 @@ impl Account {
             changes: Changes::default(),
             asked: Asked::default(),
             owed,
+            given_up: GivenUp::default(),
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(connections),
@@ -115,7 +125,9 @@ impl Account {
         if let Some(account) = accounts.get(&key).and_then(Weak::upgrade) {
             return Ok(account);
         }
-        let account = Account::alone(request)?;
+        let other = (key.0.clone(), key.1.clone(), key.2.clone(), !key.3);
+        let other = accounts.get(&other).and_then(Weak::upgrade);
+        let account = Account::beside(request, other.as_deref())?;
         accounts.retain(|_, account| account.strong_count() > 0);
         accounts.insert(key, Arc::downgrade(&account));
         Ok(account)

@@ -139,6 +139,7 @@ impl Fichier {
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
+            put_parts: None,
             put_resume: false,
             at_once: Some(FILES_AT_ONCE.min(account.api.settings.connections)),
             gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
@@ -359,7 +360,8 @@ impl Backend for Fichier {
         }
         let result = match replaced(&options) {
             Ok(old) => {
-                let wish = Wish { old, proof: options.proof, checkpoint: options.checkpoint };
+                let PutOptions { proof, checkpoint, kept, .. } = options;
+                let wish = Wish { old, proof, checkpoint, kept };
                 upload::put(&self.account, &full, body, wish).await
             }
             Err(error) => Err(error),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ketch_core::bill::{Bill, Work};
 
-use crate::evidence::ASKED_MAX;
+use crate::evidence::{ASKED_MAX, FOLDERS_MAX};
 use crate::gather::FILES_MAX;
 
 /// The distances that calls keep.
@@ -18,22 +18,42 @@ pub(crate) struct Tariff {
     pub(crate) budget: Option<(u64, Duration)>,
 }
 
-/// Few are asked about one by one, of many one in each folder; there are no more folders than are listed.
-fn asked(removed: u64, listings: u64) -> u64 {
-    if removed <= ASKED_MAX as u64 { removed } else { removed.min(listings.max(1)) }
+/// What removals cost beside the calls that remove: few files are asked about one by one; of many the folders are looked at.
+struct Looks {
+    /// Folders that have been listed too long ago by then and are listed anew.
+    listings: u64,
+    proofs: u64,
+    /// How often what was seen is removed before more is looked at.
+    rounds: u64,
+}
+
+fn looks(removed: u64, listings: u64) -> Looks {
+    if removed <= ASKED_MAX as u64 {
+        return Looks { listings: 0, proofs: removed, rounds: 1 };
+    }
+    let most = FOLDERS_MAX as u64;
+    let late = removed.min(listings).saturating_sub(most);
+    let rounds = 1 + late.div_ceil(most);
+    // One look at the folder above them each time.
+    Looks { listings: late, proofs: rounds, rounds }
 }
 
 /// Requests to upload nodes and download hosts are no calls, and wait for nothing.
 pub(crate) fn bill(work: &Work, tariff: &Tariff) -> Bill {
     let batches = |files: u64| files.div_ceil(FILES_MAX as u64);
+    let looks = looks(work.files_removed, work.listings);
     let kinds = [
-        ("listings", work.listings),
+        ("listings", work.listings + looks.listings),
         ("folders made", work.folders_made),
         ("upload servers", work.uploads),
         // One for the first upload into each folder: did it arrive there? And for removals: are they where they should be?
-        ("proofs", work.upload_folders + asked(work.files_removed, work.listings)),
+        ("proofs", work.upload_folders + looks.proofs),
         ("copies", batches(work.copies)),
-        ("removals", batches(work.files_removed) + work.folders_removed),
+        (
+            "removals",
+            batches(work.files_removed).max(looks.rounds.min(work.files_removed))
+                + work.folders_removed,
+        ),
         ("download addresses", work.reads),
     ];
     let calls: Vec<_> = kinds.into_iter().filter(|(_, count)| *count > 0).collect();
@@ -42,7 +62,7 @@ pub(crate) fn bill(work: &Work, tariff: &Tariff) -> Bill {
         gap.saturating_mul(u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX))
     };
     let total = bill.total();
-    bill.time = gaps(total, tariff.any).max(gaps(work.listings, tariff.listings));
+    bill.time = gaps(total, tariff.any).max(gaps(work.listings + looks.listings, tariff.listings));
     if let Some((most, span)) = tariff.budget {
         let spans = total.saturating_sub(1) / most.max(1);
         bill.time = bill.time.max(span.saturating_mul(u32::try_from(spans).unwrap_or(u32::MAX)));

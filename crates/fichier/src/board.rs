@@ -6,7 +6,6 @@
 //! and for nothing that concludes from what is missing (`looks`).
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Change, FolderItem, FolderListing};
 use crate::index::replace;
 use crate::known;
+use crate::recent::append_line;
 
 /// For how long a listing is kept. Longer than it is shown: a change is carried over to listings that lag.
 const LIFE: Duration = Duration::from_secs(600);
@@ -101,12 +101,11 @@ impl Board {
     /// Notes a change of our own.
     pub(crate) fn note(&self, id: u64, change: &Change) {
         self.change(|folder| {
-            let mut options = OpenOptions::new();
-            let mut file = options.create(true).append(true).open(path(folder, id))?;
-            if file.metadata()?.len() == 0 {
-                file.write_all(b"null\n")?;
+            let path = path(folder, id);
+            if std::fs::metadata(&path).map_or(true, |found| found.len() == 0) {
+                append_line(&path, b"null\n".to_vec())?;
             }
-            file.write_all(&line(milliseconds(SystemTime::now()), change)?)
+            append_line(&path, line(milliseconds(SystemTime::now()), change)?)
         });
     }
 

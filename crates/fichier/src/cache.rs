@@ -121,7 +121,10 @@ impl Change {
 /// The listings.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    inner: Mutex<Inner>,
+    /// Shared by the accounts of this process that are one account.
+    inner: Arc<Mutex<Inner>>,
+    /// Are listings that others have asked for as good as those of this process?
+    takes_adopted: bool,
     /// What folders held that were listed earlier, kept right by the same changes.
     pub(crate) known: Known,
     /// The same for other processes.
@@ -131,7 +134,7 @@ pub(crate) struct Cache {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(crate) struct Inner {
     folders: HashMap<u64, Slot>,
     entries: usize,
     uses: u64,
@@ -143,12 +146,24 @@ struct Slot {
     taken: Instant,
     used: u64,
     listing: Arc<FolderListing>,
+    /// Another process has asked for it.
+    is_adopted: bool,
 }
 
 impl Cache {
     /// A cache beside what is remembered and what is shared.
     pub(crate) fn new(known: Known, recent: Recent, board: Board) -> Self {
-        Cache { inner: Mutex::default(), known, board, recent }
+        Cache { inner: Arc::default(), takes_adopted: false, known, board, recent }
+    }
+
+    /// The same with the listings that `other` holds, as far as this process has asked for them; `takes_adopted`: all of them.
+    pub(crate) fn beside(self, other: Option<&Cache>, takes_adopted: bool) -> Self {
+        let inner = other.map_or(self.inner, |other| Arc::clone(&other.inner));
+        Cache { inner, takes_adopted, ..self }
+    }
+
+    fn is_good(&self, slot: &Slot) -> bool {
+        self.takes_adopted || !slot.is_adopted
     }
 
     /// The listing of a folder if it is younger than `life`.
@@ -156,14 +171,17 @@ impl Cache {
         let mut inner = self.lock();
         inner.uses += 1;
         let uses = inner.uses;
-        let slot = inner.folders.get_mut(&folder).filter(|slot| slot.taken.elapsed() < life)?;
+        let is_good = |slot: &Slot| slot.taken.elapsed() < life && self.is_good(slot);
+        let slot = inner.folders.get_mut(&folder).filter(|slot| is_good(slot))?;
         slot.used = uses;
         Some(Arc::clone(&slot.listing))
     }
 
     /// The last listing of a folder, however old it is.
     pub(crate) fn last(&self, folder: u64) -> Option<Arc<FolderListing>> {
-        self.lock().folders.get(&folder).map(|slot| Arc::clone(&slot.listing))
+        let inner = self.lock();
+        let slot = inner.folders.get(&folder).filter(|slot| self.is_good(slot));
+        slot.map(|slot| Arc::clone(&slot.listing))
     }
 
     /// The folders in which these addresses were listed last, of those that are kept.
@@ -207,7 +225,7 @@ impl Cache {
         }
         let listing = Arc::new(listing);
         self.known.learn(folder, &listing);
-        inner.keep(folder, &listing);
+        inner.keep(folder, &listing, false);
         drop(inner);
         self.board.post(folder, &listing, SystemTime::now() - asked.elapsed());
         listing
@@ -216,7 +234,7 @@ impl Cache {
     /// Keeps a listing that another process has asked for, as if it were one of now.
     pub(crate) fn adopt(&self, folder: u64, listing: FolderListing) -> Arc<FolderListing> {
         let listing = Arc::new(listing);
-        self.lock().keep(folder, &listing);
+        self.lock().keep(folder, &listing, true);
         listing
     }
 
@@ -265,9 +283,11 @@ impl Cache {
 }
 
 impl Inner {
-    fn keep(&mut self, folder: u64, listing: &Arc<FolderListing>) {
+    fn keep(&mut self, folder: u64, listing: &Arc<FolderListing>, is_adopted: bool) {
         self.uses += 1;
-        let slot = Slot { taken: Instant::now(), used: self.uses, listing: Arc::clone(listing) };
+        let (taken, listing) = (Instant::now(), Arc::clone(listing));
+        let slot = Slot { taken, used: self.uses, listing, is_adopted };
+        let listing = &slot.listing;
         self.entries += listing.len();
         if let Some(old) = self.folders.insert(folder, slot) {
             self.entries -= old.listing.len();
@@ -347,6 +367,17 @@ mod tests {
         cache.change(1, Change::AddFile(file("f", "gone")));
         let stored = cache.store(1, listing(&["gone"]), Instant::now());
         assert_eq!(urls(&stored), ["gone"], "moved away and back again");
+    }
+
+    #[tokio::test]
+    async fn what_others_have_asked_for_is_not_shown_to_those_who_conclude_from_it() {
+        let person = Cache { takes_adopted: true, ..Cache::default() };
+        let job = Cache::default().beside(Some(&person), false);
+        person.store(1, listing(&["a"]), Instant::now());
+        person.adopt(2, listing(&["b"]));
+        assert!(person.get(1, LIFE).is_some() && person.get(2, LIFE).is_some());
+        assert!(job.get(1, LIFE).is_some(), "this process has asked for it");
+        assert!(job.get(2, LIFE).is_none() && job.last(2).is_none());
     }
 
     #[tokio::test]

@@ -4,7 +4,6 @@
 //! may name a file that nobody here has sent. So every removal comes through here with the folder and the name that the
 //! file is meant to have, and is refused when 1fichier says that it has others. Knows nothing of how removals travel.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,12 +12,16 @@ use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::batch::twin;
 use crate::cache::{Change, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::settings::Settings;
 use crate::types::Info;
 use crate::{dates, names};
+
+mod folders;
+
+use folders::Folders;
+pub(crate) use folders::{FOLDERS_MAX, look_life};
 
 /// So many files are asked about one by one. More are looked up in listings of their folders, for asking about many gets an
 /// address locked out.
@@ -128,41 +131,31 @@ async fn admitted(account: &Account) {
 pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Seen> {
     let begun = Instant::now();
     let asks_all = account.asked.admits(&account.api.settings, removals.len());
+    let is_asked = |removal: &Removal| asks_all || matches!(removal.ground, Ground::Sent { .. });
+    let others: Vec<&Removal> = removals.iter().filter(|removal| !is_asked(removal)).collect();
     let mut seen = Vec::with_capacity(removals.len());
-    let mut places = None;
-    let mut folders: HashMap<u64, Result<Folder, Error>> = HashMap::new();
-    for removal in removals {
-        let is_sent = matches!(removal.ground, Ground::Sent { .. });
-        if asks_all || is_sent {
-            seen.push(match ask(account, removal, begun).await {
-                Seen::There => replacement(account, removal).await,
-                one => one,
-            });
-            continue;
-        }
-        let folder = match folders.entry(removal.folder) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                place.insert(look_at_folder(account, removals, removal.folder, begun).await)
-            }
-        };
-        let folder = match folder {
-            Ok(folder) => folder,
-            Err(error) => {
-                seen.push(Seen::Other(twin(error)));
-                continue;
-            }
-        };
-        let places = places.get_or_insert_with(|| {
-            account.tree.cache.places(removals.iter().map(|removal| removal.url.as_str()))
-        });
-        let one = match in_listing(removal, &folder.listing, places.get(&removal.url)) {
-            Seen::There => folder.judge(removal),
+    let mut asked = Vec::new();
+    // ORDER: what is asked one by one comes first, for it may wait, and what the folders show would grow old.
+    for removal in removals.iter().filter(|removal| is_asked(removal)) {
+        asked.push(match ask(account, removal, begun).await {
+            Seen::There => replacement(account, removal).await,
             one => one,
+        });
+    }
+    let folders = Folders::look(account, &others).await;
+    let mut asked = asked.into_iter();
+    for removal in removals {
+        let one = match is_asked(removal) {
+            true => asked.next().unwrap_or_else(|| Seen::Other(unproven("it was not looked at"))),
+            false => folders.judge(removal),
+        };
+        let is_shown = match folders.listing(removal.folder) {
+            Some(Ok(listing)) => holds_replacement(removal, listing),
+            _ => true,
         };
         seen.push(match one {
             // A listing may lag behind what was sent just now, so this one is asked about.
-            Seen::There if !holds_replacement(removal, &folder.listing) => {
+            Seen::There if !is_asked(removal) && !is_shown => {
                 admitted(account).await;
                 replacement(account, removal).await
             }
@@ -170,62 +163,6 @@ pub(crate) async fn look(account: &Arc<Account>, removals: &[Removal]) -> Vec<Se
         });
     }
     seen
-}
-
-/// A folder of which many files are to be removed.
-struct Folder {
-    listing: Arc<FolderListing>,
-    /// The one of its files that was asked about, if that is not where it should be.
-    wrong: Option<(String, Error)>,
-}
-
-impl Folder {
-    /// What the one that was asked about says of another.
-    fn judge(&self, removal: &Removal) -> Seen {
-        match &self.wrong {
-            None => Seen::There,
-            Some((url, error)) if *url == removal.url => Seen::Other(twin(error)),
-            // The folder is elsewhere, with all that is in it.
-            Some((_, error)) if error.kind() == ErrorKind::NotFound => Seen::Other(twin(error)),
-            Some((_, error)) => {
-                let why = format!("of another file of its folder was said: {}", error.message());
-                Seen::Other(unproven(&why).with_retry(Retry::Backoff))
-            }
-        }
-    }
-}
-
-/// Lists a folder anew, or takes a listing after which none is allowed yet, and asks about one of the files in it that are to
-/// be removed: a listing is one of a number, and that file says where the folder is.
-async fn look_at_folder(
-    account: &Arc<Account>,
-    removals: &[Removal],
-    id: u64,
-    begun: Instant,
-) -> Result<Folder, Error> {
-    let (api, tree) = (&account.api, &account.tree);
-    // ORDER: before the listing, which would grow old in the wait.
-    admitted(account).await;
-    let shortest = api.pacer.listing_life();
-    let is_young = tree.cache.get(id, shortest).is_some();
-    let life = if is_young { shortest.max(begun.elapsed()) } else { begun.elapsed() };
-    let listing = tree.listing(api, id, life).await.map_err(Error::from)?;
-    let is_there = |removal: &&Removal| {
-        removal.folder == id && matches!(in_listing(removal, &listing, None), Seen::There)
-    };
-    let there: Vec<&Removal> = removals.iter().filter(is_there).collect();
-    let Some(one) = there.get(fastrand::usize(..there.len().max(1))) else {
-        return Ok(Folder { listing, wrong: None });
-    };
-    match ask(account, one, begun).await {
-        Seen::There => Ok(Folder { listing, wrong: None }),
-        Seen::Other(error) => Ok(Folder { listing, wrong: Some((one.url.clone(), error)) }),
-        // The listing is out of date.
-        Seen::Gone => {
-            let listing = tree.listing(api, id, begun.elapsed()).await.map_err(Error::from)?;
-            Ok(Folder { listing, wrong: None })
-        }
-    }
 }
 
 /// Is a file that 1fichier did not find when it was to be removed really gone? A look has shown it a moment before.
@@ -352,29 +289,30 @@ async fn replacement(account: &Arc<Account>, removal: &Removal) -> Seen {
     if has_removed() {
         return other_version(account, removal).await;
     }
-    let info = match account.api.file_info(by).await {
-        Ok(info) => info,
-        Err(refusal) if is_about_the_file(&refusal) => {
-            let begun = Instant::now();
-            let listing = account.tree.listing(&account.api, removal.folder, begun.elapsed()).await;
-            return match listing {
-                Ok(listing) if holds_replacement(removal, &listing) => Seen::There,
-                Ok(_) if has_removed() => other_version(account, removal).await,
-                Ok(_) => Seen::Other(unproven("the new version is not shown in its folder")),
-                Err(refusal) => Seen::Other(refusal.into()),
-            };
+    let is_there = match account.api.file_info(by).await {
+        Ok(info) => {
+            let is_sized = size.is_none() || info.size == *size;
+            info.is_file(removal.folder, &removal.name).map(|is_it| is_it && is_sized)
         }
+        Err(refusal) if is_about_the_file(&refusal) => None,
         Err(refusal) => return Seen::Other(refusal.into()),
     };
-    let is_named = info.filename.as_deref().map(names::to_core).as_ref() == Some(&removal.name);
-    let is_sized = size.is_none() || info.size == *size;
-    if info.folder_id == Some(removal.folder) && is_named && is_sized {
-        return Seen::There;
+    match is_there {
+        Some(true) => return Seen::There,
+        Some(false) if has_removed() => return other_version(account, removal).await,
+        Some(false) => {
+            return Seen::Other(unproven("1fichier says that the new version is somewhere else"));
+        }
+        None => {}
     }
-    if has_removed() {
-        return other_version(account, removal).await;
+    // The address says nothing, so the folder must show it.
+    let begun = Instant::now();
+    match account.tree.listing(&account.api, removal.folder, begun.elapsed()).await {
+        Ok(listing) if holds_replacement(removal, &listing) => Seen::There,
+        Ok(_) if has_removed() => other_version(account, removal).await,
+        Ok(_) => Seen::Other(unproven("the new version is not shown in its folder")),
+        Err(refusal) => Seen::Other(refusal.into()),
     }
-    Seen::Other(unproven("1fichier says that the new version is somewhere else"))
 }
 
 /// Another writer of this process has replaced the new version meanwhile. The old one may go if a third one is there: of two

@@ -24,9 +24,6 @@ pub(crate) const FILES_MAX: usize = 500;
 /// For how long removals wait for others where calls are paced: less than the distance of two calls.
 const REMOVALS_WAIT: Duration = Duration::from_millis(200);
 
-/// Into so many folders is looked before what was seen there is removed, where calls are paced.
-const FOLDERS_MAX: usize = evidence::ASKED_MAX;
-
 /// The changes that wait for their turn.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -167,7 +164,7 @@ async fn removals(account: Arc<Account>, turn: Turn<(), Removal, Result<()>>) {
     let all: Vec<Removal> = members.iter().map(|member| member.item.clone()).collect();
     let missing = || Err(Error::new(ErrorKind::Io, "a removal has no result; this is a bug"));
     let mut results: Vec<Result<()>> = all.iter().map(|_| missing()).collect();
-    for part in parts(&all, settings.paced) {
+    for part in parts(&account, &all) {
         let removals: Vec<Removal> =
             part.iter().filter_map(|index| all.get(*index)).cloned().collect();
         for (index, result) in part.into_iter().zip(remove_now(&account, removals).await) {
@@ -178,20 +175,33 @@ async fn removals(account: Arc<Account>, turn: Turn<(), Removal, Result<()>>) {
 }
 
 /// The numbers of the removals that are looked at and carried out together. Where calls are paced, the look into each folder
-/// takes seconds, and what was seen in the first must still be so when the last has been looked into.
-fn parts(all: &[Removal], is_paced: bool) -> Vec<Vec<usize>> {
-    if !is_paced {
-        return vec![(0..all.len()).collect()];
+/// takes seconds, and what was seen in the first must still be so when the last has been looked into. So the folders whose
+/// listings are young enough come first and together, and no more of the others than can be listed in that time.
+fn parts(account: &Account, all: &[Removal]) -> Vec<Vec<usize>> {
+    if !account.api.settings.paced {
+        // No wait, so what was seen in one folder is removed before the next one is looked into.
+        return divided(all, |_| false, 1);
     }
-    let mut folders: Vec<(u64, Vec<usize>)> = Vec::new();
+    let life = evidence::look_life(account);
+    let is_young = |folder: u64| account.tree.cache.get(folder, life).is_some();
+    divided(all, is_young, evidence::FOLDERS_MAX)
+}
+
+fn divided(all: &[Removal], is_young: impl Fn(u64) -> bool, most: usize) -> Vec<Vec<usize>> {
+    let (mut young, mut old): (Vec<usize>, Vec<(u64, Vec<usize>)>) = Default::default();
     for (index, removal) in all.iter().enumerate() {
-        match folders.iter_mut().find(|(folder, _)| *folder == removal.folder) {
+        if is_young(removal.folder) {
+            young.push(index);
+            continue;
+        }
+        match old.iter_mut().find(|(folder, _)| *folder == removal.folder) {
             Some((_, part)) => part.push(index),
-            None => folders.push((removal.folder, vec![index])),
+            None => old.push((removal.folder, vec![index])),
         }
     }
-    let together = folders.chunks(FOLDERS_MAX);
-    together.map(|part| part.iter().flat_map(|(_, part)| part.clone()).collect()).collect()
+    let together = old.chunks(most);
+    let parts = together.map(|part| part.iter().flat_map(|(_, part)| part.clone()).collect());
+    std::iter::once(young).chain(parts).filter(|part: &Vec<usize>| !part.is_empty()).collect()
 }
 
 async fn remove_now(account: &Arc<Account>, all: Vec<Removal>) -> Vec<Result<()>> {
@@ -410,4 +420,27 @@ async fn copies(account: Arc<Account>, turn: Turn<u64, String, Copied>, folder: 
         }
     };
     answer(members, results);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Ground;
+
+    #[test]
+    fn young_folders_go_together_and_no_more_of_the_others_than_stay_young() {
+        let removal = |folder| Removal {
+            url: String::new(),
+            folder,
+            name: String::new(),
+            at: None,
+            ground: Ground::Listed,
+        };
+        let all: Vec<Removal> = [1, 7, 2, 8, 1, 9, 2].into_iter().map(removal).collect();
+        let parts = divided(&all, |folder| folder > 6, 1);
+        assert_eq!(parts, [vec![1, 3, 5], vec![0, 4], vec![2, 6]]);
+        let parts = divided(&all, |_| false, 4);
+        assert_eq!(parts, [vec![0, 4, 1, 2, 6, 3], vec![5]]);
+        assert_eq!(divided(&[], |_| true, 1), Vec::<Vec<usize>>::new());
+    }
 }

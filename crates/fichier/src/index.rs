@@ -135,6 +135,15 @@ impl Index {
         self.file.is_some() && self.with(is_seen)
     }
 
+    /// Was the folder at `path` seen there in the last `span`?
+    pub(crate) fn saw_within(&self, path: &RelPath, span: Duration) -> bool {
+        let now = milliseconds();
+        let is_within =
+            |at: &u64| now.checked_sub(*at).is_some_and(|age| u128::from(age) < span.as_millis());
+        self.file.is_some()
+            && self.with(|state| state.seen.get(path.as_str()).is_some_and(is_within))
+    }
+
     /// Forgets a folder and all below it.
     pub(crate) fn forget(&self, path: &RelPath) {
         if self.file.is_none() {

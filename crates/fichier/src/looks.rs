@@ -14,7 +14,7 @@ use crate::account::Account;
 use crate::cache::FileItem;
 use crate::error::Said;
 use crate::types::Info;
-use crate::{dates, listing, names};
+use crate::{dates, listing};
 
 /// The oldest listing that is shown.
 const SHOWN_FOR: Duration = Duration::from_secs(300);
@@ -129,8 +129,7 @@ pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) 
         Err(refusal) if refusal.said == Said::Forbidden => return Ok(Proof::Unknown),
         Err(refusal) => return Err(refusal.into()),
     };
-    let has_name = info.filename.as_deref().map(names::to_core).as_ref() == Some(&file.name);
-    if !has_name || info.folder_id != Some(folder) {
+    if info.is_file(folder, &file.name) != Some(true) {
         return Ok(Proof::Gone);
     }
     let item = FileItem {

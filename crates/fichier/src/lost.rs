@@ -86,10 +86,8 @@ impl Pending {
             }
             // A report that names another file is why it is looked for.
             let Ok(info) = account.api.file_info(&url).await else { continue };
-            let name = info.filename.as_deref().map(crate::names::to_core);
             let hash = info.checksum.as_deref().and_then(crate::listing::digest);
-            let is_it = info.folder_id == Some(self.target.folder)
-                && name.as_ref() == Some(&self.target.name)
+            let is_it = info.is_file(self.target.folder, &self.target.name) == Some(true)
                 && info.size == Some(self.size)
                 && hash.as_ref() == Some(&self.digest);
             if is_it {

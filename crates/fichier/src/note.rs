@@ -54,6 +54,9 @@ pub(crate) struct Upload {
     /// How many files travelled in it.
     #[serde(default = "one")]
     pub(crate) files: usize,
+    /// The size of the file that the note is about, where that was another version of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
 }
 
 fn one() -> usize {
@@ -76,6 +79,11 @@ impl Note {
     /// Every upload that may have brought the file, the last one first.
     pub(crate) fn uploads(&self) -> impl Iterator<Item = &Upload> {
         self.upload.iter().chain(&self.earlier)
+    }
+
+    /// The size that the file has which came with this upload.
+    pub(crate) fn size_of(&self, upload: &Upload) -> u64 {
+        upload.size.unwrap_or(self.size)
     }
 }
 
@@ -126,8 +134,14 @@ impl Trail {
     ) -> Result<()> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         let before = self.state.lock().await.written.clone();
-        let mut earlier: Vec<Upload> = before.iter().flat_map(Note::uploads).cloned().collect();
-        earlier.retain(|other| Some(other) != upload.as_ref());
+        let mut earlier: Vec<Upload> = Vec::new();
+        if let Some(note) = &before {
+            earlier.extend(note.uploads().map(|one| {
+                let of_another = Some(note.size_of(one)).filter(|before| *before != size);
+                Upload { size: of_another, ..one.clone() }
+            }));
+        }
+        earlier.retain(|other| upload.as_ref().is_none_or(|upload| upload.xid != other.xid));
         earlier.truncate(EARLIER_MAX);
         let note = Note {
             v: VERSION,
@@ -186,7 +200,12 @@ mod tests {
         let note = Note {
             v: VERSION,
             source: "s".into(),
-            upload: Some(Upload { node: "up2.1fichier.com".into(), xid: "aB3".into(), files: 2 }),
+            upload: Some(Upload {
+                node: "up2.1fichier.com".into(),
+                xid: "aB3".into(),
+                files: 2,
+                size: None,
+            }),
             earlier: Vec::new(),
             folder: 7,
             name: "f".into(),

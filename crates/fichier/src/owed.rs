@@ -44,6 +44,12 @@ struct Debt {
     size: Option<u64>,
 }
 
+/// What every format has.
+#[derive(Debug, Deserialize)]
+struct Version {
+    v: u32,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Content {
     v: u32,
@@ -94,16 +100,21 @@ impl Owed {
         debts.map(|debt| debt.url).collect()
     }
 
+    /// Is a removal owed that the file at `url` is the reason for? Then it was verified.
+    pub(crate) fn is_for(&self, folder: u64, url: &str) -> bool {
+        self.of(folder).iter().any(|debt| debt.by == url)
+    }
+
     fn of(&self, folder: u64) -> Vec<Debt> {
         let mut debts = self.lock();
-        let debts = debts.get_or_insert_with(|| self.read());
+        let debts = debts.get_or_insert_with(|| self.read_or_warn());
         debts.iter().filter(|debt| debt.folder == folder).cloned().collect()
     }
 
     /// Forgets the debt about the file at `url`, which is gone.
     pub(crate) fn settle(&self, url: &str) {
         let is_known = |debts: &Vec<Debt>| debts.iter().any(|debt| debt.url == url);
-        if !is_known(self.lock().get_or_insert_with(|| self.read())) {
+        if !is_known(self.lock().get_or_insert_with(|| self.read_or_warn())) {
             return;
         }
         self.change(|debts| debts.retain(|debt| debt.url != url));
@@ -120,12 +131,22 @@ impl Owed {
                 None
             }
         });
-        let mut debts = match self.file {
-            Some(_) => self.read(),
+        let read = self.file.as_ref().map(|_| self.read());
+        let file = self.file.as_ref().filter(|_| matches!(read, Some(Ok(_))));
+        let mut debts = match read {
+            Some(Ok(debts)) => debts,
             None => known.take().unwrap_or_default(),
+            Some(Err(why)) => {
+                tracing::warn!(
+                    file = ?self.file,
+                    why,
+                    "the record of owed removals is left as it is, and this one is not written down"
+                );
+                known.take().unwrap_or_default()
+            }
         };
         change(&mut debts);
-        if let Some(file) = &self.file {
+        if let Some(file) = file {
             let content = Content { v: VERSION, debts: debts.clone() };
             let written = serde_json::to_vec(&content)
                 .map_err(Into::into)
@@ -137,17 +158,36 @@ impl Owed {
         *known = Some(debts);
     }
 
-    fn read(&self) -> Vec<Debt> {
-        let Some(file) = &self.file else { return Vec::new() };
-        let is_long = |length: std::fs::Metadata| length.len() > FILE_MAX_BYTES;
-        if std::fs::metadata(file).map_or(true, is_long) {
-            return Vec::new();
+    /// What is on record.
+    ///
+    /// Errors: why it cannot be read. Then it must not be written either: what it holds would be forgotten.
+    fn read(&self) -> Result<Vec<Debt>, String> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let told = |error: std::io::Error| error.to_string();
+        let length = match std::fs::metadata(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(told)?.len(),
+        };
+        if length > FILE_MAX_BYTES {
+            return Err(format!("it is {length} bytes long"));
         }
-        let text = std::fs::read(file).unwrap_or_default();
-        match serde_json::from_slice::<Content>(&text) {
-            Ok(content) if content.v == VERSION => content.debts,
-            _ => Vec::new(),
+        let text = std::fs::read(file).map_err(told)?;
+        let version: Version =
+            serde_json::from_slice(&text).map_err(|_| "it makes no sense".to_owned())?;
+        if version.v != VERSION {
+            return Err(format!("another version of ketch has written it (format {})", version.v));
         }
+        let content: Content =
+            serde_json::from_slice(&text).map_err(|_| "it makes no sense".to_owned())?;
+        Ok(content.debts)
+    }
+
+    /// The same to be looked at only.
+    fn read_or_warn(&self) -> Vec<Debt> {
+        self.read().unwrap_or_else(|why| {
+            tracing::warn!(file = ?self.file, why, "the record of owed removals cannot be read");
+            Vec::new()
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Debt>>> {
@@ -253,6 +293,21 @@ mod tests {
         assert_eq!(urls(&Owed::new(file)), ["b"]);
         assert!(two.of(8).is_empty());
     }
+
+    #[test]
+    fn what_another_version_has_written_and_what_makes_no_sense_is_left_as_it_is() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let file = scratch.path().join("owed.json");
+        for text in [r#"{"v":2,"debts":{"a":1}}"#, "{", "", r#"{"v":1,"debts":7}"#] {
+            std::fs::write(&file, text).expect("written");
+            let owed = Owed::new(Some(file.clone()));
+            owed.add(&removal("a"));
+            assert_eq!(owed.of(7).len(), 1, "this process remembers it");
+            owed.settle("a");
+            assert_eq!(std::fs::read_to_string(&file).expect("there"), text);
+        }
+    }
+
     #[test]
     fn no_debt_is_lost_when_several_processes_write_them_down_at_once() {
         let scratch = tempfile::tempdir().expect("scratch");

@@ -109,6 +109,11 @@ impl Recent {
         }
     }
 
+    /// Did this machine put the file at `url` into a folder, verified, in the last hour?
+    pub(crate) fn has_added(&self, folder: u64, url: &str) -> bool {
+        self.of(folder).files.iter().any(|(_, file)| file.url == url)
+    }
+
     /// Forgets that a file was put into a folder: it is not there any more.
     pub(crate) fn forget_file(&self, folder: u64, url: &str) {
         self.lock().files.remove(&(folder, url.to_owned()));
@@ -277,8 +282,24 @@ fn append(file: &Path, line: &Line) -> std::io::Result<()> {
     }
     let mut text = serde_json::to_vec(line)?;
     text.push(b'\n');
+    append_line(file, text)
+}
+
+/// Appends a line that ends in a line end. A process that died in the middle of one has left a part of it, which must not
+/// take the next one with it.
+pub(crate) fn append_line(file: &Path, mut text: Vec<u8>) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).append(true).read(true).open(file)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last != [b'\n'] {
+        text.insert(0, b'\n');
+    }
     // ORDER: one write of one line, so that lines of several processes do not mix.
-    OpenOptions::new().create(true).append(true).open(file)?.write_all(&text)
+    file.write_all(&text)
 }
 
 /// The whole lines behind `from`, and where they end. What makes no sense is passed over.
@@ -349,7 +370,10 @@ mod tests {
         let mut other =
             OpenOptions::new().append(true).open(name(&stem, hour(now))).expect("there");
         other.write_all(b"{\n[]\n\xff\n{\"at\":1").expect("written");
-        assert_eq!(urls(&Recent::new(Some(stem)).of(7)), ["a"]);
+        assert_eq!(urls(&Recent::new(Some(stem.clone())).of(7)), ["a"]);
+        // A part of a line does not take the next one with it.
+        recent.note(7, &Change::RemoveFile("a".into()));
+        assert_eq!(Recent::new(Some(stem)).of(7).gone_files, ["a"]);
     }
 
     #[test]

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use ketch_core::{Error, ErrorKind, Retry};
 
 use crate::api::{Api, polls};
 use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
-use crate::names;
 use crate::recent::LAG;
 use crate::tree::Tree;
 
 /// How many files of one listing are asked about. When there are more, the oldest that is there speaks for the younger ones.
 const ASKED_MAX: usize = 8;
+/// The same where calls are not paced.
+const ASKED_FREELY: usize = 64;
 
 /// How many files are asked where a folder is.
 const WITNESSES_MAX: usize = 3;
@@ -35,12 +37,13 @@ pub(crate) async fn with_our_own(
     let is_new = |file: &FileItem| !listing.files.iter().any(|known| known.url == file.url);
     let missing: Vec<(Duration, FileItem)> =
         ours.files.into_iter().filter(|(_, file)| is_new(file)).collect();
-    let speaks_for_others = missing.len() > ASKED_MAX;
-    let (mut asked, mut is_late) = (0, false);
+    let asked_max = if api.settings.paced { ASKED_MAX } else { ASKED_FREELY };
+    let speaks_for_others = missing.len() > asked_max;
+    let (mut asked, mut is_late, mut unknown) = (0, false, 0);
     for (age, file) in missing {
         let is_there = if is_late {
             true
-        } else if asked < ASKED_MAX {
+        } else if asked < asked_max {
             asked += 1;
             match is_there(api, id, &file).await {
                 // One answer that it is not known proves nothing.
@@ -48,8 +51,12 @@ pub(crate) async fn with_our_own(
                 known => known,
             }
             .unwrap_or(age < LAG)
+        } else if age < LAG {
+            // None of the older ones is there, so nothing shows that the listing is late, and nothing that these are gone.
+            unknown += 1;
+            continue;
         } else {
-            age < LAG
+            false
         };
         if is_there {
             is_late |= speaks_for_others && age < LAG;
@@ -57,6 +64,13 @@ pub(crate) async fn with_our_own(
         } else {
             recent.forget_file(id, &file.url);
         }
+    }
+    if unknown > 0 {
+        let message = format!(
+            "the listing does not show {unknown} files that were stored just now, and others have taken away what was stored before them"
+        );
+        let error = Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff);
+        return Err(error.into());
     }
     // One of the same name and another number took its place: both would be twins that are not there.
     let is_new = |folder: &FolderItem| {
@@ -103,11 +117,7 @@ async fn again<T>(api: &Api, question: impl Future<Output = T>) -> T {
 /// Is a file in a folder under its name? `None`: nothing tells.
 async fn is_there(api: &Api, folder: u64, file: &FileItem) -> Option<bool> {
     match api.file_info(&file.url).await {
-        Ok(info) => {
-            let is_named =
-                info.filename.as_deref().map(names::to_core).as_ref() == Some(&file.name);
-            info.folder_id.map(|found| found == folder && is_named)
-        }
+        Ok(info) => info.is_file(folder, &file.name),
         Err(refusal) if refusal.said == Said::NotFound => Some(false),
         Err(_) => None,
     }

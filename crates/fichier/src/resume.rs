@@ -4,7 +4,8 @@
 //! younger than that report says what is there now. An address that the listing does not show yet is asked for by itself.
 //! A file of an unknown address that only the listing shows is ours when it has the digest of what is to be sent.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
@@ -15,15 +16,40 @@ use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::{Refusal, Said};
 use crate::evidence::{Ground, Removal};
-use crate::note::{self, Note};
+use crate::note::{self, Note, Upload};
 use crate::report::Told;
 use crate::sent::digest_of;
 use crate::target::Target;
+use crate::tree::TOP;
 use crate::types::Link;
 use crate::{gather, listing, names};
 
 /// How many listings are asked for when the node gives no clear answer.
 const LOOKS: usize = 3;
+
+/// How many transfers that were given up are remembered, of which something may still arrive.
+const GIVEN_UP_MAX: usize = 256;
+
+/// Transfers that this process has ended and of which something may still arrive: whoever stores a file under that name
+/// next looks once more.
+#[derive(Debug, Default)]
+pub(crate) struct GivenUp(Mutex<VecDeque<Note>>);
+
+impl GivenUp {
+    /// The last one of that name in that folder.
+    pub(crate) fn of(&self, folder: u64, name: &str) -> Option<Note> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().rev().find(|note| note.folder == folder && note.name == name).cloned()
+    }
+
+    fn add(&self, note: Note) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == GIVEN_UP_MAX {
+            all.pop_front();
+        }
+        all.push_back(note);
+    }
+}
 
 /// What is there of an earlier transfer.
 #[derive(Debug, Default)]
@@ -31,11 +57,25 @@ struct Traces {
     /// The new version, which the earlier process had verified.
     stored: Option<FileItem>,
     /// Addresses that the upload got, and that are alive.
-    ours: Vec<FileItem>,
+    ours: Vec<Ours>,
+    /// The same in the top folder, where an upload lands whose own folder is gone.
+    astray: Vec<Ours>,
     /// Files of that name and size at addresses that were not there before.
     alike: Vec<FileItem>,
     /// What was to be replaced and is still there under that name.
-    old: Vec<String>,
+    old: Vec<FileItem>,
+    /// Other files of that name.
+    others: Vec<FileItem>,
+    /// May something still arrive?
+    is_open: bool,
+}
+
+/// A file that an upload brought.
+#[derive(Debug, Clone)]
+struct Ours {
+    file: FileItem,
+    /// The size that was sent.
+    size: u64,
 }
 
 /// Goes on with an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
@@ -48,24 +88,49 @@ pub(crate) async fn upload(
     body: &Body,
 ) -> Result<Option<FileItem>> {
     let traces = find(account, note).await?;
-    if note.folder != target.folder || note.name != target.name {
+    if note.name != target.name {
         return Ok(None);
     }
-    target.learn(traces.old);
-    target.learn(traces.ours.iter().map(|file| file.url.clone()));
+    let digest_if = async |is_wanted: bool| match is_wanted && body.replayable() {
+        true => digest_of(body).await,
+        false => Ok(None),
+    };
+    // Nobody looks for it in the top folder, and it may be the very file.
+    for lost in &traces.astray {
+        let is_possible = lost.file.hash.is_some() && body.size() == lost.file.size;
+        let digest = digest_if(is_possible).await?;
+        if digest.is_some() && lost.file.hash == digest {
+            let moved = account.api.files_mv(&[&lost.file.url], target.folder).await?;
+            let url = moved.into_iter().next().map_or(lost.file.url.clone(), listing::without_tail);
+            account.tree.cache.change(TOP, Change::RemoveFile(lost.file.url.clone()));
+            return Ok(Some(FileItem { url, ..lost.file.clone() }));
+        }
+        remove_sent(account, note, TOP, None, lost).await?;
+    }
+    if note.folder != target.folder {
+        return Ok(None);
+    }
+    target.learn(traces.old.into_iter().map(|file| file.url));
+    target.learn(traces.ours.iter().map(|ours| ours.file.url.clone()));
     if let Some(file) = traces.stored {
         if note.source == source && body.size() == Some(note.size) && file.size == body.size() {
             return Ok(Some(file));
         }
         target.learn([file.url]);
     }
-    let is_possible = body.size() == Some(note.size) && body.replayable();
-    if is_possible && traces.ours.iter().chain(&traces.alike).any(|file| file.hash.is_some()) {
-        let digest = digest_of(body).await?;
-        let mut all = traces.ours.iter().chain(&traces.alike);
-        return Ok(all.find(|file| digest.is_some() && file.hash == digest).cloned());
+    let ours = traces.ours.iter().map(|ours| &ours.file);
+    let is_possible = |file: &&FileItem| file.hash.is_some() && file.size == body.size();
+    let possible: Vec<&FileItem> = ours.chain(&traces.alike).filter(is_possible).collect();
+    let digest = digest_if(!possible.is_empty()).await?;
+    let found = possible.into_iter().find(|file| digest.is_some() && file.hash == digest);
+    if found.is_none() && !traces.alike.is_empty() {
+        // No report names it, and its digest is another: it may be of anyone, so it is not removed.
+        tracing::warn!(
+            name = note.name,
+            "a file of this name and size is there that nothing shows to be of an earlier run; it stays beside the new one"
+        );
     }
-    Ok(None)
+    Ok(found.cloned())
 }
 
 /// The addresses of what arrived of an earlier upload only after it had been looked for and sent anew: the bytes of a
@@ -78,17 +143,17 @@ pub(crate) async fn arrived_late(
     let mut late = Vec::new();
     for upload in note.uploads() {
         let told = account.reports.late(&account.api, upload, moment).await?;
-        let links = told.iter().flat_map(|told| named(told, note));
+        let links = told.iter().flat_map(|told| named(told, note, upload));
         late.extend(links.map(|link| listing::without_tail(link.download.clone())));
     }
     Ok(late)
 }
 
 /// The links of a report that are about the file of a note.
-fn named<'a>(told: &'a Told, note: &'a Note) -> impl Iterator<Item = &'a Link> {
+fn named<'a>(told: &'a Told, note: &'a Note, upload: &'a Upload) -> impl Iterator<Item = &'a Link> {
     let is_it = |link: &&Link| {
         is_named(link.filename.as_deref(), &note.name)
-            && link.size.is_none_or(|size| size == note.size)
+            && link.size.is_none_or(|size| size == note.size_of(upload))
             && !note.known.contains(&listing::without_tail(link.download.clone()))
     };
     told.links.iter().filter(is_it)
@@ -107,7 +172,7 @@ pub(crate) async fn copy(
     if note.folder != target.folder || note.name != target.name {
         return Ok(None);
     }
-    target.learn(traces.old);
+    target.learn(traces.old.into_iter().map(|file| file.url));
     if let Some(file) = traces.stored.filter(|_| note.source == source) {
         return Ok(Some(file));
     }
@@ -117,6 +182,9 @@ pub(crate) async fn copy(
 
 /// Ends an earlier transfer that nobody goes on with, so that one file of the name is left. A new version that was
 /// verified stays and the old ones go; one that was not goes where an old one is there. The only file of its name stays.
+///
+/// A note is as old as its process. Where this machine has verified a later version of the name since, by this transfer or
+/// another one, that version stays, and what the note speaks of is old.
 pub(crate) async fn abandon(
     account: &Arc<Account>,
     path: &RelPath,
@@ -124,66 +192,132 @@ pub(crate) async fn abandon(
 ) -> Result<()> {
     let Some(note) = note::load(checkpoint).await? else { return Ok(()) };
     let traces = find(account, &note).await?;
-    let sent = Ground::Sent { size: note.size, before: note.before() };
-    let (unwanted, ground): (Vec<String>, Ground) = match traces.stored {
-        Some(file) => {
-            let ground = Ground::Replaced { by: file.url.clone(), size: file.size };
-            (traces.old.into_iter().filter(|url| *url != file.url).collect(), ground)
+    let at = path.parent();
+    for lost in &traces.astray {
+        remove_sent(account, &note, TOP, None, lost).await?;
+    }
+    let good = good(account, &note, &traces);
+    if let Some(good) = &good {
+        let ground = Ground::Replaced { by: good.url.clone(), size: good.size };
+        let old = traces.old.iter().chain(&traces.stored);
+        for file in old.filter(|file| file.url != good.url) {
+            let (url, name, ground) = (file.url.clone(), note.name.clone(), ground.clone());
+            let removal = Removal { url, folder: note.folder, name, at: at.clone(), ground };
+            remove(account, removal).await?;
         }
-        None if traces.old.is_empty() => (Vec::new(), sent),
-        None => (traces.ours.into_iter().map(|file| file.url).collect(), sent),
-    };
-    for url in unwanted {
-        let (name, ground) = (note.name.clone(), ground.clone());
-        let at = path.parent();
-        let removal = Removal { url: url.clone(), folder: note.folder, name, at, ground };
-        gather::remove(account, removal).await?;
-        account.tree.cache.change(note.folder, Change::RemoveFile(url));
+    }
+    if good.is_some() || !traces.old.is_empty() {
+        let is_good = |ours: &&Ours| good.as_ref().is_some_and(|good| good.url == ours.file.url);
+        for ours in traces.ours.iter().filter(|ours| !is_good(ours)) {
+            remove_sent(account, &note, note.folder, at.clone(), ours).await?;
+        }
     }
     if let Some(pending) = account.lost.of(path) {
         account.lost.remove(&pending);
     }
+    if traces.is_open {
+        account.given_up.add(note);
+    }
     checkpoint.note.save(bytes::Bytes::new()).await
+}
+
+/// The version of the name that is known to be good: the newest that this machine has verified.
+fn good(account: &Account, note: &Note, traces: &Traces) -> Option<FileItem> {
+    let is_verified = |file: &&FileItem| {
+        account.tree.cache.recent.has_added(note.folder, &file.url)
+            || account.owed.is_for(note.folder, &file.url)
+    };
+    let newest_old = traces.old.iter().chain(&traces.stored).filter_map(|file| file.date).max();
+    let ours = traces.ours.iter().map(|ours| &ours.file);
+    let later = ours.chain(&traces.alike).chain(&traces.others);
+    // Before the note was written there were others, of which this is no witness.
+    let is_later =
+        |file: &&FileItem| note.before().lacks(&file.url, file.date) && file.date >= newest_old;
+    let later = later.filter(is_verified).filter(is_later).max_by_key(|file| file.date);
+    later.or(traces.stored.as_ref()).cloned()
+}
+
+async fn remove(account: &Arc<Account>, removal: Removal) -> Result<()> {
+    let (folder, url) = (removal.folder, removal.url.clone());
+    gather::remove(account, removal).await?;
+    account.tree.cache.change(folder, Change::RemoveFile(url));
+    Ok(())
+}
+
+/// Removes what an upload brought.
+async fn remove_sent(
+    account: &Arc<Account>,
+    note: &Note,
+    folder: u64,
+    at: Option<RelPath>,
+    ours: &Ours,
+) -> Result<()> {
+    let ground = Ground::Sent { size: ours.size, before: note.before() };
+    let (url, name) = (ours.file.url.clone(), note.name.clone());
+    remove(account, Removal { url, folder, name, at, ground }).await
+}
+
+/// An address that a report names.
+struct Named {
+    url: String,
+    digest: Option<Digest>,
+    /// The size that was sent.
+    size: u64,
 }
 
 async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
     let mut told = Vec::new();
+    let mut links = Vec::new();
     for upload in note.uploads() {
-        told.push(account.reports.of(&account.api, upload).await?);
+        let one = account.reports.of(&account.api, upload).await?;
+        links.extend(named(&one, note, upload).map(|link| Named {
+            url: listing::without_tail(link.download.clone()),
+            digest: link.whirlpool.as_deref().and_then(listing::digest),
+            size: note.size_of(upload),
+        }));
+        told.push(one);
     }
-    let links = told.iter().flat_map(|told| named(told, note));
-    let links: Vec<(String, Option<Digest>)> = links
-        .map(|link| {
-            let digest = link.whirlpool.as_deref().and_then(listing::digest);
-            (listing::without_tail(link.download.clone()), digest)
-        })
-        .collect();
     let asked = told.iter().map(|told| told.at).max().unwrap_or_else(Instant::now);
     // Every listing of this process is younger than the death of the earlier one. One that shows the new file is enough.
     let life = account.api.pacer.listing_life();
     let seen = account.tree.cache.get(note.folder, life).filter(|listing| {
-        let mut new = links.iter().map(|(url, _)| url).chain(&note.stored);
+        let mut new = links.iter().map(|named| &named.url).chain(&note.stored);
         new.any(|url| listing.files.iter().any(|file| file.url == *url))
     });
     let listing = match seen {
         Some(listing) => listing,
-        None => match look(account, note.folder, asked).await? {
-            Some(listing) => listing,
-            None => return Ok(Traces::default()),
-        },
+        // Of a folder that is gone nothing is there, and what was sent to it has arrived in the top folder.
+        None => look(account, note.folder, asked).await?.unwrap_or_default(),
     };
-    let mut traces = Traces { old: old(note, &listing), ..Traces::default() };
+    let is_known = |file: &&FileItem| note.known.contains(&file.url);
+    let old = listing.files(&note.name).into_iter().filter(is_known).cloned().collect();
+    let mut traces = Traces { old, ..Traces::default() };
     if let Some(url) = &note.stored {
-        traces.stored = alive(account, note, &listing, url, None).await?;
+        traces.stored = alive(account, note, &listing, url, None).await?.map(|(_, file)| file);
     }
-    for (url, digest) in links {
-        if note.stored.as_ref() != Some(&url) {
-            traces.ours.extend(alive(account, note, &listing, &url, digest).await?);
+    for named in links.iter().filter(|named| note.stored.as_ref() != Some(&named.url)) {
+        let digest = named.digest.clone();
+        if let Some((folder, file)) = alive(account, note, &listing, &named.url, digest).await? {
+            let is_astray = folder == TOP && folder != note.folder;
+            let ours = Ours { file, size: named.size };
+            if is_astray { &mut traces.astray } else { &mut traces.ours }.push(ours);
         }
     }
-    traces.alike = alike(note, &listing, &traces.ours);
+    let ours: Vec<String> = traces.ours.iter().map(|ours| ours.file.url.clone()).collect();
+    traces.alike = alike(note, &listing, &ours);
+    let is_other = |file: &&FileItem| {
+        !note.known.contains(&file.url)
+            && note.stored.as_ref() != Some(&file.url)
+            && !ours.contains(&file.url)
+            && file.size != Some(note.size)
+    };
+    traces.others = listing.files(&note.name).into_iter().filter(is_other).cloned().collect();
     let is_clear = !told.is_empty() && told.iter().all(|told| told.is_clear);
-    let is_empty = traces.stored.is_none() && traces.ours.is_empty() && traces.alike.is_empty();
+    traces.is_open = told.iter().any(|told| told.links.is_empty());
+    let is_empty = traces.stored.is_none()
+        && traces.ours.is_empty()
+        && traces.astray.is_empty()
+        && traces.alike.is_empty();
     if is_empty && !is_clear {
         let mut waits = crate::api::polls(&account.api.settings).take(LOOKS - 1);
         while let Some(wait) = waits.next().filter(|_| traces.alike.is_empty()) {
@@ -216,17 +350,12 @@ async fn look(
     }
 }
 
-fn old(note: &Note, listing: &FolderListing) -> Vec<String> {
-    let files = listing.files(&note.name).into_iter().map(|file| &file.url);
-    files.filter(|url| note.known.contains(url)).cloned().collect()
-}
-
-fn alike(note: &Note, listing: &FolderListing, ours: &[FileItem]) -> Vec<FileItem> {
+fn alike(note: &Note, listing: &FolderListing, ours: &[String]) -> Vec<FileItem> {
     let is_new = |file: &&FileItem| {
         file.size == Some(note.size)
             && !note.known.contains(&file.url)
             && note.stored.as_ref() != Some(&file.url)
-            && !ours.iter().any(|known| known.url == file.url)
+            && !ours.contains(&file.url)
     };
     listing.files(&note.name).into_iter().filter(is_new).cloned().collect()
 }
@@ -235,17 +364,22 @@ fn is_named(remote: Option<&str>, name: &str) -> bool {
     remote.is_some_and(|remote| names::to_core(remote) == name)
 }
 
-/// The file at `url`, if it is there: a report outlives the file it is about.
+/// The file at `url`, if it is there, and the folder it is in: that of the note, or the top. A report outlives the file it is
+/// about, and a file that others moved or renamed is none of this transfer any more.
 async fn alive(
     account: &Arc<Account>,
     note: &Note,
     listing: &FolderListing,
     url: &str,
     reported: Option<Digest>,
-) -> Result<Option<FileItem>> {
-    if let Some(file) = listing.files(&note.name).into_iter().find(|file| file.url == url) {
-        let hash = file.hash.clone().or(reported);
-        return Ok(Some(FileItem { hash, ..file.clone() }));
+) -> Result<Option<(u64, FileItem)>> {
+    let listed = |listing: &FolderListing| {
+        let file = listing.files(&note.name).into_iter().find(|file| file.url == url)?;
+        let hash = file.hash.clone().or_else(|| reported.clone());
+        Some((note.folder, FileItem { hash, ..file.clone() }))
+    };
+    if let Some(found) = listed(listing) {
+        return Ok(Some(found));
     }
     let info = match account.api.file_info(url).await {
         Ok(info) => info,
@@ -253,15 +387,31 @@ async fn alive(
         Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(refusal) => return Err(refusal.into()),
     };
-    let is_there =
-        info.folder_id == Some(note.folder) && is_named(info.filename.as_deref(), &note.name);
-    let hash = info.checksum.as_deref().and_then(listing::digest).or(reported);
-    let file = FileItem {
-        name: note.name.clone(),
-        url: url.to_owned(),
-        size: info.size,
-        date: info.date.as_deref().and_then(crate::dates::parse),
-        hash,
+    let date = info.date.as_deref().and_then(crate::dates::parse);
+    let folder = match info.is_file(note.folder, &note.name) {
+        Some(true) => note.folder,
+        Some(false) if info.is_file(TOP, &note.name) == Some(true) => {
+            // What was there before the transfer began is another's.
+            if !note.before().lacks(url, date) {
+                return Ok(None);
+            }
+            TOP
+        }
+        Some(false) => return Ok(None),
+        // It is there, and does not say where: the folder must show it, and may do so late.
+        None => {
+            for wait in crate::api::polls(&account.api.settings).take(LOOKS - 1) {
+                let asked = Instant::now();
+                tokio::time::sleep(wait).await;
+                let Some(listing) = look(account, note.folder, asked).await? else { break };
+                if let Some(found) = listed(&listing) {
+                    return Ok(Some(found));
+                }
+            }
+            return Ok(None);
+        }
     };
-    Ok(is_there.then_some(file))
+    let hash = info.checksum.as_deref().and_then(listing::digest).or_else(|| reported.clone());
+    let (name, url) = (note.name.clone(), url.to_owned());
+    Ok(Some((folder, FileItem { name, url, size: info.size, date, hash })))
 }

@@ -218,8 +218,12 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
     let Some(folder) = parcels.first().map(|parcel| parcel.target.folder) else {
         return Round::Ended(Vec::new());
     };
-    let upload =
-        Upload { node: node.authority().to_owned(), xid: id.clone(), files: parcels.len() };
+    let upload = Upload {
+        node: node.authority().to_owned(),
+        xid: id.clone(),
+        files: parcels.len(),
+        size: None,
+    };
     // ORDER: written down before the first byte is sent, or nobody would know of what arrives.
     let notes = parcels
         .iter()

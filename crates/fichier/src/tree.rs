@@ -609,6 +609,11 @@ impl Tree {
         self.index.saw(path);
     }
 
+    /// Was the folder at `path` seen there in the last `span`?
+    pub(crate) fn saw_within(&self, path: &RelPath, span: Duration) -> bool {
+        self.index.saw_within(path, span)
+    }
+
     /// How many folders must be made, as far as is known, so that `path` is one.
     pub(crate) fn missing(&self, path: &RelPath) -> usize {
         path.parts().count() - self.deepest_known(path).0.parts().count()

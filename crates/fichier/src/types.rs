@@ -122,6 +122,17 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// Is it the file called `name`, in core form, of the folder `folder`? `None`: the answer does not say in which folder it
+    /// is.
+    pub(crate) fn is_file(&self, folder: u64, name: &str) -> Option<bool> {
+        let has_name = self.filename.as_deref().is_some_and(|told| names::to_core(told) == name);
+        match self.folder_id {
+            Some(found) => Some(found == folder && has_name),
+            None if has_name => None,
+            None => Some(false),
+        }
+    }
+
     /// Is the file in the folder at `folder`? Not when the answer does not say.
     pub(crate) fn is_at(&self, folder: &RelPath) -> bool {
         let Some(path) = &self.path else { return false };

@@ -5,6 +5,7 @@
 //! is unknown is looked for before anybody may try again. Small files of one folder travel together (`send`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
-use crate::note::Trail;
+use crate::note::{Note, Trail};
 use crate::resume;
 use crate::send::{self, Parcel};
 use crate::target::{Old, Target};
@@ -28,6 +29,8 @@ pub(crate) struct Wish {
     pub(crate) old: Old,
     pub(crate) proof: Proof,
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// See [`ketch_core::PutOptions::kept`].
+    pub(crate) kept: Option<Arc<AtomicU64>>,
 }
 
 /// Stores `body`. What comes back has been compared with what was sent.
@@ -37,7 +40,12 @@ pub(crate) async fn put(
     body: Body,
     wish: Wish,
 ) -> Result<(u64, FileItem)> {
-    let Wish { old, proof, checkpoint } = wish;
+    let Wish { old, proof, checkpoint, kept } = wish;
+    let says_kept = |size: u64| {
+        if let Some(kept) = &kept {
+            kept.store(size, Ordering::Relaxed);
+        }
+    };
     let size = check_size(body.size())?;
     let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
     let trail = Arc::new(Trail::new(checkpoint));
@@ -47,25 +55,31 @@ pub(crate) async fn put(
         None => None,
     };
     let mut target = Target::new(account, path, old).await?;
+    // What an earlier process, or an earlier try of this one, has sent may still arrive, whatever is done about the file now.
+    let noted = trail.earlier().await?;
+    let earlier = noted.clone().or_else(|| account.given_up.of(target.folder, &target.name));
+    if let Some(note) = &earlier {
+        trail.adopt(note.clone()).await;
+    }
     if let (Some(lost), Some(file)) = (&lost, found)
         && lost.target().folder == target.folder
     {
         target.learn(lost.target().known.iter().cloned());
         if lost.is_of(&body).await? {
+            target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
             target.replace_old(account, &file, &trail).await?;
             account.lost.remove(lost);
+            says_kept(size);
             return Ok((target.folder, file));
         }
         // Another content: what was lost and found again is one more old version.
         target.learn([file.url]);
     }
-    let mut earlier = None;
-    if let (Some(source), Some(note)) = (&source, trail.earlier().await?) {
-        let found = resume::upload(account, &note, source, &mut target, &body).await?;
-        trail.adopt(note.clone()).await;
-        earlier = Some(note);
+    if let (Some(source), Some(note)) = (&source, &noted) {
+        let found = resume::upload(account, note, source, &mut target, &body).await?;
         if let Some(file) = found {
             target.replace_old(account, &file, &trail).await?;
+            says_kept(size);
             return Ok((target.folder, file));
         }
     }
@@ -77,11 +91,21 @@ pub(crate) async fn put(
         account.lost.remove(lost);
     }
     target.folder = folder;
-    if let Some(note) = earlier.filter(|note| note.name == target.name) {
-        target.learn(resume::arrived_late(account, &note, Instant::now()).await?);
-    }
+    target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
     target.replace_old(account, &file, &trail).await?;
     Ok((folder, file))
+}
+
+/// What has arrived meanwhile of earlier uploads to `target`.
+async fn arrived_late(
+    account: &Arc<Account>,
+    earlier: Option<&Note>,
+    target: &Target,
+) -> Result<Vec<String>> {
+    match earlier.filter(|note| note.name == target.name) {
+        Some(note) => resume::arrived_late(account, note, Instant::now()).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 fn check_size(size: Option<u64>) -> Result<u64> {

@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -116,9 +117,13 @@ impl World {
     }
 
     async fn contents(&self) -> Vec<String> {
+        self.contents_of("d").await
+    }
+
+    async fn contents_of(&self, folder: &str) -> Vec<String> {
         let backend = self.process();
         let mut contents = Vec::new();
-        for entry in list(&*backend, "d").await.expect("lists") {
+        for entry in list(&*backend, folder).await.expect("lists") {
             let content = read(&*backend, &entry, None).await.expect("read");
             contents.push(String::from_utf8(content).expect("text"));
         }
@@ -341,4 +346,157 @@ async fn what_somebody_moved_away_is_no_late_arrival() {
     backend.rename(&new, &path("d/safe")).await.expect("moved");
     world.put("newer", Some(&old)).await.expect("stored");
     assert_eq!(world.contents().await, ["newer", "new content"]);
+}
+
+/// Listings that show nothing of what is there.
+const LATE: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn an_upload_that_is_known_and_does_not_say_where_it_is_is_looked_for_in_its_folder() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "f", b"old").await.expect("stored");
+    world.fault("end.pl nth=1 hold-answer");
+    let first = world.process();
+    tokio::select! {
+        result = put_by(&first, &world, "f", "new content", &old) => panic!("{result:?}"),
+        () = world.sim.unanswered(1) => {}
+    }
+    world.sim.faults().clear();
+    world.sim.set_lag(LATE);
+    world.fault("file/info every missing-field folder_id");
+    let next = world.process();
+    let (stored, ()) = tokio::join!(put_by(&next, &world, "f", "new content", &old), async {
+        while world.sim.stats().of("file/info") < 1 {
+            tokio::task::yield_now().await;
+        }
+        world.sim.set_lag(Duration::ZERO);
+    });
+    stored.expect("goes on");
+    world.sim.faults().clear();
+    let found = (world.contents_of("").await, world.uploads());
+    assert_eq!(
+        found,
+        (vec!["new content".to_owned()], 2),
+        "nothing that has arrived is sent again"
+    );
+}
+
+#[tokio::test]
+async fn an_upload_that_went_to_the_top_folder_is_brought_to_its_own_by_the_next_process() {
+    for (content, uploads) in [("new content", 2), ("newer content", 3)] {
+        let world = World::start().await;
+        let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+        world.fault("upload nth=1 wrong-folder");
+        world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
+        world.put(content, Some(&old)).await.expect("goes on");
+        assert_eq!((world.contents().await, world.uploads()), (vec![content.to_owned()], uploads));
+        let top = list(&*world.process(), "").await.expect("lists");
+        assert!(top.iter().all(Entry::is_dir), "{top:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_went_to_the_top_folder_is_removed_there_when_nobody_goes_on() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.fault("upload nth=1 wrong-folder");
+    world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
+    let checkpoint = world.checkpoint("new content");
+    world.process().abandon(&path("d/f"), &checkpoint).await.expect("abandoned");
+    assert_eq!(world.contents().await, ["old"]);
+    let top = list(&*world.process(), "").await.expect("lists");
+    assert!(top.iter().all(Entry::is_dir), "{top:?}");
+}
+
+/// What this very process stores.
+async fn put_by(
+    process: &Arc<dyn Backend>,
+    world: &World,
+    name: &str,
+    content: &str,
+    old: &Entry,
+) -> Result<Entry> {
+    let body = BytesSource::body(content.to_owned());
+    process.put(&path(name), body, world.options(content, Some(old))).await
+}
+
+#[tokio::test]
+async fn a_note_of_before_a_version_was_verified_does_not_take_that_version_for_one_that_was_not() {
+    for end in ["the same content", "newer"] {
+        let world = World::start().await;
+        let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+        world.die("end.pl nth=1 hold-answer", "the same content", Some(&old)).await;
+        let before = world.note.load().await.expect("kept");
+        let process = world.process();
+        // It is stored and verified, and the old version stays because 1fichier refuses to remove it.
+        world.fault("file/rm every ko 403 Something new #777");
+        let put = put_by(&process, &world, "d/f", end, &old).await;
+        put.expect_err("two files of one name are no success");
+        world.sim.faults().clear();
+        let note = Arc::new(Kept(Mutex::new(before)));
+        let checkpoint = Checkpoint { note, ..world.checkpoint("the same content") };
+        process.abandon(&path("d/f"), &checkpoint).await.expect("abandoned");
+        assert_eq!(world.contents().await, [end]);
+    }
+}
+
+#[tokio::test]
+async fn what_arrives_after_it_was_given_up_is_an_old_version_of_what_is_stored_next() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die_with_the_upload_on_its_way("new content", &old).await;
+    let process = world.process();
+    process.abandon(&path("d/f"), &world.checkpoint("new content")).await.expect("abandoned");
+    world.fault("upload nth=1 hold-answer");
+    let put = put_by(&process, &world, "d/f", "another version", &old);
+    let (stored, ()) = tokio::join!(put, async {
+        world.sim.unanswered(1).await;
+        world.sim.holds().release_first(true);
+        until_stored(&world, 3).await;
+        world.sim.holds().release(true);
+    });
+    stored.expect("stored");
+    assert_eq!(world.contents().await, ["another version"]);
+    assert_eq!(world.sim.stored().len(), 1, "with what shows later");
+}
+
+#[tokio::test]
+async fn what_arrives_late_of_an_upload_of_another_size_is_found_by_the_third_process() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die_with_the_upload_on_its_way("new content", &old).await;
+    world.die("upload nth=1 hold-answer", "another version", Some(&old)).await;
+    world.sim.holds().release(true);
+    until_stored(&world, 3).await;
+    world.put("another version", Some(&old)).await.expect("goes on");
+    assert_eq!(world.contents().await, ["another version"]);
+}
+
+#[tokio::test]
+async fn a_second_try_of_a_process_looks_for_what_the_one_before_it_had_sent() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "f", b"old").await.expect("stored");
+    world.fault("upload nth=1 hold-whole");
+    let first = world.process();
+    tokio::select! {
+        result = put_by(&first, &world, "f", "new content", &old) => panic!("{result:?}"),
+        () = world.sim.holds().arrived() => {}
+    }
+    world.sim.faults().clear();
+    let process = world.process();
+    let put = || put_by(&process, &world, "f", "new content", &old);
+    // What becomes of the upload of this process is not known either.
+    world.sim.set_lag(LATE);
+    world.fault("upload nth=1 lose-answer");
+    world.fault("end.pl every dead-report");
+    let unclear = put().await;
+    world.sim.faults().clear();
+    world.sim.set_lag(Duration::ZERO);
+    world.sim.holds().release(true);
+    until_stored(&world, 3).await;
+    assert!(unclear.is_err(), "{unclear:?}");
+    put().await.expect("found");
+    let found = (world.contents_of("").await, world.uploads());
+    assert_eq!(found, (vec!["new content".to_owned()], 3));
+    assert_eq!(world.sim.stored().len(), 1, "with what shows later");
 }

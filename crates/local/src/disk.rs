@@ -1,4 +1,4 @@
-//! The files of a local place for calls that block: opened, read and looked at again by the rules of `read.rs`.
+//! The files of a local place for calls that block: opened, read and checked again by the rules of `read.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -90,7 +90,7 @@ impl DiskFile for LocalFile {
     }
 }
 
-/// What a link pointed to when it was looked at; a link is never changed, only replaced.
+/// What a link pointed to when it was read; a link cannot be changed, only replaced.
 struct LinkTarget(Vec<u8>);
 
 impl DiskFile for LinkTarget {

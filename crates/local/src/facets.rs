@@ -1,4 +1,4 @@
-//! What a local place has beside the methods that every remote means.
+//! The facets of a local place.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -123,7 +123,7 @@ impl LocalFiles for OfPlace {
 
     async fn take(&self, from: &LocalFile, to: &RelPath, options: PutOptions) -> Result<Entry> {
         let giver = self.giver(from);
-        // Only a place that keeps links lists one as an entry to be taken.
+        // Only a place that keeps links lists one as an entry to move.
         let giver = if from.entry.kind == EntryKind::Link {
             let options = LocalOptions { links: Links::Keep, ..LocalOptions::default() };
             Arc::new(Root::new(&giver.path, options))
@@ -182,10 +182,10 @@ impl CoreRoot for OfPlace {
     async fn identity(&self) -> Result<Option<String>> {
         let look = |root: &Root| {
             let path = RelPath::root();
-            // By its path and not by what is kept open: another folder may have taken its place.
+            // By its path and not by an open descriptor: another folder may have taken its place.
             let stat = || fs::stat(&root.path).map_err(|errno| root.error(errno, &path));
             let (first, second) = (identity(&stat()?), identity(&stat()?));
-            // Where numbers mean nothing they tell nothing.
+            // Where inode numbers mean nothing they cannot identify the folder.
             let is_told = first == second && !root.has_loose_numbers.load(Ordering::Relaxed);
             let (device, inode) = first;
             Ok(is_told.then(|| format!("{device}:{inode}")))
@@ -207,7 +207,7 @@ fn usage(root: &Root) -> Result<Usage> {
     Ok(Usage {
         total: bytes(stat.f_blocks),
         used: bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
-        // What this user may fill, which is less than what is free.
+        // The space that this user may use, which is less than the free space.
         free: bytes(stat.f_bavail),
     })
 }

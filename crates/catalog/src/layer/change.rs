@@ -1,4 +1,4 @@
-//! Changes: of the remote first, and then of what is known.
+//! Changes: made at the remote first, and then recorded.
 
 use ketch_core::source::Passed;
 
@@ -182,7 +182,7 @@ impl Inner {
         Ok(self.learn(known, mtime, mode, blake3_of(from)).await)
     }
 
-    /// What a copy or a move is known by, where the remote does not tell its digest again.
+    /// The identity of a copied or moved file, if the remote does not show its digest again.
     fn with_digests_of(&self, entry: Entry, from: &Entry) -> Entry {
         match (&entry.hashes, &from.hashes) {
             (None, Some(hashes)) if entry.size == from.size => {
@@ -221,8 +221,8 @@ impl Inner {
         Ok(self.learn(known, from.mtime, from.mode, blake3_of(from)).await)
     }
 
-    /// ORDER: what the catalogue alone holds in the folder is stored under both paths before the folder moves. Where a folder
-    /// is not, what is in it is not shown.
+    /// ORDER: the catalogue's own entries in the folder are stored under both paths before the folder moves. Entries in a
+    /// folder that does not exist are not shown.
     async fn rename_folder(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.look(None).await?;
         if *to == from.path || to.is_within(&from.path) {

@@ -53,7 +53,7 @@ struct Cleaner<'a> {
     context: &'a Context,
     backend: Arc<dyn Backend>,
     resume: Arc<dyn Resume>,
-    /// Jobs that go on with what they left.
+    /// Jobs that can continue the parts that they left.
     claims: Claims,
     dry_run: bool,
 }

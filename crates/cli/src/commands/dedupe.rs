@@ -163,7 +163,7 @@ impl Dedupe<'_> {
             self.console.tell(Level::Error, question);
             let choice = match answer().await? {
                 Some(answer) => understood(&answer, group.len(), self.args.by_hash),
-                // Nobody is there to answer any more.
+                // The input has ended: no more answers will come.
                 None => Some(Choice::Quit),
             };
             if let Some(choice) = choice {
@@ -177,7 +177,7 @@ impl Dedupe<'_> {
             let files: Vec<Value> = group
                 .iter()
                 .map(|entry| {
-                    let hash = whirlpool(entry);
+                    let hash = digest(entry);
                     json!({ "path": entry.path, "size": entry.size, "hash": hash })
                 })
                 .collect();
@@ -189,7 +189,7 @@ impl Dedupe<'_> {
             let time =
                 time.map(|time| time.to_zoned(TimeZone::system()).strftime("%F %T").to_string());
             let size = entry.size.map(|size| size.to_string()).unwrap_or_default();
-            let hash: String = whirlpool(entry).unwrap_or_default().chars().take(12).collect();
+            let hash: String = digest(entry).unwrap_or_default().chars().take(12).collect();
             let line = format!(
                 "{:>3}  {size:>12}  {:19}  {hash:12}  ",
                 index + 1,
@@ -287,9 +287,10 @@ fn understood(answer: &str, count: usize, by_hash: bool) -> Option<Choice> {
     }
 }
 
-fn whirlpool(entry: &Entry) -> Option<String> {
+fn digest(entry: &Entry) -> Option<String> {
     let hashes = entry.hashes.as_deref()?;
-    let digest = HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| hashes.get(algo))?;
+    let mut proving = HashAlgo::BY_STRENGTH.into_iter().filter(|algo| !algo.is_checksum());
+    let digest = proving.find_map(|algo| hashes.get(algo))?;
     Some(digest.to_string())
 }
 
@@ -298,7 +299,7 @@ fn groups(entries: Vec<Entry>, by_hash: bool) -> Vec<Vec<Entry>> {
     let mut all: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for entry in entries.into_iter().filter(Entry::is_file) {
         let key = match by_hash {
-            true => whirlpool(&entry),
+            true => digest(&entry),
             false => Some(entry.path.as_str().to_owned()),
         };
         if let Some(key) = key {

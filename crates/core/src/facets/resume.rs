@@ -1,4 +1,5 @@
-//! What interrupted transfers left at a place: gone on with, given up, or cleaned up because no job knows of it any more.
+//! Parts that interrupted transfers left at a place: they are continued, given up, or removed because no job knows them any
+//! more.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::error::Result;
 use crate::path::RelPath;
 use crate::source::Body;
 
-/// Says whether a job will go on with what it left, by its number.
+/// Says whether a job, given by its number, will continue the parts that it left.
 pub type Claims = Arc<dyn Fn(u32) -> bool + Send + Sync>;
 
 /// A place at which interrupted transfers leave something.
@@ -23,8 +24,8 @@ pub trait Resume: fmt::Debug + Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Removes what an earlier, interrupted `put` or `copy` to `path` with this checkpoint left behind, because no process will
-    /// go on with it. What is at `path` itself stays. Nothing left is success.
+    /// Removes what an earlier, interrupted `put` or `copy` to `path` with this checkpoint left behind, because no process
+    /// will continue it. What is at `path` itself stays. Nothing left is success.
     async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()>;
 
     /// The folders in which listings or transfers have met what interrupted transfers left, and forgets them. No I/O.
@@ -63,9 +64,9 @@ pub struct Leftover {
 /// Whose a leftover is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftoverState {
-    /// Nobody's: no process works on it and no job goes on with it.
+    /// Dead: no process works on it and no job will continue it.
     Dead,
-    /// An interrupted job goes on with it.
+    /// An interrupted job can continue it.
     Claimed,
     /// A process works on it.
     InUse,

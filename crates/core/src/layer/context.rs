@@ -1,4 +1,4 @@
-//! What an error of a layer is named with.
+//! The names that a layer adds to an error.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a look at a path proves about a change whose answer was lost. Pure; `None` is "cannot tell".
+//! What the entry at a path proves about a change whose answer was lost. Pure; `None` means "cannot tell".
 //!
 //! A wrong yes loses data (the caller goes on to delete a source), a wrong no costs a repetition. So a size alone proves a
 //! no, and never a yes where something of that size may have been there before.
@@ -136,6 +136,7 @@ mod tests {
         metadata_cost: crate::capabilities::MetadataCost::Call,
         hashes: &[],
         name_max_bytes: None,
+        put_parts: None,
         put_resume: false,
         at_once: None,
         gather: None,

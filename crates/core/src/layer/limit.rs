@@ -1,4 +1,4 @@
-//! How hard one remote may be pressed, and the pause of all when it says that it was too hard.
+//! Limits the requests to one remote, and pauses all of them when the remote says that there were too many.
 //!
 //! The limits are those of one built stack: clones of the `Arc` share them, two stacks do not.
 
@@ -21,7 +21,7 @@ use crate::options::{ListOptions, Metadata, PutOptions, ReadOptions};
 use crate::path::RelPath;
 use crate::source::{Body, ByteStream};
 
-/// How hard one remote may be pressed. The default sets no limit, and still keeps the pauses a remote asks for: after
+/// The limits of requests to one remote. The default sets no limit, but keeps the pauses that a remote asks for: after
 /// `Throttled` with a time no request starts before that time has passed. While more than half an hour is left, requests
 /// fail at once with `Throttled` and the time that is left.
 #[derive(Debug, Clone, PartialEq, Default)]

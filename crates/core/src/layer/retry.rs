@@ -1,9 +1,9 @@
 //! The only place in the program that repeats requests.
 //!
-//! Whether an error is worth another attempt was decided by the layer that understands the wire ([`crate::Retry`]); here
-//! it is decided what another attempt *means*. What changes nothing, or the same thing twice, is simply sent again. A
-//! `rename` is looked after first. A `put` is repeated whole, and after `CommitUnknown` looked after first. Broken streams
-//! are taken up again (see `resume`).
+//! Whether an error is worth another attempt was decided by the layer that understands the wire ([`crate::Retry`]); here it
+//! is decided what another attempt *means*. What changes nothing, or the same thing twice, is simply sent again. Before a
+//! `rename` is repeated, the layer checks whether it happened. A `put` is repeated whole; after `CommitUnknown` the layer
+//! first checks whether it was stored. Broken streams are opened again (see `resume`).
 //!
 //! CANCEL: all waiting is in the caller's future or stream; dropping it ends the wait and sends nothing more.
 
@@ -111,7 +111,7 @@ impl Retry {
         }
     }
 
-    /// Looks whether a body is stored after all. Fails when the remote cannot even be asked.
+    /// Checks whether a body was stored after all. Fails when the remote cannot even be asked.
     async fn find_stored(
         &self,
         path: &RelPath,
@@ -218,7 +218,7 @@ impl Backend for Retry {
                 match self.find_stored(path, &body, flow.size(), &options).await {
                     Ok(Some(entry)) => return Ok(entry),
                     Ok(None) => {}
-                    // Nobody answers, and sending blindly could make a second copy.
+                    // The remote does not answer, and sending without a check could make a second copy.
                     Err(_) => return Err(error),
                 }
             }
@@ -264,7 +264,7 @@ impl Backend for Retry {
                 Err(error) => effort.named(error),
             };
             if is_in_doubt && is_conflict(&error) {
-                // An error of the look is less telling than the conflict.
+                // An error of the check says less than the conflict.
                 let found = self.look(to).await.ok().flatten();
                 let (size, hashes) = (from.size, from.hashes.as_deref());
                 let stored = found.filter(|found| {

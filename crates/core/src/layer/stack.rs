@@ -68,7 +68,7 @@ impl Stack {
         self
     }
 
-    /// Is told of each repetition. Without [`Stack::retry`] there is none.
+    /// Receives a notice of each repetition. Without [`Stack::retry`] there are none.
     pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self

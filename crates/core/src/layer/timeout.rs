@@ -37,8 +37,8 @@ pub struct TimeoutSettings {
     /// The longest time without an item of a listing or a piece of a read, and the longest time in which a `put` takes
     /// nothing more of its body.
     pub idle: Duration,
-    /// How long a `put` may take to complete after its body has been handed over; some remotes scan for minutes. Longer
-    /// is `CommitUnknown`: nobody knows whether it will still appear.
+    /// How long a `put` may take to complete after its body has been handed over; some remotes scan for minutes. Longer is
+    /// `CommitUnknown`: it is not known whether the file will still appear.
     pub finish: Duration,
     /// The least number of bytes in a time, of reads and of bodies. Only whole times are judged. `None`, no bytes or no
     /// time: any throughput will do.

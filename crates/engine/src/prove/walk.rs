@@ -1,4 +1,4 @@
-//! All files of one place in key order: a march beside a place that holds nothing.
+//! Walks all files of one place in key order: a march with an empty place as the other side.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::prove::ProveSettings;
 pub enum Found {
     /// A file.
     File(Entry),
-    /// Something that is neither a file nor a folder, or one of several of one name: it says why it is left out.
+    /// An entry that is left out because it is neither a file nor a folder, or one of several of one name; with the reason.
     Other(RelPath, String),
-    /// A folder could not be listed; nothing is known about what is in it.
+    /// A folder could not be listed; nothing is known about its contents.
     Failed(RelPath, Error),
 }
 
@@ -98,7 +98,7 @@ fn understand(step: Step) -> Option<Result<Found>> {
     }
 }
 
-/// A place that holds nothing and takes nothing.
+/// A place that is empty and stores nothing.
 #[derive(Debug)]
 struct Nothing;
 
