@@ -326,12 +326,10 @@ fn in_vain(waited: Duration, said: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn pacer(scale: &str, folder: Option<&std::path::Path>) -> Arc<Pacer> {
         let options = [("api_key", "KETCHCANARY"), ("pace_scale", scale)];
-        let options: BTreeMap<_, _> =
-            options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let options = options.into_iter().collect();
         Arc::new(Pacer::new(&Settings::new(&options).expect("legal"), folder, None))
     }
 
@@ -602,8 +600,7 @@ mod tests {
             }
         }
         let options = [("api_key", "KETCHCANARY"), ("requests_per_hour", "10")];
-        let options: BTreeMap<_, _> =
-            options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let options = options.into_iter().collect();
         let told = Arc::new(Told::default());
         let observer = Arc::clone(&told) as Arc<dyn Observer>;
         let watch = Some(Watch { observer, remote: "work:".into() });

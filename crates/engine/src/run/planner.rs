@@ -8,7 +8,8 @@ use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
 use futures::TryStreamExt;
-use ketch_core::source::{EntrySource, open_exact};
+use ketch_core::EntrySource;
+use ketch_core::source::open_exact;
 use ketch_core::{EntryKind, compare_keys};
 
 /// The result of one step.
