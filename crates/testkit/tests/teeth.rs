@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use ketch_core::facets::{Inspect, Resume, Wanted};
+use ketch_core::facets::{Claims, Inspect, Leftover, Resume, Wanted};
 use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_all};
 use ketch_core::{
@@ -102,7 +102,11 @@ impl Backend for Broken {
     }
 
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
+        let is_recursive = options.recursive;
         let entries = self.inner.list(&self.name_of(dir), options);
+        if is_recursive {
+            return entries;
+        }
         let fault = self.fault;
         let mut seen = Vec::new();
         let shown = entries.enumerate().filter_map(move |(number, entry)| {
@@ -287,6 +291,23 @@ impl Resume for BrokenFacet<dyn Resume> {
             Fault::AbandonsNothing => Ok(()),
             fault => self.0.abandon(path, &changed_checkpoint(fault, checkpoint)).await,
         }
+    }
+
+    fn folders_with_leftovers(&self) -> Vec<RelPath> {
+        self.0.folders_with_leftovers()
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.0.has_leftovers()
+    }
+
+    async fn leftovers(
+        &self,
+        dir: &RelPath,
+        claims: &Claims,
+        removes: bool,
+    ) -> Result<Vec<Leftover>> {
+        self.0.leftovers(dir, claims, removes).await
     }
 }
 
