@@ -1,11 +1,12 @@
-//! The object: found, read, and written again.
+//! Finds, reads and writes the catalogue's object.
 //!
 //! # Two processes
 //!
-//! Where a remote replaces an object only if it still is the one that was read, the one that comes second reads what the
-//! first has written, takes it in, and writes both. Where a name can be there twice (1fichier) nothing is asked first: each
-//! stores its own and removes the one it had read, so both stay, and whoever reads next takes in all there are and leaves
-//! one. Either way nothing that a process wrote is lost; what one removed can come back if the other did not know of it.
+//! If the remote replaces an object only if it still is the one that was read, the second process reads what the first has
+//! written, merges it, and writes both. If a name can exist twice (1fichier), there is no such check: each process stores
+//! its own object and removes the one it had read. Both new objects stay, and the next process that reads merges all of
+//! them and leaves one. Either way nothing that a process wrote is lost; a record that one process removed can come back if
+//! the other did not know of the removal.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,30 +20,30 @@ use crate::format::{self, FormatError, OBJECT_MAX};
 use crate::records::Records;
 use crate::view::NAME;
 
-/// How often an object that others replace at the same time is written.
+/// How often an object is written that other processes replace at the same time.
 const STORE_TRIES: usize = 4;
 /// The most objects that are remembered to be replaced by the next one.
 const OBJECTS_MAX: usize = 64;
-/// For so long it is remembered that something was removed.
+/// How long a removal is remembered.
 const GONE_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What is known of the object.
+/// What is known about the object.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     /// It was looked for.
     is_looked_for: bool,
-    /// What the next one replaces.
+    /// The objects that the next one replaces.
     objects: Vec<Entry>,
     /// At least one was read, or written.
     pub(crate) is_read: bool,
-    /// One that cannot be read, and why.
+    /// An object that cannot be read, and why.
     unread: Option<(Entry, FormatError)>,
-    /// The last attempt to write was not heard of to its end.
+    /// It is not known whether the last attempt to write succeeded.
     is_unsure: bool,
 }
 
 impl Book {
-    /// Why what is there may hold more than is known; `None` = it does not.
+    /// Why the object may hold more records than are known; `None` = it does not.
     pub(crate) fn doubt(&self) -> Option<String> {
         match &self.unread {
             Some((_, error)) => Some(format!("its catalogue was not read: {error}")),
@@ -56,9 +57,9 @@ impl Book {
         *self = Book { is_looked_for: true, is_read: true, ..Book::default() };
     }
 
-    /// Looks for the object, unless that is done, and reads it. `listed` is the listing of the root, if somebody has it.
+    /// Looks for the object, unless that is done, and reads it. `listed` is the listing of the root, if the caller has it.
     ///
-    /// Errors: those of the remote. An object that makes no sense is told of and is none.
+    /// Errors: those of the remote. An object that cannot be parsed is reported, and counts as missing.
     pub(crate) async fn look(
         &mut self,
         inner: &dyn Backend,
@@ -98,7 +99,7 @@ impl Book {
     ) -> Result<()> {
         let read = match read(inner, entry).await {
             Ok(read) => read,
-            // Another process has replaced it: what it wrote is listed, or will be.
+            // Another process has replaced it: its object is listed, or will be.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Changed) => {
                 return Ok(());
             }
@@ -119,11 +120,12 @@ impl Book {
         Ok(())
     }
 
-    /// Replaces the object by one of what `records` gives, which is asked each time, and is handed what others wrote.
+    /// Replaces the object by one with the records that `records` returns. It is called at each attempt, with the records
+    /// that other processes wrote.
     ///
     /// Errors: those of the remote; `Unsupported` where the one that is there must not be replaced.
     ///
-    /// CANCEL: dropped, the old one is there or the new one, or both, and the next look takes in all.
+    /// CANCEL: when it is dropped, the old object, the new one or both are there, and the next read merges all of them.
     pub(crate) async fn store(
         &mut self,
         inner: &dyn Backend,
@@ -151,7 +153,7 @@ impl Book {
                     self.objects.pop();
                     let others = std::mem::replace(&mut self.objects, vec![stored]);
                     for other in others {
-                        if let Err(error) = inner.delete(&other).await {
+                        if let Err(error) = inner.delete_one(&other).await {
                             tracing::debug!(%error, "an old catalogue stays");
                             self.objects.insert(0, other);
                         }
@@ -167,7 +169,7 @@ impl Book {
         Err(Error::new(ErrorKind::Changed, "others replace the catalogue all the time"))
     }
 
-    /// One that is damaged is put aside, so that somebody may look at it.
+    /// A damaged object is renamed and kept, so that a person can examine it.
     async fn make_way(&mut self, inner: &dyn Backend) -> Result<()> {
         let Some((entry, error)) = &self.unread else { return Ok(()) };
         let refuse = |message| Err(Error::new(ErrorKind::Unsupported, message));
@@ -193,7 +195,7 @@ async fn list_root(inner: &dyn Backend) -> Result<Vec<Entry>> {
     }
 }
 
-/// The records of an object, or why it is none; the outer error is the remote's.
+/// The records of an object, or why it is not a catalogue; the outer error is the remote's.
 async fn read(inner: &dyn Backend, entry: &Entry) -> Result<Result<Records, FormatError>> {
     if entry.size.is_none_or(|size| size > OBJECT_MAX) {
         return Ok(Err(FormatError::TooLarge("bytes")));
@@ -211,8 +213,8 @@ async fn read(inner: &dyn Backend, entry: &Entry) -> Result<Result<Records, Form
     Ok(format::decode(&bytes))
 }
 
-/// Does a catalogue of another root hold what no listing shows? One that was put aside holds nothing; of one that makes no
-/// sense nobody knows.
+/// Does a catalogue of another root hold entries that no listing shows? A catalogue that was renamed as damaged holds none;
+/// for one that cannot be parsed it is not known.
 pub(crate) async fn holds_anything(inner: &dyn Backend, entry: &Entry) -> Result<bool> {
     if entry.path.name() != Some(NAME) {
         return Ok(false);
@@ -223,7 +225,7 @@ pub(crate) async fn holds_anything(inner: &dyn Backend, entry: &Entry) -> Result
     }
 }
 
-/// A catalogue of `records`, without what is old enough to be forgotten.
+/// A catalogue of `records`, without removals that are old enough to be forgotten.
 pub(crate) fn write(records: &mut Records) -> Result<Vec<u8>> {
     records.forget_gone_before(now().saturating_sub(GONE_KEPT.as_millis() as u64));
     format::encode(records).map_err(|error| {

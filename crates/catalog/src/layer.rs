@@ -1,8 +1,9 @@
-//! The wrapper: a backend around a backend, with what the catalogue knows in every entry.
+//! The wrapper: a backend around a backend, which adds to every entry what the catalogue knows about it.
 //!
-//! Files with content go to the remote as they are, and what is known beside them is written down at the end (and every
-//! [`HINTS_UNSTORED`] of them): losing it costs a comparison by digest. What the catalogue alone holds is in a stored
-//! catalogue before its `put` returns; while one is being stored the next ones gather, and one more stores them all.
+//! Files with content go to the remote as they are. Hints about them (times, permissions, digests) are stored at the end,
+//! and after every [`HINTS_UNSTORED`] of them; a lost hint costs a comparison by digest. Empty files and links, which only
+//! the catalogue holds, are in a stored catalogue before their `put` returns; while one catalogue is being stored, further
+//! ones gather, and the next upload stores all of them.
 
 mod change;
 mod keep;
@@ -13,12 +14,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
-use ketch_core::bill::{Bill, Work};
+use ketch_core::bill::{Bill, Cost, Work};
+use ketch_core::facets::{Facets, Gaps};
 use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream, BytesSource};
 use ketch_core::{
-    Backend, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error, ErrorKind, Expect,
-    HashAlgo, Identities, ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
+    About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo,
+    ListOptions, Metadata, MetadataCost, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::book::{self, Book};
@@ -32,19 +34,18 @@ const HINTS_UNSTORED: u64 = 4096;
 
 /// A backend whose files have times and permissions, and that holds empty files and links.
 ///
-/// It needs a remote with folders of its own; around one without them it keeps times and permissions only. Everything that
-/// goes through it costs no request more, but one download of the catalogue when the first folder is listed, and one upload
-/// when something has changed.
+/// It needs a remote with folders of its own; around one without them it keeps times and permissions only. Calls through it
+/// cost no additional request, except one download of the catalogue when the first folder is listed, and one upload when
+/// something has changed.
 #[derive(Debug, Clone)]
-pub struct Catalog(Arc<Inner>);
+pub struct Catalog(Arc<Inner>, Facets);
 
 #[derive(Debug)]
 struct Inner {
     remote: Arc<dyn Backend>,
-    capabilities: Capabilities,
-    location: String,
+    about: About,
     state: Mutex<State>,
-    /// Whoever has it looks for the object or stores it.
+    /// Held while the object is looked for or stored.
     book: tokio::sync::Mutex<Book>,
 }
 
@@ -56,7 +57,7 @@ struct State {
     stored: u64,
     /// Hints are stored at this number of changes.
     due: u64,
-    /// See [`Backend::doubt`].
+    /// See [`Gaps::may_lack`].
     doubt: Option<String>,
     is_full: bool,
 }
@@ -75,6 +76,7 @@ impl Catalog {
             dir_times: false,
             set_mode: true,
             narrow_mode: false,
+            metadata_cost: MetadataCost::Call,
             // Each place has a catalogue of its own.
             rename_dir: false,
             ..kept.clone()
@@ -84,18 +86,25 @@ impl Catalog {
             doubt: Some("its catalogue was not looked for yet".to_owned()),
             ..State::default()
         };
-        Catalog(Arc::new(Inner {
-            location: remote.location(),
-            remote,
+        let about = About {
             capabilities,
+            // The catalogue itself decides: what it keeps is listed.
+            view_options: format!("catalog {}", remote.view_options()),
+            ..remote.about().clone()
+        };
+        let inner = Arc::new(Inner {
+            about,
+            remote,
             state: Mutex::new(state),
             book: tokio::sync::Mutex::default(),
-        }))
+        });
+        let facets = inner.facets();
+        Catalog(inner, facets)
     }
 }
 
 impl State {
-    /// Writes down what is known of `path` now, later than anything before; what was there comes back.
+    /// Records what is known about `path` now, with a later time than any record before; returns the old record.
     fn set(&mut self, path: &RelPath, fact: Fact) -> Option<Record> {
         let before = self.records.get(path).map_or(0, |record| record.at);
         let at = book::now().max(before.saturating_add(1));
@@ -112,7 +121,7 @@ impl State {
         has_room
     }
 
-    /// Forgets a hint. What the catalogue alone held leaves a mark that it is gone.
+    /// Forgets a hint. An empty file or link leaves a record that it is gone.
     fn forget(&mut self, path: &RelPath) {
         match self.records.get(path).map(|record| record.fact.content().is_some()) {
             Some(true) => drop(self.set(path, Fact::Gone)),
@@ -140,10 +149,10 @@ impl Inner {
 
     fn with_view<T>(&self, work: impl FnOnce(View<'_>) -> T) -> T {
         let state = self.state();
-        work(View { records: &state.records, location: &self.location, shown: self.shown() })
+        work(View { records: &state.records, location: &self.about.location, shown: self.shown() })
     }
 
-    /// Knows what the object says, from now on. `listed`: the listing of the root, if it is at hand.
+    /// Reads the object, unless that was done. `listed`: the listing of the root, if the caller has it.
     async fn look(&self, listed: Option<&[Entry]>) -> Result<()> {
         let mut book = self.book.lock().await;
         let found = book.look(&*self.remote, listed).await;
@@ -159,13 +168,13 @@ impl Inner {
 
     /// Returns when a catalogue is stored that has all changes up to the number `wanted`.
     ///
-    /// CANCEL: dropped while it waits for its turn, nothing is lost: whoever stores next stores these changes too.
+    /// CANCEL: if it is dropped while it waits for its turn, nothing is lost: the next call stores these changes too.
     async fn store(&self, wanted: u64) -> Result<()> {
         let mut book = self.book.lock().await;
         if self.state().stored >= wanted {
             return Ok(());
         }
-        // Whoever is about to write something down does it now, and need not wait for the next one.
+        // Callers that are about to record something do it now, and need not wait for the next upload.
         tokio::task::yield_now().await;
         let found = book.look(&*self.remote, None).await;
         self.take_over(&book, found)?;
@@ -179,7 +188,7 @@ impl Inner {
             })
             .await;
         let mut state = self.state();
-        // Whether it went well or not: not every further hint is a reason to try again.
+        // Also after a failure: not every further hint is a reason to try again.
         state.due = state.changes + HINTS_UNSTORED;
         if stored.is_ok() {
             state.stored = state.stored.max(included);
@@ -188,7 +197,7 @@ impl Inner {
         stored
     }
 
-    /// Stores hints when there are many. That it fails costs no more than the hints.
+    /// Stores hints when there are many. A failure costs only the hints.
     async fn store_many(&self) {
         let due = {
             let state = self.state();
@@ -232,7 +241,40 @@ impl Inner {
         }
     }
 
-    fn bill(&self, work: &Work) -> Option<Bill> {
+    /// The facets of the remote that the catalogue passes on.
+    fn facets(self: &Arc<Self>) -> Facets {
+        let below = self.remote.facets();
+        let services = below.services.clone().map(services::OwnServices);
+        Facets {
+            // Entries that only the catalogue holds are not on a disk, and facts about a file must be copied with it.
+            disk: None,
+            identities: None,
+            local_files: None,
+            // The catalogue adds entries to a listing, so folders must be listed.
+            snapshot: None,
+            // The remote does not know digests of entries that only the catalogue holds.
+            inspect: None,
+            cost: below.cost.clone().map(|below| Arc::new(OwnCost(below)) as Arc<dyn Cost>),
+            gaps: Some(Arc::clone(self) as Arc<dyn Gaps>),
+            services: services.map(|services| Arc::new(services) as Arc<dyn Services>),
+            ..below.clone()
+        }
+    }
+}
+
+impl Gaps for Inner {
+    fn may_lack(&self) -> Option<String> {
+        let own = self.state().doubt.clone();
+        own.or_else(|| self.remote.may_lack())
+    }
+}
+
+/// The cost of the remote, and of the catalogue on it.
+#[derive(Debug)]
+struct OwnCost(Arc<dyn Cost>);
+
+impl Cost for OwnCost {
+    fn estimate(&self, work: &Work) -> Option<Bill> {
         let changes = work.uploads + work.copies + work.files_removed;
         let stores = u64::from(changes > 0);
         // The catalogue is read once, and replaced once at the end.
@@ -243,44 +285,20 @@ impl Inner {
             files_removed: work.files_removed + stores,
             ..*work
         };
-        self.remote.bill(&work)
+        self.0.estimate(&work)
     }
 }
 
-// Every method is written out: one that was passed over would lose what the remote can do.
+// Every method is written out: a missing one would lose an ability of the remote.
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Catalog {
-    fn name(&self) -> &str {
-        self.0.remote.name()
+    fn about(&self) -> &About {
+        &self.0.about
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.0.capabilities
-    }
-
-    fn location(&self) -> String {
-        self.0.location.clone()
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.0.remote.root_identity().await
-    }
-
-    fn view_options(&self) -> String {
-        // The catalogue itself decides: what it keeps is listed.
-        format!("catalog {}", self.0.remote.view_options())
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.0.remote.scope()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        match Kept::of(entry) {
-            Some(_) => None,
-            None => self.0.remote.lend(entry),
-        }
+    fn facets(&self) -> &Facets {
+        &self.1
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -312,19 +330,17 @@ impl Backend for Catalog {
         stored.map_err(|error| self.0.told(error, "put", path))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        let deleted = self.0.delete(entry).await;
-        deleted.map_err(|error| self.0.told(error, "delete", &entry.path))
-    }
-
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        let made = self.0.make_dir(path).await;
-        made.map_err(|error| self.0.told(error, "make folder", path))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let told = |(entry, result): (&Entry, Result<()>)| {
+            result.map_err(|error| self.0.told(error, "delete", &entry.path))
+        };
+        entries.iter().zip(self.0.delete(entries).await).map(told).collect()
     }
 
     // Permissions of folders are not among the facts that are kept.
-    async fn make_dir_with(&self, path: &RelPath, _mode: u32) -> Result<()> {
-        self.make_dir(path).await
+    async fn make_dir(&self, path: &RelPath, _mode: Option<u32>) -> Result<()> {
+        let made = self.0.make_dir(path).await;
+        made.map_err(|error| self.0.told(error, "make folder", path))
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -337,76 +353,19 @@ impl Backend for Catalog {
         renamed.map_err(|error| self.0.told(error, "rename", to))
     }
 
-    /// What the catalogue says of it would have to come along: it is copied.
-    async fn take(&self, _lent: &Entry, _to: &RelPath, _options: PutOptions) -> Result<Entry> {
-        Err(Error::unsupported("take"))
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        let set = self.0.set_metadata(entry, metadata).await;
+        set.map_err(|error| self.0.told(error, metadata.operation(), &entry.path))
     }
 
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.0.remote.kept(path, checkpoint).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.0.remote.abandon(path, checkpoint).await
-    }
-
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        let set = self.0.set_mtime(entry, mtime).await;
-        set.map_err(|error| self.0.told(error, "set time", &entry.path))
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        let set = self.0.set_mode(entry, mode).await;
-        set.map_err(|error| self.0.told(error, "set permissions", &entry.path))
-    }
-
-    // What the catalogue alone holds is no object of a disk.
-    fn identities(&self) -> Option<Arc<dyn Identities>> {
-        None
-    }
-
-    // What the catalogue alone holds is not on the disk.
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        None
-    }
-
-    /// What the catalogue adds is found out beside a listing, so folders are listed.
-    async fn recall(&self, _dir: &RelPath) -> Option<Vec<Entry>> {
-        None
-    }
-
-    fn bill(&self, work: &Work) -> Option<Bill> {
-        self.0.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn Services>> {
-        let services = self.0.remote.services()?;
-        Some(Arc::new(services::OwnServices(services)))
-    }
-
-    fn doubt(&self) -> Option<String> {
-        let own = self.0.state().doubt.clone();
-        own.or_else(|| self.0.remote.doubt())
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.0.remote.flush().await?;
+    async fn finish(&self) -> Result<()> {
         let (changes, stored) = {
             let state = self.0.state();
             (state.changes, state.stored)
         };
-        if changes == stored {
-            return Ok(());
-        }
-        let flushed = self.0.store(changes).await;
-        flushed.map_err(|error| self.0.told(error, "flush", &RelPath::root()))
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.0.remote.usage().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.0.remote.close().await
+        let stored = if changes == stored { Ok(()) } else { self.0.store(changes).await };
+        // Whether the catalogue was stored or not, what is below it ends what it keeps open.
+        let finished = self.0.remote.finish().await;
+        stored.and(finished).map_err(|error| self.0.told(error, "finish", &RelPath::root()))
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of one path, and how it is proven that the listing still shows the same thing.
+//! What is known about one path, and the check that the listing still shows the same file.
 
 use std::time::SystemTime;
 
@@ -7,13 +7,14 @@ use ketch_core::hash::hash_bytes;
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, RelPath};
 
-/// What stands in the handle of an entry that the catalogue alone holds: this, where the catalogue is, NUL, and the content.
+/// The handle of an entry that only the catalogue holds begins with this; then come the location of the catalogue, NUL, and
+/// the content.
 const MARK: &str = "ketch-catalog:";
 
 /// What is known of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// When it was written down, in milliseconds since 1970. Of two records of one path the later one counts.
+    /// When it was recorded, in milliseconds since 1970. Of two records of one path the later one counts.
     pub at: u64,
     /// What.
     pub fact: Fact,
@@ -38,7 +39,7 @@ pub enum Fact {
         /// Its modification time.
         mtime: Option<SystemTime>,
     },
-    /// What the catalogue alone held here was removed. Kept for a while, for another process that still has the record.
+    /// An empty file or link that was here was removed. Kept for a while, for another process that still has its record.
     Gone,
 }
 
@@ -57,8 +58,8 @@ pub struct FileFact {
     pub blake3: Option<[u8; 32]>,
 }
 
-/// What tells the content of an entry from any other, in few bytes: of the strongest digest that the remote shows (one of
-/// `shown`), else of the version, else of the handle. `None`: the remote shows none of them.
+/// A few bytes that identify the content of an entry: made from the strongest digest that the remote shows (one of
+/// `shown`), else from the version, else from the handle. `None`: the remote shows none of them.
 pub fn identity(entry: &Entry, shown: &[HashAlgo]) -> Option<[u8; 16]> {
     let hashes = entry.hashes.as_deref();
     let digest = HashAlgo::BY_STRENGTH
@@ -77,7 +78,7 @@ pub fn identity(entry: &Entry, shown: &[HashAlgo]) -> Option<[u8; 16]> {
 }
 
 impl FileFact {
-    /// Is `entry`, as the remote lists it, what this was written down of?
+    /// Is `entry`, as the remote lists it, the file that this record is about?
     pub fn is_of(&self, entry: &Entry, shown: &[HashAlgo]) -> bool {
         entry.size == Some(self.size) && identity(entry, shown) == Some(self.identity)
     }

@@ -1,4 +1,4 @@
-//! A listing of the remote and what is known beside it, as one listing. Pure.
+//! Merges a listing of the remote and the records of the catalogue into one listing. Pure.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use crate::records::Records;
 
 /// The name of a catalogue, in the root of what it is about.
 pub const NAME: &str = ".ketch-catalog.zst";
-/// How the names begin that are ketch's own: that one, and those of catalogues that were put aside.
+/// How ketch's own names begin: that one, and those of damaged catalogues that were renamed.
 const OWN: &str = ".ketch-catalog";
 
-/// Is it the name of a catalogue, or of one that was put aside? They are never content, in whatever folder.
+/// Is it the name of a catalogue, or of a damaged one that was renamed? They are never content, in any folder.
 pub fn is_own_name(name: &str) -> bool {
     name.starts_with(OWN)
 }
@@ -50,7 +50,7 @@ impl View<'_> {
         self.records.get(path)?.fact.entry(path.clone(), self.location, self.shown)
     }
 
-    /// The listing of `folder`. Where the remote shows something of a name, that counts and not what the catalogue holds.
+    /// The listing of `folder`. If the remote shows an entry of some name, that counts and not the catalogue's entry.
     pub(crate) fn merge(&self, folder: &RelPath, listed: Vec<Entry>, order: Order) -> Vec<Entry> {
         let is_content = |entry: &Entry| !entry.path.name().is_some_and(is_own_name);
         let mut entries: Vec<Entry> = listed.into_iter().filter(is_content).collect();

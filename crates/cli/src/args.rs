@@ -31,7 +31,7 @@ pub(crate) use service::{
     RemoveArgs, RmdirArgs, ServiceCommand, SizeArgs, StatArgs, TreeArgs,
 };
 
-/// ketch moves files between any two places and proves that they arrived.
+/// ketch copies, syncs, moves and checks files between two places, and proves that they arrived.
 #[derive(Debug, Parser)]
 #[command(
     name = "ketch",
@@ -46,10 +46,10 @@ pub(crate) use service::{
                   Example: ketch sync ~/photos sandbox:photos"
 )]
 pub(crate) struct Cli {
-    /// What holds for every command.
+    /// The flags of every command.
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -61,13 +61,13 @@ pub(crate) struct CommonArgs {
     /// Print JSON lines on standard output, as described in docs/EVENTS.md.
     #[arg(long, global = true, env = "KETCH_JSON", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) json: bool,
-    /// Tell each item that is done and why; twice, also what needed nothing and what is tried again.
+    /// Print each item that is done, and why; given twice, also what needed nothing and what is tried again.
     #[arg(short, long, global = true, env = "KETCH_VERBOSE", hide_env_values = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Tell errors only.
+    /// Print errors only.
     #[arg(short, long, global = true, env = "KETCH_QUIET", hide_env_values = true, action = clap::ArgAction::Count)]
     pub(crate) quiet: u8,
-    /// Say when progress bars are shown.
+    /// When to show progress bars.
     #[arg(
         long,
         global = true,
@@ -80,7 +80,7 @@ pub(crate) struct CommonArgs {
     /// Show progress bars, like --progress=always.
     #[arg(short = 'P', global = true)]
     pub(crate) progress_always: bool,
-    /// Say when colours are used.
+    /// When to use colours.
     #[arg(
         long,
         global = true,
@@ -90,7 +90,7 @@ pub(crate) struct CommonArgs {
         default_value = "auto"
     )]
     pub(crate) color: When,
-    /// Read this configuration file instead of the usual one.
+    /// Read this configuration file instead of the default one.
     #[arg(long, global = true, env = "KETCH_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
@@ -109,36 +109,37 @@ pub(crate) enum When {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Copy what the destination lacks or has differently; delete nothing.
+    /// Copy files that the destination lacks or has in another version; delete nothing.
     ///
-    /// A folder as source always means its contents, and a trailing slash means nothing. A file as source goes into the
+    /// A folder as source always means its contents; a trailing slash makes no difference. A file as source goes into the
     /// destination folder under its own name.
     #[command(after_help = "Example: ketch copy ~/photos work:photos --exclude '*.tmp'")]
     Copy(CopyArgs),
-    /// Make the destination equal to the source, deleting what only the destination has.
+    /// Make the destination equal to the source, and delete what only the destination has.
     ///
-    /// Deletions come last, never where a listing or a transfer failed, and never more than --max-delete allows.
+    /// Deletions come last. Nothing is deleted in a folder in which a listing or a transfer failed, and never more than
+    /// --max-delete allows.
     #[command(after_help = "Example: ketch sync --dry-run ~/photos sandbox:photos")]
     Sync(CopyArgs),
-    /// Copy, and remove at the source what was proven to have arrived.
+    /// Copy files, and remove each one at the source after it was verified at the destination.
     ///
-    /// Each file is removed only after its copy was verified and the source was found unchanged. What the destination has
-    /// already is removed at the source if its digest is equal. Within one account 1fichier moves by itself.
+    /// A file is removed only after its copy was verified and the source was found unchanged. A file that the destination
+    /// already has is removed at the source if the digests are equal. Within one account 1fichier itself moves the files.
     #[command(after_help = "Example: ketch move ~/done work:archive --delete-empty-src-dirs")]
     Move(MoveArgs),
-    /// Write down what a copy, sync or move would do, to be looked at and applied later.
+    /// Write to a file what a copy, sync or move would do, to read it and apply it later.
     #[command(
         subcommand,
         after_help = "Example: ketch plan sync -o plan.jsonl ~/photos work:photos"
     )]
     Plan(PlanCommand),
-    /// Do what a plan says, each item only if both sides are still as it was decided on.
+    /// Execute a plan, each item only if both sides are still as they were when it was planned.
     #[command(after_help = "Example: ketch apply plan.jsonl")]
     Apply(ApplyArgs),
-    /// Look at jobs, and go on with interrupted ones.
+    /// List and show jobs, and finish interrupted ones.
     #[command(subcommand, after_help = "Example: ketch jobs list")]
     Jobs(JobsCommand),
-    /// Compare two places by digest and change nothing.
+    /// Compare two places by content or digest; change nothing.
     #[command(after_help = "Example: ketch check ~/photos work:photos --one-way")]
     Check(CheckArgs),
     /// List a folder.
@@ -147,7 +148,7 @@ pub(crate) enum Command {
     /// Write the content of files to standard output.
     #[command(after_help = "Example: ketch cat work:notes/today.txt")]
     Cat(CatArgs),
-    /// Make a folder and those above it.
+    /// Make a folder, and the folders above it if they are missing.
     #[command(after_help = "Example: ketch mkdir work:photos/2026")]
     Mkdir(MkdirArgs),
     /// Delete the files below a folder, or one file; folders stay.
@@ -156,36 +157,36 @@ pub(crate) enum Command {
     /// Print the digests of files as sha256sum, b3sum and rclone do, or check them.
     #[command(after_help = "Example: ketch hashsum sha256 ~/photos > photos.sha256")]
     Hashsum(HashsumArgs),
-    /// Write down what a place holds, and prove later that it still does.
+    /// Write a manifest of a place, and verify later that the place still holds the same files.
     #[command(
         subcommand,
         after_help = "Example: ketch manifest create ~/archive -o archive.manifest.zst"
     )]
     Manifest(ManifestCommand),
-    /// Put whole files in the place of damaged ones, fetching only what is damaged.
+    /// Replace damaged files by whole ones, and fetch only the damaged ranges.
     #[command(
         after_help = "Example: ketch repair ~/archive --from work:archive --manifest archive.manifest.zst"
     )]
     Repair(RepairArgs),
-    /// Show or forget what is remembered of local files.
+    /// Show or clear the digest cache.
     #[command(subcommand, after_help = "Example: ketch cache stats")]
     Cache(CacheCommand),
     /// Add, list and test remotes.
     #[command(subcommand, after_help = "Example: ketch remote add work fichier")]
     Remote(RemoteCommand),
-    /// Run the emulator of 1fichier for other programs.
+    /// Run the emulator of 1fichier, for other programs.
     #[command(
         subcommand,
         after_help = "Example: ketch sandbox serve --port 4000 --limits documented/100"
     )]
     Sandbox(SandboxCommand),
-    /// Single things, and what a remote can do beside holding files.
+    /// Single files and folders, and other services of a remote.
     #[command(flatten)]
     Service(ServiceCommand),
-    /// Ask about the configuration.
+    /// Show where the configuration is.
     #[command(subcommand, after_help = "Example: ketch config path")]
     Config(ConfigCommand),
-    /// Explain a command, or a topic: exit-codes.
+    /// Explain a command, or the topic exit-codes.
     #[command(after_help = "Example: ketch help exit-codes")]
     Help(HelpArgs),
 }
@@ -196,33 +197,33 @@ pub(crate) enum JobsCommand {
     /// List all jobs on record, the newest first.
     #[command(after_help = "Example: ketch jobs list")]
     List,
-    /// Show a job and what failed in it.
+    /// Show a job and the items that failed in it.
     #[command(after_help = "Example: ketch jobs show 3fa91c02")]
     Show {
-        /// The job, or the beginning of its name.
+        /// The name of the job, or the beginning of it.
         #[arg(value_name = "JOB")]
         job: String,
     },
-    /// Go on with an interrupted job; without a name, with the newest.
+    /// Finish the plan of an interrupted job; without a name, of the newest one.
     #[command(after_help = "Example: ketch jobs resume 3fa91c02")]
     Resume {
-        /// The job, or the beginning of its name.
+        /// The name of the job, or the beginning of it.
         #[arg(value_name = "JOB")]
         job: Option<String>,
     },
-    /// Remove the records of jobs, and what an interrupted one left at its destination.
+    /// Remove the records of jobs, and the parts that an interrupted job left at its destination.
     #[command(after_help = "Example: ketch jobs forget 3fa91c02")]
     Forget {
-        /// The jobs, or the beginnings of their names.
+        /// The names of the jobs, or the beginnings of them.
         #[arg(value_name = "JOB", required = true)]
         jobs: Vec<String>,
     },
 }
 
-/// How new what is shown must be.
+/// How old a listing may be that is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct RecentArgs {
-    /// Wait until the remote may be asked again, and show nothing that is some minutes old.
+    /// Wait until the remote may be asked again, and show no listing that is some minutes old.
     #[arg(long, env = "KETCH_REFRESH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) refresh: bool,
 }
@@ -233,10 +234,10 @@ pub(crate) struct LsArgs {
     /// The folder or file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Enter folders.
+    /// Include everything below the folder.
     #[arg(short = 'R', long, env = "KETCH_RECURSIVE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) recursive: bool,
-    /// How new it must be.
+    /// How old the listing may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// What takes part.
@@ -250,10 +251,10 @@ pub(crate) struct LsArgs {
 /// `cat`.
 #[derive(Debug, Args)]
 pub(crate) struct CatArgs {
-    /// The files, in the order of their content.
+    /// The files, in the order in which they are written.
     #[arg(value_name = "FILE", required = true, value_parser = place())]
     pub(crate) places: Vec<RawPlace>,
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// The local disk.
@@ -267,10 +268,10 @@ pub(crate) struct MkdirArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Say what would be made and make nothing.
+    /// Print what would be made, and make nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
 }
@@ -278,23 +279,23 @@ pub(crate) struct MkdirArgs {
 /// `remote …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RemoteCommand {
-    /// Write a remote into the configuration file; a key that is not given is asked for.
+    /// Write a remote into the configuration file; ketch asks for a key that is not given.
     #[command(after_help = "Example: ketch remote add work fichier < key.txt")]
     Add(RemoteAddArgs),
     /// List all remotes.
     #[command(after_help = "Example: ketch remote list")]
     List,
-    /// List the downloads that a remote was asked to make by itself, or tell what became of one.
+    /// List the downloads that a remote was asked to make (copyurl), or show the result of one.
     #[command(after_help = "Example: ketch remote jobs work:")]
     Jobs {
         /// The remote.
         #[arg(value_name = "REMOTE:", value_parser = place())]
         place: RawPlace,
-        /// The number of one.
+        /// The number of one download.
         #[arg(value_name = "ID")]
         id: Option<u64>,
     },
-    /// Ask a remote for its top folder and say how long that takes.
+    /// List the top folder of a remote, and print how long that takes.
     #[command(after_help = "Example: ketch remote test work:")]
     Test {
         /// The remote.
@@ -306,12 +307,12 @@ pub(crate) enum RemoteCommand {
 /// `remote add`.
 #[derive(Debug, Args)]
 pub(crate) struct RemoteAddArgs {
-    /// What the remote is to be called.
+    /// The name of the remote.
     pub(crate) name: String,
-    /// Its kind: fichier or local.
+    /// Its type: fichier or local.
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
-    /// Options of that kind; a value may be file:PATH, env:NAME or cmd:COMMAND.
+    /// Options of that type; a value may be file:PATH, env:NAME or cmd:COMMAND.
     #[arg(value_name = "OPTION=VALUE", value_parser = place())]
     pub(crate) options: Vec<RawPlace>,
 }
@@ -347,7 +348,7 @@ pub(crate) struct ServeArgs {
 /// `config …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print where the configuration file is, or would be.
+    /// Print the path of the configuration file, also if it does not exist yet.
     #[command(after_help = "Example: ketch config path")]
     Path,
 }

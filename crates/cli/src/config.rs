@@ -1,4 +1,4 @@
-//! The configuration: a TOML file with one table a remote, and what the environment makes of it.
+//! The configuration: a TOML file with one table for each remote, and variables of the environment.
 //!
 //! A file that others can read is refused when it holds a secret in clear. Its errors never quote it: the line with the
 //! mistake may be the one with the key.
@@ -170,7 +170,7 @@ fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Remote {
             remote.options.insert(option, SecretString::from(text));
         }
     }
-    // A kind that is not known is told of when it is used: another version of ketch may know it.
+    // An unknown kind is reported when the remote is used: another version of ketch may know it.
     if let Some(kind) = kinds.iter().find(|kind| kind.kind == remote.kind) {
         problems.extend(check_options(name, kind, &remote.options).err());
     }

@@ -34,8 +34,8 @@ impl Context {
         self.remotes_told_by(local, true)
     }
 
-    /// What opens places for a person who looks and waits: what another process listed in the last minutes is good enough,
-    /// unless a new look is asked for. `tells_age`: what is shown is told to be so old.
+    /// Opens places for a person who waits: a listing that another process made in the last minutes is used, unless
+    /// `--refresh` asks for a new one. `tells_age`: the age of the listing is shown.
     pub(crate) fn remotes_for_a_look(
         &self,
         local: &LocalArgs,
@@ -77,7 +77,7 @@ impl Context {
         }
     }
 
-    /// Where it is remembered what places make of modification times.
+    /// Where it is remembered how places store modification times.
     pub(crate) fn clocks(&self, args: &CacheArgs) -> Clocks {
         match self.environment.digest_cache() {
             Some(path) if !args.no_cache => Clocks::remembered(path.with_file_name("times.json")),
@@ -88,7 +88,7 @@ impl Context {
     /// Writes down what was learnt about local files, and tells why that was not possible.
     pub(crate) async fn finish_digests(&self, digests: &Digests) {
         let write = digests.clone();
-        // A panic in there loses what only saves time.
+        // A panic in there loses only records that save time.
         let _ = tokio::task::spawn_blocking(move || write.finish()).await;
         self.tell_of_cache(digests);
     }
@@ -100,7 +100,7 @@ impl Context {
         }
     }
 
-    /// What an interrupted run of the same work had found to be in order.
+    /// The marks of an interrupted run of the same work.
     pub(crate) fn marks(&self, identity: &[&str]) -> Option<Arc<Marks>> {
         let folder = self.environment.state_folder()?.join("marks");
         match Marks::open(&folder, identity) {

@@ -1,4 +1,4 @@
-//! From what happened to one exit code. Pure; the table here is what `ketch help exit-codes` prints.
+//! Finds the exit code for what happened. Pure; `ketch help exit-codes` prints the table here.
 
 use std::collections::BTreeSet;
 
@@ -17,13 +17,13 @@ pub(crate) const NO_FOLDER: u8 = 3;
 pub(crate) const NO_FILE: u8 = 4;
 /// The remote could not be reached.
 pub(crate) const TEMPORARY: u8 = 5;
-/// The job was refused, or going on makes no sense.
+/// The job was refused, or could not continue.
 pub(crate) const FATAL: u8 = 7;
 /// The provider asks for a pause.
 pub(crate) const COOLDOWN: u8 = 20;
 /// The remote does not know who is asking.
 pub(crate) const AUTHENTICATION: u8 = 21;
-/// Content that was moved is not what was sent.
+/// Transferred content is not what was sent.
 pub(crate) const CORRUPT: u8 = 22;
 /// Some items failed.
 pub(crate) const PARTIAL: u8 = 23;
@@ -161,13 +161,13 @@ pub(crate) fn of_check(report: &CheckReport, signal: Option<u8>) -> u8 {
     with_passed_over(code, report.not_storable)
 }
 
-/// The code of a command that was to take everything and passed over so many things.
+/// The code of a command that claims to be complete and passed over this many entries.
 pub(crate) fn with_passed_over(code: u8, passed_over: u64) -> u8 {
     if code == OK && passed_over > 0 { PASSED_OVER } else { code }
 }
 
-/// The code of a command that went on after these errors, each of which was told; `OK` when there were none. The code of the
-/// errors where they all have one, else that of a part that failed.
+/// The code of a command that continued after these errors, each of which was reported; `OK` if there were none. If all
+/// errors have the same code, that one, else `PARTIAL`.
 pub(crate) fn of_codes(codes: &BTreeSet<u8>) -> u8 {
     match (codes.first(), codes.len()) {
         (None, _) => OK,

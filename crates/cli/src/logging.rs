@@ -120,7 +120,7 @@ impl Observer for Retries {
         self.console.waits().begin(remote, why, wait, Instant::now());
         // The distances between requests are routine; a lock-out is something a person wonders about.
         let level = if wait >= Duration::from_secs(10) { Level::Normal } else { Level::Detail };
-        // Told in whole seconds: nobody plans by the milliseconds of it.
+        // Shown in whole seconds: milliseconds do not matter here.
         let wait = format_duration(Duration::from_secs(wait.as_secs()));
         self.console.tell(level, &format!("waiting {wait} for {remote} ({why})"));
     }

@@ -33,7 +33,7 @@ impl Problem {
         Problem { code, text: None }
     }
 
-    /// Standard output cannot be written. A reader that has gone away is nothing to be told of.
+    /// Standard output cannot be written. That the reader closed it is not reported.
     pub(crate) fn output(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Problem { code: exit::BROKEN_PIPE, text: None },

@@ -383,7 +383,7 @@ impl Remotes {
     pub(crate) async fn close(self) {
         for remote in &self.opened {
             // Facts beside the content: that they are lost costs a comparison, and what the command did is done.
-            if let Err(error) = remote.flush().await {
+            if let Err(error) = remote.finish().await {
                 tracing::warn!(
                     "not everything that is known of the files could be stored: {error}"
                 );

@@ -110,7 +110,7 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Option<std::process::Exit
             Ok(Some(status)) => return Some(status),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
             Ok(None) | Err(_) => {
-                // It may have ended just now; either way nobody waits for it any more.
+                // It may have ended just now; either way it is not waited for any more.
                 let _ = child.kill();
                 let _ = child.wait();
                 return None;

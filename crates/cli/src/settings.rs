@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn without_flags_a_job_has_the_engines_defaults() {
-        // Nobody is told what begins, unless he asks for every file.
+        // Starts of transfers are not reported, unless the user asks for every file.
         let engine = Settings { report_started: false, ..Settings::default() };
         let ours = settings(&[]).unwrap();
         assert_eq!(format!("{ours:?}"), format!("{engine:?}"));

@@ -69,6 +69,9 @@ fn report_line(report: &Report, dry_run: bool) -> String {
     if report.copied > 0 || report.deleted + report.renamed + report.dirs_moved == 0 {
         parts.push(format!("{copies} {} ({bytes})", files(report.copied)));
     }
+    if report.bytes_kept > 0 {
+        parts.push(format!("{} were there from before", format_size(report.bytes_kept)));
+    }
     let mut add = |count: u64, text: &str| {
         if count > 0 {
             parts.push(format!("{text} {count}"));

@@ -75,7 +75,7 @@ impl Teller<'_> {
                     &format!("not stored: {reason}"),
                 );
             }
-            // A folder of the source in which something is left is nothing to be told of.
+            // A folder of the source in which something is left is not reported.
             Event::ItemDone { path, outcome: Outcome::Kept, reason: Reason::Extra, .. }
                 if !self.dry_run && !self.console.tells(Level::Item) =>
             {

@@ -112,6 +112,9 @@ pub(crate) fn total_line(
         snapshot.planned_items,
         format_size(speed),
     );
+    if snapshot.kept_bytes > 0 {
+        let _ = write!(line, ", {} from before", format_size(snapshot.kept_bytes));
+    }
     if snapshot.failed_items > 0 {
         let _ = write!(line, ", {} failed", snapshot.failed_items);
     }

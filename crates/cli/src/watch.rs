@@ -121,10 +121,11 @@ impl<'a> Display<'a> {
     }
 }
 
-/// How long the rest takes. Until the listings are done nobody knows what the rest is.
+/// How long the rest takes. Until the listings are done the rest is not known.
 fn left(estimate: &Estimate, snapshot: &Snapshot) -> Option<Duration> {
     let items = snapshot.planned_items.saturating_sub(snapshot.done_items);
-    let bytes = snapshot.planned_bytes.saturating_sub(snapshot.done_bytes);
+    let there = snapshot.done_bytes.saturating_add(snapshot.kept_bytes);
+    let bytes = snapshot.planned_bytes.saturating_sub(there);
     if !snapshot.listing_done || (items == 0 && bytes == 0) {
         return None;
     }

@@ -1,11 +1,17 @@
 //! What a job costs in calls, said before it begins: an amount of work in, calls by kind and a time out.
 //!
-//! Whoever plans counts the work and knows no remote; the remote knows what its work costs
-//! ([`crate::Backend::bill`]).
+//! The planner counts the work and knows no remote; the remote knows what work costs ([`Cost`]).
 
+use std::fmt;
 use std::time::Duration;
 
-/// What a job will do at one remote. What travels together there ([`crate::capabilities::Gather`]) is counted once.
+/// A place whose work costs calls and time.
+pub trait Cost: fmt::Debug + Send + Sync + 'static {
+    /// What this work costs in calls and in time, to show it to a person. No I/O. `None`: nothing worth showing.
+    fn estimate(&self, work: &Work) -> Option<Bill>;
+}
+
+/// What a job will do at one remote. Items that travel in one request ([`crate::capabilities::Gather`]) are counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
     /// Folders that are listed.
@@ -26,7 +32,7 @@ pub struct Work {
     pub folders_removed: u64,
 }
 
-/// What that costs.
+/// What the work costs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bill {
     /// How many calls of which kind; kinds without any are left out.

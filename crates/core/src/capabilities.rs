@@ -1,6 +1,6 @@
 //! What a remote can do, as data.
 //!
-//! Every field is read by the engine or the conformance suite; a field nobody reads is deleted. A wrapper computes its
+//! Every field is read by the engine or the conformance suite; a field that is not read is deleted. A wrapper computes its
 //! own value from the inner one, so a capability is never claimed by something that cannot keep it.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub enum Order {
     Unspecified,
 }
 
-/// How many calls of one kind a remote takes in one request. Whoever has that many for one folder asks for them at the
+/// How many calls of one kind a remote takes in one request. A caller that has so many for one folder makes them at the
 /// same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Gather {
@@ -29,6 +29,29 @@ pub struct Gather {
     pub bytes: u64,
 }
 
+/// What changing facts beside the content costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum MetadataCost {
+    /// One small call, or none.
+    #[default]
+    Call,
+    /// A copy of the file onto itself, made by the remote.
+    Copy,
+}
+
+/// How a remote takes large objects as parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PartRules {
+    /// A body of at least so many bytes is sent as parts.
+    pub from: u64,
+    /// The length of a part, but for the last; a power of two.
+    pub part_bytes: u64,
+    /// The most parts of one object. A larger object has longer parts.
+    pub parts_max: u32,
+    /// Parts that are sent at the same time.
+    pub at_once: usize,
+}
+
 /// What a remote can do. The default can do nothing optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
@@ -36,7 +59,7 @@ pub struct Capabilities {
     pub list_order: Order,
     /// `read` honours a range, and several ranges of one entry may be read at the same time.
     pub read_range: bool,
-    /// Reading costs no network: digests can be taken by reading the content.
+    /// Reading costs no network: digests can be computed by reading the content.
     pub read_local: bool,
     /// `put` takes a body of unknown size.
     pub put_unsized: bool,
@@ -46,11 +69,11 @@ pub struct Capabilities {
     pub links: bool,
     /// The largest body `put` takes, in bytes; `None` = no limit known.
     pub put_max: Option<u64>,
-    /// `copy` works between entries of the same [`crate::Backend::scope`].
+    /// `copy` works between entries of the same [`crate::About::scope`].
     pub copy: bool,
     /// `rename` works.
     pub rename: bool,
-    /// `rename` moves a folder with everything in it, whatever that is, in one step.
+    /// `rename` moves a folder with everything in it in one step.
     pub rename_dir: bool,
     /// Folders exist on their own: an empty one can be made, is listed and can be deleted.
     pub dirs: bool,
@@ -59,34 +82,39 @@ pub struct Capabilities {
     /// How finely the modification time of the *content* is kept. `None` = it is not kept, and the time an entry shows
     /// is when it was stored: fit to be shown and for `--update`, never a sign that two files are equal.
     pub mtime: Option<Duration>,
-    /// `set_mtime` works on an entry that exists.
+    /// `set_metadata` sets the time of a file that exists.
     pub set_mtime: bool,
-    /// Folders have modification times of their own, and `set_mtime` works on a folder.
+    /// Folders have modification times of their own, and `set_metadata` works on a folder.
     pub dir_times: bool,
-    /// `set_mode` works: permissions are kept as facts beside the content, so they follow those of the source. Not a disk,
-    /// where they say who may use the file, and stay as they are.
+    /// `set_metadata` sets permissions: they are kept as facts beside the content, so they follow those of the source. Not
+    /// true of a disk, where permissions say who may use the file.
     pub set_mode: bool,
-    /// Files and folders have permissions that the system enforces, and `set_mode` takes some away and never adds any: a disk.
+    /// Files and folders have permissions that the system enforces, and `set_metadata` takes some away and never adds
+    /// any: a disk.
     pub narrow_mode: bool,
+    /// What `set_metadata` costs, where it works.
+    pub metadata_cost: MetadataCost,
     /// Digests that listings or `put` report for free, any order.
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
-    /// An interrupted `put` of a large file leaves what [`crate::Backend::kept`] can give back.
+    /// `put` stores a large body as parts, which it reads in any order where the body allows that.
+    pub put_parts: Option<PartRules>,
+    /// An interrupted `put` of a large file leaves a part that [`crate::facets::Resume::partial`] can return.
     pub put_resume: bool,
-    /// Files it takes or gives at the same time at most before it begins to refuse; `None` = as many as there are places for.
+    /// Files that it accepts or serves at the same time before it begins to refuse; `None` = any number.
     pub at_once: Option<usize>,
-    /// Small items of one folder travel together when they are asked for at the same time; `None` = each by itself.
+    /// Small items of one folder travel in one request if the calls are made at the same time; `None` = each by itself.
     pub gather: Option<Gather>,
 }
 
 impl Capabilities {
-    /// Can the content's digest be had with `algo`, from the listing or by cheap reading?
+    /// Is a digest with `algo` available, from the listing or by reading without network?
     pub fn has_hash(&self, algo: HashAlgo) -> bool {
         self.read_local || self.hashes.contains(&algo)
     }
 
-    /// The strongest digest that can be had on both sides without moving content over a network.
+    /// The strongest digest that both sides have without moving content over a network.
     pub fn common_hash(&self, other: &Capabilities) -> Option<HashAlgo> {
         HashAlgo::BY_STRENGTH.into_iter().find(|algo| self.has_hash(*algo) && other.has_hash(*algo))
     }

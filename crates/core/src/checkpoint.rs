@@ -1,8 +1,8 @@
-//! How a `put` goes on after the death of its process.
+//! How a `put` continues after its process died.
 //!
-//! A job that keeps a journal gives each `put` a [`Checkpoint`]: a number by which the backend can find again what an earlier
-//! process of the same job left behind, the version of the source by which it is judged, and a small note that outlives
-//! the process. The note is a hint and never a fact: what it speaks of is looked at before it is believed.
+//! A job that keeps a journal gives each `put` a [`Checkpoint`]: a number by which the backend can find again what an
+//! earlier process of the same job left behind, the version of the source by which it is judged, and a small note that
+//! outlives the process. The note is a hint and never a fact: the backend checks what it says before it relies on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,25 +17,24 @@ use crate::error::Result;
 /// One transfer of a job, across all processes that work on it.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// The same for all transfers of one job, and another for other jobs. With the path it names what is left behind.
+    /// The number of the job: the same for all its transfers. Together with the path it names what is left behind.
     pub job: u32,
-    /// Which version of which source is transferred, as [`source_identity`] gives it: what is left of another version is
-    /// never gone on with.
+    /// Which version of which source is transferred, by [`source_identity`]: a part of another version is never continued.
     pub source: Box<str>,
     /// What the backend wrote down.
     pub note: Arc<dyn Note>,
-    /// Set while a drop or a failure is to leave what could be gone on with (the job will be resumed) instead of removing it.
+    /// While this is set, a drop or a failure leaves the part that a later process can continue, instead of removing it.
     pub keep: Arc<AtomicBool>,
 }
 
 impl Checkpoint {
-    /// Is what is left behind to be kept?
+    /// Must a part be kept?
     pub fn keeps(&self) -> bool {
         self.keep.load(Ordering::Relaxed)
     }
 }
 
-/// A few bytes of a backend that outlive the process: an upload's id, how far a file is.
+/// A few bytes of a backend that outlive the process: the id of an upload, how far a file is.
 #[async_trait]
 pub trait Note: fmt::Debug + Send + Sync {
     /// What was written last; `None` = nothing yet.
@@ -43,7 +42,7 @@ pub trait Note: fmt::Debug + Send + Sync {
 
     /// Replaces what was written. When this returns, it survives the death of the process.
     ///
-    /// ORDER: what the note speaks of must be on the disk, or at the remote, before the note is.
+    /// ORDER: what the note describes must be on the disk, or at the remote, before the note is written.
     async fn save(&self, note: Bytes) -> Result<()>;
 }
 

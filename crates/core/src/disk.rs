@@ -1,18 +1,17 @@
 //! Files that can be read by calls that block, because reading them costs no network.
 //!
-//! Hashing or comparing a tree of small files is a few system calls a file; the streams of [`crate::Backend::read`] cost more
-//! than that in hops between threads. A backend that has its files at hand therefore also gives them as a [`Disk`], which
-//! is used on a thread that may block, for many files at a time. The promises are those of `read`: the version that was
-//! listed or `Changed`, all bytes or an error.
+//! To hash or compare small files takes a few system calls for each file; the streams of [`crate::Backend::read`] cost more
+//! than that in hops between threads. So a backend with local files also offers them as a [`Disk`], which is used on a
+//! thread that may block, for many files at a time. It promises the same as `read`: the version that was listed or
+//! `Changed`, all bytes or an error.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::path::RelPath;
 
-/// The files of a backend, at hand.
+/// The local files of a backend.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens the file that `entry` shows. Blocks.
     ///
@@ -23,52 +22,10 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// hide in the resolution of the file system's clock, and when nothing is known about it. No I/O.
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool;
 
-    /// Does an equal version of a file prove equal content at all? Not on file systems whose change times can be set, or follow
-    /// the modification times, or come from a cache: then nothing is remembered of a file, and nothing that was is believed.
-    /// May block for one call of the system, once.
+    /// Does an equal version of a file prove equal content? Not on file systems whose change times can be set, follow the
+    /// modification times, or come from a cache: there nothing is remembered about a file, and remembered digests are not
+    /// used. May block for one call of the system, once.
     fn proves_versions(&self) -> bool;
-
-    /// The folders in which listings or transfers have met what interrupted transfers left, and forgets them. No I/O.
-    fn folders_with_leftovers(&self) -> Vec<RelPath> {
-        Vec::new()
-    }
-
-    /// What interrupted transfers left directly in the folder `dir`, which listings do not show. Blocks.
-    ///
-    /// `is_claimed` says whether a job will go on with what it left, by its number. With `removes` what is dead is removed
-    /// before it is returned.
-    fn leftovers(
-        &self,
-        _dir: &RelPath,
-        _is_claimed: &dyn Fn(u32) -> bool,
-        _removes: bool,
-    ) -> Result<Vec<Leftover>> {
-        Ok(Vec::new())
-    }
-}
-
-/// Something that an interrupted transfer left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    /// Where it is.
-    pub path: RelPath,
-    /// The room it takes.
-    pub bytes: u64,
-    /// Whose it is.
-    pub state: LeftoverState,
-}
-
-/// Whose a leftover is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftoverState {
-    /// Nobody's: no process works on it and no job goes on with it.
-    Dead,
-    /// An interrupted job goes on with it.
-    Claimed,
-    /// A process works on it.
-    InUse,
-    /// It cannot be told whether another machine works on it, and it was written not long ago.
-    Unclear,
 }
 
 /// An open file of a [`Disk`].
@@ -77,7 +34,7 @@ pub trait DiskFile: Send + Sync {
     /// file. Blocks.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
-    /// Fails with `Changed` when the file is not what it was when it was opened. What was read counts only after this.
+    /// Fails with `Changed` if the file changed since it was opened. The bytes that were read count only after this check.
     /// Blocks.
     fn check_unchanged(&self) -> Result<()>;
 }

@@ -20,7 +20,7 @@ pub struct Entry {
     pub mtime: Option<SystemTime>,
     /// Changes when the content changes (an etag, or inode and change time); compared for equality only.
     pub version: Option<Box<str>>,
-    /// Private to the backend that made the entry (a URL, an id). Nobody else looks into it.
+    /// Private to the backend that made the entry (a URL, an id). No other code reads it.
     pub handle: Option<Box<str>>,
     /// Digests that came for free with the listing.
     pub hashes: Option<Box<Hashes>>,
@@ -28,10 +28,10 @@ pub struct Entry {
     pub mode: Option<u32>,
 }
 
-/// The permission bits that travel. What makes a program run as somebody else is not among them.
+/// The permission bits that are copied. Set-user-id, set-group-id and sticky bits are not among them.
 pub const MODE_MASK: u32 = 0o777;
 
-/// Nanoseconds since 1970, before it too: what a time is written as where it is compared for equality only.
+/// Nanoseconds since 1970, negative before it: the form of a time that is only compared for equality.
 pub fn nanoseconds(time: SystemTime) -> i128 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => after.as_nanos() as i128,
@@ -39,7 +39,7 @@ pub fn nanoseconds(time: SystemTime) -> i128 {
     }
 }
 
-/// Seconds since 1970, rounded down, and the nanoseconds that are left: what a time is written as in files.
+/// Seconds since 1970, rounded down, and the remaining nanoseconds: the form of a time in files.
 pub fn seconds_and_nanoseconds(time: SystemTime) -> (i64, u32) {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => (after.as_secs() as i64, after.subsec_nanos()),
@@ -73,8 +73,8 @@ pub enum EntryKind {
     Dir,
     /// A symbolic link that is kept as one: its content is the path it points to, as bytes.
     Link,
-    /// Something listed so that it can be reported, and never copied, entered or replaced. Deleted only by who deletes all that
-    /// is there, where the backend can.
+    /// Something that is listed so that it can be reported, and is never copied, entered or replaced. Only `purge` deletes
+    /// it, if the backend can.
     Special(Special),
 }
 

@@ -1,4 +1,4 @@
-//! A listing on its way: pages for whoever compares many entries, entries for everybody else.
+//! A listing as a stream: of pages for callers that compare many entries, of single entries for all others.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,7 +16,7 @@ const PAGE_ENTRIES: usize = 1024;
 
 /// The entries of one folder. `None` comes only after the complete listing; after an `Err` the stream has ended.
 ///
-/// It is read either by pages or entry by entry; a page that was begun to be read by entries is not handed out again.
+/// It is read either by pages or entry by entry; a page of which an entry was read is not returned as a page.
 pub struct EntryStream {
     pages: BoxStream<'static, Result<Page>>,
     dir: RelPath,
@@ -30,8 +30,8 @@ impl EntryStream {
         EntryStream { pages: pages.boxed(), dir: RelPath::root(), current: Vec::new(), at: 0 }
     }
 
-    /// A stream of entries of the folder `dir`. What is at hand together travels together; an entry that does not lie in
-    /// the folder ends the stream with an error.
+    /// A stream of entries of the folder `dir`. Entries that are available together are packed together; an entry that does
+    /// not lie in the folder ends the stream with an error.
     pub fn of_entries(
         dir: &RelPath,
         entries: impl Stream<Item = Result<Entry>> + Send + 'static,

@@ -1,6 +1,7 @@
 //! The one error type of all crates, and the policy behind it.
 //!
-//! * The layer that understands the wire builds the error and decides `kind` and `retry`, once. Nobody above matches text.
+//! * The layer that understands the wire builds the error and decides `kind` and `retry`, once. No layer above matches
+//!   text.
 //! * Layers above add the operation, the remote and the path, if they are missing; they change nothing else.
 //! * A message is one line, a lower-case fragment that says what was expected and, when there is one thing to do, what to do.
 //! * A message never holds a secret or a signed URL.

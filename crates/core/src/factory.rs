@@ -19,11 +19,11 @@ pub struct OptionInfo {
     pub name: &'static str,
     /// One sentence.
     pub help: &'static str,
-    /// What holds when it is not given.
+    /// The default.
     pub default: Option<&'static str>,
     /// It must never be shown.
     pub secret: bool,
-    /// There is no remote without it.
+    /// The option is required.
     pub required: bool,
     /// If this other option is given, it is not required.
     pub unless: Option<&'static str>,
@@ -45,8 +45,8 @@ pub struct Factory {
     pub about: &'static str,
     /// All its options.
     pub options: &'static [OptionInfo],
-    /// Makes the backend with all the layers it needs ([`crate::layer`]); nobody adds any. No I/O: a wrong key or a missing
-    /// folder shows at the first use.
+    /// Makes the backend with all the layers it needs ([`crate::layer`]); callers add none. No I/O: a wrong key or a
+    /// missing folder shows at the first use.
     pub build: fn(BuildRequest) -> Result<Arc<dyn Backend>>,
 }
 
@@ -62,10 +62,10 @@ pub struct BuildRequest {
     /// Where the backend may keep small state that must outlive the process (times of requests, for limits that are shared
     /// by processes). `None`: nothing is kept.
     pub state_folder: Option<PathBuf>,
-    /// Is told of requests that are repeated.
+    /// Receives a notice of each repeated request.
     pub observer: Option<Arc<dyn Observer>>,
-    /// A listing that another process of this machine has asked for in the last minutes is good enough, where asking would
-    /// have to wait: a person looks. Never for a job, which concludes from what is missing.
+    /// The backend may use a listing that another process of this machine made in the last minutes, if a new one would have
+    /// to wait: a person wants to see it. Never set for a job, because a job concludes from what is missing.
     pub accepts_recent: bool,
 }
 

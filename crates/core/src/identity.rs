@@ -1,14 +1,15 @@
-//! Which object a name leads to, so that two names of one thing are never taken for two.
+//! Which object a name leads to, so that two names of one object are never treated as two objects.
 //!
-//! Paths cannot tell: a folder is mounted at two places, a link leads to it, a disk ignores case. What can tell is what the
-//! system says of the object itself. Here are the words for it and the decisions, which are pure; a backend asks the system.
+//! Paths cannot tell this: a folder may be mounted at two places, a link may lead to it, a disk may ignore case. Only the
+//! system's numbers of the object can. This module has the types and the decisions, which are pure; a backend asks the
+//! system.
 
 use std::fmt;
 
 use crate::error::Result;
 use crate::path::RelPath;
 
-/// What the system calls one object: no two objects that exist at the same time have the same one.
+/// The system's number of one object: no two objects that exist at the same time have the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectId {
     /// The file system it is on.
@@ -28,11 +29,12 @@ pub struct Identity {
     pub name: Box<str>,
     /// How many names the object has.
     pub links: u64,
-    /// Two different object numbers are two objects. Not so on a network share, in user space, or on an overlay.
+    /// Two different object numbers mean two objects. This is not so on a network share, in a user-space file system, or on
+    /// an overlay.
     pub is_certain: bool,
 }
 
-/// What is known of two names.
+/// How two names are related.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sameness {
     /// They lead to two objects: what happens to one does not touch the other.
@@ -70,23 +72,24 @@ pub struct Standing {
     pub folders: Vec<Above>,
     /// On which file systems its content lies: its own, and that of each mount inside.
     pub regions: Vec<Region>,
-    /// The same folder always has the same object. Not so on a network share, in user space, or on an overlay.
+    /// The same folder always has the same object number. This is not so on a network share, in a user-space file system,
+    /// or on an overlay.
     pub is_certain: bool,
 }
 
-/// A file that was made to see where else it appears.
+/// A file that was made to find out where else it appears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// What it is called; nothing else is.
+    /// Its name, which no other file has.
     pub name: String,
-    /// The names that lead to the folder it is in, from the top of the system.
+    /// The names on the path to its folder, from the root of the system.
     pub folder: Vec<String>,
-    /// The names that lead from there to the place, which is not there yet.
+    /// The names on the path from there to the place, which does not exist yet.
     pub below: Vec<String>,
 }
 
-/// What a place and the marked one have in common, the mark having been seen in the folder from which the names `up` lead to
-/// the place. `None`: they are beside one another.
+/// How a place overlaps with the marked place, if the mark was seen in the folder from which the names `up` lead to the
+/// place. `None`: neither is inside the other.
 pub fn seen_above(up: &[String], mark: &Mark) -> Option<Shared> {
     if let Some(rest) = mark.below.strip_prefix(up) {
         return Some(Shared { first: rest.join("/"), second: String::new() });
@@ -115,7 +118,7 @@ pub struct Region {
     pub path: String,
 }
 
-/// Something that is in two places at once.
+/// A folder that lies in both places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     /// Where it is in the first place; empty for the place itself.
@@ -124,7 +127,7 @@ pub struct Shared {
     pub second: String,
 }
 
-/// What two places have in common, each found in one way or in two.
+/// The folders that lie in both places, found by the folders above them and by mounts.
 pub fn shared(first: &Standing, second: &Standing) -> Vec<Shared> {
     let mut found = Vec::new();
     if let Some(below) = inside(&second.folders, &first.folders) {
@@ -171,41 +174,42 @@ fn join(before: &str, after: &str) -> String {
     }
 }
 
-/// The system's word on what names of a place lead to. Every method blocks.
+/// Asks the system which objects the names of a place lead to. Every method blocks.
 pub trait Identities: fmt::Debug + Send + Sync {
     /// Where the place is now.
     ///
-    /// Errors: what looking at the folders gives; a folder that is not there is none.
+    /// Errors: those of opening the folders; a folder that does not exist is not an error.
     fn standing(&self) -> Result<Standing>;
 
-    /// What the name `path` leads to now. No link is followed at its end, also where the place follows links.
+    /// The object that the name `path` leads to now. No link is followed at its end, also where the place follows links.
     ///
     /// Errors: `NotFound`.
     fn of(&self, path: &RelPath) -> Result<Identity>;
 
-    /// Makes a file in the folder of the place, or in the nearest one above it that is there, to be looked for. `None`: the
-    /// file system is read-only.
+    /// Makes a file in the folder of the place, or in the nearest existing one above it, so that another place can look for
+    /// it. `None`: the file system is read-only.
     ///
-    /// Errors: `Denied`, and all else for which none can be made: then it is not known what else shows the place.
+    /// Errors: `Denied`, and any other reason why no file can be made: then it is not known where else the place is
+    /// visible.
     fn mark(&self) -> Result<Option<Mark>>;
 
     /// Removes what [`Identities::mark`] made.
     fn unmark(&self, mark: &Mark) -> Result<()>;
 
-    /// What this place has in common with the one that was marked, if the mark is seen in the place, in a folder above it, or in
-    /// one in it to which the end of the marked folder's path leads.
+    /// How this place overlaps with the marked one, if the mark is seen in the place, in a folder above it, or in a folder
+    /// in it to which the end of the marked folder's path leads.
     ///
-    /// Errors: a folder in which it might be cannot be looked at.
+    /// Errors: a folder in which the mark might be cannot be read.
     fn sees(&self, mark: &Mark) -> Result<Option<Shared>>;
 
-    /// Does the folder `dir`, or the nearest one above it that is there, find its names in other spellings? With `may_write` a file
-    /// is made for a moment where nothing else tells. `None`: nothing tells.
+    /// Does the folder `dir`, or the nearest existing one above it, find its names in other spellings (in another case,
+    /// say)? With `may_write`, a file is made for a moment if nothing else tells. `None`: nothing tells.
     fn folds(&self, dir: &RelPath, may_write: bool) -> Result<Option<bool>>;
 
     /// For each of `names`: the name under which the folder `dir` lists what it finds there. `None`: it finds nothing.
     fn listed_as(&self, dir: &RelPath, names: &[String]) -> Result<Vec<Option<String>>>;
 
-    /// Gives the folder of the place, which is there, the spelling `name`, another one of the name that it has.
+    /// Renames the folder of the place, which exists, to `name`, another spelling of its name.
     ///
     /// Errors: `Unsupported` when that would be another name.
     fn respell(&self, name: &str) -> Result<()>;

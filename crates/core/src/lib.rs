@@ -5,6 +5,8 @@
 //! Five nouns carry the product: [`Entry`] (what is there), [`Backend`] (a place), [`Source`] (bytes that can be
 //! opened again), and in the engine *action* (what to do) and *event* (what happened).
 
+pub mod about;
+pub mod ask;
 pub mod backend;
 pub mod bill;
 pub mod budget;
@@ -14,30 +16,36 @@ pub mod disk;
 pub mod entry;
 pub mod entry_stream;
 pub mod error;
+pub mod facets;
 pub mod factory;
 pub mod hash;
 pub mod identity;
 pub mod layer;
 mod mode;
+pub mod multipart;
 pub mod names;
+pub mod options;
 pub mod page;
 pub mod path;
 pub mod services;
 pub mod source;
 
-pub use backend::{Backend, Expect, ListOptions, Proof, PutOptions, ReadOptions, Usage};
+pub use about::About;
+pub use backend::Backend;
 pub use budget::ByteBudget;
-pub use capabilities::{Capabilities, Gather, Order};
+pub use capabilities::{Capabilities, Gather, MetadataCost, Order, PartRules};
 pub use checkpoint::{Checkpoint, Note, source_identity};
-pub use disk::{Disk, DiskFile, Leftover, LeftoverState};
+pub use disk::{Disk, DiskFile};
 pub use entry::{
     Entry, EntryKind, MODE_MASK, Special, nanoseconds, seconds_and_nanoseconds, time_of,
 };
 pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use facets::{Facets, Leftover, LeftoverState, Usage};
 pub use hash::{Digest, HashAlgo, Hashes, MultiHasher};
 pub use identity::{Identities, Identity, Mark, ObjectId, Sameness, Shared, Standing};
 pub use mode::narrowed;
+pub use options::{Expect, ListOptions, Metadata, Proof, PutOptions, ReadOptions};
 pub use page::{PackedKey, Page, View};
 pub use path::{PathError, RelPath, compare_keys};
 pub use source::{Body, ByteStream, Source};

@@ -1,4 +1,4 @@
-//! What permissions a copy may have at most. Pure.
+//! The most permissions that a copy may have. Pure.
 
 use crate::entry::EntryKind;
 
@@ -8,8 +8,8 @@ const GROUP_RUN: u32 = 0o010;
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_RUN: u32 = 0o001;
 
-/// The permissions `copy`, without what `source` keeps from its group and from others. What the owner may is not looked at,
-/// and whoever may read a file may run it: both open nothing to anybody.
+/// The permissions `copy`, without those that `source` does not grant to group and others. The owner's permissions stay,
+/// and group or others keep the execute bit of a file that they may read: neither lets anyone read more.
 pub fn narrowed(kind: EntryKind, copy: u32, source: u32) -> u32 {
     let mut allowed = source | OWNER;
     if kind == EntryKind::File {

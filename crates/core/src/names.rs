@@ -1,9 +1,10 @@
 //! Reversible translation of names between ketch and a place that cannot hold every name.
 //!
-//! Three forms are told apart. The *raw* name is the bytes a person gave the file. The *core* form is what [`crate::RelPath`]
-//! holds: UTF-8, with each byte that is not written `‛XX` and each `‛` doubled. The *remote* form is what a service is
-//! given: characters it refuses are replaced by full-width or symbol twins, and twins that were in the name already are
-//! marked with `‛`, so that decoding is exact. The scheme is rclone's, so each reads what the other wrote.
+//! There are three forms of a name. The *raw* name is the bytes a person gave the file. The *core* form is what
+//! [`crate::RelPath`] holds: UTF-8, with each byte that is not written `‛XX` and each `‛` doubled. The *remote* form is
+//! what a service gets: characters that it refuses are replaced by full-width or symbol twins, and twins that were in the
+//! name already are marked with `‛`, so that decoding is exact. The scheme is rclone's, so ketch and rclone read each
+//! other's names.
 
 /// The mark: the next character stands for itself, or the next two digits for a byte.
 const QUOTE: char = '‛';
@@ -128,8 +129,8 @@ pub fn core_from_bytes(raw: &[u8]) -> String {
     CORE.encode(raw)
 }
 
-/// The core form of a name as a person copies it from what was shown: core forms are taken as they are, and bytes that are
-/// not UTF-8 as bytes. A name that holds `‛XX` itself must be given as it is shown, with the mark doubled.
+/// The core form of a name that a person copied from an output: core forms stay as they are, and bytes that are not UTF-8
+/// are read as bytes. A name that holds `‛XX` itself must be given as it is shown, with the mark doubled.
 pub fn core_from_shown(shown: &[u8]) -> String {
     let mut raw = Vec::with_capacity(shown.len());
     for chunk in shown.utf8_chunks() {
@@ -144,13 +145,13 @@ pub fn bytes_from_core(core: &str) -> Vec<u8> {
     CORE.decode(core)
 }
 
-/// What the name of a file that is set aside ends in, before digits. It is no name of a part: if this process dies, the file is
-/// there under it, and the next run takes it like any other.
+/// The end of the name of a file that is set aside, before digits. It is not the name of a part: if this process dies, the
+/// file stays under that name, and the next run handles it like any other file.
 const ASIDE: &str = ".ketch-moving-";
 /// Bytes of a name that are kept in it, so that it fits everywhere.
 const ASIDE_STEM_BYTES: usize = 180;
 
-/// A name for a file that was called `name` and is set aside for a moment. With a `number` by chance nobody else uses it.
+/// A name for a file that was called `name` and is set aside for a moment. With a random `number` no other program uses it.
 pub fn aside(name: &str, number: u32) -> String {
     let mut end = name.len().min(ASIDE_STEM_BYTES);
     while !name.is_char_boundary(end) {

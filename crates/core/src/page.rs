@@ -1,9 +1,9 @@
-//! Some entries of one folder, packed: how a listing travels from a backend to whoever compares it.
+//! Some entries of one folder in packed form: how a listing travels from a backend to the code that compares it.
 //!
 //! A listing of a million files is a million of these, so an entry costs no allocation and no path here: its name and what
-//! is known, in some tens of bytes. A [`View`] reads one in place; an [`Entry`] is made only of what is acted on. Packed
-//! Where only the order counts, a [`PackedKey`] is enough. Packed
-//! bytes are for one process and its own scratch files, not for keeping: the form may change with every release.
+//! is known, in some tens of bytes. A [`View`] reads one in place; an [`Entry`] is made only if something is done about it.
+//! Where only the order counts, a [`PackedKey`] is enough. Packed bytes are for one process and its own scratch files: the
+//! form may change with every release.
 
 use std::cmp::Ordering;
 use std::time::SystemTime;
@@ -234,7 +234,7 @@ impl Page {
         Ok(page)
     }
 
-    /// From here on the listing keeps no order, though the remote lists in order as a rule: the folder is too large for it.
+    /// From here on the listing has no order, although the remote usually lists in order, because the folder is too large.
     pub fn unsorted(self) -> Self {
         Page { is_unsorted: true, ..self }
     }
@@ -244,8 +244,8 @@ impl Page {
         self.is_unsorted
     }
 
-    /// Whether the folder finds a name in other spellings too (case, ways to write an accent): then what is listed here is there
-    /// under those as well, and [`crate::Identities::listed_as`] knows them.
+    /// Whether the folder finds a name in other spellings too (case, encoding of an accent). Then listed names exist under
+    /// those spellings as well, and [`crate::Identities::listed_as`] knows them.
     pub fn with_folding(self, folding: Option<bool>) -> Self {
         Page { folding, ..self }
     }
@@ -420,7 +420,7 @@ fn text_of(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Reads what was packed. Bytes that nobody packed make it panic, and never read elsewhere.
+/// Reads what was packed. Bytes that were not packed here make it panic; it never reads outside of them.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -196,7 +196,7 @@ pub fn compare_keys(left: (&str, bool), right: (&str, bool)) -> Ordering {
     compare_key_bytes((left.0.as_bytes(), left.1), (right.0.as_bytes(), right.1))
 }
 
-/// [`compare_keys`] of texts that are at hand as bytes.
+/// [`compare_keys`] for texts given as bytes.
 pub(crate) fn compare_key_bytes(left: (&[u8], bool), right: (&[u8], bool)) -> Ordering {
     fn key((path, is_dir): (&[u8], bool)) -> impl Iterator<Item = &u8> {
         path.iter().chain(if is_dir { b"/".iter() } else { b"".iter() })

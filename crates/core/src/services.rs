@@ -1,8 +1,9 @@
-//! What only some remotes can do, beside holding files: public addresses, attributes, downloads that the remote makes itself.
+//! Services that only some remotes have besides storing files: public links, attributes, downloads that the remote itself
+//! makes.
 //!
 //! These are not methods of [`crate::Backend`] because none of them takes part in a job, every wrapper would have to pass each
 //! of them on, and none may be repeated by a layer: what a repetition would do is different for each. A remote that has
-//! any gives them as one object ([`crate::Backend::services`]); the others answer `Unsupported`.
+//! any gives them as one object ([`crate::Facets::services`]); the others answer `Unsupported`.
 //!
 //! Errors of all of them: `NotFound`, `Denied`, `Throttled`, `InvalidInput` for entries of another remote, and what the remote
 //! says otherwise.
@@ -19,13 +20,13 @@ use crate::path::RelPath;
 /// The optional operations of a remote.
 #[async_trait]
 pub trait Services: fmt::Debug + Send + Sync + 'static {
-    /// An address by which anybody can reach a file or folder. A folder, or a password, changes what the remote keeps.
+    /// A link by which anyone can reach a file or folder. For a folder, or with a password, this changes settings at the
+    /// remote.
     async fn link(&self, _entry: &Entry, _request: &LinkRequest) -> Result<Link> {
         Err(Error::unsupported("link"))
     }
 
-    /// Takes back what [`Services::link`] made of a folder: nobody reaches it by its address any more. A folder that has no
-    /// address is success.
+    /// Undoes [`Services::link`] for a folder: its link does not work any more. A folder without a link is success.
     async fn unlink(&self, _entry: &Entry) -> Result<()> {
         Err(Error::unsupported("link --unlink"))
     }
@@ -61,14 +62,14 @@ pub trait Services: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("remote jobs"))
     }
 
-    /// Copies a file that somebody else has made public into the folder `into`, without moving its bytes through this machine.
+    /// Copies a public file of another account into the folder `into`, without moving its bytes through this machine.
     ///
     /// Errors: `AlreadyExists` when something else of its name is there; `Corrupt` when the copy has another digest.
     async fn import(&self, _url: &str, _password: Option<&str>, _into: &RelPath) -> Result<Entry> {
         Err(Error::unsupported("import"))
     }
 
-    /// Has a file looked through for viruses by the remote.
+    /// Makes the remote scan a file for viruses.
     async fn scan(&self, _entry: &Entry) -> Result<Scan> {
         Err(Error::unsupported("scan"))
     }

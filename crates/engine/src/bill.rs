@@ -1,19 +1,20 @@
-//! Counts what a plan is going to do at each side, so that a remote can say what it costs. Pure.
+//! Counts what a plan will do at each side, so that the remote can say how many calls that takes. Pure.
 
 use std::collections::{HashMap, HashSet};
 
 use ketch_core::bill::Work;
-use ketch_core::{Backend, Capabilities, Entry, Gather, RelPath};
+use ketch_core::{Backend, Capabilities, Entry, Gather, MetadataCost, RelPath};
 
 use crate::decide::Action;
 use crate::join::Pair;
 
-/// Folders whose small files are counted at the same time; beyond it they are counted as sent, which says a little more.
+/// Folders whose small files are counted at the same time; when there are more, they are counted as already sent, which
+/// makes the estimate a little higher.
 const FOLDERS_OPEN: usize = 65_536;
 
 /// Does this remote count calls? Where neither side does, nothing need be counted for a bill.
 pub(crate) fn counts_calls(side: &dyn Backend) -> bool {
-    side.bill(&Work { listings: 1, ..Work::default() }).is_some()
+    side.estimate_cost(&Work { listings: 1, ..Work::default() }).is_some()
 }
 
 /// The work of a plan at its two sides.
@@ -22,28 +23,32 @@ pub(crate) struct Tally {
     source: Work,
     destination: Work,
     gather: Option<Gather>,
+    metadata_cost: MetadataCost,
     /// The small files of each folder, and their bytes.
     folders: HashMap<RelPath, (u64, u64)>,
     /// Folders of the source that the destination lacks, and that nothing was sent into yet.
     missing: HashSet<RelPath>,
-    /// Folders that are looked into because the plan was made before, at the source and at the destination.
+    /// Folders that must be listed again because the plan was made earlier: at the source, and at the destination.
     looked_at: [HashSet<RelPath>; 2],
 }
 
 impl Tally {
-    /// Nothing yet, for a destination that can do this.
+    /// An empty count, for a destination with these capabilities.
     pub(crate) fn new(destination: &Capabilities) -> Self {
-        Tally { gather: destination.gather, ..Tally::default() }
+        Tally {
+            gather: destination.gather,
+            metadata_cost: destination.metadata_cost,
+            ..Tally::default()
+        }
     }
 
-    /// Folders that were listed, and are again when the plan is carried out later.
+    /// Folders that were listed now, and will be listed again when the plan is executed later.
     pub(crate) fn listed(&mut self, source: bool, destination: bool) {
         self.source.listings += u64::from(source);
         self.destination.listings += u64::from(destination);
     }
 
-    /// What the listings of the folders above showed under one name. `enters_extra`: also folders are listed that only the
-    /// destination has.
+    /// Adds what the listings showed under one name. `enters_extra`: also folders are listed that only the destination has.
     pub(crate) fn saw(&mut self, pair: &Pair, enters_extra: bool) {
         let is_dir = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::is_dir);
         let (at_source, at_destination) = (is_dir(&pair.source), is_dir(&pair.destination));
@@ -53,14 +58,14 @@ impl Tally {
         }
     }
 
-    /// A folder of the source that the destination lacks: it is made when something comes into it.
+    /// A folder of the source that the destination lacks: it is made when something is stored in it.
     fn lacks(&mut self, folder: RelPath) {
         if self.missing.len() < FOLDERS_OPEN {
             self.missing.insert(folder);
         }
     }
 
-    /// Counts the folders that must be made so that `path` is one.
+    /// Counts the folders that must be made so that the folder `path` exists.
     fn make(&mut self, path: &RelPath) {
         let mut at = Some(path.clone());
         while let Some(folder) = at.filter(|folder| self.missing.remove(folder)) {
@@ -100,15 +105,16 @@ impl Tally {
             Action::Delete { .. } => self.destination.files_removed += 1,
             Action::RemoveSource { .. } => self.source.files_removed += 1,
             Action::RemoveSourceDir { .. } => self.source.folders_removed += 1,
-            Action::SetTime { .. }
-            | Action::Skip { .. }
-            | Action::NotStorable { .. }
-            | Action::Refuse { .. } => {}
+            // Where it is a copy of the file onto itself, it counts as one.
+            Action::SetTime { .. } => {
+                self.destination.copies += u64::from(self.metadata_cost == MetadataCost::Copy);
+            }
+            Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => {}
         }
     }
 
-    /// One more action of a plan that was made before: both sides are looked at first. A folder of the destination that the
-    /// plan does not show to be there is listed if it is and made if it is not, which is one call either way.
+    /// One more action of a plan that was made earlier: both sides are checked first. If the plan does not show whether a
+    /// folder of the destination exists, it is listed if it does and made if it does not, which is one call either way.
     pub(crate) fn add_stored(&mut self, action: &Action, by_remote: bool, removes_source: bool) {
         let (path, is_at_source, is_at_destination) = match action {
             Action::Copy { source, replaces, .. } => (&source.path, true, replaces.is_some()),

@@ -1,4 +1,4 @@
-//! The comparison of two places, changing nothing: one verdict a file, by digest wherever a digest can be had.
+//! Compares two places and changes nothing: one verdict for each file, by digest wherever there is one.
 
 mod read;
 
@@ -26,7 +26,7 @@ use crate::settings::{Compare, Settings, Stop};
 use crate::state::Marks;
 use read::{read_again, read_digest};
 
-/// Steps that are judged together, so that small files cost one hop to another thread for many.
+/// Steps that are judged together, so that many small files cost one hop to another thread.
 const BATCH_STEPS: usize = 256;
 /// Files above this size have a hop of their own.
 const BATCHED_BYTES: u64 = 1024 * 1024;
@@ -36,7 +36,7 @@ const BATCHED_BYTES: u64 = 1024 * 1024;
 pub struct CheckSettings {
     /// Filter, parallelism and bandwidth; of the comparisons only [`Compare::SizeOnly`] makes a difference.
     pub settings: Settings,
-    /// What only the destination has is no difference.
+    /// Files that only the destination has do not count as differences.
     pub one_way: bool,
     /// Read both sides to their end where no common digest is known, instead of refusing.
     pub download: bool,
@@ -47,14 +47,14 @@ pub struct CheckSettings {
     pub marks: Option<Arc<Marks>>,
     /// Compare these two files, of whatever names, and nothing else.
     pub pair: Option<Box<(Entry, Entry)>>,
-    /// Equal files are counted and not told of: of a million there is then nothing to tell.
+    /// Equal files are counted, but no event is sent for them.
     pub equal_is_silent: bool,
 }
 
 /// A running check.
 #[derive(Debug)]
 pub struct CheckJob {
-    /// What is found. The channel ends when the check has.
+    /// The verdicts. The channel closes when the check ends.
     pub events: mpsc::Receiver<Event>,
     /// Amounts, to be sampled.
     pub progress: Progress,
@@ -102,15 +102,15 @@ pub fn start(
 /// How two files of one name are compared.
 #[derive(Debug, Clone, Copy)]
 enum Method {
-    /// By a digest that both sides give, from listings or cheap reading, or that is remembered from sending a file.
+    /// By a digest that both sides have: from listings, from reading local files, or remembered from sending the file.
     Digest(HashAlgo),
-    /// Byte for byte: both sides are at hand.
+    /// Byte for byte: both sides are disks of this machine.
     Content,
     /// By reading both sides.
     Download,
     /// By size alone, as asked for.
     Size,
-    /// Not at all: there is no common digest and nobody allowed less.
+    /// Not at all: there is no common digest, and neither reading nor comparing sizes was allowed.
     None,
 }
 
@@ -181,7 +181,7 @@ impl Checker {
                 Some(_) | None => {}
             }
         });
-        // A panic in there loses what only saves time.
+        // A panic in there loses only marks, which save time.
         let _ = written.await;
         report.elapsed = started.elapsed();
         report
@@ -354,7 +354,7 @@ impl Checker {
             (Some(source), None) => {
                 self.judge_source_only(&source).map_or(Known::Nothing, Known::Verdict)
             }
-            // What clashes has its verdict at the source's entry.
+            // A clash has its verdict at the source's entry.
             (None, Some(_)) if pair.clash => Known::Nothing,
             (None, Some(Entry { kind: EntryKind::Special(special), .. })) => {
                 match self.settings.one_way {
@@ -375,7 +375,8 @@ impl Checker {
                 (EntryKind::Special(special), _) => {
                     Known::Verdict(Verdict::NotStorable(special.describe()))
                 }
-                // One replaces the other in a `sync`, so it is a difference and nothing that cannot be told.
+                // In a `sync` one replaces the other, so this is a difference, and not something that could not be
+                // compared.
                 (EntryKind::File, EntryKind::Link) | (EntryKind::Link, EntryKind::File) => {
                     Known::Verdict(Verdict::ContentDiffers)
                 }
@@ -416,7 +417,7 @@ impl Checker {
         }
     }
 
-    /// Compares small files that are at hand, all in one hop.
+    /// Compares small files of two disks, all in one hop.
     async fn compare_small(
         &self,
         pairs: Vec<(usize, Entry, Entry)>,
@@ -437,7 +438,7 @@ impl Checker {
         Ok(judged)
     }
 
-    /// The verdicts on files of both sides that are at hand, each with its files.
+    /// The verdicts on pairs of files of two disks, each with its files.
     async fn compare_at_hand(
         &self,
         pairs: Vec<(Entry, Entry)>,
@@ -487,7 +488,7 @@ impl Checker {
         }
     }
 
-    /// What failed for want of descriptors is read as streams, which wait and try again.
+    /// If too many files were open, the files are read as streams, which wait and try again.
     async fn or_by_stream(
         &self,
         verdict: Verdict,
@@ -518,7 +519,7 @@ impl Checker {
         verdict(same.map(|(same, remembered)| (same, evidence(remembered))))
     }
 
-    /// Reads both files to their end, unless that was done by an interrupted run and both are the same versions.
+    /// Reads both files to their end, unless an interrupted run found them equal and both are still the same versions.
     async fn download(
         &self,
         source: &Entry,
@@ -542,7 +543,7 @@ impl Checker {
         if let Ok((left, right)) = &same
             && left != right
         {
-            // One of them may have been damaged on its way: it is read once more before that is a verdict.
+            // One of them may have been damaged during the download: it is read once more before the difference counts.
             let left = read_again(&self.source.backend, source, left, bandwidth);
             let right = read_again(&self.destination.backend, destination, right, bandwidth);
             let (left, right) = tokio::join!(left, right);
@@ -564,7 +565,7 @@ impl Checker {
         verdict(same)
     }
 
-    /// Of two versions; `None` when nothing would tell other versions apart.
+    /// The fingerprint of two versions; `None` if other versions could not be told apart.
     fn fingerprint(&self, source: &Entry, destination: &Entry) -> Option<[u8; 16]> {
         let tells = |entry: &Entry| {
             entry.version.is_some() || entry.handle.is_some() || entry.hashes.is_some()
@@ -623,7 +624,7 @@ impl Checker {
 struct Told {
     path: RelPath,
     verdict: Verdict,
-    /// What comparing it took of the source.
+    /// How many bytes of the source the comparison read.
     bytes: u64,
 }
 
@@ -634,7 +635,7 @@ enum Judged {
     Compare(Entry, Entry),
 }
 
-/// The same of a pair.
+/// The same for a pair.
 enum Known {
     Nothing,
     Verdict(Verdict),

@@ -1,11 +1,12 @@
-//! What becomes of the modification times that a place is given.
+//! How a place stores the modification times that it is given.
 //!
-//! A disk may keep whole seconds, or even ones, or no time before 1980, or none at all. What it says of itself is not
-//! believed: it is measured by what was asked for and what was there afterwards, and remembered for the place, so that the
-//! next run does not compare and set the same times again. Pure, but for [`Clocks`], which keeps what is remembered.
+//! A disk may keep whole seconds, or even ones, or no time before 1980, or none at all. The job does not trust what the
+//! disk says of itself. It compares the time that it set with the time that it finds afterwards, and remembers the result
+//! for the place, so that the next run does not compare and set the same times again. Pure, but for [`Clocks`], which keeps
+//! what is remembered.
 //!
-//! What is remembered never makes a finer time count as equal to another: only the very time that the place makes of the
-//! source's counts.
+//! This never makes two different fine times equal: only exactly the time that the place makes of the source's time counts
+//! as equal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::close;
 
-/// The steps in which disks count, in nanoseconds, the finest first.
+/// The precisions that disks have, in nanoseconds, the finest first.
 const GRAINS: [u64; 10] = [
     100,
     1_000,
@@ -32,20 +33,20 @@ const GRAINS: [u64; 10] = [
     60_000_000_000,
 ];
 const SECOND: i128 = 1_000_000_000;
-/// A time that was set and is the present afterwards, as any clock of a server may show it.
+/// If the time found is within this of the present, the place has set the present time (the clock of a server may differ).
 const PRESENT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Places that are remembered.
 const PLACES_MAX: usize = 1_000;
 /// Bytes of the file of all places.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
-/// What a place makes of times.
+/// How a place stores times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Clock {
-    /// Times are cut to multiples of so many nanoseconds; 0 = they are kept as they are.
+    /// Times are rounded down to multiples of so many nanoseconds; 0 = they are kept exactly.
     grain: u64,
-    /// The first and the last second there is.
+    /// The first and the last second that the place can store.
     earliest: Option<i64>,
     latest: Option<i64>,
     /// Times cannot be set.
@@ -55,17 +56,17 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Are modification times of no use here, because none can be set?
+    /// Are modification times useless here, because none can be set?
     pub fn is_fixed(&self) -> bool {
         self.is_fixed
     }
 
-    /// Does nothing come of permissions that are set?
+    /// Does the place ignore permissions that are set?
     pub fn ignores_modes(&self) -> bool {
         self.ignores_modes
     }
 
-    /// What the place makes of a time.
+    /// The time that the place stores when it is given this one.
     pub fn kept(&self, time: SystemTime) -> SystemTime {
         let (seconds, part) = seconds_and_nanoseconds(time);
         let bounds = [
@@ -78,12 +79,12 @@ impl Clock {
         cut((seconds, part), self.grain).unwrap_or(time)
     }
 
-    /// Is `found` what the place makes of `asked`, or that time itself?
+    /// Is `found` the time that the place stores when it is given `asked`, or `asked` itself?
     pub fn agree(&self, asked: SystemTime, found: SystemTime) -> bool {
         !self.is_fixed && (asked == found || self.kept(asked) == found)
     }
 
-    /// This place, after a file was given the time `asked` and has `found`, at `now`.
+    /// What is known of the place after a file was given the time `asked` and has `found`, at `now`.
     fn after(self, asked: SystemTime, found: SystemTime, now: SystemTime) -> Clock {
         if self.agree(asked, found) {
             return self;
@@ -118,13 +119,13 @@ fn apart(left: SystemTime, right: SystemTime) -> Duration {
     left.duration_since(right).unwrap_or_else(|error| error.duration())
 }
 
-/// What a job learns of a place from the files it gives times to.
+/// What a job learns about a place from the files whose times it sets.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Learner {
     clock: Clock,
-    /// A fine time was kept as it was: a single file that is otherwise says nothing of the place.
+    /// A fine time was kept exactly, so a single file with another result says nothing about the place.
     is_exact: bool,
-    /// Times were found to be fixed, which is to be told once.
+    /// Times were found to be fixed; this is reported once.
     is_told: bool,
 }
 
@@ -137,7 +138,7 @@ impl Learner {
         self.clock
     }
 
-    /// A file was given the time `asked` and has `found`. Says whether it is to be told that times cannot be set.
+    /// A file was given the time `asked` and has `found`. Returns whether to report that times cannot be set.
     pub(crate) fn learn(&mut self, asked: SystemTime, found: SystemTime, now: SystemTime) -> bool {
         // Finer than the finest step of a coarse disk.
         let is_fine = !seconds_and_nanoseconds(asked).1.is_multiple_of(100);
@@ -150,7 +151,7 @@ impl Learner {
         self.clock.is_fixed && !std::mem::replace(&mut self.is_told, self.clock.is_fixed)
     }
 
-    /// A file or folder was to have at most the permissions `most`, and has `found`. Says whether it is to be told that the
+    /// A file or folder should have at most the permissions `most`, and has `found`. Returns whether to report that the
     /// place keeps none.
     pub(crate) fn learn_mode(&mut self, kind: EntryKind, most: u32, found: u32) -> bool {
         let is_kept = narrowed(kind, found, most) == found;
@@ -164,7 +165,7 @@ impl Learner {
         self.clock.ignores_modes && !before
     }
 
-    /// The place refused to set a time. Says whether that is to be told.
+    /// The place refused to set a time. Returns whether to report that.
     pub(crate) fn refused(&mut self) -> bool {
         if !self.is_exact {
             self.clock.is_fixed = true;
@@ -173,17 +174,18 @@ impl Learner {
     }
 }
 
-/// What is remembered of all places: a file of JSON. It is a hint: lost or damaged, it costs one comparison.
+/// What is remembered about all places, in a JSON file. It is a hint: if it is lost or damaged, one more comparison is
+/// made.
 #[derive(Debug, Clone, Default)]
 pub struct Clocks(Option<PathBuf>);
 
 impl Clocks {
-    /// Remembered in the file `path`. The default remembers nothing.
+    /// Remembers in the file `path`. The default remembers nothing.
     pub fn remembered(path: PathBuf) -> Self {
         Clocks(Some(path))
     }
 
-    /// What is known of the place at `location`. Blocks.
+    /// What is known about the place at `location`. Blocks.
     pub(crate) fn of(&self, location: &str) -> Clock {
         let all = self.0.as_deref().map(read).unwrap_or_default();
         all.get(location).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Whether two files of one size that are at hand have the same content, as cheaply as it can be said for certain.
+//! Finds out whether two local files of one size have the same content, in the cheapest way that is certain.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,10 +12,10 @@ use crate::digest::{AtHand, Digests};
 use crate::report::Evidence;
 use crate::state::View;
 
-/// From this size on, hashing one file against a digest that is known beats reading two.
+/// From this size on, hashing one file and comparing with the known digest of the other is faster than reading both.
 const ONE_SIDE_BYTES: u64 = 1024 * 1024;
 
-/// Compares pair after pair, best in the order of their names. Blocks.
+/// Compares pair after pair; fastest in the order of their names. Blocks.
 pub(crate) struct Comparer<'a> {
     digests: &'a Digests,
     /// What was known when the comparer was made.
@@ -36,8 +36,9 @@ impl<'a> Comparer<'a> {
         Comparer { digests, view, scratch: Scratch::default(), cancel }
     }
 
-    /// Have both the same content? By being a pair that was found equal before, by digests that are known, by hashing one
-    /// when the other is known, or byte for byte up to the first difference.
+    /// Do both have the same content? The answer comes from the cache (the pair was found equal before, or both digests are
+    /// known), from hashing one file if the digest of the other is known, or from comparing byte for byte up to the first
+    /// difference.
     ///
     /// Errors: what reading gives, `Changed` and `Cancelled` among it.
     pub(crate) fn compare(&mut self, files: (AtHand<'_>, AtHand<'_>)) -> Result<(bool, Evidence)> {

@@ -1,7 +1,8 @@
-//! The content of files at hand, read by calls that block: hashed, or compared byte for byte.
+//! Reads the content of local files with calls that block: to hash it, or to compare it byte for byte.
 //!
-//! Everything here runs on a thread that may block and asks between pieces whether anybody still waits. A large file is read
-//! by several threads, part by part, when no other file is: with many files under way there is enough to do already.
+//! Everything here runs on a thread that may block, and checks between pieces whether the work was cancelled. A large file
+//! is read by several threads, part by part, if no other file is being read so: with many files in progress the threads
+//! have enough to do.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 const PIECE_BYTES: usize = 128 * 1024;
 /// Files from this size on are compared by several threads, in units of it.
 const UNIT_BYTES: u64 = 4 * 1024 * 1024;
-/// Threads for one file; a disk gives no more than a few readers can take.
+/// Threads for one file; more readers do not make a disk faster.
 const MOST_THREADS: usize = 4;
 
 /// Reads files. Clones of the counters are shared by a whole job.
@@ -28,18 +29,18 @@ pub(crate) struct Reader {
     wide: Mutex<()>,
 }
 
-/// What reading a file found out.
+/// What is known after a file was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
     /// The digests that were asked for.
     pub hashes: Hashes,
-    /// Of its first bytes, where the BLAKE3 digest was asked for: see [`ketch_manifest::prefix_length`].
+    /// The digest of its first bytes, if the BLAKE3 digest was asked for: see [`ketch_manifest::prefix_length`].
     pub prefix: Option<[u8; 4]>,
-    /// Of a large file whose BLAKE3 digest was asked for.
+    /// The digests of its parts, if it is large and the BLAKE3 digest was asked for.
     pub parts: Option<Parts>,
 }
 
-/// Finds out facts from bytes that come in order.
+/// Computes digests from bytes that come in order.
 #[derive(Debug)]
 pub(crate) struct FactsHasher {
     hasher: MultiHasher,
@@ -107,12 +108,12 @@ pub(crate) fn prefix_digest(bytes: &[u8]) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// Room for pieces, kept between small files.
+/// Buffers for pieces, kept between small files.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     left: Buffer,
     right: Buffer,
-    /// Where bytes are counted as they are read, of a pair those of one side.
+    /// Counts the bytes that are read; for a pair those of one side.
     pub(crate) counter: Option<Arc<AtomicU64>>,
 }
 
@@ -146,7 +147,7 @@ impl Buffer {
     fn room(&mut self, length: usize) -> &mut [u8] {
         if self.bytes.len() < length + PAGE_BYTES {
             self.bytes = vec![0; length + PAGE_BYTES];
-            // Where alignment cannot be told there is none, and it is only slower.
+            // If the alignment is not known, the buffer is not aligned and reading is only slower.
             self.start = self.bytes.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
         }
         &mut self.bytes[self.start..self.start + length]
@@ -193,7 +194,7 @@ impl Reader {
         Ok(facts)
     }
 
-    /// Which of the parts `wanted` are not those that a manifest has. Tells each that is.
+    /// Which of the parts `wanted` differ from those in the manifest. Reports each part that is right.
     pub(crate) fn wrong_parts(
         &self,
         disk: &dyn Disk,
@@ -232,7 +233,7 @@ impl Reader {
         Ok(prefix_digest(buffer.filled(prefix_length(size) as usize)))
     }
 
-    /// Have both files, which are of one size, the same bytes?
+    /// Do both files, which have the same size, have the same bytes?
     pub(crate) fn is_equal(
         &self,
         left: (&dyn Disk, &Entry),
@@ -317,7 +318,7 @@ impl Reader {
         let got = file.read_at(buffer.room(wanted), piece.start)?;
         self.bytes.fetch_add(got as u64, Ordering::Relaxed);
         if got < wanted {
-            // What took its end away shows in the version too.
+            // If the file was truncated meanwhile, its version has changed too.
             file.check_unchanged()?;
             let text = format!("it ended at byte {}", piece.start + got as u64);
             return Err(Error::new(ErrorKind::Changed, text).with_operation("read"));

@@ -49,7 +49,7 @@ pub enum Action {
         /// What the destination's listing showed.
         entry: Box<Entry>,
     },
-    /// Remove the source's file, which the destination was proven to have.
+    /// Remove the source's file, because it was verified that the destination has it.
     RemoveSource {
         /// What is removed.
         source: Box<Entry>,
@@ -68,7 +68,7 @@ pub enum Action {
         /// Why.
         reason: Reason,
     },
-    /// It cannot exist at the destination; told, and no failure.
+    /// It cannot exist at the destination: reported, and not a failure.
     NotStorable {
         /// What.
         path: RelPath,
@@ -91,7 +91,7 @@ pub enum Decision {
     Nothing,
     /// This.
     Act(Action),
-    /// It depends on whether the contents are equal.
+    /// The action depends on whether the contents are equal.
     Compare(Comparison),
 }
 
@@ -117,7 +117,7 @@ enum IfEqual {
 }
 
 impl Comparison {
-    /// Is something done to a file because both are found equal? Then what is remembered of them is no proof.
+    /// Will a file be changed or removed because both are equal? Then a remembered digest is not enough.
     pub fn acts_if_equal(&self) -> bool {
         match self.if_equal {
             IfEqual::Skip => false,
@@ -156,23 +156,23 @@ impl Comparison {
     }
 }
 
-/// What decisions depend on beside the pair.
+/// What a decision depends on, besides the pair.
 #[derive(Debug)]
 pub struct Rules<'a> {
     /// What the caller chose.
     pub settings: &'a Settings,
     /// Are extra entries of the destination deleted?
     pub delete_extra: bool,
-    /// Is the source's file removed once the destination is proven to have it?
+    /// Is the source's file removed once it is verified that the destination has it?
     pub remove_source: bool,
     /// What the source can do.
     pub source: &'a Capabilities,
     /// What the destination can do.
     pub destination: &'a Capabilities,
-    /// Without a digest in common: the one by which a file can be compared whose digest is remembered from sending it. Counts
-    /// where only digests count, and where nothing is removed for it.
+    /// If the sides have no digest in common: the digest that is remembered from sending files to the destination. Used
+    /// with `Compare::Checksum` only, and never to remove a file.
     pub remembered: Option<HashAlgo>,
-    /// What the destination makes of times.
+    /// How the destination stores times.
     pub clock: Clock,
 }
 
@@ -191,7 +191,7 @@ impl Rules<'_> {
         self.window().is_some()
     }
 
-    /// Is it plain, without a look at the contents, that two files differ: in size, or in time where both sides keep times?
+    /// Do two files differ in size, or in time if both sides keep times? Their contents are not read.
     pub fn plainly_differ(&self, source: &Entry, destination: &Entry) -> bool {
         let sizes = source.size.zip(destination.size);
         let times = source.mtime.zip(destination.mtime);
@@ -205,10 +205,12 @@ impl Rules<'_> {
 
     /// The digest by which the two sides can be compared.
     pub fn common_hash(&self) -> Option<HashAlgo> {
-        self.source.common_hash(self.destination)
+        // That two checksums are equal is no reason to remove anything.
+        let counts = |algo: &HashAlgo| !(self.remove_source && algo.is_checksum());
+        self.source.common_hash(self.destination).filter(counts)
     }
 
-    /// The permissions that what the destination has is to get.
+    /// The permissions that the destination's entry must get; `None` = they stay as they are.
     pub fn wanted_mode(
         &self,
         kind: EntryKind,
@@ -295,8 +297,8 @@ pub fn decide(pair: Pair, rules: &Rules<'_>) -> Decision {
     }
 }
 
-/// Is it plain that two files of one name need nothing and that nothing is to be told of them? `true` only where [`decide`]
-/// would say [`Action::Skip`]; `false` says nothing. For listings, where each costs a look at packed entries and no more.
+/// Do two files of one name need nothing, so that nothing must be reported about them? `true` only if [`decide`] would
+/// answer [`Action::Skip`]; `false` means nothing. It is used for listings and reads only packed entries.
 pub fn needs_nothing(source: &View<'_>, destination: &View<'_>, rules: &Rules<'_>) -> bool {
     let are_files = source.kind == EntryKind::File && destination.kind == EntryKind::File;
     let size = source.size.filter(|size| destination.size == Some(*size));
@@ -338,7 +340,7 @@ fn decide_new_dir(source: Entry, rules: &Rules<'_>) -> Decision {
 }
 
 fn decide_extra(destination: Entry, clash: bool, rules: &Rules<'_>) -> Decision {
-    // What clashes is told of once, at the source's entry; what is neither file nor folder is never deleted.
+    // A clash is reported once, at the source's entry; an entry that is neither file nor folder is never deleted.
     if !rules.delete_extra || clash || matches!(destination.kind, EntryKind::Special(_)) {
         return Decision::Nothing;
     }
@@ -357,7 +359,7 @@ fn transfer(
 ) -> Action {
     let path = source.path.clone();
     let limits = rules.destination;
-    // Whether links are kept is asked before this.
+    // Whether the destination keeps links was checked before.
     if source.kind == EntryKind::Link {
         return Action::Copy { source, replaces, reason };
     }
@@ -454,7 +456,8 @@ fn decide_both(
                 None => replace(source, destination, Reason::TimeDiffers),
             }
         }
-        // The destination keeps modification times and does not know this one: equal content gets the source's.
+        // The destination keeps modification times but does not know the one of this file: if the content is equal, it gets
+        // the source's time.
         (Some(_), None) if source.mtime.is_some() && rules.destination.set_mtime => match algo {
             Some(algo) => compare(source, destination, algo, IfEqual::SetTime, Reason::HashDiffers),
             None => skip(source, destination, Reason::SameSize),
@@ -481,7 +484,7 @@ fn apart(left: SystemTime, right: SystemTime) -> Duration {
     left.duration_since(right).unwrap_or_else(|error| error.duration())
 }
 
-/// Two files that need no transfer. A move goes on to remove the source's, if a digest proves that it may.
+/// Two files that need no transfer. A move also removes the source's file, if a digest proves that both are equal.
 fn equal(
     source: Box<Entry>,
     destination: Box<Entry>,
@@ -523,7 +526,7 @@ fn is_newer(destination: &Entry, source: &Entry, rules: &Rules<'_>) -> bool {
     let (Some(destination), Some(source)) = (destination.mtime, source.mtime) else {
         return false;
     };
-    // Where no modification time is kept, the time it was stored is good to a second.
+    // Where no modification time is kept, the entry shows when the file was stored, with a precision of one second.
     let window = rules.window().unwrap_or(Duration::from_secs(1));
     destination.duration_since(source).is_ok_and(|ahead| ahead >= window)
 }

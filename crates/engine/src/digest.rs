@@ -1,5 +1,5 @@
-//! The digest of an entry: from the listing when it came for free, from the cache when the file was read before, else by
-//! reading where reading costs no network.
+//! The digest of an entry: from the listing if the listing shows it, from the cache if the file was read before, else by
+//! reading the file if that needs no network.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::state::DigestCache;
 /// Pieces above this size are hashed on a blocking thread.
 const INLINE_BYTES: usize = 64 * 1024;
 
-/// Where digests come from, and how much was read for them. Clones are the same.
+/// Where digests come from, and how much was read for them. Clones share everything.
 #[derive(Debug, Clone, Default)]
 pub struct Digests(Arc<Inner>);
 
@@ -38,16 +38,16 @@ pub struct DigestCounts {
     pub files_read: u64,
     /// Bytes that were read.
     pub bytes_read: u64,
-    /// Files that were not read because they had been before.
+    /// Files that were not read, because the cache has their digests.
     pub from_cache: u64,
 }
 
-/// May what is remembered count?
+/// May a remembered digest be used?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// Yes: it spares a transfer, or is only told.
+    /// Yes: it spares a transfer, or is only reported.
     Counts,
-    /// No: something is removed or left as it is because of it, so the content is read, or the remote asked, now.
+    /// No: a file will be removed or left because of it, so the content is read, or the remote is asked, now.
     IsNoProof,
 }
 
@@ -65,14 +65,14 @@ impl Place {
         Place { backend: Arc::clone(backend), disk, location }
     }
 
-    /// What names a file of this place across jobs.
+    /// The key of a file of this place in the cache.
     pub(crate) fn key(&self, entry: &Entry) -> String {
         let mut key = String::new();
         self.put_key(entry, &mut key);
         key
     }
 
-    /// Makes `key` what names a file of this place across jobs.
+    /// Makes `key` the key of a file of this place in the cache.
     pub(crate) fn put_key(&self, entry: &Entry, key: &mut String) {
         key.clear();
         key.push_str(&self.location);
@@ -85,13 +85,13 @@ impl Place {
         format!("{}/", self.location)
     }
 
-    /// Can its files be read as cheaply as their digests looked up?
+    /// Is reading its files as cheap as looking up their digests?
     pub(crate) fn is_at_hand(&self) -> bool {
         self.disk.is_some() || self.backend.capabilities().read_local
     }
 }
 
-/// A file at hand.
+/// A local file.
 #[derive(Clone, Copy)]
 pub(crate) struct AtHand<'a> {
     pub(crate) disk: &'a dyn Disk,
@@ -104,40 +104,40 @@ impl AtHand<'_> {
         self.entry.version.as_deref().unwrap_or_default()
     }
 
-    /// May what is read from now on be remembered?
+    /// May digests that are computed from now on be remembered?
     pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
         self.entry.version.is_some() && self.disk.is_settled(self.entry, now)
     }
 }
 
 impl Digests {
-    /// Digests that are remembered in the cache at `path`, which is opened when the first is needed. A cache that cannot be
-    /// opened is done without.
+    /// Digests that are remembered in the cache at `path`, which is opened when the first is needed. If the cache cannot be
+    /// opened, the job works without it.
     pub fn remembered(path: PathBuf) -> Self {
         let known = Known { cache: Some(Store::at(path)), fresh: None };
         Digests(Arc::new(Inner { known: Arc::new(known), ..Inner::default() }))
     }
 
-    /// The same, not used yet, that also keep what is found out about everything that is stored, in a file at `path` that
-    /// belongs to one job: for a manifest of what it stored. It is the caller's to remove.
+    /// The same, which must not have been used yet, but they also keep what is computed about every file that the job
+    /// stores, in a file at `path` that belongs to one job: for a manifest of what it stored. The caller removes that file.
     pub fn keeping(&self, path: PathBuf) -> Self {
         let cache = self.0.known.cache.as_ref().map(|store| Store::at(store.path().clone()));
         let known = Known { cache, fresh: Some(Store::at(path)) };
         Digests(Arc::new(Inner { known: Arc::new(known), ..Inner::default() }))
     }
 
-    /// Is what passes to be looked at for a manifest?
+    /// Must the bytes that pass be hashed for a manifest?
     pub(crate) fn keeps(&self) -> bool {
         self.0.known.fresh.is_some()
     }
 
-    /// Remembers what was found out about a file while it was sent to `place`.
+    /// Remembers the digests that were computed while a file was sent to `place`.
     pub(crate) async fn learn(&self, place: &Place, stored: &Entry, facts: Facts) {
         Known::learn(&self.0.known, place, stored, facts).await;
     }
 
-    /// What was found out about a file of `place` when this job stored it, or, of a remote, when it was sent. Blocks only for
-    /// as long as a look-up takes.
+    /// What is remembered about a file of `place` from when this job stored it, or, for a remote, from when it was sent.
+    /// Blocks only for as long as a look-up takes.
     pub(crate) async fn known(
         &self,
         place: &Place,
@@ -157,8 +157,8 @@ impl Digests {
         look.await.ok().flatten()
     }
 
-    /// The strongest digest, or the one `asked` for, by which files of two places can be compared if those are counted that are
-    /// remembered from sending files there. `None` where nothing was ever sent.
+    /// The strongest digest, or the one `asked` for, by which files of two places can be compared when digests that are
+    /// remembered from sending files count too. `None` if no file was ever sent there.
     pub(crate) async fn common_remembered(
         &self,
         places: [&Place; 2],
@@ -255,7 +255,8 @@ impl Digests {
         Ok((left == right, of_left || of_right))
     }
 
-    /// All of `algos`, by the cache if that may count or by reading, whatever a listing says. And whether the cache had them.
+    /// All of `algos`, from the cache if it may be used, or by reading, whatever a listing says. And whether the cache had
+    /// them.
     async fn read(
         &self,
         place: &Place,
@@ -313,7 +314,7 @@ impl Digests {
         Ok(hasher.finish())
     }
 
-    /// Digests of a file at hand. Blocks.
+    /// Digests of a local file. Blocks.
     pub(crate) fn hashes_at_hand(
         &self,
         file: AtHand<'_>,
@@ -327,7 +328,7 @@ impl Digests {
         }
     }
 
-    /// The digests of a file at hand that are remembered, if all of `algos` are.
+    /// The remembered digests of a local file, if all of `algos` are remembered.
     fn recalled_hashes(&self, file: AtHand<'_>, algos: &[HashAlgo]) -> Option<Hashes> {
         let Facts { hashes, .. } = self.recall(file)?;
         algos.iter().all(|algo| hashes.get(*algo).is_some()).then(|| {
@@ -336,7 +337,7 @@ impl Digests {
         })
     }
 
-    /// Reads a file at hand, whatever the cache knows, and remembers its digests. Blocks.
+    /// Reads a local file, whatever the cache holds, and remembers its digests. Blocks.
     pub(crate) fn facts_at_hand(
         &self,
         file: AtHand<'_>,
@@ -354,7 +355,7 @@ impl Digests {
         Ok(facts)
     }
 
-    /// What a manifest says about a file at hand, from the cache if it was read before, or from the transfer that brought it.
+    /// What a manifest says about a local file: from the cache if it was read before, or from the transfer that stored it.
     /// Blocks.
     pub(crate) fn facts_for_manifest(
         &self,
@@ -378,7 +379,7 @@ impl Digests {
         self.facts_at_hand(file, &[HashAlgo::Blake3], scratch, cancel)
     }
 
-    /// Counts files that were not read because they had been before.
+    /// Counts files that were not read, because the cache has their digests.
     pub(crate) fn spared(&self, files: u64) {
         self.0.from_cache.fetch_add(files, Ordering::Relaxed);
     }
@@ -395,7 +396,7 @@ impl Digests {
 
 /// Does `work` on a thread that may block.
 ///
-/// CANCEL: when this is dropped the token says so, and the work ends after the piece it is at.
+/// CANCEL: when this is dropped, the token is cancelled, and the work ends after its current piece.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&CancellationToken) -> Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -411,7 +412,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
         },
     }
 }
-/// The digest of what is really read, whatever a listing or a cache says.
+/// The digest of the bytes that are read, whatever a listing or the cache says.
 ///
 /// Errors: what reading gives, `Changed` among it.
 pub async fn content_digest(

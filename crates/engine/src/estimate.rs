@@ -1,18 +1,19 @@
 //! How long the rest of a job takes. Pure: time comes in as a value.
 //!
-//! A thousand small files take longer than one of the same bytes, so the model has two costs, one an item and one a byte,
-//! and fits both to what was seen. The past counts less the older it is, so a line that gets slower shows.
+//! A thousand small files take longer than one file with as many bytes, so the model has two costs, one for each item and
+//! one for each byte, and fits both to what was measured. Older measurements count less, so the estimate follows a
+//! connection that gets slower.
 
 use std::time::Duration;
 
-/// What a stretch of time counts for after each later one.
+/// The factor by which a measurement counts less after each later one.
 const DECAY: f64 = 0.99;
-/// Stretches that must have been seen before anything is said.
+/// Measurements that are needed before there is an estimate.
 const FEWEST: u32 = 5;
 /// Bytes are counted in these, so that both costs are of the same order.
 const UNIT: f64 = 1024.0 * 1024.0;
 
-/// The two costs, as they follow from what was seen.
+/// The two costs, computed from the measurements.
 #[derive(Debug, Clone, Default)]
 pub struct Estimate {
     last: Option<(Duration, u64, u64)>,
@@ -26,7 +27,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Takes what was done up to `elapsed`: items with an outcome, and bytes.
+    /// Adds what was done up to `elapsed`: items with an outcome, and bytes.
     pub fn sample(&mut self, elapsed: Duration, items: u64, bytes: u64) {
         let Some((before, items_before, bytes_before)) = self.last.replace((elapsed, items, bytes))
         else {
@@ -49,7 +50,7 @@ impl Estimate {
         }
     }
 
-    /// How long so many items and bytes will take; `None` while too little was seen.
+    /// How long so many items and bytes will take; `None` while there are too few measurements.
     pub fn left(&self, items: u64, bytes: u64) -> Option<Duration> {
         if self.stretches < FEWEST {
             return None;
@@ -64,7 +65,7 @@ impl Estimate {
         let only_items = || (ratio(self.items_time, self.items_items), 0.0);
         let only_bytes = || (0.0, ratio(self.bytes_time, self.bytes_bytes));
         let determinant = self.items_items * self.bytes_bytes - self.items_bytes * self.items_bytes;
-        // Items of one size: which of the two costs it is makes no difference.
+        // All items have one size, so it does not matter how the cost is split.
         if determinant <= 1e-6 * self.items_items * self.bytes_bytes {
             return if self.bytes_bytes > 0.0 { only_bytes() } else { only_items() };
         }

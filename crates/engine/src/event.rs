@@ -1,7 +1,8 @@
-//! What a job tells while it runs: events for facts, atomics for amounts.
+//! What a job reports while it runs: events for facts, atomics for amounts.
 //!
 //! Events go through one bounded channel; each variant says whether it comes exactly once. Byte counts never travel as
-//! events: [`Progress`] holds them as atomics that a display samples, so that telling costs nothing as speed grows.
+//! events: [`Progress`] holds them as atomics that a display samples, so that reporting does not cost more when transfers
+//! are fast.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,14 +22,14 @@ pub const EVENT_QUEUE: usize = 1024;
 /// Something that happened. `path` is relative to both roots.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// Something a person should know that is no failure. Any number.
+    /// Something a person should know that is not a failure. Any number.
     Notice {
         /// What it is about, if about one path.
         path: Option<RelPath>,
         /// One line.
         text: String,
     },
-    /// Something a person should know of a place, and need not be told at every job.
+    /// Something a person should know about a place, but not in every job.
     Reminder {
         /// The name of the place.
         place: String,
@@ -41,7 +42,7 @@ pub enum Event {
         job: String,
         /// What it has on record.
         standing: Standing,
-        /// Its plan is finished as it is; else everything is looked at anew and only what spares work is taken over.
+        /// True: its plan is finished as it is. False: both sides are listed again, and the job only saves work.
         finishes_plan: bool,
     },
     /// All listings are done and the totals are final. Once, unless the job ends before.
@@ -53,8 +54,9 @@ pub enum Event {
         /// Deletions among the items.
         deletions: u64,
     },
-    /// What is still to be done costs so many calls at a remote. Once per remote that counts them, after `Planned`; in a
-    /// dry run with the listings that are made again. Of what an earlier process had planned it is told before that is done.
+    /// How many calls the rest of the job makes to a remote. Sent once for each remote that counts calls, after `Planned`;
+    /// in a dry run it includes the listings that the job will make again. For the plan of an earlier process it is sent
+    /// before that plan is executed.
     Bill {
         /// The remote's name.
         remote: String,
@@ -87,7 +89,7 @@ pub enum Event {
     ItemFailed {
         /// What happened.
         failure: Failure,
-        /// Is it a failure of the job? What went away at a living source is not, if so chosen.
+        /// Is it a failure of the job? A source file that changed or went away is not, if the settings say so.
         is_failure: bool,
         /// The same with everything that is written down.
         record: Box<ItemOutcome>,
@@ -109,7 +111,7 @@ pub enum Event {
     },
 }
 
-/// Amounts of a running job. All clones see the same numbers.
+/// Amounts of a running job. All clones share the same numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Amounts>);
 
@@ -120,6 +122,7 @@ struct Amounts {
     planned_bytes: AtomicU64,
     done_items: AtomicU64,
     done_bytes: AtomicU64,
+    kept_bytes: AtomicU64,
     failed_items: AtomicU64,
     listing_done: AtomicBool,
     active: Mutex<BTreeMap<u64, Active>>,
@@ -131,7 +134,17 @@ struct Amounts {
 struct Active {
     path: RelPath,
     size: Option<u64>,
+    /// How much of it is at the destination.
     bytes: Arc<AtomicU64>,
+    /// How much of that was there from an earlier try.
+    kept: Arc<AtomicU64>,
+}
+
+impl Active {
+    fn moved(&self) -> u64 {
+        let kept = self.kept.load(Ordering::Relaxed);
+        self.bytes.load(Ordering::Relaxed).saturating_sub(kept)
+    }
 }
 
 /// One moment of a job's amounts.
@@ -147,13 +160,15 @@ pub struct Snapshot {
     pub done_items: u64,
     /// Bytes transferred, those of running items included.
     pub done_bytes: u64,
+    /// Bytes that the destination had from earlier tries; `done_bytes` is without them.
+    pub kept_bytes: u64,
     /// Items that failed.
     pub failed_items: u64,
     /// Are the totals final?
     pub listing_done: bool,
     /// Running transfers: path, size and bytes so far, the oldest first.
     pub active: Vec<(RelPath, Option<u64>, u64)>,
-    /// What the plan costs at each remote that counts calls, as it was said last.
+    /// The last bill of each remote that counts calls.
     pub bills: Vec<(String, Bill)>,
 }
 
@@ -162,17 +177,23 @@ impl Progress {
     pub fn snapshot(&self) -> Snapshot {
         let amounts = &*self.0;
         let get = |amount: &AtomicU64| amount.load(Ordering::Relaxed);
-        let active: Vec<_> = lock(&amounts.active)
+        let running = lock(&amounts.active);
+        let sum = |amount: &dyn Fn(&Active) -> u64| {
+            running.values().fold(0_u64, |sum, active| sum.saturating_add(amount(active)))
+        };
+        let (moved, kept) = (sum(&Active::moved), sum(&|active| get(&active.kept)));
+        let active: Vec<_> = running
             .values()
             .map(|active| (active.path.clone(), active.size, get(&active.bytes)))
             .collect();
+        drop(running);
         Snapshot {
             listed: get(&amounts.listed),
             planned_items: get(&amounts.planned_items),
             planned_bytes: get(&amounts.planned_bytes),
             done_items: get(&amounts.done_items),
-            done_bytes: get(&amounts.done_bytes)
-                .saturating_add(active.iter().fold(0, |sum, active| sum.saturating_add(active.2))),
+            done_bytes: get(&amounts.done_bytes).saturating_add(moved),
+            kept_bytes: get(&amounts.kept_bytes).saturating_add(kept),
             failed_items: get(&amounts.failed_items),
             listing_done: amounts.listing_done.load(Ordering::Relaxed),
             active,
@@ -192,7 +213,7 @@ impl Progress {
         let amounts = &*self.0;
         let running = lock(&amounts.active)
             .values()
-            .fold(0_u64, |sum, active| sum.saturating_add(active.bytes.load(Ordering::Relaxed)));
+            .fold(0_u64, |sum, active| sum.saturating_add(active.moved()));
         let bytes = amounts.done_bytes.load(Ordering::Relaxed).saturating_add(running);
         (amounts.done_items.load(Ordering::Relaxed), bytes)
     }
@@ -206,7 +227,7 @@ impl Progress {
         self.0.planned_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Everything is planned: this much.
+    /// Everything is planned: these are the totals.
     pub fn planned_all(&self, items: u64, bytes: u64) {
         self.0.planned_items.store(items, Ordering::Relaxed);
         self.0.planned_bytes.store(bytes, Ordering::Relaxed);
@@ -222,6 +243,11 @@ impl Progress {
         self.0.done_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// The destination had so much of an item that is done.
+    pub(crate) fn kept(&self, bytes: u64) {
+        self.0.kept_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn failed(&self) {
         self.0.done_items.fetch_add(1, Ordering::Relaxed);
         self.0.failed_items.fetch_add(1, Ordering::Relaxed);
@@ -231,21 +257,29 @@ impl Progress {
     pub(crate) fn start(&self, path: &RelPath, size: Option<u64>) -> ActiveGuard {
         let id = self.0.next_active.fetch_add(1, Ordering::Relaxed);
         let bytes = Arc::new(AtomicU64::new(0));
-        let active = Active { path: path.clone(), size, bytes: Arc::clone(&bytes) };
+        let kept = Arc::new(AtomicU64::new(0));
+        let active =
+            Active { path: path.clone(), size, bytes: Arc::clone(&bytes), kept: Arc::clone(&kept) };
         lock(&self.0.active).insert(id, active);
-        ActiveGuard { progress: self.clone(), id, bytes }
+        ActiveGuard { progress: self.clone(), id, bytes, kept }
     }
 }
 
-/// A running transfer. Dropping it takes the transfer, and the bytes it had counted, out of the amounts.
+/// A running transfer. Dropping it removes the transfer, and the bytes that it had counted, from the amounts.
 #[derive(Debug)]
 pub(crate) struct ActiveGuard {
     progress: Progress,
     id: u64,
     bytes: Arc<AtomicU64>,
+    kept: Arc<AtomicU64>,
 }
 
 impl ActiveGuard {
+    /// Where it is said how much of this transfer the destination had before.
+    pub(crate) fn kept(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.kept)
+    }
+
     /// Where the bytes of this transfer are counted.
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)

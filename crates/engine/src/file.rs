@@ -1,7 +1,7 @@
-//! The last steps of writing a file: forcing it to the disk, and closing it with a look at what the system says.
+//! The last steps of writing a file: forcing it to the disk, and closing it with a check for errors.
 //!
-//! Some file systems (NFS, FUSE, servers with quotas) tell only when a file is closed that bytes were not stored. A file gets
-//! its name after that and not before. What is here must not know what is in the files.
+//! Some file systems (NFS, FUSE, servers with quotas) report only at close that bytes were not stored. So a file gets its
+//! name after it was closed without an error. This module must not know what is in the files.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 
-/// Forces everything that was written to the disk. A file system that has nothing to force with refuses it, which is no
-/// error.
+/// Forces everything that was written to the disk. A file system without this operation refuses it; that is not an error.
 pub fn force(file: &File) -> io::Result<()> {
     match file.sync_all() {
         Err(error) if is_refusal(&error) => Ok(()),
@@ -36,14 +35,15 @@ fn is_refusal(error: &io::Error) -> bool {
 /// Errors: what the system says to that.
 pub fn close(file: impl Into<OwnedFd>) -> io::Result<()> {
     match nix::unistd::close(file.into()) {
-        // Closed all the same; on Linux a second attempt would close what another thread has opened meanwhile.
+        // The file is closed even so; on Linux a second attempt could close a file that another thread has opened
+        // meanwhile.
         Ok(()) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// Closes a second descriptor of a file that stays open: each descriptor that is closed asks the file system whether all bytes
-/// could be stored.
+/// Closes a second descriptor of a file that stays open: at each close the file system reports whether all bytes could be
+/// stored.
 ///
 /// Errors: what the system says to that.
 pub fn close_once(file: &impl AsFd) -> io::Result<()> {

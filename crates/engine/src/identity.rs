@@ -1,7 +1,7 @@
 //! What makes two runs the same job: a text of every setting that decides what is planned or how it is proven.
 //!
-//! Settings are taken apart without `..`, so one that is added later does not compile until it is put on one of the two
-//! sides. Knows nothing of flags: relative ages are points in time here, lists are what was in them.
+//! The settings are destructured without `..`, so code with a new setting does not compile until it is listed as part of
+//! the identity or not. This module knows no flags: relative ages are points in time here, and lists are their contents.
 
 use ketch_core::Backend;
 
@@ -12,7 +12,7 @@ impl Settings {
     /// The text for a job between these two places. Equal texts: one run can finish what the other planned.
     pub fn identity(&self, source: &dyn Backend, destination: &dyn Backend) -> String {
         let Settings {
-            // These decide what is planned, and how it is proven.
+            // These decide what is planned, and how it is verified.
             filter,
             compare,
             update,
@@ -23,7 +23,7 @@ impl Settings {
             on_changed,
             delete_empty_source_dirs,
             verify,
-            // Limits: what is planned is the same, and each run is held to its own.
+            // Limits: they do not change what is planned, and each run checks its own.
             delete_limit: _,
             max_transfer: _,
             allow_empty_source: _,
@@ -37,7 +37,7 @@ impl Settings {
             buffer_bytes: _,
             bandwidth: _,
             stop_grace: _,
-            // What is told, and where things wait or are remembered.
+            // What is reported, and where things wait or are remembered.
             plan_folder: _,
             report_unchanged: _,
             report_started: _,
@@ -57,8 +57,8 @@ impl Settings {
 }
 
 impl CheckSettings {
-    /// The text of what decides the verdict on a pair of files of these two places: what was found equal counts for a run of
-    /// equal text only.
+    /// The text of the settings that decide the verdict of a check on a pair of files of these two places. Marks of an
+    /// interrupted check count only for a run with the same text.
     pub fn identity(&self, source: &dyn Backend, destination: &dyn Backend) -> String {
         let CheckSettings {
             settings,
@@ -72,7 +72,7 @@ impl CheckSettings {
         let pair = pair.as_deref().map(|(left, right)| (&left.path, &right.path));
         let Settings {
             compare,
-            // Which pairs there are, and not what is said of one.
+            // These decide which pairs there are, and not the verdict on a pair.
             filter: _,
             // No part of a check.
             update: _,
@@ -87,7 +87,7 @@ impl CheckSettings {
             max_transfer: _,
             allow_empty_source: _,
             dry_run: _,
-            // How fast it goes, what is told, and where things wait or are remembered.
+            // How fast it goes, what is reported, and where things wait or are remembered.
             transfers: _,
             checkers: _,
             parallel_from: _,

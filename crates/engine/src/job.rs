@@ -1,4 +1,4 @@
-//! Starting a job and holding it: events on one side, the report at the end.
+//! Starts a job and gives a handle to it: events while it runs, a report at the end.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::report::Report;
 use crate::run;
 use crate::settings::{Settings, Stop};
 
-/// What a job is to bring about.
+/// The kinds of jobs, by what holds after them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
@@ -22,7 +22,7 @@ pub enum JobKind {
     Copy,
     /// The destination has all the source has, and nothing else.
     Sync,
-    /// The destination has all the source had, and the source no longer has what was proven to have arrived.
+    /// The destination has all the source had, and the source no longer has what was verified to have arrived.
     Move,
 }
 
@@ -40,7 +40,7 @@ impl JobKind {
 /// What a job is started with. The backends are wrapped in their layers by the caller.
 #[derive(Debug)]
 pub struct Request {
-    /// What it is to bring about.
+    /// Which kind of job it is.
     pub kind: JobKind,
     /// Where the files come from.
     pub source: Arc<dyn Backend>,
@@ -50,11 +50,11 @@ pub struct Request {
     pub settings: Settings,
     /// How it is stopped.
     pub stop: Stop,
-    /// Its records on disk, which hold what earlier processes left that spares work. `None`: it is not on record and cannot
-    /// be gone on with.
+    /// Its records on disk, with what earlier processes left that saves work. `None`: the job has no records, and no later
+    /// process can continue it.
     pub journal: Option<Journal>,
-    /// A plan that was made before, to be done instead of one that is made now. Each of its items is done only if both
-    /// sides are still as it was decided on.
+    /// A plan that was made earlier and is executed instead of a new one. Each of its items is done only if both sides are
+    /// still as they were when it was planned.
     pub plan: Option<PlanFile>,
     /// Without a journal, as in a dry run: what the journal would take over from an interrupted job.
     pub recalled: Option<Recalled>,
@@ -80,8 +80,8 @@ impl Request {
 /// A running job. Dropping it does not stop it; use its [`Stop`].
 #[derive(Debug)]
 pub struct Job {
-    /// What happens. The channel ends when the job has. A reader that falls behind slows the job down; a reader that
-    /// goes away does not.
+    /// The events. The channel closes when the job ends. A receiver that falls behind slows the job down; if the receiver
+    /// is dropped, the job continues.
     pub events: mpsc::Receiver<Event>,
     /// Amounts, to be sampled.
     pub progress: Progress,
@@ -91,7 +91,7 @@ pub struct Job {
 impl Job {
     /// Waits for the end. A job that panicked gives a report with a fatal error.
     pub async fn report(self) -> Report {
-        // The events must be gone first, or a full channel would keep the job from ending.
+        // The receiver must be dropped first, or a full channel would keep the job from ending.
         drop(self.events);
         self.handle.await.unwrap_or_else(|panic| Report {
             fatal: Some(

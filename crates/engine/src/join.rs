@@ -1,8 +1,9 @@
-//! The merge of one folder's two listings. Pure and synchronous.
+//! Merges the two listings of one folder. Pure and synchronous.
 //!
-//! Both sides are sorted by key; equal keys meet. Several entries of one key on one side (1fichier allows that) become the
-//! newest of them and a mark: nobody guesses which one was meant. A file on one side and a folder of the same name on the
-//! other have different keys and are marked as a clash.
+//! Both sides are sorted by key; entries with equal keys form a pair. If one side has several entries of one key (1fichier
+//! allows that), the pair holds the newest of them and is marked as having duplicates, so that a decision does not guess
+//! which one was meant. A file on one side and a folder of the same name on the other have different keys and are marked as
+//! a clash.
 
 use std::cmp::Ordering;
 
@@ -21,14 +22,14 @@ pub struct Pair {
     pub source_duplicates: bool,
     /// The destination had several; `destination` is the newest.
     pub destination_duplicates: bool,
-    /// The other side has the same name as another kind of entry.
+    /// The other side has an entry of the same name, but of another kind.
     pub clash: bool,
-    /// To the destination the source's name is another spelling of a name that the source has, too.
+    /// The destination treats the source's name as another spelling of a second name that the source has too.
     pub folds: bool,
 }
 
 impl Pair {
-    /// Two entries, of whatever names.
+    /// A pair of two entries, whatever their names.
     pub fn of(source: Entry, destination: Entry) -> Self {
         Pair {
             source: Some(source),
@@ -60,7 +61,7 @@ impl Pair {
 pub(crate) enum Next {
     /// What both sides have under one key.
     Pair(Pair),
-    /// A file that both sides have and that needs nothing more; its name is [`Joined::equal`].
+    /// A file that both sides have and that needs nothing; its name is [`Joined::equal`].
     Equal,
     /// There is no more.
     End,
@@ -71,8 +72,8 @@ pub(crate) enum Next {
 pub(crate) struct Joined {
     source: Listing,
     destination: Listing,
-    /// Names that are a folder on one side and something else on the other, as far as they were met. There is hardly ever
-    /// one. The something else has the smaller key and comes first.
+    /// Names met so far that are a folder on one side and another kind of entry on the other. There is hardly ever one. The
+    /// other entry has the smaller key and comes first.
     clashes: Vec<String>,
     /// The name of the last file that was equal.
     equal: String,
@@ -128,7 +129,7 @@ impl Joined {
             Some((entry, duplicates)) => (Some(entry), duplicates),
             None => (None, false),
         };
-        // What both have under one key is a pair; that a side has another kind besides is its twin's clash.
+        // Entries under one key are a pair. If a side also has another kind of entry of that name, that entry is the clash.
         let is_alone = source.is_none() || destination.is_none();
         let (source, source_duplicates) = split(source);
         let (destination, destination_duplicates) = split(destination);

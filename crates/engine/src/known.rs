@@ -1,11 +1,11 @@
-//! What is known of a file without reading it: digests that are remembered between jobs, and those that this job took while
-//! the bytes passed.
+//! What is known about a file without reading it: digests that are remembered between jobs, and digests that this job
+//! computed while the bytes passed.
 //!
-//! A remembered digest is believed for the very version of the file it was taken of, and nothing else. Of a file at hand that
-//! is the version its disk shows, once that is settled. Of a file of a remote it is everything the listing tells: its size,
-//! its version or handle, its time where the remote keeps times; and every digest the listing does show must be one that is
-//! remembered too. What this job stored itself it may believe for a version that is not settled: the version is that of the file
-//! it wrote, and its digest is the one that was sent.
+//! A remembered digest is used only for exactly the version of the file that it was computed for. For a local file that is
+//! the version its disk shows, once it is settled (old enough that a further write would change it). For a file of a remote
+//! it is everything the listing shows: size, version or handle, and time where the remote keeps times; and every digest
+//! that the listing shows must agree with the remembered ones. For a file that this job stored itself the version need not
+//! be settled: it is the version of the file that the job wrote, and its digest is that of what was sent.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ use crate::content::Facts;
 use crate::digest::{Place, blocking};
 use crate::state::{DigestCache, Marks};
 
-/// A store that is opened when it is first needed. One that cannot be opened is done without.
+/// A store that is opened when it is first needed. If it cannot be opened, the job works without it.
 #[derive(Debug)]
 pub(crate) struct Store {
     path: PathBuf,
@@ -57,13 +57,13 @@ impl Store {
         }
     }
 
-    /// What is remembered of this version of a file, if everything that its listing shows agrees. Blocks.
+    /// What is remembered about this version of a file, if everything that its listing shows agrees. Blocks.
     fn recall(&self, place: &Place, entry: &Entry) -> Option<Facts> {
         let facts = self.get()?.recall(&place.key(entry), &version(place, entry)?)?;
         agrees(&facts.hashes, entry).then_some(facts)
     }
 
-    /// Would learning one thing more not block?
+    /// Can one more fact be added without blocking?
     fn takes_at_once(&self) -> bool {
         matches!(self.open.get(), Some(Some(cache)) if cache.takes_at_once())
     }
@@ -74,7 +74,7 @@ impl Store {
 pub(crate) struct Known {
     /// Of all jobs; `None` = nothing is remembered.
     pub(crate) cache: Option<Store>,
-    /// Of this job alone; `None` = nobody asks for it.
+    /// Of this job alone; `None` = it is not wanted.
     pub(crate) fresh: Option<Store>,
 }
 
@@ -84,23 +84,23 @@ impl Known {
         self.fresh.as_ref()?.recall(place, entry)
     }
 
-    /// What was learnt of a file of a remote when it was sent. Blocks.
+    /// What was learnt about a file of a remote when it was sent. Blocks.
     pub(crate) fn sent(&self, place: &Place, entry: &Entry) -> Option<Facts> {
         self.cache_of(place)?.recall(place, entry)
     }
 
-    /// Was anything of this place ever learnt by sending? Blocks.
+    /// Was anything ever learnt about this place by sending a file? Blocks.
     pub(crate) fn has_sent(&self, place: &Place) -> bool {
         let cache = self.cache_of(place).and_then(Store::get);
         cache.is_some_and(|cache| cache.has_any_below(&place.folder()))
     }
 
-    /// Where digests of what was sent to a place are remembered; `None` for files at hand, which are read instead.
+    /// Where digests of files that were sent to a place are remembered; `None` for local files, which are read instead.
     pub(crate) fn cache_of(&self, place: &Place) -> Option<&Store> {
         self.cache.as_ref().filter(|_| !place.is_at_hand())
     }
 
-    /// Remembers what was found out about the content of `stored` while it was sent.
+    /// Remembers the digests that were computed while `stored` was sent.
     pub(crate) async fn learn(
         this: &std::sync::Arc<Self>,
         place: &Place,
@@ -114,7 +114,7 @@ impl Known {
             return;
         };
         let (key, mut facts) = (place.key(stored), facts);
-        // What the remote showed at once is what it is compared with later.
+        // Later listings are compared with what the remote showed at once.
         let shown = stored.hashes.iter().flat_map(|hashes| hashes.iter());
         shown.for_each(|digest| facts.hashes.insert(digest.clone()));
         let takes_at_once = stores.into_iter().flatten().all(Store::takes_at_once);
@@ -145,7 +145,7 @@ fn agrees(remembered: &Hashes, entry: &Entry) -> bool {
     shown.all(|digest| remembered.get(digest.algo()) == Some(digest))
 }
 
-/// What tells this content from any other under its name; `None` when nothing does.
+/// What distinguishes this content from any other under its name; `None` if nothing does.
 fn version(place: &Place, entry: &Entry) -> Option<String> {
     if place.is_at_hand() {
         return entry.version.as_deref().map(str::to_owned);

@@ -1,39 +1,40 @@
-//! What interrupted transfers left where a job has been, and nobody goes on with: told, and removed if that is wanted.
+//! Reports dead parts of interrupted transfers in folders that a job has listed, and removes them if that is wanted.
 //!
-//! That something cannot be removed is told and is no failure: it is no content.
+//! A part that cannot be removed is reported and is not a failure, because it is not content.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use ketch_core::{Backend, Disk, Leftover, LeftoverState, RelPath, Result};
+use ketch_core::facets::{self, Resume};
+use ketch_core::{Backend, Leftover, LeftoverState, RelPath, Result};
 
 use crate::digest::blocking;
 use crate::filter::units::format_size;
 use crate::journal::Jobs;
 
-/// Whose leftovers stay.
+/// Whose parts stay.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
-    /// The jobs of this machine. `None`: it is not known what they go on with, so everything stays.
+    /// The jobs of this machine. `None`: it is not known which parts they can continue, so all parts stay.
     pub(crate) jobs: Option<Jobs>,
-    /// The job that is ending now, and will not be gone on with.
+    /// The job that is ending now and will not be continued.
     pub(crate) over: Option<u32>,
 }
 
-/// Looks in the folders in which `side` met leftovers. Gives back what is to be told.
+/// Checks the folders in which `side` met parts. Returns the notices.
 pub(crate) async fn clear(
     side: &Arc<dyn Backend>,
     claims: Claims,
     removes: bool,
 ) -> Option<String> {
-    let disk = side.disk()?;
-    let folders = disk.folders_with_leftovers();
+    let resume = side.facets().resume.clone()?;
+    let folders = resume.folders_with_leftovers();
     if folders.is_empty() {
         return None;
     }
     let removes = removes && claims.jobs.is_some();
     let name = side.name();
-    match blocking(move |_| sweep(&*disk, &folders, &claims, removes)).await {
+    match sweep(&*resume, &folders, claims, removes).await {
         Ok((0, _)) => None,
         Ok((count, bytes)) => Some(text(name, count, bytes, removes)),
         Err(error) => Some(format!("what interrupted transfers left cannot be removed: {error}")),
@@ -41,20 +42,22 @@ pub(crate) async fn clear(
 }
 
 /// How many there are, or were, and how many bytes they take.
-fn sweep(
-    disk: &dyn Disk,
+async fn sweep(
+    resume: &dyn Resume,
     folders: &[RelPath],
-    claims: &Claims,
+    claims: Claims,
     removes: bool,
 ) -> Result<(u64, u64)> {
-    let claimed = match &claims.jobs {
-        Some(jobs) => jobs.claims()?,
+    let Claims { jobs, over } = claims;
+    let claimed = match jobs {
+        Some(jobs) => blocking(move |_| jobs.claims()).await?,
         None => HashSet::new(),
     };
-    let is_claimed = |number| Some(number) != claims.over && claimed.contains(&number);
+    let is_claimed: facets::Claims =
+        Arc::new(move |number| Some(number) != over && claimed.contains(&number));
     let (mut count, mut bytes) = (0, 0_u64);
     for folder in folders {
-        let found = disk.leftovers(folder, &is_claimed, removes)?;
+        let found = resume.leftovers(folder, &is_claimed, removes).await?;
         let is_dead = |left: &&Leftover| left.state == LeftoverState::Dead;
         for left in found.iter().filter(is_dead) {
             count += 1;

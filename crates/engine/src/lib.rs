@@ -29,6 +29,7 @@ mod known;
 mod leftovers;
 mod listing;
 pub mod march;
+mod metered;
 pub mod plan;
 pub mod plan_file;
 pub mod prove;

@@ -1,8 +1,8 @@
-//! One side of one folder, complete and in key order, in memory that does not grow with it.
+//! The complete listing of one folder on one side, in key order, in bounded memory.
 //!
-//! Entries stay packed as they came ([`ketch_core::Page`]). All listings of a job share a [`Room`]; one that finds no more
-//! of it goes to a file without a name, whole, and is read back piece by piece. What comes in no order is sorted in runs of
-//! bounded size that are merged while they are read. Knows nothing of backends.
+//! Entries stay packed as they came ([`ketch_core::Page`]). All listings of a job share a [`Room`] of memory. A listing
+//! that finds no more room is written whole to a file without a name and read back piece by piece. A listing that comes in
+//! no order is sorted in runs of bounded size, which are merged while they are read. This module knows no backends.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub(crate) use self::cursor::Head;
 
 /// Bytes of packed listings that all folders of a job have in memory together; about 200 000 entries.
 pub(crate) const ROOM_BYTES: usize = 16 << 20;
-/// Bytes of a listing that are in memory in any case: folders of some thousand files never touch a disk.
+/// Bytes of a listing that are always in memory: folders with some thousand files never need a file.
 const OWN_BYTES: usize = 1 << 20;
 /// Bytes of entries without order that are sorted at a time.
 const RUN_BYTES: usize = 4 << 20;
@@ -65,7 +65,7 @@ impl Pieces {
         Pieces { pieces: VecDeque::new(), bytes: 0, taken: 0, room: room.clone() }
     }
 
-    /// Takes another piece, or gives it back when there is no room.
+    /// Adds a piece, or returns it when there is no room.
     fn push(&mut self, piece: Vec<u8>) -> std::result::Result<(), Vec<u8>> {
         let length = piece.len();
         if self.bytes + length > OWN_BYTES {
@@ -108,7 +108,7 @@ pub(crate) struct Collector {
     dir: RelPath,
     order: Order,
     pieces: Pieces,
-    /// What had no room: whole runs.
+    /// The runs that had no room in memory.
     scratch: Option<Scratch>,
     dirs: Dirs,
     /// The last entry, packed.
@@ -137,7 +137,7 @@ impl Collector {
         self.count
     }
 
-    /// What the listing said of it ([`Page::folding`]).
+    /// What the listing said about the folder ([`Page::folding`]).
     pub(crate) fn folding(&self) -> Option<bool> {
         self.folding
     }
@@ -232,7 +232,7 @@ impl Collector {
         let runs = self.scratch.map(Scratch::finish).transpose()?.unwrap_or_default();
         let mut cursors: Vec<_> = runs.into_iter().map(Cursor::of_file).collect();
         match cursors.pop_if(|_| self.order == Order::Key) {
-            // What is in memory goes on where the file ends.
+            // The entries in memory follow those in the file.
             Some(cursor) => cursors.push(cursor.then(self.pieces)),
             None => cursors.push(Cursor::of_pieces(self.pieces)),
         }

@@ -1,4 +1,4 @@
-//! Both trees in step: folder by folder, in key order, the next folders listed ahead.
+//! Walks both trees in step: folder by folder, in key order, with the next folders listed ahead.
 //!
 //! The unit is a *pair of folders*. That keeps promise 1 simple (what is missing in a folder is concluded only from the
 //! completed listing of that very folder), and keeps a `copy` from listing folders of the destination that the source does
@@ -22,7 +22,7 @@ use crate::join::Pair;
 mod folder;
 mod spelling;
 
-/// Steps that travel together, so that the channel is crossed once for many.
+/// Steps that are sent together, so that one send carries many.
 const BATCH_STEPS: usize = 256;
 /// Batches that may wait for the planner.
 const QUEUE_BATCHES: usize = 4;
@@ -41,19 +41,19 @@ pub enum Side {
 pub enum Step {
     /// What both sides have under one key.
     Pair(Pair),
-    /// Files that both sides have, one after the other, and that need nothing more (see [`March::settles`]).
+    /// Consecutive files that both sides have and that need nothing (see [`March::settles`]).
     Equal {
         /// How many; at least one.
         count: u64,
         /// The last of them.
         last: RelPath,
     },
-    /// A folder that only the destination has holds something that takes no part, so it cannot be deleted.
+    /// A folder that only the destination has holds an entry that a filter excludes, so it cannot be deleted.
     Occupied {
         /// The folder.
         dir: RelPath,
     },
-    /// A folder could not be listed to its end: nothing is known about what is in it, and it is passed over.
+    /// A folder could not be listed to its end: nothing is known about its contents, and the march does not enter it.
     Failed {
         /// Whose listing it was.
         side: Side,
@@ -75,26 +75,26 @@ pub struct March {
     pub filter: Arc<Filter>,
     /// Enter folders that only the destination has.
     pub enter_extra: bool,
-    /// Pass over everything up to this key (a path, and whether it is a folder's), as an earlier march saw it: folders that
-    /// lie before it are not listed.
+    /// Skip everything up to this key (a path, and whether it is a folder's), because an earlier march saw it: folders
+    /// before it are not listed.
     pub after: Option<(RelPath, bool)>,
     /// May the march's caller change the destination? See [`ketch_core::ListOptions`].
     pub may_change: bool,
     /// Folders listed ahead.
     pub lookahead: usize,
-    /// Take what the destination remembers of a folder in place of a listing, where it can prove that and where it shows
+    /// Use what the destination remembers of a folder instead of a listing, if the destination can prove it and if it has
     /// the same names and sizes as the source.
     pub recall: bool,
-    /// Two files of one name for which this is true need nothing, so that nobody wants to hear of each: they are counted
-    /// where the folder is listed.
+    /// Decides whether two files of one name need nothing. Such files are only counted, where the folder is listed, and no
+    /// step is sent for each.
     pub settles: Option<Settles>,
-    /// Folders that only the source has are not entered: what is done about them is done to the whole folder.
+    /// Do not enter folders that only the source has: the action applies to the whole folder.
     pub whole: bool,
-    /// What arrives is removed at the source: names that the destination would take for one all stay where they are.
+    /// The job is a move: of names that the destination would treat as one, all stay at the source.
     pub moves: bool,
-    /// A file may be made at the destination for a moment to find out whether it takes names for one.
+    /// A file may be made at the destination for a moment, to find out whether it ignores case.
     pub may_write: bool,
-    /// Where listings that have no room in memory go; `None` = the system's folder for temporary files.
+    /// Where listings are stored that have no room in memory; `None` = the system's folder for temporary files.
     pub scratch: Option<PathBuf>,
     /// Where listed entries are counted.
     pub progress: Progress,
@@ -104,7 +104,7 @@ pub struct March {
 #[derive(Clone)]
 pub struct Settles(pub Arc<Decides>);
 
-/// Of two files of one name: the source's and the destination's.
+/// Takes two files of one name: the source's and the destination's.
 pub type Decides = dyn Fn(&View<'_>, &View<'_>) -> bool + Send + Sync;
 
 impl fmt::Debug for Settles {
@@ -122,7 +122,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// The next step; `None` when both trees have been seen to their end, as far as they could be.
+    /// The next step; `None` when both trees have been walked to their end, as far as they could be listed.
     pub async fn next(&mut self) -> Option<Step> {
         loop {
             if let Some(step) = self.current.next() {
@@ -140,7 +140,7 @@ impl March {
         let task = tokio::spawn(async move {
             let folders = Arc::new(Folders::new(self));
             let mut marcher = Marcher { folders, sender, batch: Vec::new() };
-            // The receiver went away: nobody wants more.
+            // The receiver was dropped: no more steps are wanted.
             let _ = marcher.run().await;
         });
         Steps { batches, current: Vec::new().into_iter(), _task: AbortOnDropHandle::new(task) }
@@ -149,13 +149,13 @@ impl March {
 
 type ListingTask = AbortOnDropHandle<Opened>;
 
-/// A folder that was listed on both sides and joined as far as its window goes, or why not.
+/// A folder that was listed on both sides and joined as far as its window goes, or the error.
 type Opened = std::result::Result<Folder, (Side, Error)>;
 
 /// One folder on the current path, and the listings of its sub-folders that were started ahead.
 struct Frame {
     folder: Folder,
-    /// The number of what comes next in the folder.
+    /// The number of the next step in the folder.
     next: usize,
     next_ahead: usize,
     ahead: VecDeque<(usize, ListingTask)>,
@@ -167,7 +167,7 @@ struct Marcher {
     batch: Vec<Step>,
 }
 
-/// Nobody wants more steps.
+/// The receiver wants no more steps.
 struct Gone;
 
 impl Marcher {
@@ -220,7 +220,7 @@ impl Marcher {
                 self.push(Step::Pair(pair)).await?;
             }
             self.list_ahead(&mut stack);
-            // What is known already must not wait for a slow listing.
+            // Steps that are known already must not wait for a slow listing.
             self.flush().await?;
             let opened = task.await.unwrap_or_else(|_| {
                 Err((Side::Source, Error::new(ErrorKind::Io, "a listing task stopped")))
@@ -230,7 +230,7 @@ impl Marcher {
         self.flush().await
     }
 
-    /// What is to be marched over next, unless it is a failure to be told.
+    /// The folder to march over next, or the failure to report.
     async fn enter(
         &mut self,
         dir: RelPath,
@@ -247,7 +247,7 @@ impl Marcher {
         }
     }
 
-    /// Starts listings of the folders that come next, the nearest first, until enough are under way.
+    /// Starts listings of the next folders, the nearest first, until enough are in progress.
     fn list_ahead(&self, stack: &mut [Frame]) {
         let under_way: usize = stack.iter().map(|frame| frame.ahead.len()).sum();
         let mut room = self.folders.march.lookahead.saturating_sub(under_way);

@@ -1,4 +1,4 @@
-//! Actions as data: the JSON in which a plan waits on disk until it may run.
+//! Actions as data: the JSON form of a plan on disk.
 //!
 //! The types here mirror those of the core, so that what is stored does not change when the core does.
 
@@ -61,7 +61,7 @@ pub enum Planned {
         /// The folder.
         entry: PlannedEntry,
     },
-    /// It cannot exist at the destination: told, and nothing is done.
+    /// It cannot exist at the destination: reported, and nothing is done.
     Leave {
         /// What.
         path: RelPath,
@@ -70,7 +70,7 @@ pub enum Planned {
         /// Why, for a person.
         text: Cow<'static, str>,
     },
-    /// It cannot be done, or could not be looked at: a failure that planning found.
+    /// It cannot be done, or could not be listed or compared: a failure that was found while planning.
     Refuse {
         /// What.
         path: RelPath,
@@ -87,7 +87,7 @@ pub enum Planned {
 }
 
 impl Planned {
-    /// What it is about.
+    /// The path it is about.
     pub fn path(&self) -> &RelPath {
         match self {
             Planned::Copy { source: entry, .. }
@@ -139,7 +139,7 @@ impl Planned {
         }
     }
 
-    /// A failure that planning found, as an item of the plan.
+    /// A failure that was found while planning, as an item of the plan.
     pub(crate) fn refusal(failure: &Failure) -> Self {
         Planned::Refuse {
             path: failure.path.clone(),
@@ -263,7 +263,7 @@ impl From<PlannedEntry> for Entry {
 }
 
 impl Planned {
-    /// The stored form of an action that is to be done; `Err` gives back one that is settled by being decided.
+    /// The stored form of an action; `Err` returns an action that needs no execution.
     pub fn from_action(action: Action) -> Result<Self, Action> {
         Ok(match action {
             Action::Copy { source, replaces, reason } => Planned::Copy {
@@ -300,7 +300,7 @@ impl Planned {
         })
     }
 
-    /// The action that was stored; `Err` gives back what only tells something.
+    /// The action that was stored; `Err` returns an item that only reports something.
     pub fn into_action(self) -> Result<Action, Box<Self>> {
         let boxed = |entry: PlannedEntry| Box::new(Entry::from(entry));
         Ok(match self {

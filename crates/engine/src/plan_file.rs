@@ -1,8 +1,8 @@
 //! A plan as a file of its own: what a job would do, to be read, kept, and applied later.
 //!
-//! JSON lines. The first says what the plan is of, then one line an action in the order they are done, and the last has the
-//! totals and the BLAKE3 of every byte before it, so that a plan that was cut or edited is not applied. The format is
-//! described in docs/PLAN.md; fields are only ever added.
+//! JSON lines. The first line says what the plan is for. Then comes one line for each action, in the order of execution.
+//! The last line has the totals and the BLAKE3 of every byte before it, so that a plan that was cut or edited is not
+//! applied. The format is described in docs/PLAN.md; fields are only ever added.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -20,7 +20,7 @@ const VERSION: u32 = 1;
 /// No line of a plan is longer.
 const LINE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// What a plan is of.
+/// What a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanHeader {
     v: u32,
@@ -58,10 +58,10 @@ impl PlanHeader {
     }
 }
 
-/// What a plan amounts to.
+/// The totals of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanTotals {
-    /// Actions, what only tells something among them.
+    /// Actions, including those that only report something.
     pub items: u64,
     /// Files to transfer.
     pub copies: u64,
@@ -69,7 +69,7 @@ pub struct PlanTotals {
     pub bytes: u64,
     /// Deletions at the destination.
     pub deletions: u64,
-    /// Items that cannot be done, or could not be looked at.
+    /// Items that cannot be done, or could not be listed or compared.
     pub refused: u64,
     /// Files that the source's listings showed.
     pub source_files: u64,
@@ -77,7 +77,7 @@ pub struct PlanTotals {
     pub destination_entries: u64,
     /// Files that need nothing.
     pub unchanged: u64,
-    /// Why a limit would stop it now; `None` = none does.
+    /// Why a limit would stop the plan now; `None` = no limit would.
     pub over_limit: Option<String>,
 }
 
@@ -128,7 +128,7 @@ impl<W: Write> PlanWriter<W> {
         self.line(&Line::Action { seq, planned: Cow::Borrowed(planned) })
     }
 
-    /// Ends the plan with its totals, of which only what was seen and not planned comes from `seen`.
+    /// Ends the plan with its totals. It counts the planned items itself; the numbers of listed entries come from `seen`.
     pub fn finish(mut self, seen: PlanTotals) -> io::Result<(W, PlanTotals)> {
         let totals = PlanTotals {
             source_files: seen.source_files,
@@ -156,9 +156,9 @@ impl<W: Write> PlanWriter<W> {
 pub struct PlanFile {
     /// What it is of.
     pub header: PlanHeader,
-    /// What it amounts to.
+    /// Its totals.
     pub totals: PlanTotals,
-    /// The digest of the whole plan, by which it is the same plan.
+    /// The digest of the whole plan, which identifies it.
     pub digest: String,
     file: File,
 }
@@ -214,7 +214,7 @@ impl PlanFile {
         Ok(PlanFile { header, totals, digest, file })
     }
 
-    /// Hands every action to `take`, in the order they are done, until it fails.
+    /// Hands every action to `take`, in the order of execution, until `take` fails.
     pub fn for_each(&mut self, mut take: impl FnMut(Planned) -> Result<()>) -> Result<()> {
         let rewound = (&self.file).seek(SeekFrom::Start(0));
         rewound.map_err(|error| refuse(format!("it cannot be read: {error}")))?;

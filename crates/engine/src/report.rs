@@ -1,4 +1,4 @@
-//! What a job did, in numbers and, for what failed, by name.
+//! What a job did: counts, and the failed items by name.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::digest::DigestCounts;
 use crate::event::Progress;
 use crate::journal::{Standing, Status};
 
-/// Failures that a report keeps in memory; beyond it they are only counted (each was told as an event).
+/// Failures that a report keeps in memory; further ones are only counted (an event was sent for each).
 pub const KEPT_FAILURES: usize = 1_000;
 
 /// What was done with an item.
@@ -25,11 +25,12 @@ pub enum Outcome {
     DirMade,
     /// Deleted.
     Deleted,
-    /// A folder that was to be deleted and still holds something that takes no part in the job.
+    /// A folder that was to be deleted and still holds an entry that a filter excludes.
     Kept,
     /// It was to be deleted and stays, because something in its folder failed or the job was stopped.
     Held,
-    /// It cannot exist at the destination (an empty file where there are none, a socket): told, and no failure.
+    /// It cannot exist at the destination (a socket, or an empty file where the remote stores none): reported, and not a
+    /// failure.
     NotStorable,
     /// Transferred and verified, and then removed at the source.
     Moved,
@@ -39,7 +40,7 @@ pub enum Outcome {
     MovedByRemote,
     /// A folder that was moved within the remote with everything in it.
     DirMoved,
-    /// Removed at the source, because the destination was proven to have it.
+    /// Removed at the source, because it was verified that the destination has it.
     SourceRemoved,
 }
 
@@ -128,8 +129,10 @@ pub struct Report {
     pub unverified: u64,
     /// Files that got their new name within one file system, by a `move`. No bytes of them were transferred.
     pub renamed: u64,
-    /// Bytes of the files transferred.
+    /// Bytes of the files transferred, without those that the destination had from an earlier try.
     pub bytes: u64,
+    /// Bytes of the files transferred that the destination had from an earlier try.
+    pub bytes_kept: u64,
     /// Modification times set.
     pub times_set: u64,
     /// Folders made.
@@ -144,7 +147,7 @@ pub struct Report {
     pub unchanged: u64,
     /// Things that cannot exist at the destination.
     pub not_storable: u64,
-    /// Files removed at the source of a move, after their copy was proven.
+    /// Files removed at the source of a move, after their copy was verified.
     pub sources_removed: u64,
     /// Files that went away at the source before they were read, where that is no failure.
     pub vanished: u64,
@@ -152,7 +155,7 @@ pub struct Report {
     pub changed: u64,
     /// Items that failed.
     pub failed: u64,
-    /// Of a plan of an earlier process that was finished: how much of both sides is not as it was to bring about.
+    /// After the plan of an earlier process was finished: how many items a new plan would still have.
     pub passed_over: u64,
     /// Deletions that were held back because something in their folder failed or the job was stopped.
     pub deletions_held: u64,
@@ -164,7 +167,7 @@ pub struct Report {
     pub stopped: bool,
     /// What earlier processes of this job did; not counted above.
     pub before: Option<Standing>,
-    /// The job is open: the same command goes on with it.
+    /// The job is open: the same command continues it.
     pub is_open: bool,
     /// How long it took.
     pub elapsed: Duration,
@@ -197,8 +200,8 @@ pub enum Evidence {
     Size,
     /// Their bytes, compared one by one, now.
     Content,
-    /// What was found out about these versions of both files when they were last read, or of one of them: by this digest, or
-    /// byte for byte.
+    /// At least one of the files was not read now: what is remembered about these versions says that they are equal, by
+    /// this digest, or byte for byte.
     Remembered(Option<HashAlgo>),
     /// A digest.
     Digest(HashAlgo),
@@ -236,7 +239,7 @@ pub struct CheckReport {
     pub equal_by_hash: u64,
     /// Of these, byte for byte, read now.
     pub equal_by_content: u64,
-    /// Of these, by what is remembered of at least one of both files, which was not read now.
+    /// Of these, at least one of the two files was not read now: the digest cache has what is known about it.
     pub equal_remembered: u64,
     /// Files that differ in size or digest.
     pub differing: u64,
@@ -244,7 +247,7 @@ pub struct CheckReport {
     pub missing_on_destination: u64,
     /// Files only at the destination.
     pub missing_on_source: u64,
-    /// Things that were passed over: neither files nor folders, or nothing that the destination can hold.
+    /// Entries that were passed over: neither files nor folders, or the destination cannot hold them.
     pub not_storable: u64,
     /// Files that could not be compared.
     pub unverifiable: u64,

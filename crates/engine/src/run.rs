@@ -1,9 +1,9 @@
 //! A job from its first listing to its report.
 //!
-//! A `copy` acts while it still lists. A `sync` plans to the end first, because promise 1 wants to know the number of
-//! deletions before anything is changed. Deletions come last, children before parents, and only in folders in which
-//! everything else succeeded. Everything that is planned, and everything that was done, is on record
-//! ([`crate::journal`]) before it matters, so that a later process can go on.
+//! A `copy` acts while it still lists. A `sync` plans to the end first, because the number of deletions must be known
+//! before anything is changed (promise 1). Deletions come last, children before parents, and only in folders in which
+//! everything else succeeded. The journal ([`crate::journal`]) records each action before it is executed and each outcome
+//! after it, so that a later process can continue the job.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -50,11 +50,11 @@ mod whole;
 mod workers;
 mod write_down;
 
-/// Actions that may wait between planning and running a `copy`: so far ahead its totals are known.
+/// Actions of a `copy` that may wait between planning and execution: so far ahead its totals are known.
 const ACTION_QUEUE: usize = 16 * 1024;
 /// Items that may be tried once more at the end.
 const AGAIN_LIMIT: usize = 1_000;
-/// Folders with failures that are remembered; beyond it every deletion is held.
+/// Folders with failures that are remembered; when there are more, every deletion is held back.
 const FAILED_DIRS_LIMIT: usize = 10_000;
 
 /// Runs a job to its end.
@@ -159,7 +159,7 @@ pub(crate) async fn run(
     runner.end(journal, started)
 }
 
-/// Do equal versions prove equal contents, at both sides? What is no disk gives its versions itself.
+/// Do equal versions prove equal contents, at both sides? A remote that is not a disk sets its versions itself.
 async fn prove_versions(sides: [&Arc<dyn Backend>; 2]) -> bool {
     let disks = sides.map(|side| side.disk());
     let prove =
@@ -167,14 +167,14 @@ async fn prove_versions(sides: [&Arc<dyn Backend>; 2]) -> bool {
     blocking(prove).await.unwrap_or(false)
 }
 
-/// What earlier jobs learnt of the times of a place.
+/// What earlier jobs learnt about how a place stores modification times.
 async fn known_clock(settings: &Settings, destination: &dyn Backend) -> Clock {
     let (clocks, location) = (settings.clocks.clone(), destination.location());
     let known = blocking(move |_| Ok(clocks.of(&location))).await;
     known.unwrap_or_default() // It is a hint.
 }
 
-/// The number that was asked for, or one to be found out within what both sides take.
+/// The number of items at a time that the user gave, or one that is found by trying, within what both sides accept.
 fn places(context: &Context) -> adapt::Adapt {
     if let Some(given) = context.settings.transfers {
         return adapt::Adapt::fixed(given);
@@ -200,7 +200,7 @@ struct Context {
 #[derive(Debug)]
 struct Runner {
     context: Context,
-    /// The plan was made before: an item is done only if both sides are as it says.
+    /// The plan was made by an earlier process or comes from a file: an item is done only if both sides are as planned.
     is_strict: bool,
     /// Which folders the two sides were when the job began.
     roots: roots::Roots,
@@ -210,21 +210,21 @@ struct Runner {
     source_location: String,
     transfers: Transfers,
     records: Arc<Records>,
-    /// `None`: the times of folders are left as they come.
+    /// `None`: the job does not set the times of folders.
     folder_times: Option<folder_times::FolderTimes>,
-    /// What the destination makes of times, as it was known when the job began.
+    /// How the destination stores modification times, as far as it was known when the job began.
     clock: Clock,
-    /// What this job learns of that.
+    /// What this job learns about that.
     learner: Mutex<Learner>,
     /// Do equal versions prove equal contents, at both sides? See [`Disk::proves_versions`].
     proves_versions: bool,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
-    /// What both sides have in common; found out before anything else is done.
+    /// Where the two sides overlap; found out before anything else is done.
     overlap: OnceLock<overlap::Overlap>,
     began: tokio::time::Instant,
     state: Mutex<State>,
-    /// Set by an error that makes going on pointless.
+    /// Set by an error after which the rest of the job cannot succeed.
     abort: CancellationToken,
 }
 
@@ -234,7 +234,7 @@ struct Task {
     /// Its number in the plan.
     seq: u64,
     action: Action,
-    /// It was planned by an earlier process, or long ago: both sides are looked at before anything is done.
+    /// It was planned by an earlier process, or long ago: both sides are checked before anything is done.
     is_stored: bool,
     attempts: u32,
     milliseconds: u64,
@@ -253,7 +253,7 @@ struct State {
     again: Vec<(Task, Error)>,
     /// Folders in which something failed: nothing is deleted in them.
     failed_dirs: HashSet<RelPath>,
-    /// Folders that only the destination has and that hold something which takes no part: they are kept.
+    /// Folders that only the destination has and that hold an entry which a filter excludes: they are kept.
     occupied_dirs: HashSet<RelPath>,
     /// Of both, those that are not on record yet.
     new_failed_dirs: Vec<RelPath>,
@@ -261,16 +261,18 @@ struct State {
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,
-    /// The same as work of the remotes, if one of them counts it.
+    /// The same as work for the remotes, if one of them counts its calls.
     tally: Option<Tally>,
     /// Files that went away at the source before they were read, as long as one alone is no failure.
     went_away: u64,
-    /// More went away at the source than a living source loses.
+    /// So many files went away at the source that the source itself may be going away.
     is_going_away: bool,
-    /// Names that the destination spells in another way.
+    /// Names that the destination spells in another way than the source.
     respell: Vec<respell::Respelling>,
-    /// Items that were begun and have no outcome yet.
+    /// Items that were started and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
+    /// A large file failed, and the destination may hold a part of it that the next run continues.
+    keeps_parts: bool,
 }
 
 impl Runner {
@@ -304,7 +306,7 @@ impl Runner {
         Ok(!is_same)
     }
 
-    /// Is `path` of the destination the source's own, reached by another name? Then nothing is changed there.
+    /// Does `path` of the destination lead to something of the source, by another name? Then nothing is changed there.
     fn is_owned(&self, path: &RelPath) -> bool {
         self.overlap.get().is_some_and(|overlap| overlap.owns(path))
     }
@@ -340,7 +342,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What comes when everything else is done: nothing that was begun is left, and what is extra goes.
+    /// The last step of a job: ends transfers that were begun and are not wanted any more, and deletes what is extra.
     async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
         self.remove_what_was_left().await;
         self.may_delete().await?;
@@ -408,7 +410,7 @@ impl Runner {
             }
         }
         let admitted = self.is_within_limits();
-        // A dry run shows the plan and then says why it would not be run.
+        // A dry run shows the plan, and then says why a limit would stop it.
         if admitted.is_err() && !self.context.settings.dry_run {
             return admitted;
         }
@@ -418,7 +420,7 @@ impl Runner {
         admitted
     }
 
-    /// May the plan be done, by every limit that was set?
+    /// Is the plan within every limit that was set?
     fn is_within_limits(&self) -> Result<()> {
         let settings = &self.context.settings;
         let resumed = &self.records.resumed().mark;
@@ -451,7 +453,8 @@ impl Runner {
         }
     }
 
-    /// Has both sides store what they know and have not stored. That it fails costs facts beside the content only.
+    /// Makes both sides store what they know and have not stored yet. If that fails, only facts beside the content are
+    /// lost.
     async fn flush_both(&self) {
         if self.context.settings.dry_run {
             return;
@@ -459,7 +462,7 @@ impl Runner {
         for side in [&self.context.destination, &self.context.source] {
             // CANCEL: a second stop does not wait for it.
             let flushed = tokio::select! {
-                flushed = side.flush() => flushed,
+                flushed = side.finish() => flushed,
                 () = self.context.stop.now.cancelled() => return,
             };
             if let Err(error) = flushed {
@@ -470,7 +473,7 @@ impl Runner {
         }
     }
 
-    /// Removes what jobs left at the destination that nobody goes on with.
+    /// Removes what the jobs that this one replaces left at the destination.
     async fn clear_up_after(&self, journal: &Journal) {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
@@ -480,10 +483,10 @@ impl Runner {
         }
     }
 
-    /// Removes what interrupted transfers left at the destination and nobody goes on with, and tells of it at both sides.
+    /// Removes dead parts of interrupted transfers at the destination, and reports those at both sides.
     async fn clear_leftovers(&self, journal: Option<&Journal>) {
         let settings = &self.context.settings;
-        // What this job left is its own if it is gone on with.
+        // What this job leaves stays if a later process can continue the job.
         let is_open =
             self.is_stopping() || self.state().report.fatal.is_some() || self.leaves_something();
         let over = journal.filter(|_| !is_open).map(|journal| journal.header.number);
@@ -497,12 +500,14 @@ impl Runner {
         }
     }
 
-    /// Is something at the destination, or may it be, that the next run must know of?
+    /// Is there, or may there be, something at the destination that the next run must know about?
     fn leaves_something(&self) -> bool {
-        self.records.memory().has_left() || self.records.has_open_notes()
+        self.records.memory().has_left()
+            || self.records.has_open_notes()
+            || self.state().keeps_parts
     }
 
-    /// Ends the job: nothing new is taken.
+    /// Ends the job: no new item is started.
     fn fatal(&self, error: Error) {
         self.state().report.fatal.get_or_insert(error);
         self.abort.cancel();
@@ -519,12 +524,12 @@ impl Runner {
         }
     }
 
-    /// A reader of events that went away does not stop a job.
+    /// If the receiver of events is gone, the job continues.
     async fn tell(&self, event: Event) {
         let _ = self.context.events.send(event).await;
     }
 
-    /// The report, and the end of the records: a job that was stopped, or that something outside of it ended, stays open.
+    /// Makes the report and ends the records. A job that was stopped, or that an outside cause ended, stays open.
     fn end(&self, journal: Option<Journal>, started: Instant) -> Report {
         let mut report = std::mem::take(&mut self.state().report);
         report.stopped = self.context.stop.is_stopping();

@@ -14,7 +14,7 @@ use crate::journal::Jobs;
 /// How a job decides and works. The default is what a plain `copy` or `sync` does.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What takes part; applied to both sides alike, so that what is excluded is not "missing" anywhere.
+    /// What takes part; the filter applies to both sides, so that an excluded file is not "missing" anywhere.
     pub filter: Arc<Filter>,
     /// How two files of one name are compared.
     pub compare: Compare,
@@ -22,17 +22,18 @@ pub struct Settings {
     pub update: bool,
     /// Leave every file alone that the destination has.
     pub ignore_existing: bool,
-    /// Times that differ by less than this are equal; the precision of both sides is added to it.
+    /// Times that differ by less than this are equal. If the precision of a side is coarser, that counts instead.
     pub modify_window: Duration,
     /// Make folders that hold no files.
     pub create_empty_dirs: bool,
-    /// Give folders in which something was done the modification time they have at the source, where both sides keep one.
+    /// Give folders in which the job did something the modification time of the source, if both sides keep times of
+    /// folders.
     pub dir_times: bool,
-    /// How many deletions a plan may hold before nothing of it is done.
+    /// How many deletions a plan may contain; a plan with more is not executed.
     pub delete_limit: DeleteLimit,
-    /// Plan and tell, and change nothing.
+    /// Make and report the plan, and change nothing.
     pub dry_run: bool,
-    /// Items that are transferred at the same time; at least 1. `None` = as many as turn out to help.
+    /// Items that are transferred at the same time; at least 1. `None` = the job finds out by trying how many help.
     pub transfers: Option<usize>,
     /// Folders listed ahead and digests computed at the same time while planning; at least 1.
     pub checkers: usize,
@@ -52,36 +53,36 @@ pub struct Settings {
     pub report_unchanged: bool,
     /// Send an [`crate::Event::ItemStarted`] for every transfer that begins.
     pub report_started: bool,
-    /// Bytes that a plan may transfer before nothing of it is done; `None` = any number.
+    /// Bytes that a plan may transfer; a plan with more is not executed. `None` = any number.
     pub max_transfer: Option<u64>,
     /// A `sync` from a source without any file may delete everything.
     pub allow_empty_source: bool,
-    /// What is done about a source file that changes while it is read, or goes away before.
+    /// What happens if a source file changes while it is read, or goes away before.
     pub on_changed: OnChanged,
-    /// After a first stop, for how long what is running may go on.
+    /// How long running items may continue after a first stop.
     pub stop_grace: Duration,
     /// Of a `move`: remove folders of the source in which nothing is left.
     pub delete_empty_source_dirs: bool,
     /// How content is verified that was transferred.
     pub verify: Verify,
-    /// Where digests of files at hand come from.
+    /// Where digests of local files come from.
     pub digests: Digests,
-    /// Where it is remembered what places make of modification times. A hint: it decides nothing that a comparison of
-    /// contents would decide otherwise.
+    /// Where it is remembered how places store modification times. It is a hint: it never overrules a comparison of
+    /// contents.
     pub clocks: Clocks,
-    /// The jobs of this machine, which go on with what they left: nothing else that interrupted transfers left at the
-    /// destination stays there. `None`: it is not known which those are, so it is told of and stays.
+    /// The jobs of this machine. Parts at the destination that one of them can continue stay; other parts of interrupted
+    /// transfers are removed. `None`: it is not known which parts those are, so all parts are reported and stay.
     pub jobs: Option<Jobs>,
 }
 
-/// What is done about a source file that changes while it is read, or goes away before it is. Nothing of such a file is ever
-/// stored.
+/// What happens if a source file changes while it is read, or goes away before that. Nothing of such a file is ever stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnChanged {
-    /// One that changes is tried once more at the end, and is a failure if it changes again; one that went away is told of.
+    /// A file that changes is tried once more at the end, and is a failure if it changes again; a file that went away is
+    /// reported.
     #[default]
     Retry,
-    /// Both are told of and are no failure.
+    /// Both are reported, and neither is a failure.
     Skip,
     /// Both are failures, at once.
     Fail,
@@ -94,7 +95,7 @@ pub enum Verify {
     None,
     /// By the size the destination shows.
     Size,
-    /// By the strongest digest the destination shows of its own accord, and by size.
+    /// By size, and by the strongest digest that the destination shows.
     #[default]
     Hash,
     /// By reading back what was stored.
@@ -154,12 +155,13 @@ pub enum Compare {
 /// How many deletions a plan may hold. A plan above it changes nothing at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeleteLimit {
-    /// At most half of what the destination holds, or ten; never everything because the source is empty.
+    /// At most half of the destination's entries, or ten; and nothing if the source is empty.
     #[default]
     Guarded,
     /// At most this many.
     Count(u64),
-    /// At most this share of what the destination holds; 100 allows everything, an empty source included.
+    /// At most this share of the destination's entries, in percent; 100 allows any number of deletions, but not an empty
+    /// source.
     Percent(u8),
 }
 
@@ -176,7 +178,8 @@ impl DeleteLimit {
         if deletions == 0 {
             return Ok(());
         }
-        // No limit speaks about this: a share of 100 % means all that the source does not have, and not a source without files.
+        // No limit allows this: a share of 100 % means everything that the source does not have, and not a source without
+        // files.
         if source_total == 0 {
             return Err(format!(
                 "the source is empty and {deletions} deletions would follow; nothing was changed \
@@ -203,9 +206,9 @@ impl DeleteLimit {
 /// The two steps in which a job is stopped.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Take nothing new and finish what is running.
+    /// Start nothing new, and finish running items.
     pub gently: CancellationToken,
-    /// Drop what is running; what was being written is taken back.
+    /// Drop running items, and remove what was being written.
     pub now: CancellationToken,
 }
 

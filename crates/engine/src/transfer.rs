@@ -1,35 +1,37 @@
-//! One file from one backend to the other: by the remote itself where it can, else as a stream that is counted, slowed down,
-//! hashed and guarded, and verified before it counts as done.
+//! Transfers one file from one backend to the other. The remote itself copies it if it can; else it is a stream that is
+//! counted, slowed down, hashed, guarded to its length, and verified before it counts as done.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use futures::StreamExt;
+use ketch_core::facets::{LocalFile, LocalFiles};
+use ketch_core::hash::PART_ALGOS;
 use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
-    Backend, Body, ByteBudget, ByteStream, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect,
-    HashAlgo, Hashes, Proof, PutOptions, Result, Retry, Source,
+    Backend, Body, ByteBudget, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect, HashAlgo,
+    Hashes, Proof, PutOptions, Result, Retry,
 };
 
 use crate::bandwidth::Bandwidth;
 use crate::content::Facts;
 use crate::digest::{Digests, Place, content_digest};
+use crate::metered::Metered;
 use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
 use crate::witness::Witness;
 
-/// Files from this size on may leave a beginning that is gone on with.
-const RESUME_FROM: u64 = 16 * 1024 * 1024;
+/// Files from this size on may leave a part that a later process continues.
+pub(crate) const RESUME_FROM: u64 = 16 * 1024 * 1024;
 
 /// How a transfer went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
-    /// By whom.
+    /// Who transferred it.
     pub outcome: Outcome,
-    /// Every digest that could be expected was there and agreed.
+    /// Every expected digest was there and agreed.
     pub verified: bool,
+    /// Bytes that the destination had from an earlier try.
+    pub kept: u64,
     /// Digests of the content, computed while it passed; `None` when it did not pass through this machine.
     pub hashes: Option<Hashes>,
     /// What the destination has now.
@@ -41,11 +43,13 @@ pub struct Transferred {
 pub struct Transfer<'a> {
     /// What is transferred.
     pub entry: &'a Entry,
-    /// What the destination has in its place.
+    /// What the destination has at its path.
     pub replaces: Option<&'a Entry>,
     /// Where bytes are counted as they pass.
     pub counter: Arc<AtomicU64>,
-    /// How it is gone on with by a later process.
+    /// Where it is said how many bytes the destination had from an earlier try.
+    pub kept: Arc<AtomicU64>,
+    /// How a later process can continue it.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -54,7 +58,7 @@ pub struct Transfer<'a> {
 pub struct Transfers {
     source: Arc<dyn Backend>,
     destination: Arc<dyn Backend>,
-    /// The destination as digests see it, and where those are remembered that are found out.
+    /// The destination's place in the digest cache, and where digests are remembered.
     place: Place,
     digests: Digests,
     bandwidth: Option<Arc<Bandwidth>>,
@@ -86,12 +90,12 @@ impl Transfers {
         }
     }
 
-    /// Stores the content of an entry under its path at the destination.
+    /// Stores the content of an entry at its path at the destination.
     ///
-    /// Errors: what reading and storing give; `Corrupt` when size or digest do not agree afterwards, and then what was
-    /// stored is removed again.
+    /// Errors: those of reading and storing; `Corrupt` when size or digest do not agree afterwards, and then what was
+    /// stored is removed.
     pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
-        let Transfer { entry, replaces, counter, checkpoint } = transfer;
+        let Transfer { entry, replaces, counter, kept, checkpoint } = transfer;
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,
@@ -108,21 +112,27 @@ impl Transfers {
             },
             checkpoint,
             progress: Some(Arc::clone(&counter)),
+            kept: Some(Arc::clone(&kept)),
         };
         if let Some(stored) = self.copy_by_remote(entry, options.clone()).await? {
             let verified = self.verify(entry, &stored, None).await?;
             let outcome = Outcome::CopiedByRemote;
-            return Ok(Transferred { outcome, verified, hashes: None, stored });
+            return Ok(Transferred { outcome, verified, kept: 0, hashes: None, stored });
         }
         if let Some(stored) = self.copy_by_system(entry, options.clone()).await? {
             counter.store(stored.size.unwrap_or(0), Ordering::Relaxed);
             let verified = self.verify(entry, &stored, None).await?;
             let hashes = stored.hashes.as_deref().cloned();
-            return Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored });
+            let (outcome, kept) = (Outcome::Copied, kept.load(Ordering::Relaxed));
+            return Ok(Transferred { outcome, verified, kept, hashes, stored });
         }
-        let kept = self.kept(entry, options.checkpoint.as_ref()).await;
+        let beginning = self.kept(entry, options.checkpoint.as_ref()).await;
+        let beginning_bytes = beginning.as_ref().and_then(|kept| kept.size()).unwrap_or(0);
+        // What is there already is no transfer, and the bar begins behind it.
+        kept.store(beginning_bytes, Ordering::Relaxed);
+        counter.store(beginning_bytes, Ordering::Relaxed);
         let witness = entry.size.filter(|_| self.digests.keeps()).map(Witness::new);
-        let hashing = self.hashing(entry, counter, kept);
+        let hashing = self.hashing(entry, counter, beginning);
         let hashing = Arc::new(match &witness {
             Some(witness) => hashing.observed(Arc::new(witness.clone())),
             None => hashing,
@@ -136,16 +146,18 @@ impl Transfers {
             let facts = Facts { hashes: hashes.clone(), ..found };
             self.digests.learn(&self.place, &stored, facts).await;
         }
-        Ok(Transferred { outcome: Outcome::Copied, verified, hashes, stored })
+        let kept = kept.load(Ordering::Relaxed);
+        Ok(Transferred { outcome: Outcome::Copied, verified, kept, hashes, stored })
     }
 
-    /// The beginning that an earlier process brought to the destination. Not being able to find out costs only time.
+    /// The beginning of the file that an earlier process stored at the destination. If it cannot be found, that costs only
+    /// time.
     async fn kept(&self, entry: &Entry, checkpoint: Option<&Checkpoint>) -> Option<Body> {
         let is_large = entry.size.is_some_and(|size| size >= RESUME_FROM);
         let can =
             self.destination.capabilities().put_resume && self.source.capabilities().read_range;
         let checkpoint = checkpoint.filter(|_| is_large && can)?;
-        match self.destination.kept(&entry.path, checkpoint).await {
+        match self.destination.partial(&entry.path, checkpoint).await {
             Ok(kept) => {
                 kept.filter(|kept| kept.size().is_some_and(|size| Some(size) <= entry.size))
             }
@@ -156,7 +168,7 @@ impl Transfers {
         }
     }
 
-    /// Do files get from one side to the other without passing through this machine?
+    /// Can files be copied from one side to the other without passing through this machine?
     pub(crate) fn can_copy_by_remote(&self) -> bool {
         self.destination.capabilities().copy && self.are_one_scope()
     }
@@ -167,29 +179,36 @@ impl Transfers {
         scopes.is_some_and(|(left, right)| left == right)
     }
 
-    /// Takes the file itself to the destination, both being on one file system of this machine; `None` when that cannot be
-    /// done, and then it is copied. Nothing has to be proven then: it is the same object.
+    /// Renames the file to its path at the destination, if both are on one file system of this machine; `None` when that
+    /// cannot be done, and then it is copied. A renamed file needs no verification: it is the same object.
     pub(crate) async fn take(
         &self,
         entry: &Entry,
         replaces: Option<&Entry>,
     ) -> Result<Option<Entry>> {
         let to = self.destination.capabilities();
-        // For a manifest the bytes must pass.
+        // For a manifest the bytes must pass through ketch.
         if self.digests.keeps() || !to.rename || !to.read_local {
             return Ok(None);
         }
-        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
+        let Some((file, disk)) = self.local_file(entry) else { return Ok(None) };
         let expect = replaces.map_or(Expect::Absent, |old| Expect::Entry(Box::new(old.clone())));
         let options = PutOptions { expect, ..PutOptions::default() };
-        match self.destination.take(&lent, &entry.path, options).await {
+        match disk.take(&file, &entry.path, options).await {
             Ok(taken) => Ok(Some(taken)),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The copy that the remote makes itself; `None` when it cannot.
+    /// Does the destination store it as parts, which it reads in any order?
+    fn goes_as_parts(&self, entry: &Entry) -> bool {
+        let parts = self.destination.capabilities().put_parts;
+        self.source.capabilities().read_range
+            && parts.zip(entry.size).is_some_and(|(rules, size)| size >= rules.from)
+    }
+
+    /// Makes the remote itself copy the file; `None` when it cannot.
     async fn copy_by_remote(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         if !self.can_copy_by_remote() {
             return Ok(None);
@@ -197,11 +216,11 @@ impl Transfers {
         self.destination.copy(entry, &entry.path, options).await.map(Some)
     }
 
-    /// The copy from one disk of this machine to another, which the system makes; `None` when it cannot, or when bytes are
-    /// to be slowed down.
+    /// Makes the system copy the file from one disk of this machine to another; `None` when it cannot, or when the
+    /// bandwidth is limited.
     async fn copy_by_system(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         let to = self.destination.capabilities();
-        // Bytes that the system copies are seen by nobody.
+        // ketch does not see bytes that the system copies, so it cannot hash them.
         if !entry.is_file()
             || self.digests.keeps()
             || !to.copy
@@ -211,21 +230,30 @@ impl Transfers {
         {
             return Ok(None);
         }
-        let Some(lent) = self.source.lend(entry) else { return Ok(None) };
-        self.destination.copy(&lent, &entry.path, options).await.map(Some)
+        let Some((file, disk)) = self.local_file(entry) else { return Ok(None) };
+        disk.copy_from(&file, &entry.path, options).await.map(Some)
     }
 
-    /// The body as it is sent: read (in parts where that helps), slowed down and counted, hashed.
+    /// A file of the source for the destination, if both are on disks of this machine.
+    fn local_file(&self, entry: &Entry) -> Option<(LocalFile, Arc<dyn LocalFiles>)> {
+        let (from, to) = (self.source.facets(), self.destination.facets());
+        let file = from.local_files.as_ref()?.as_local_file(entry);
+        Some((file, Arc::clone(to.local_files.as_ref()?)))
+    }
+
+    /// The body to send: read (in several ranges where that helps), slowed down and counted, hashed.
     fn hashing(&self, entry: &Entry, counter: Arc<AtomicU64>, kept: Option<Body>) -> HashingSource {
         let mut body: Body = Arc::new(EntrySource::new(Arc::clone(&self.source), entry.clone()));
         let from = self.source.capabilities();
         let large = entry.size.is_some_and(|size| size >= self.parallel_from);
-        // A disk gains nothing from several readers of one file; a network does.
-        if large && from.read_range && !from.read_local {
+        let as_parts = self.goes_as_parts(entry) && kept.is_none();
+        // A disk gains nothing from several readers of one file; a network does. A destination that takes parts reads several
+        // at the same time by itself.
+        if large && !as_parts && from.read_range && !from.read_local {
             let budget = self.budget.clone();
             body = ParallelSource::body(body, self.part_bytes, self.streams, budget);
         }
-        body = Arc::new(Metered { inner: body, counter, bandwidth: self.bandwidth.clone() });
+        body = Metered::body(body, counter, self.bandwidth.clone());
         if let Some(kept) = kept {
             body = ResumedSource::body(kept, body);
         }
@@ -233,14 +261,17 @@ impl Transfers {
         let by_digest = matches!(self.verify, Verify::Hash | Verify::ReadBack);
         if by_digest {
             let shown = self.destination.capabilities().hashes;
-            algos.extend(strongest(|algo| shown.contains(&algo)));
-            // ketch's own digest costs next to nothing, and is what reports, manifests and reading back compare.
+            // What can be taken of parts is preferred where parts are sent: other digests need every byte in order.
+            let of_parts = |algo: HashAlgo| as_parts && PART_ALGOS.contains(&algo);
+            let best = strongest(|algo| shown.contains(&algo) && of_parts(algo));
+            algos.extend(best.or_else(|| strongest(|algo| shown.contains(&algo))));
+            // BLAKE3 costs next to nothing, and reports, manifests and `read-back` use it.
             if !algos.contains(&HashAlgo::Blake3) {
                 algos.push(HashAlgo::Blake3);
             }
         }
         let hashing = HashingSource::new(body, algos);
-        // Who asked for sizes only asked for the time that a digest takes.
+        // With `Verify::Size` the caller wants to save the time that a digest takes.
         let listed = entry.hashes.as_ref().filter(|_| by_digest).and_then(|hashes| {
             let algo = strongest(|algo| hashes.get(algo).is_some())?;
             hashes.get(algo).cloned()
@@ -251,7 +282,7 @@ impl Transfers {
         }
     }
 
-    /// In what is stored differs from what was listed and sent, by the policy that was asked for.
+    /// How the stored file differs from what was listed and sent, by the chosen policy.
     async fn disagreement(
         &self,
         entry: &Entry,
@@ -273,7 +304,7 @@ impl Transfers {
                 };
                 let mut found = content_digest(&self.destination, stored, algo).await?;
                 if found != expected {
-                    // What was damaged on its way back is not damaged where it is.
+                    // It may only have been damaged while it was read back.
                     found = content_digest(&self.destination, stored, algo).await?;
                 }
                 let wrong =
@@ -295,12 +326,12 @@ impl Transfers {
                 let kept = !self.destination.capabilities().hashes.is_empty();
                 let listed = !self.source.capabilities().hashes.is_empty();
                 let is_missing =
-                    kept && stored.hashes.is_none() || listed && entry.hashes.is_none();
+                    kept && !shares_digest(stored, sent, entry) || listed && entry.hashes.is_none();
                 return Ok(!is_missing);
             }
         };
-        // What is stored is not what was sent; nobody may find it. If it cannot be removed that is part of the message.
-        let removed = match self.destination.delete(stored).await {
+        // The stored file is not what was sent, so it must not stay. If it cannot be removed, the message says so.
+        let removed = match self.destination.delete_one(stored).await {
             Ok(()) => "it was removed".to_owned(),
             Err(error) => format!("and it could not be removed ({error})"),
         };
@@ -312,7 +343,18 @@ impl Transfers {
     }
 }
 
-/// In what size and digests of the stored entry differ from what was listed and sent; `None` when nothing says that they do.
+/// Does what is stored show a digest that is known of what was sent or listed, too?
+fn shares_digest(stored: &Entry, sent: Option<&Hashes>, entry: &Entry) -> bool {
+    let Some(kept) = &stored.hashes else { return false };
+    let known = [sent, entry.hashes.as_deref()];
+    known
+        .into_iter()
+        .flatten()
+        .flat_map(Hashes::iter)
+        .any(|digest| kept.get(digest.algo()).is_some())
+}
+
+/// How size or digests of the stored entry differ from what was listed and sent; `None` if they do not.
 fn disagreement(entry: &Entry, stored: &Entry, sent: Option<&Hashes>) -> Option<String> {
     if let Some(wrong) = size_disagreement(entry, stored) {
         return Some(wrong);
@@ -334,42 +376,4 @@ fn size_disagreement(entry: &Entry, stored: &Entry) -> Option<String> {
 
 fn strongest(has: impl Fn(HashAlgo) -> bool) -> Option<HashAlgo> {
     HashAlgo::BY_STRENGTH.into_iter().find(|algo| has(*algo))
-}
-
-/// Counts the bytes that pass and lets only so many pass.
-#[derive(Debug)]
-struct Metered {
-    inner: Body,
-    counter: Arc<AtomicU64>,
-    bandwidth: Option<Arc<Bandwidth>>,
-}
-
-#[async_trait]
-impl Source for Metered {
-    fn size(&self) -> Option<u64> {
-        self.inner.size()
-    }
-
-    fn replayable(&self) -> bool {
-        self.inner.replayable()
-    }
-
-    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
-        // What is opened is opened from where the transfer is: from the start, or behind what was kept.
-        self.counter.store(range.start, Ordering::Relaxed);
-        let counter = Arc::clone(&self.counter);
-        let bandwidth = self.bandwidth.clone();
-        let stream = self.inner.open(range).await?.then(move |piece| {
-            let (counter, bandwidth) = (Arc::clone(&counter), bandwidth.clone());
-            async move {
-                let piece = piece?;
-                if let Some(bandwidth) = bandwidth {
-                    bandwidth.pass(piece.len() as u64).await;
-                }
-                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                Ok(piece)
-            }
-        });
-        Ok(stream.boxed())
-    }
 }

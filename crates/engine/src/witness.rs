@@ -1,4 +1,4 @@
-//! What a manifest says about a file, found out while the bytes pass to somewhere else.
+//! Computes what a manifest contains about a file while its bytes are being transferred.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use ketch_core::{HashAlgo, Hashes};
 
 use crate::content::{Facts, FactsHasher};
 
-/// Looks at the passes over one file.
+/// Observes the passes over one file.
 #[derive(Clone)]
 pub(crate) struct Witness {
     size: u64,
@@ -27,7 +27,7 @@ impl Witness {
         Witness { size, found: Arc::default() }
     }
 
-    /// What the last pass that came to its end found out.
+    /// The result of the last complete pass.
     pub(crate) fn facts(&self) -> Option<Facts> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions,
+    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, ListOptions,
     PutOptions, ReadOptions, RelPath, Result, Retry,
 };
 use ketch_engine::{JobKind, Report, Request, Settings, start};
@@ -22,7 +22,7 @@ const FILES: usize = 5_000;
 #[derive(Debug)]
 struct Busy {
     inner: MemoryBackend,
-    capabilities: Capabilities,
+    about: About,
     places: Semaphore,
     /// What one file takes.
     pace: Duration,
@@ -37,7 +37,7 @@ impl Busy {
     fn new(places: usize) -> Self {
         Busy {
             inner: MemoryBackend::new("busy"),
-            capabilities: MemoryBackend::new("busy").capabilities().clone(),
+            about: MemoryBackend::new("busy").about().clone(),
             places: Semaphore::new(places),
             pace: Duration::from_millis(100),
             refuses_from: usize::MAX,
@@ -53,14 +53,8 @@ impl Busy {
 
 #[async_trait::async_trait]
 impl Backend for Busy {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-    fn location(&self) -> String {
-        self.inner.location()
+    fn about(&self) -> &About {
+        &self.about
     }
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.inner.stat(path).await
@@ -88,8 +82,8 @@ impl Backend for Busy {
         self.now.fetch_sub(1, Ordering::Relaxed);
         stored
     }
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.inner.delete(entry).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        self.inner.delete(entries).await
     }
 }
 
@@ -135,7 +129,7 @@ async fn a_number_that_was_asked_for_is_never_passed() {
 #[tokio::test(start_paused = true)]
 async fn what_a_side_takes_at_once_is_never_passed() {
     let mut to = Busy::new(100);
-    to.capabilities.at_once = Some(5);
+    to.about.capabilities.at_once = Some(5);
     let to = Arc::new(to);
     assert_eq!(copy(5_000, &to, None).await.copied, 5_000);
     assert_eq!(to.seen().into_iter().max(), Some(5));

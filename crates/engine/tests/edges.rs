@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions,
+    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, ListOptions,
     PutOptions, ReadOptions, RelPath, Result, Retry, Special,
 };
 use ketch_engine::check::{self, CheckSettings};
@@ -100,14 +100,8 @@ struct Intruded(Arc<MemoryBackend>);
 
 #[async_trait::async_trait]
 impl Backend for Intruded {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    fn capabilities(&self) -> &Capabilities {
-        self.0.capabilities()
-    }
-    fn location(&self) -> String {
-        self.0.location()
+    fn about(&self) -> &About {
+        self.0.about()
     }
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.0.stat(path).await
@@ -122,8 +116,8 @@ impl Backend for Intruded {
         self.0.seed(path.as_str(), "a stranger's");
         self.0.put(path, body, options).await
     }
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.0.delete(entry).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        self.0.delete(entries).await
     }
 }
 
@@ -319,6 +313,6 @@ async fn a_no_op_sync_lists_each_folder_once_and_asks_for_nothing_else() {
     assert_eq!(report.unchanged, 1_000);
     assert_eq!(recorder.count("list"), 10);
     // At the end it may store what it knows, which is no request where it knows nothing.
-    assert_eq!(recorder.count("flush"), 1);
+    assert_eq!(recorder.count("finish"), 1);
     assert_eq!(recorder.calls().len(), 11);
 }

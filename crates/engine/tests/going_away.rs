@@ -5,8 +5,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use ketch_core::facets::Root;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions,
+    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, Facets, ListOptions,
     PutOptions, ReadOptions, RelPath, Result,
 };
 use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
@@ -36,17 +37,36 @@ struct Shaky {
     inner: Arc<MemoryBackend>,
     happening: Happening,
     reads_left: AtomicU64,
-    has_happened: AtomicBool,
+    has_happened: Arc<AtomicBool>,
     vanished: AtomicU64,
+    facets: Facets,
+}
+
+/// Which folder it is.
+#[derive(Debug)]
+struct ShakyRoot(Happening, Arc<AtomicBool>);
+
+#[async_trait::async_trait]
+impl Root for ShakyRoot {
+    async fn identity(&self) -> Result<Option<String>> {
+        match (self.0, self.1.load(Ordering::SeqCst)) {
+            (Happening::Another, true) => Ok(Some("2".to_owned())),
+            (Happening::Gone, true) => Err(gone("look", &RelPath::root())),
+            _ => Ok(Some("1".to_owned())),
+        }
+    }
 }
 
 impl Shaky {
     fn new(inner: &Arc<MemoryBackend>, happening: Happening, reads: u64) -> Arc<Self> {
+        let has_happened = Arc::new(AtomicBool::new(false));
+        let root = ShakyRoot(happening, Arc::clone(&has_happened));
         Arc::new(Shaky {
+            facets: Facets { root: Some(Arc::new(root)), ..Facets::default() },
             inner: Arc::clone(inner),
             happening,
             reads_left: AtomicU64::new(reads),
-            has_happened: AtomicBool::new(false),
+            has_happened,
             vanished: AtomicU64::new(0),
         })
     }
@@ -76,21 +96,11 @@ fn gone(operation: &'static str, path: &RelPath) -> Error {
 
 #[async_trait::async_trait]
 impl Backend for Shaky {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    async fn root_identity(&self) -> Result<Option<String>> {
-        match (self.happening, self.has_happened.load(Ordering::SeqCst)) {
-            (Happening::Another, true) => Ok(Some("2".to_owned())),
-            (Happening::Gone, true) => Err(gone("look", &RelPath::root())),
-            _ => Ok(Some("1".to_owned())),
-        }
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         if self.is_gone(path, false) {
@@ -116,8 +126,8 @@ impl Backend for Shaky {
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         self.inner.put(path, body, options).await
     }
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.inner.delete(entry).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        self.inner.delete(entries).await
     }
 }
 
@@ -200,7 +210,7 @@ async fn a_plan_whose_source_goes_away_while_it_is_applied_deletes_nothing() {
         let request = Request::new(JobKind::Sync, source.clone(), destination.clone());
         let mut job = start(Request { settings: dry, ..request });
         let scratch = tempfile::NamedTempFile::new().unwrap();
-        let locations = (source.location(), destination.location());
+        let locations = (source.about().location.clone(), destination.about().location.clone());
         let header = PlanHeader::new(JobKind::Sync, ("a".to_owned(), "b".to_owned()), locations, 0);
         let mut writer = PlanWriter::new(scratch.reopen().unwrap(), &header).unwrap();
         while let Some(event) = job.events.recv().await {
@@ -236,14 +246,8 @@ struct Patient {
 
 #[async_trait::async_trait]
 impl Backend for Patient {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-    fn location(&self) -> String {
-        self.inner.location()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         self.inner.stat(path).await
@@ -259,8 +263,8 @@ impl Backend for Patient {
         self.stop.cancelled().await;
         self.inner.put(path, body, options).await
     }
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.inner.delete(entry).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        self.inner.delete(entries).await
     }
 }
 

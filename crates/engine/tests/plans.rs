@@ -40,8 +40,12 @@ async fn plan(kind: JobKind, sides: &Sides) -> (Vec<Planned>, PlanFile) {
     let dry = Settings { dry_run: true, ..settings() };
     let (report, events) = run(kind, sides, dry, None).await;
     let text = |text: &str| text.to_owned();
-    let header =
-        PlanHeader::new(kind, (text("a"), text("b")), (sides.0.location(), sides.1.location()), 0);
+    let header = PlanHeader::new(
+        kind,
+        (text("a"), text("b")),
+        (sides.0.about().location.clone(), sides.1.about().location.clone()),
+        0,
+    );
     let scratch = tempfile::NamedTempFile::new().unwrap();
     let mut writer = PlanWriter::new(scratch.reopen().unwrap(), &header).unwrap();
     let mut planned = Vec::new();
@@ -162,8 +166,12 @@ async fn what_the_source_has_again_is_not_deleted_by_an_old_plan() {
 /// A plan file that was made by somebody else: its digest is right, and what it says of itself is not.
 fn forged(kind: JobKind, sides: &Sides, actions: &[Planned], claims: PlanTotals) -> PlanFile {
     let text = |text: &str| text.to_owned();
-    let header =
-        PlanHeader::new(kind, (text("a"), text("b")), (sides.0.location(), sides.1.location()), 0);
+    let header = PlanHeader::new(
+        kind,
+        (text("a"), text("b")),
+        (sides.0.about().location.clone(), sides.1.about().location.clone()),
+        0,
+    );
     let scratch = tempfile::NamedTempFile::new().unwrap();
     let mut writer = PlanWriter::new(scratch.reopen().unwrap(), &header).unwrap();
     actions.iter().for_each(|action| writer.push(action).unwrap());

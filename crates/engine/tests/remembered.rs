@@ -190,7 +190,7 @@ async fn the_manifest_of_what_a_job_stored_costs_no_reading() {
     source.seed("large", vec![7_u8; (9 << 20) + 1]);
     source.seed("empty", "");
     for there in [remote("plain", &[]), remote("whirlpool", &[HashAlgo::Whirlpool])] {
-        let digests = Digests::default().keeping(folder.path().join(there.location()));
+        let digests = Digests::default().keeping(folder.path().join(&there.about().location));
         let settings = Settings { digests: digests.clone(), ..Settings::default() };
         run(JobKind::Copy, &source, there.clone(), settings).await;
         let reads = Arc::new(Recorder::new(there.clone()));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Disk, DiskFile, Entry, EntryStream, Error, ErrorKind,
+    About, Backend, Body, ByteStream, Disk, DiskFile, Entry, EntryStream, Error, ErrorKind, Facets,
     ListOptions, PutOptions, ReadOptions, RelPath,
 };
 use ketch_engine::journal::{
@@ -201,9 +201,19 @@ async fn what_arrived_is_not_sent_again_where_everything_is_and_a_changed_copy_i
 
 /// A place at hand, like a network share, where an equal version proves nothing.
 #[derive(Debug)]
-struct Doubtful(Arc<MemoryBackend>);
+struct Doubtful(Arc<MemoryBackend>, Facets);
 
-impl Disk for Doubtful {
+/// What it has at hand.
+#[derive(Debug)]
+struct DoubtfulDisk;
+
+impl Doubtful {
+    fn new(inner: Arc<MemoryBackend>) -> Doubtful {
+        Doubtful(inner, Facets { disk: Some(Arc::new(DoubtfulDisk)), ..Facets::default() })
+    }
+}
+
+impl Disk for DoubtfulDisk {
     fn open(&self, _: &Entry) -> ketch_core::Result<Box<dyn DiskFile>> {
         Err(Error::unsupported("open"))
     }
@@ -217,17 +227,11 @@ impl Disk for Doubtful {
 
 #[async_trait::async_trait]
 impl Backend for Doubtful {
-    fn name(&self) -> &str {
-        self.0.name()
+    fn about(&self) -> &About {
+        self.0.about()
     }
-    fn capabilities(&self) -> &Capabilities {
-        self.0.capabilities()
-    }
-    fn location(&self) -> String {
-        self.0.location()
-    }
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        Some(Arc::new(Doubtful(Arc::clone(&self.0))))
+    fn facets(&self) -> &Facets {
+        &self.1
     }
     async fn stat(&self, path: &RelPath) -> ketch_core::Result<Entry> {
         self.0.stat(path).await
@@ -246,8 +250,8 @@ impl Backend for Doubtful {
     ) -> ketch_core::Result<Entry> {
         self.0.put(path, body, options).await
     }
-    async fn delete(&self, entry: &Entry) -> ketch_core::Result<()> {
-        self.0.delete(entry).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<ketch_core::Result<()>> {
+        self.0.delete(entries).await
     }
 }
 
@@ -259,8 +263,8 @@ async fn what_arrived_is_sent_again_where_an_equal_version_proves_nothing() {
         let destination = Arc::new(MemoryBackend::new("destination"));
         let sides = || -> (Arc<dyn Backend>, Arc<dyn Backend>) {
             match is_source {
-                true => (Arc::new(Doubtful(source.clone())), destination.clone()),
-                false => (source.clone(), Arc::new(Doubtful(destination.clone()))),
+                true => (Arc::new(Doubtful::new(source.clone())), destination.clone()),
+                false => (source.clone(), Arc::new(Doubtful::new(destination.clone()))),
             }
         };
         let again = || Settings { compare: Compare::IgnoreTimes, ..settings() };

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use cap::Cap;
 use futures::stream;
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error, ListOptions,
-    Order, Page, PutOptions, ReadOptions, RelPath, Result, View,
+    About, Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error,
+    ListOptions, Order, Page, PutOptions, ReadOptions, RelPath, Result, View,
 };
 use ketch_engine::{JobKind, Request, Settings, start};
 
@@ -32,8 +32,7 @@ const PAGE_FILES: u64 = 2_048;
 /// Folders of files that exist only while they are listed. What would change anything is refused.
 #[derive(Debug)]
 struct Generated {
-    name: &'static str,
-    capabilities: Capabilities,
+    about: About,
     folders: u64,
     files: u64,
 }
@@ -46,22 +45,15 @@ impl Generated {
             mtime: Some(Duration::from_nanos(1)),
             ..Capabilities::default()
         };
-        Arc::new(Generated { name, capabilities, folders, files })
+        let about = About { capabilities, ..About::new(name, name) };
+        Arc::new(Generated { about, folders, files })
     }
 }
 
 #[async_trait]
 impl Backend for Generated {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn location(&self) -> String {
-        self.name.to_owned()
+    fn about(&self) -> &About {
+        &self.about
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -69,7 +61,7 @@ impl Backend for Generated {
     }
 
     fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
-        let (dir, is_shuffled) = (dir.clone(), self.capabilities.list_order != Order::Key);
+        let (dir, is_shuffled) = (dir.clone(), self.about.capabilities.list_order != Order::Key);
         let (many, kind) = match dir.is_root() {
             true => (self.folders, EntryKind::Dir),
             false => (self.files, EntryKind::File),
@@ -102,8 +94,8 @@ impl Backend for Generated {
         Err(Error::unsupported("put"))
     }
 
-    async fn delete(&self, _entry: &Entry) -> Result<()> {
-        Err(Error::unsupported("delete"))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        entries.iter().map(|_| Err(Error::unsupported("delete"))).collect()
     }
 }
 

@@ -6,26 +6,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use ketch_core::bill::{Bill, Work};
-use ketch_core::checkpoint::Checkpoint;
 use ketch_core::factory::{BuildRequest, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
-use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
-    Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo, ListOptions,
-    Order, PutOptions, ReadOptions, RelPath, Result, Usage,
+    About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, Facets, HashAlgo,
+    ListOptions, MetadataCost, Order, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::account::Account;
 use crate::cache::FileItem;
 use crate::entries::{self, Handle};
 use crate::looks::{self, Proof};
-use crate::services::FichierServices;
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{account_view, bill, change, download, lost, owed, places, resume, settings, upload};
+use crate::{change, download, facets, lost, owed, places, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -79,22 +75,24 @@ pub fn raw(request: BuildRequest) -> Result<Arc<dyn Backend>> {
 
 /// A folder of a 1fichier account.
 pub struct Fichier {
-    name: String,
     root: RelPath,
     account: Arc<Account>,
-    capabilities: Capabilities,
-    scope: String,
+    about: About,
+    facets: Facets,
 }
 
 impl fmt::Debug for Fichier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fichier")
-            .field("name", &self.name)
-            .field("location", &self.location())
+            .field("name", &self.about.name)
+            .field("location", &self.about.location)
             .field("key", &"***")
             .finish_non_exhaustive()
     }
 }
+
+/// Files that are asked to be removed at the same time.
+const DELETED_AT_ONCE: usize = 100;
 
 /// Files that are sent or read at the same time, unless a person says otherwise: a known client reads ten, and of fourteen
 /// that were sent one failed at the node.
@@ -131,20 +129,34 @@ impl Fichier {
             dir_times: false,
             set_mode: false,
             narrow_mode: false,
+            metadata_cost: MetadataCost::Call,
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
+            put_parts: None,
             put_resume: false,
             at_once: Some(FILES_AT_ONCE.min(account.api.settings.connections)),
             gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),
         };
         let scope = account.scope();
-        Ok(Fichier { name: request.name.clone(), root, account, capabilities, scope })
+        let location = match root.is_root() {
+            true => scope.clone(),
+            false => format!("{scope}/{root}"),
+        };
+        let about = About {
+            name: request.name.clone(),
+            location,
+            scope: Some(scope),
+            capabilities,
+            view_options: String::new(),
+        };
+        let facets = facets::facets(&request.name, &root, &account);
+        Ok(Fichier { root, account, about, facets })
     }
 
     /// Adds to an error what the layers below do not know.
     fn told(&self, error: Error, operation: &'static str, path: &RelPath) -> Error {
-        error.with_operation(operation).with_remote(&self.name).with_path(path)
+        error.with_operation(operation).with_remote(&self.about.name).with_path(path)
     }
 
     async fn find(&self, path: &RelPath) -> Result<Entry> {
@@ -291,23 +303,12 @@ fn replaced(options: &PutOptions) -> Result<Old> {
 
 #[async_trait]
 impl Backend for Fichier {
-    fn name(&self) -> &str {
-        &self.name
+    fn about(&self) -> &About {
+        &self.about
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn location(&self) -> String {
-        if self.root.is_root() {
-            return self.scope.clone();
-        }
-        format!("{}/{}", self.scope, self.root)
-    }
-
-    fn scope(&self) -> Option<&str> {
-        Some(&self.scope)
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -318,7 +319,7 @@ impl Backend for Fichier {
     /// instead of waiting for the right to ask. With `pace = off` the server is asked each time.
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let account = Arc::clone(&self.account);
-        let (name, folder) = (self.name.clone(), dir.clone());
+        let (name, folder) = (self.about.name.clone(), dir.clone());
         let full = self.root.join_path(dir);
         EntryStream::once(dir, async move {
             let listings = account.tree.listings_of(&account.api, &full).await;
@@ -338,14 +339,6 @@ impl Backend for Fichier {
         })
     }
 
-    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
-        let full = self.root.join_path(dir);
-        let (id, listing) = account_view::recall(&self.account, &full).await?;
-        let listings = [(id, listing)];
-        let below = places::below(&self.account.tree, &full, &listings);
-        Some(entries::recalled(entries::all(dir, &listings, &below)))
-    }
-
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
         let result = self.read_entry(entry, options).await;
         result.map_err(|error| self.told(error, "read", &entry.path))
@@ -361,7 +354,8 @@ impl Backend for Fichier {
         }
         let result = match replaced(&options) {
             Ok(old) => {
-                let wish = Wish { old, proof: options.proof, checkpoint: options.checkpoint };
+                let PutOptions { proof, checkpoint, kept, .. } = options;
+                let wish = Wish { old, proof, checkpoint, kept };
                 upload::put(&self.account, &full, body, wish).await
             }
             Err(error) => Err(error),
@@ -370,16 +364,26 @@ impl Backend for Fichier {
         Ok(entries::file(path.clone(), folder, &file))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        let result = self.delete_entry(entry).await;
-        result.map_err(|error| self.told(error, "delete", &entry.path))
+    /// What is not in the way of the others is asked for at the same time, and so travels together.
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut results = Vec::with_capacity(entries.len());
+        for some in entries.chunk_by(|before, after| !before.is_dir() && !after.is_dir()) {
+            for at_once in some.chunks(DELETED_AT_ONCE) {
+                let asked = at_once.iter().map(|entry| self.delete_entry(entry));
+                let done = futures::future::join_all(asked).await;
+                results.extend(at_once.iter().zip(done).map(|(entry, result)| {
+                    result.map_err(|error| self.told(error, "delete", &entry.path))
+                }));
+            }
+        }
+        results
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+    async fn make_dir(&self, path: &RelPath, _mode: Option<u32>) -> Result<()> {
         let full = self.root.join_path(path);
         let result = self.account.tree.ensure(&self.account.api, &full).await;
         if let Some(age) = self.account.tree.looks.found_age(&full) {
-            self.account.api.pacer.tell_age(&self.name, path, age);
+            self.account.api.pacer.tell_age(&self.about.name, path, age);
         }
         result.map(|_| ()).map_err(|error| self.told(error, "make folder", path))
     }
@@ -394,38 +398,13 @@ impl Backend for Fichier {
         Ok(entries::file(to.clone(), folder, &file))
     }
 
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        let full = self.root.join_path(path);
-        let result = resume::abandon(&self.account, &full, checkpoint).await;
-        result.map_err(|error| self.told(error, "abandon", path))
-    }
-
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         let result = self.rename_entry(from, to).await;
         result.map_err(|error| self.told(error, "rename", to))
     }
 
-    fn bill(&self, work: &Work) -> Option<Bill> {
-        let mut work = *work;
-        if work.uploads + work.copies + work.folders_made > 0 {
-            // The folder of this remote, and those above it. Nobody above knows of them.
-            work.folders_made += self.account.tree.missing(&self.root) as u64;
-        }
-        Some(bill::bill(&work, &self.account.api.pacer.tariff())).filter(|bill| bill.total() > 0)
-    }
-
-    fn services(&self) -> Option<Arc<dyn Services>> {
-        let (account, root) = (Arc::clone(&self.account), self.root.clone());
-        Some(Arc::new(FichierServices { account, root, name: self.name.clone() }))
-    }
-
-    async fn close(&self) -> Result<()> {
+    async fn finish(&self) -> Result<()> {
         self.account.tree.remember();
         Ok(())
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        let result = self.account.api.usage().await.map_err(Error::from);
-        result.map_err(|error| self.told(error, "usage", &RelPath::root()))
     }
 }

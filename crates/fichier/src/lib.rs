@@ -20,6 +20,7 @@ mod ended;
 mod entries;
 mod error;
 mod evidence;
+mod facets;
 mod gather;
 mod hosts;
 mod http;

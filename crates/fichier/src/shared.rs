@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use ketch_core::factory::BuildRequest;
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
-    Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions, PutOptions,
+    About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions, PutOptions,
     ReadOptions, RelPath, Result, Retry,
 };
 use secrecy::SecretString;
@@ -32,13 +32,12 @@ use crate::{download, entries, names, types};
 pub(crate) struct SharedFolder(Arc<Inner>);
 
 struct Inner {
-    name: String,
+    about: About,
     /// Empty, or the name of the one file that this place was opened at.
     root: RelPath,
     place: Place,
     password: Option<SecretString>,
     account: Arc<Account>,
-    capabilities: Capabilities,
     /// The last listing: every look at a name would be another one.
     last: Mutex<Option<(Instant, Arc<FolderListing>)>>,
     listing: tokio::sync::Mutex<()>,
@@ -46,7 +45,7 @@ struct Inner {
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Inner").field("name", &self.about.name).finish_non_exhaustive()
     }
 }
 
@@ -81,13 +80,17 @@ impl SharedFolder {
         let password = password.filter(|text| !text.is_empty()).map(SecretString::from);
         let capabilities =
             Capabilities { read_range: true, duplicates: true, ..Capabilities::default() };
+        let code = place.url().rsplit_once("/dir/").map_or("", |(_, code)| code);
+        let top =
+            format!("fichier:{}:shared:{code}", one_name(account.api.settings.origin.authority()));
+        let location = if root.is_root() { top } else { format!("{top}/{root}") };
+        let about = About { capabilities, ..About::new(&request.name, location) };
         Ok(SharedFolder(Arc::new(Inner {
-            name: request.name.clone(),
+            about,
             root,
             place,
             password,
             account,
-            capabilities,
             last: Mutex::default(),
             listing: tokio::sync::Mutex::default(),
         })))
@@ -96,7 +99,7 @@ impl SharedFolder {
 
 impl Inner {
     fn told(&self, error: Error, operation: &'static str, path: &RelPath) -> Error {
-        error.with_operation(operation).with_remote(&self.name).with_path(path)
+        error.with_operation(operation).with_remote(&self.about.name).with_path(path)
     }
 
     fn kept(&self) -> Option<Arc<FolderListing>> {
@@ -204,21 +207,8 @@ fn read_only() -> Error {
 
 #[async_trait]
 impl Backend for SharedFolder {
-    fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.0.capabilities
-    }
-
-    fn location(&self) -> String {
-        let code = self.0.place.url().rsplit_once("/dir/").map_or("", |(_, code)| code);
-        let place = format!(
-            "fichier:{}:shared:{code}",
-            one_name(self.0.account.api.settings.origin.authority())
-        );
-        if self.0.root.is_root() { place } else { format!("{place}/{}", self.0.root) }
+    fn about(&self) -> &About {
+        &self.0.about
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -250,7 +240,8 @@ impl Backend for SharedFolder {
         Err(self.0.told(read_only(), "put", path))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        Err(self.0.told(read_only(), "delete", &entry.path))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let refuse = |entry: &Entry| Err(self.0.told(read_only(), "delete", &entry.path));
+        entries.iter().map(refuse).collect()
     }
 }

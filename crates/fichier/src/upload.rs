@@ -5,6 +5,7 @@
 //! is unknown is looked for before anybody may try again. Small files of one folder travel together (`send`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
@@ -28,6 +29,8 @@ pub(crate) struct Wish {
     pub(crate) old: Old,
     pub(crate) proof: Proof,
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// See [`ketch_core::PutOptions::kept`].
+    pub(crate) kept: Option<Arc<AtomicU64>>,
 }
 
 /// Stores `body`. What comes back has been compared with what was sent.
@@ -37,7 +40,12 @@ pub(crate) async fn put(
     body: Body,
     wish: Wish,
 ) -> Result<(u64, FileItem)> {
-    let Wish { old, proof, checkpoint } = wish;
+    let Wish { old, proof, checkpoint, kept } = wish;
+    let says_kept = |size: u64| {
+        if let Some(kept) = &kept {
+            kept.store(size, Ordering::Relaxed);
+        }
+    };
     let size = check_size(body.size())?;
     let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
     let trail = Arc::new(Trail::new(checkpoint));
@@ -61,6 +69,7 @@ pub(crate) async fn put(
             target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
             target.replace_old(account, &file, &trail).await?;
             account.lost.remove(lost);
+            says_kept(size);
             return Ok((target.folder, file));
         }
         // Another content: what was lost and found again is one more old version.
@@ -70,6 +79,7 @@ pub(crate) async fn put(
         let found = resume::upload(account, note, source, &mut target, &body).await?;
         if let Some(file) = found {
             target.replace_old(account, &file, &trail).await?;
+            says_kept(size);
             return Ok((target.folder, file));
         }
     }

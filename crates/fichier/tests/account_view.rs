@@ -52,7 +52,7 @@ impl World {
     async fn recalled(&self, run: &dyn Backend) -> Vec<String> {
         let mut found = Vec::new();
         for dir in std::iter::once(String::new()).chain((0..FOLDERS).map(|dir| dir.to_string())) {
-            match run.recall(&path(&dir)).await {
+            match run.cached_listing(&path(&dir)).await {
                 Some(entries) => {
                     found.extend(entries.iter().map(|entry| entry.path.as_str().to_owned()));
                 }
@@ -99,7 +99,7 @@ async fn a_folder_in_which_something_is_missing_or_changed_is_listed() {
     let world = World::start().await;
     let other = world.elsewhere();
     let gone = other.stat(&path("2/f")).await.expect("there");
-    other.delete(&gone).await.expect("deleted");
+    other.delete_one(&gone).await.expect("deleted");
     let old = other.stat(&path("4/f")).await.expect("there");
     other.rename(&old, &path("4/renamed")).await.expect("renamed");
     world.sim.reset_stats();
@@ -176,15 +176,15 @@ async fn it_is_asked_for_once_an_hour_by_all_processes() {
 async fn nothing_is_removed_because_of_what_was_recalled() {
     let world = World::start().await;
     let run = world.run();
-    let recalled = run.recall(&path("1")).await;
+    let recalled = run.cached_listing(&path("1")).await;
     assert!(recalled.is_none(), "one folder alone is listed");
-    run.recall(&path("")).await.expect("confirmed");
-    let old = run.recall(&path("1")).await.expect("confirmed").remove(0);
+    run.cached_listing(&path("")).await.expect("confirmed");
+    let old = run.cached_listing(&path("1")).await.expect("confirmed").remove(0);
     // Somebody moves it away before it is replaced: where it is now it is not ours to remove.
     let other = world.elsewhere();
     let moved = other.stat(&path("1/f")).await.expect("there");
     other.rename(&moved, &path("kept/f")).await.expect("moved");
-    assert_eq!(run.delete(&old).await.expect_err("not listed").kind(), ErrorKind::Changed);
+    assert_eq!(run.delete_one(&old).await.expect_err("not listed").kind(), ErrorKind::Changed);
     let options = PutOptions { expect: Expect::Entry(Box::new(old)), ..PutOptions::default() };
     let body = ketch_core::source::BytesSource::body("newer".to_owned());
     common::put_with(&*run, "1/f", body, options).await.expect("stored");
@@ -197,12 +197,12 @@ async fn nothing_is_removed_because_of_what_was_recalled() {
 async fn changes_of_our_own_are_known() {
     let world = World::start().await;
     let run = world.run();
-    run.recall(&path("")).await.expect("confirmed");
+    run.cached_listing(&path("")).await.expect("confirmed");
     put(&*run, "1/g", b"more").await.expect("stored");
-    assert!(run.recall(&path("1")).await.is_none(), "it is not as it was seen");
-    assert!(run.recall(&path("2")).await.is_some());
+    assert!(run.cached_listing(&path("1")).await.is_none(), "it is not as it was seen");
+    assert!(run.cached_listing(&path("2")).await.is_some());
     drop(run);
     let run = world.run();
-    run.recall(&path("")).await.expect("confirmed");
-    assert_eq!(run.recall(&path("1")).await.expect("remembered as it is now").len(), 2);
+    run.cached_listing(&path("")).await.expect("confirmed");
+    assert_eq!(run.cached_listing(&path("1")).await.expect("remembered as it is now").len(), 2);
 }

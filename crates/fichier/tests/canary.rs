@@ -94,19 +94,20 @@ async fn the_key_and_the_download_addresses_are_never_shown() {
         let request = common::request("root", &options, Some(state.path()));
         let _ = write!(shown, "{request:?}");
         let backend = ketch_fichier::Fichier::alone(&request).expect("opens");
+        let backend: &dyn Backend = &backend;
         let _ = write!(shown, "{backend:?} {} {:?}", backend.location(), backend.scope());
         let handle = Some("file 0 https://1fichier.com/?abc".into());
         let file = Entry { handle, ..Entry::file(path("f"), 10) };
         let absent = PutOptions { expect: Expect::Absent, ..PutOptions::default() };
         let body = ketch_core::source::BytesSource::body("x");
         let errors = [
-            list(&backend, "").await.err(),
+            list(backend, "").await.err(),
             backend.stat(&path("f")).await.err(),
-            put(&backend, "f", b"x").await.err(),
+            put(backend, "f", b"x").await.err(),
             backend.put(&path("g"), body, absent.clone()).await.err(),
-            read(&backend, &file, None).await.err(),
-            backend.delete(&file).await.err(),
-            backend.make_dir(&path("d")).await.err(),
+            read(backend, &file, None).await.err(),
+            backend.delete_one(&file).await.err(),
+            backend.make_dir(&path("d"), None).await.err(),
             backend.copy(&file, &path("h"), absent).await.err(),
             backend.rename(&file, &path("h")).await.err(),
             backend.usage().await.err(),

@@ -223,7 +223,7 @@ async fn a_report_on_a_file_that_is_gone_again_is_no_file() {
     world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
     // Somebody removes the new version; the report on it goes on being given.
     let (backend, new) = world.arrived(11).await;
-    backend.delete(&new).await.expect("deleted");
+    backend.delete_one(&new).await.expect("deleted");
     world.put("new content", Some(&old)).await.expect("stored");
     assert_eq!(world.contents().await, ["new content"]);
     assert_eq!(world.uploads(), 3, "it is sent again");

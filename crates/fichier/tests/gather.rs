@@ -252,8 +252,9 @@ async fn deletions_travel_together_and_fail_one_by_one() {
     let world = World::start().await;
     let backend = world.open();
     let entries = unwrapped(put_all(&backend, 0..50).await);
-    let delete =
-        |range: Range<usize>| join_all(entries[range].iter().map(|entry| backend.delete(entry)));
+    let delete = |range: Range<usize>| {
+        join_all(entries[range].iter().map(|entry| backend.delete_one(entry)))
+    };
     assert!(delete(0..20).await.into_iter().all(|result| result.is_ok()));
     assert_eq!(world.count("file/rm"), 1);
     // Some are gone, by somebody else: so they should be.
@@ -280,8 +281,8 @@ async fn renames_moves_and_copies_travel_together() {
     let request = world.request(&[("pace", "documented"), ("pace_scale", "20")]);
     let backend: Arc<dyn Backend> = Arc::new(Fichier::alone(&request).expect("opens"));
     let entries = unwrapped(put_all(&backend, 0..10).await);
-    backend.make_dir(&path("e")).await.expect("made");
-    backend.make_dir(&path("f")).await.expect("made");
+    backend.make_dir(&path("e"), None).await.expect("made");
+    backend.make_dir(&path("f"), None).await.expect("made");
     let to = |folder: &str, prefix: &str| {
         let at = |number| path(&format!("{folder}/{prefix}{}", name(number)));
         (0..10).map(at).collect::<Vec<_>>()
@@ -321,7 +322,7 @@ async fn copies_that_were_refused_or_lost_together_are_not_made_twice() {
         unwrapped(put_all(&backend, 0..6).await);
         // With the digests that a listing shows.
         let entries = list(&*backend, "d").await.expect("lists");
-        backend.make_dir(&path("e")).await.expect("made");
+        backend.make_dir(&path("e"), None).await.expect("made");
         world.fault(fault);
         let copies = entries.iter().enumerate().map(|(number, from)| {
             let (backend, to) = (&backend, path(&format!("e/{}", name(number))));
@@ -438,7 +439,7 @@ async fn a_digest_that_is_taken_on_the_way_is_not_taken_twice() {
         assert_eq!(matches!(taken, Passed::Digest(_)), algo == HashAlgo::Whirlpool);
         // What was taken on the way decides: a body that lies about it is found out.
         let old = backend.stat(&path("d/f")).await.expect("there");
-        backend.delete(&old).await.expect("deleted");
+        backend.delete_one(&old).await.expect("deleted");
     }
     let liar = Arc::new(Liar(BytesSource::body("content")));
     let error = put_with(&*world.open(), "d/f", liar, absent()).await.expect_err("another digest");

@@ -98,7 +98,7 @@ async fn trap_no_redirect_is_followed_and_no_key_goes_along() {
     assert!(error.message().contains(&foreign.address), "{error}");
     let stored = put_with(&*backend, "f", BytesSource::body("x"), absent()).await;
     stored.expect("the report is asked for on the node itself");
-    let error = backend.delete(&entry()).await.expect_err("redirected");
+    let error = backend.delete_one(&entry()).await.expect_err("redirected");
     check(&error, ErrorKind::Denied, Retry::Never);
     assert!(foreign.seen().is_empty());
 }
@@ -364,7 +364,7 @@ async fn a_change_whose_answer_is_lost_is_not_made_twice() {
     let backend = server.open();
     let error = backend.copy(&entry(), &path("g"), absent()).await.expect_err("lost");
     check(&error, ErrorKind::CommitUnknown, Retry::Backoff);
-    let error = backend.make_dir(&path("d")).await.expect_err("lost");
+    let error = backend.make_dir(&path("d"), None).await.expect_err("lost");
     check(&error, ErrorKind::CommitUnknown, Retry::Backoff);
     assert_eq!((server.count("file/cp.cgi"), server.count("mkdir.cgi")), (1, 1));
 }

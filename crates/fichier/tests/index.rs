@@ -90,10 +90,10 @@ async fn a_folder_that_was_deleted_elsewhere_is_made_again() {
     let world = World::start().await;
     let other = world.elsewhere();
     let file = other.stat(&path("a/b/c/f")).await.expect("there");
-    other.delete(&file).await.expect("deleted");
+    other.delete_one(&file).await.expect("deleted");
     for folder in ["a/b/c", "a/b"] {
         let folder = other.stat(&path(folder)).await.expect("there");
-        other.delete(&folder).await.expect("deleted");
+        other.delete_one(&folder).await.expect("deleted");
     }
     put(&*world.run(), "a/b/c/g", b"new").await.expect("stored");
     assert_eq!(names(&*world.elsewhere(), "a/b/c").await, ["a/b/c/g"]);

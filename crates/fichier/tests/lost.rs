@@ -226,7 +226,7 @@ async fn a_digest_that_the_report_lacks_is_taken_from_a_listing() {
 async fn a_folder_name_that_is_refused_is_an_input_that_is_wrong() {
     let world = World::start().await;
     world.fault("folder/mkdir next=1 ko 403 Invalid name #512");
-    let error = world.bare().make_dir(&path("d")).await.expect_err("refused");
+    let error = world.bare().make_dir(&path("d"), None).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.message().contains("< >"), "{error}");
 }

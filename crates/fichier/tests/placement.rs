@@ -48,9 +48,9 @@ async fn a_file_that_arrived_in_the_top_folder_is_moved_to_its_own() {
 async fn a_folder_that_was_deleted_while_a_file_was_sent_to_it_is_made_again() {
     let world = World::start().await;
     let (backend, other) = (world.open(), world.open());
-    backend.make_dir(&path("a/b")).await.expect("made");
+    backend.make_dir(&path("a/b"), None).await.expect("made");
     let there = other.stat(&path("a/b")).await.expect("there");
-    other.delete(&there).await.expect("deleted by somebody else");
+    other.delete_one(&there).await.expect("deleted by somebody else");
     let stored = put_with(&*backend, "a/b/f", BytesSource::body("content"), absent()).await;
     let stored = stored.expect("stored");
     assert_eq!(names(&*backend, "").await, ["a/"]);
@@ -63,7 +63,7 @@ async fn a_folder_that_was_deleted_while_a_file_was_sent_to_it_is_made_again() {
 async fn a_file_that_can_be_put_nowhere_is_removed_and_the_item_has_changed() {
     let world = World::start().await;
     let backend = world.open();
-    backend.make_dir(&path("a")).await.expect("made");
+    backend.make_dir(&path("a"), None).await.expect("made");
     world.fault("upload next=1 wrong-folder");
     world.fault("file/mv next=1 ko 403 Bad destination #1");
     let error = put(&*backend, "a/f", b"content").await.expect_err("nowhere");

@@ -59,12 +59,12 @@ async fn a_file_makes_the_whole_way() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 
     let dir = backend.stat(&path("a/b c")).await.expect("there");
-    let error = backend.delete(&dir).await.expect_err("not empty");
+    let error = backend.delete_one(&dir).await.expect_err("not empty");
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
-    backend.delete(&found).await.expect("deleted");
-    backend.delete(&found).await.expect("gone is fine");
-    backend.delete(&dir).await.expect("empty now");
-    backend.delete(&dir).await.expect("gone is fine");
+    backend.delete_one(&found).await.expect("deleted");
+    backend.delete_one(&found).await.expect("gone is fine");
+    backend.delete_one(&dir).await.expect("empty now");
+    backend.delete_one(&dir).await.expect("gone is fine");
     let error = backend.stat(&path("a/b c")).await.expect_err("gone");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(list(&*backend, "a/b c").await.expect_err("gone").kind(), ErrorKind::NotFound);
@@ -156,8 +156,8 @@ async fn folders_are_moved_and_renamed_with_what_is_in_them() {
     let world = World::start().await;
     let backend = world.open("");
     put(&*backend, "a/b/f", b"content").await.expect("stored");
-    backend.make_dir(&path("c/x")).await.expect("made");
-    backend.make_dir(&path("c/x")).await.expect("made already");
+    backend.make_dir(&path("c/x"), None).await.expect("made");
+    backend.make_dir(&path("c/x"), None).await.expect("made already");
     let dir = backend.stat(&path("a/b")).await.expect("there");
     let error = backend.rename(&dir, &path("a/b/in")).await.expect_err("into itself");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -172,7 +172,7 @@ async fn folders_are_moved_and_renamed_with_what_is_in_them() {
     assert_eq!(names(&*backend, "").await, ["a/", "c/", "d/"]);
     assert_eq!(backend.stat(&path("a/b/f")).await.expect_err("moved").kind(), ErrorKind::NotFound);
     // A name that is taken where the folder passes through does not stop it.
-    backend.make_dir(&path("c/d")).await.expect("made");
+    backend.make_dir(&path("c/d"), None).await.expect("made");
     backend.rename(&dir, &path("c/e")).await.expect("both, past a clash");
     assert_eq!(names(&*backend, "c").await, ["c/d/", "c/e/", "c/x/"]);
     // An entry of another remote of the account, which has the same path there.
@@ -180,7 +180,7 @@ async fn folders_are_moved_and_renamed_with_what_is_in_them() {
     let dir = other.stat(&path("d")).await.expect("there");
     backend.rename(&dir, &path("d")).await.expect("moved up");
     assert_eq!(names(&*backend, "").await, ["a/", "c/", "d/"]);
-    let error = backend.make_dir(&path("c/e/f")).await.expect_err("a file is there");
+    let error = backend.make_dir(&path("c/e/f"), None).await.expect_err("a file is there");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     let error = put(&*backend, "c/e", b"x").await.expect_err("a folder is there");
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
@@ -220,7 +220,7 @@ async fn a_folder_that_somebody_else_made_meanwhile_is_used() {
     let (one, two) = (world.open_with("", &[("pace", "documented")]), world.open(""));
     put(&*one, "f", b"x").await.expect("stored");
     assert_eq!(names(&*one, "").await, ["f"]);
-    two.make_dir(&path("new")).await.expect("made");
+    two.make_dir(&path("new"), None).await.expect("made");
     put(&*one, "new/f", b"x").await.expect("the server says it exists");
     assert_eq!(names(&*two, "").await, ["f", "new/"]);
     assert_eq!(names(&*two, "new").await, ["new/f"]);
@@ -279,7 +279,7 @@ async fn the_documented_limits_are_never_exceeded() {
                 let file = put(&*backend, &format!("{dir}/f{number}"), b"x").await.expect("stored");
                 list(&*backend, &dir).await.expect("lists");
                 read(&*backend, &file, None).await.expect("read");
-                backend.delete(&file).await.expect("deleted");
+                backend.delete_one(&file).await.expect("deleted");
             });
         }
     }
@@ -298,7 +298,7 @@ async fn a_folder_is_not_listed_twice_within_thirty_seconds() {
     }
     assert_eq!(names(&*backend, "d").await.len(), 6);
     let file = backend.stat(&path("d/one")).await.expect("there");
-    backend.delete(&file).await.expect("deleted");
+    backend.delete_one(&file).await.expect("deleted");
     assert_eq!(names(&*backend, "d").await.len(), 5);
     let stats = world.sim.stats();
     assert_eq!((stats.of("folder/ls"), stats.of("file/ls")), (1, 0), "the top; `d` is made here");
@@ -503,7 +503,7 @@ async fn refused_once(fault: &str, kind: ErrorKind) {
     let file = backend.stat(&path("f")).await.expect("there");
     world.sim.reset_stats();
     world.fault(fault);
-    assert_eq!(backend.delete(&file).await.expect_err(fault).kind(), kind);
+    assert_eq!(backend.delete_one(&file).await.expect_err(fault).kind(), kind);
     assert_eq!(world.sim.stats().of("file/rm"), 1, "{fault}");
     let error = backend.stat(&path("f")).await.expect_err("locked out");
     assert_eq!(error.kind(), kind);

@@ -17,17 +17,17 @@ const BATCH_PIECES: usize = 32;
 const THREADS_MAX: usize = 4;
 
 thread_local! {
-    /// The folder that was looked at last in the batch that this thread works on; zero for none, `None` outside of batches.
+    /// The folder that was checked last in the batch that this thread works on; zero for none, `None` outside of batches.
     static LOOKED_AT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// Was folder `number` looked at by an earlier piece of the batch that this thread works on? What is true for the first of
-/// some dozens of small files is not asked again for each of them.
+/// Was folder `number` checked by an earlier piece of the batch that this thread works on? It is checked once for some
+/// dozens of small files, and not again for each of them.
 pub(crate) fn was_looked_at(number: u64) -> bool {
     LOOKED_AT.get() == Some(number)
 }
 
-/// Folder `number` was looked at. Outside of batches that is forgotten at once.
+/// Records that folder `number` was checked. Outside of batches this is forgotten at once.
 pub(crate) fn look_at(number: u64) {
     LOOKED_AT.set(LOOKED_AT.get().map(|_| number));
 }
@@ -48,11 +48,11 @@ impl Drop for InBatch {
     }
 }
 
-/// Does a piece of work, and gives back what delivers its result.
+/// Does a piece of work, and returns the function that delivers its result.
 type Piece = Box<dyn FnOnce() -> Delivery + Send>;
 type Delivery = Box<dyn FnOnce() + Send>;
 
-/// What waits, and how many threads are at it.
+/// The waiting pieces, and how many threads work on them.
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Piece>,
@@ -96,7 +96,7 @@ impl Batcher {
                 return Box::new(|| ());
             }
             let result = work();
-            // The receiver went away: nobody wants the result.
+            // The receiver was dropped: the result is not wanted.
             Box::new(move || drop(sender.send(result)))
         };
         self.push(Box::new(piece));
@@ -137,12 +137,12 @@ impl Thread {
         }
     }
 
-    /// This thread's share of what waits. `None`: there is nothing, and it is counted no more.
+    /// This thread's share of the waiting pieces. `None`: there are none, and the thread is not counted any more.
     fn take(&mut self) -> Option<Vec<Piece>> {
         let mut state = self.batcher.state();
         let share = state.waiting.len().div_ceil(self.batcher.threads).min(BATCH_PIECES);
         if share == 0 {
-            // Under the same lock, so that whoever comes next starts a thread.
+            // Under the same lock, so that the next caller starts a thread.
             state.threads -= 1;
             self.is_counted = false;
             return None;
@@ -153,7 +153,7 @@ impl Thread {
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // A piece panicked. What waits behind it has a thread in its stead.
+        // A piece panicked. Another thread takes the pieces behind it.
         if self.is_counted {
             Thread::start(Arc::clone(&self.batcher));
         }

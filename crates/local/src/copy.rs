@@ -1,7 +1,7 @@
-//! Copying a file within the root, or from another one of this machine, by the file system itself where it can.
+//! Copies a file within the root, or from another root of this machine. The file system itself copies it where it can.
 //!
-//! A clone shares the blocks of the original and is done at once (btrfs, xfs). Where there are none the bytes are moved
-//! (`mover`) and holes are left out: what takes no room at the source takes none in the copy.
+//! A clone shares the blocks of the original and is done at once (btrfs, xfs). Elsewhere the bytes are copied (`mover`) and
+//! holes are left out: a hole takes no room in the copy either.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -29,8 +29,9 @@ use crate::write::preallocate;
 /// Files up to this size are copied in one piece by reading and writing.
 pub(crate) const SMALL_BYTES: u64 = 64 * 1024;
 
-/// Copies `from` to `to` with its permissions, and with its time unless the options have one. With a checkpoint it goes on
-/// with what an earlier process left, as far as that is equal to the source, and leaves the same behind.
+/// Copies `from` to `to` with its permissions, and with its time unless the options have one. With a checkpoint it
+/// continues the part of an earlier process, as far as that is equal to the source, and leaves such a part if it is
+/// interrupted.
 ///
 /// CANCEL: dropped before the renaming has begun, nothing is stored; the part is removed, or kept as the checkpoint says.
 pub(crate) async fn copy(
@@ -116,6 +117,7 @@ fn copy_file(
         cancel: &cancel,
         recorder,
         progress: options.progress.as_deref(),
+        kept: options.kept.as_deref(),
     };
     let copied = copying.run(|errno| root.error(errno, &to)).and_then(|copied| match copied {
         Copied::All => source.check_unchanged(&lender.root, from).map_err(of_source),
@@ -125,7 +127,7 @@ fn copy_file(
         Copied::Cancelled => Err(Error::cancelled()),
     });
     if let Err(error) = copied {
-        // What was copied is not the version that was listed, so nobody goes on with it.
+        // The copied bytes are not those of the listed version, so no process will continue the part.
         if let (ErrorKind::Changed, Some(progress)) = (error.kind(), &temp.progress) {
             progress.close();
         }
@@ -189,6 +191,8 @@ struct Copying<'a> {
     recorder: Option<Recorder>,
     /// Shows how far it is.
     progress: Option<&'a AtomicU64>,
+    /// Says how much of it an earlier process had copied.
+    kept: Option<&'a AtomicU64>,
 }
 
 impl Copying<'_> {
@@ -209,6 +213,9 @@ impl Copying<'_> {
             preallocate(self.to, Some(self.all)).map_err(&fail)?;
         }
         self.show(at);
+        if let Some(kept) = self.kept {
+            kept.store(at, Ordering::Relaxed);
+        }
         let range_bytes = Maker::Copy.range_bytes();
         let mut mover = Mover::new(self.from, self.to);
         let mut data = at..at;
@@ -247,7 +254,7 @@ impl Copying<'_> {
         Ok(Copied::All)
     }
 
-    /// The next bytes from `at` on that are no hole.
+    /// The next range from `at` on that is not a hole.
     fn data(&self, at: u64) -> io::Result<Range<u64>> {
         if self.is_sparse { next_data(self.from, at..self.all) } else { Ok(at..self.all) }
     }

@@ -1,4 +1,5 @@
-//! Removing a file or an empty folder, and setting a time: changes of one name that must be what was listed.
+//! Removes a file or an empty folder, and sets times and permissions: changes of one entry, which must still be what was
+//! listed.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -23,7 +24,7 @@ pub(crate) struct Found {
     pub(crate) seen: Seen,
 }
 
-/// Finds the file, or the link that is kept, that `known` shows.
+/// Finds the file, or the kept link, that `known` shows.
 ///
 /// Errors: `NotFound`; `Changed` when it is something else now or not that version.
 pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
@@ -42,8 +43,8 @@ pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
     Ok(Found { folder, name, seen })
 }
 
-/// Removes what `entry` shows. Of a link that is followed the link is removed, never what it points to. A socket, pipe or
-/// device goes too: nobody asks for it but who means all that is there.
+/// Removes what `entry` shows. For a followed link it removes the link, never what it points to. It removes sockets, pipes
+/// and devices too; only `purge` asks for that.
 pub(crate) fn delete(root: &Root, entry: &Entry) -> Result<()> {
     let result = match entry.kind {
         EntryKind::File | EntryKind::Link => delete_file(root, entry),
@@ -68,7 +69,7 @@ fn delete_file(root: &Root, entry: &Entry) -> Result<()> {
     })
 }
 
-/// Its name only, and only if it still is neither a file, a folder nor a link.
+/// Removes only the name, and only if it still is neither a file, a folder nor a link.
 fn delete_device(root: &Root, entry: &Entry) -> Result<()> {
     let fail = |errno| root.error(errno, &entry.path);
     let (folder, name) = root.open_parent(&entry.path, Way::Beneath).map_err(fail)?;
@@ -88,7 +89,7 @@ fn delete_folder(root: &Root, entry: &Entry) -> Result<()> {
         fs::unlinkat(&folder, name.as_c_str(), AtFlags::REMOVEDIR)
     };
     let removed = match remove() {
-        // What interrupted transfers left keeps no folder that is to go.
+        // Parts of interrupted transfers must not keep a folder that is to be removed.
         Err(Errno::NOTEMPTY | Errno::EXIST) => {
             let cleared = root.open_folder(&entry.path, Way::Beneath).and_then(|it| clear(&it));
             cleared.and_then(|()| remove())
@@ -144,9 +145,9 @@ fn set_folder_mtime(root: &Root, path: &RelPath, mtime: SystemTime) -> Result<En
     Ok(make_entry(path.clone(), kind_of(&stat), &stat))
 }
 
-/// Takes those permissions away from a file or a folder that are not among `mode`.
+/// Removes the permissions of a file or folder that are not in `mode`.
 ///
-/// Errors: `Denied` for what belongs to another user. Where the file system keeps no permissions it stays as it is.
+/// Errors: `Denied` for an entry that belongs to another user. Where the file system keeps no permissions nothing changes.
 pub(crate) fn narrow_mode(root: &Root, known: &Entry, mode: u32) -> Result<Entry> {
     let path = &known.path;
     let fail = |errno| root.error(errno, path);

@@ -1,13 +1,12 @@
-//! The files of a local place for calls that block: opened, read and looked at again by the rules of `read.rs`.
+//! The files of a local place for calls that block: opened, read and checked again by the rules of `read.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Disk, DiskFile, Entry, EntryKind, Error, Leftover, RelPath, Result};
+use ketch_core::{Disk, DiskFile, Entry, EntryKind, Error, Result};
 use rustix::io::{pread, retry_on_intr};
 
 use crate::entry::times_of_version;
-use crate::leftover::leftovers;
 use crate::read::{OpenFile, open_file};
 use crate::root::Root;
 use crate::symlink;
@@ -40,20 +39,6 @@ impl Disk for LocalDisk {
 
     fn proves_versions(&self) -> bool {
         self.root.proves_versions()
-    }
-
-    fn folders_with_leftovers(&self) -> Vec<RelPath> {
-        std::mem::take(&mut *self.root.leftovers()).into_iter().collect()
-    }
-
-    fn leftovers(
-        &self,
-        dir: &RelPath,
-        is_claimed: &dyn Fn(u32) -> bool,
-        removes: bool,
-    ) -> Result<Vec<Leftover>> {
-        let found = leftovers(&self.root, dir, is_claimed, removes);
-        found.map_err(|error| error.with_operation("clean up").with_remote(&self.name))
     }
 
     fn is_settled(&self, entry: &Entry, time: SystemTime) -> bool {
@@ -105,7 +90,7 @@ impl DiskFile for LocalFile {
     }
 }
 
-/// What a link pointed to when it was looked at; a link is never changed, only replaced.
+/// What a link pointed to when it was read; a link cannot be changed, only replaced.
 struct LinkTarget(Vec<u8>);
 
 impl DiskFile for LinkTarget {
@@ -136,7 +121,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("scratch");
         std::fs::write(scratch.path().join("f"), content).expect("written");
         let backend = LocalBackend::new(scratch.path().to_owned(), LocalOptions::default());
-        let disk = backend.disk().expect("it has one");
+        let disk = backend.facets().disk.clone().expect("it has one");
         (scratch, disk, backend)
     }
 

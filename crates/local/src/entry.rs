@@ -1,4 +1,4 @@
-//! What the system says about one name, as an entry.
+//! Makes an entry of what the system says about one name.
 //!
 //! The version is inode, size, modification and change time. The device is not part of it: some file systems number it
 //! anew at each mount, and a version may be kept in a plan.
@@ -41,8 +41,8 @@ impl<'a> Folder<'a> {
         Folder { root, descriptor, path, above: OnceCell::new() }
     }
 
-    /// Adds what is there under `raw`, which paths call `name`, to the page. `Ok(false)`: it is not a folder and was to be
-    /// one, or the reverse. `ENOENT` as for [`Folder::look`].
+    /// Adds the entry with the name `raw`, which is `name` in paths, to the page. `Ok(false)`: it is not a folder and was
+    /// to be one, or the reverse. `ENOENT` as for [`Folder::look`].
     ///
     /// Listings do this millions of times, so what is no link costs no allocation.
     pub(crate) fn page(

@@ -62,14 +62,14 @@ fn text(errno: Errno) -> String {
     std::io::Error::from(errno).to_string()
 }
 
-/// What was done has its name, and whether a power cut leaves it that is not known.
+/// The file has its name, but it is not known whether the name survives a power cut.
 pub(crate) fn not_forced(what: &str, path: &RelPath, errno: Errno) -> Error {
     let message = format!("{what}, but the folder could not be forced to the disk");
     let cause = std::io::Error::from(errno);
     Error::new(ErrorKind::CommitUnknown, message).with_path(path).with_source(cause)
 }
 
-/// The error of a thing that is not what was listed.
+/// The error for an entry that is not what was listed.
 pub(crate) fn changed(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Changed, message)
 }

@@ -1,4 +1,4 @@
-//! Folders that no followed link may lead to, or into, or above: those of the other side of a job.
+//! The folders of the other side of a job: no followed link may lead to them, into them, or above them.
 //!
 //! Folders are compared by device and inode, so that no other spelling of a path gets by.
 

@@ -1,4 +1,4 @@
-//! Where a file has bytes, and where it has holes: ranges that take no room and read as zeros.
+//! Finds where a file has bytes and where it has holes: ranges that take no room and read as zeros.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -17,17 +17,17 @@ pub(crate) fn may_have_holes(stat: &Stat) -> bool {
     blocks.saturating_mul(BLOCK_BYTES) < size(stat)
 }
 
-/// The first bytes of `file` within `range` that are no hole; an empty range at its end when it is all hole. Where the
-/// file system does not know, everything is bytes.
+/// The first part of `range` in `file` that is not a hole; an empty range at its end if it is all hole. If the file system
+/// does not know its holes, everything counts as bytes.
 ///
-/// Moves the position of the descriptor, which nothing here goes by.
+/// Moves the position of the descriptor, which no code here uses.
 pub(crate) fn next_data(file: &OwnedFd, range: Range<u64>) -> io::Result<Range<u64>> {
     if range.is_empty() {
         return Ok(range.end..range.end);
     }
     let start = match retry_on_intr(|| fs::seek(file, SeekFrom::Data(range.start))) {
         Ok(start) => start,
-        // Nothing but a hole up to the end; a file that has become shorter is found by whoever looks at it after.
+        // There is only a hole up to the end; if the file has become shorter, the check after the last byte finds it.
         Err(Errno::NXIO) => return Ok(range.end..range.end),
         Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(range),
         Err(errno) => return Err(errno),
@@ -98,7 +98,7 @@ mod tests {
         check(&file, 1..2, 2..2);
         check(&file, 5..8, 8..8);
         check(&file, 8..8, 8..8);
-        // Shorter than it was: whoever reads it finds out.
+        // The file is shorter than it was: reading it will find that.
         check(&file, 9..12, 12..12);
     }
 

@@ -1,4 +1,5 @@
-//! What names of a local place lead to: device and inode, and the mounts that show one folder at two places.
+//! Finds the objects that names of a local place lead to, by device and inode, and by the mounts that show one folder at
+//! two places.
 
 use std::cell::Cell;
 use std::ffi::{CString, OsString};
@@ -30,7 +31,7 @@ pub(crate) struct LocalIdentities {
     held: Mutex<Vec<Held>>,
 }
 
-/// A mark, locked, so that no job takes it for something that was left.
+/// A mark, locked, so that no job treats it as a dead part.
 #[derive(Debug)]
 struct Held {
     folder: OwnedFd,
@@ -47,7 +48,7 @@ impl LocalIdentities {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The error where it cannot be found out what else shows this place.
+    /// The error if it cannot be found out where else this place is visible.
     fn unknown(&self, what: &str, errno: Errno) -> Error {
         let root = RelPath::root();
         let cause = self.root.error(errno, &root);
@@ -200,7 +201,7 @@ impl Identities for LocalIdentities {
         let names = spelling::names_of(folder.as_fd()).map_err(fail)?;
         match spellings.fold(folder.as_fd(), names.iter().map(String::as_str)) {
             None if may_write => match spellings.fold_of_new(&folder) {
-                // A folder that cannot be written to takes no name that could be one with another.
+                // No name can be created in a folder that cannot be written to, so no two names can be one.
                 Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Ok(Some(false)),
                 folds => folds.map(Some).map_err(fail),
             },
@@ -283,7 +284,7 @@ fn name(folder: &Path) -> String {
     folder.file_name().map(|name| core_from_bytes(name.as_encoded_bytes())).unwrap_or_default()
 }
 
-/// What two descriptors' objects are to one another, `left` and `right` being the names in their folders.
+/// How the objects of two descriptors are related; `left` and `right` are the names in their folders.
 pub(crate) fn named(stat: &Stat, folder: &Stat, name: &str, is_certain: bool) -> Identity {
     Identity {
         object: object(stat),

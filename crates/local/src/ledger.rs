@@ -1,9 +1,9 @@
-//! What is written beside a part that is being made, so that another process can go on with it: which version of the source
-//! it is made from, and one record for each range of it that is whole and, as far as the options say, on the disk.
+//! The ledger beside a part, by which another process can continue it: the version of the source, and one record for each
+//! range of the part that is whole and, as far as the options say, on the disk.
 //!
-//! Pure: bytes to records and back. All ranges of a ledger are of one size, so a record says nothing but the digest of its
-//! range. Each ends in a check that covers all bytes before it too, so whatever is torn, flipped or of another file ends
-//! the ledger there and is never believed.
+//! Pure: bytes to records and back. All ranges of a ledger have one size, so a record contains only the digest of its
+//! range. Each record ends with a checksum that also covers all bytes before it, so a record that is torn, flipped or of
+//! another file ends the ledger there and is never used.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(crate) const HEADER_BYTES: usize = MAGIC.len() + 8 + DIGEST_BYTES + CHECK_BY
 /// Bytes of a record.
 pub(crate) const RECORD_BYTES: usize = DIGEST_BYTES + CHECK_BYTES;
 
-/// By what a part was made.
+/// How a part was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Maker {
     /// A body that was received. The digests are BLAKE3 of the ranges.
@@ -135,7 +135,7 @@ impl Ledger {
     }
 }
 
-/// The check of `content` after what `before` is the check of.
+/// The checksum of `content`, which follows the bytes whose checksum is `before`.
 fn check(before: &[u8], content: &[u8]) -> [u8; CHECK_BYTES] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(before).update(content);

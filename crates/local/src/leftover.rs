@@ -1,8 +1,8 @@
-//! What interrupted transfers left in a folder: parts and ledgers that nobody works on any more.
+//! Parts and ledgers that interrupted transfers left in a folder.
 //!
-//! Whoever makes a part has it locked (`flock`), and the death of a process ends its lock. A part that is not locked, and
-//! that no job of this machine goes on with, is dead. Locks of other machines are not always seen on a disk that several
-//! machines share, so what was written there within the last hour is left alone.
+//! The process that makes a part holds a lock on it (`flock`), and its death ends the lock. A part is dead if it is not
+//! locked and no job of this machine can continue it. On a disk that several machines share, locks of other machines are
+//! not always visible, so parts that were written there within the last hour are left alone.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -21,16 +21,16 @@ use crate::part::{Lock, open_own, try_lock, unlink};
 use crate::root::Root;
 use crate::volume::is_own_kind;
 
-/// Folders that are remembered for having leftovers; those beyond it are met again by a later job.
+/// Folders with parts that are remembered; a later job finds the parts in further ones.
 const FOLDERS_MAX: usize = 10_000;
-/// How old something must be on a disk that other machines may work on, too.
+/// How old a part must be on a disk that other machines may work on, too.
 const SHARED_AGE: Duration = Duration::from_secs(60 * 60);
 /// Where there are no locks at all.
 const LOCKLESS_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 const NAMES_BYTES: usize = 64 * 1024;
 
 impl Root {
-    /// Something that an interrupted transfer left is in the folder `dir`.
+    /// Records that the folder `dir` has a part of an interrupted transfer.
     pub(crate) fn saw_leftover(&self, dir: &RelPath) {
         let mut seen = self.leftovers();
         if seen.len() < FOLDERS_MAX && !seen.contains(dir) {
@@ -39,7 +39,7 @@ impl Root {
     }
 }
 
-/// What was left in the folder `dir`. What is dead is removed first, if that is wanted.
+/// The parts in the folder `dir`. Dead ones are removed first, if that is wanted.
 pub(crate) fn leftovers(
     root: &Root,
     dir: &RelPath,
@@ -68,7 +68,7 @@ pub(crate) fn leftovers(
     Ok(found)
 }
 
-/// Removes what is dead in a folder that is to be removed itself. Whether it is empty then the system says.
+/// Removes dead parts in a folder that is to be removed. The system then says whether the folder is empty.
 pub(crate) fn clear(folder: &OwnedFd) -> io::Result<()> {
     let folder = fs::openat(
         folder,
@@ -87,12 +87,13 @@ pub(crate) fn clear(folder: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// May other machines work here? So it is where the system does not say what it is.
+/// May other machines work here? Yes, if the system does not say which file system it is.
 fn is_shared(folder: &OwnedFd) -> bool {
     !fs::fstatfs(folder).is_ok_and(|system| is_own_kind(system.f_type))
 }
 
-/// The names of ketch's own in a folder, without those of ledgers that have a part: a ledger is what its part is.
+/// The names of ketch's own files in a folder, without the ledgers that have a part: such a ledger is handled with its
+/// part.
 fn own_names(folder: &OwnedFd) -> io::Result<BTreeSet<CString>> {
     let mut buffer = Vec::with_capacity(NAMES_BYTES);
     let mut reader = RawDir::new(folder.as_fd(), buffer.spare_capacity_mut());
@@ -128,7 +129,7 @@ struct Left {
     _file: Option<OwnedFd>,
 }
 
-/// What there is under one name. `None`: nothing of ketch's own.
+/// The part under one name. `None`: it is not a file of ketch's own.
 fn look(
     folder: &OwnedFd,
     name: &CStr,
@@ -172,15 +173,15 @@ fn look(
     }
 }
 
-/// Removes it with its ledger, if the name is still that of what was looked at. It is locked until then, so that nobody
-/// begins to work on it.
+/// Removes a part with its ledger, if the name still leads to the checked file. The part is locked until then, so that no
+/// process begins to work on it.
 fn remove(folder: &OwnedFd, name: &CStr, left: &Left) -> io::Result<bool> {
     match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(now) if identity(&now) == identity(&left.stat) => {}
         Ok(_) | Err(Errno::NOENT) => return Ok(false),
         Err(errno) => return Err(errno),
     }
-    // ORDER: the ledger first, because a part that is left alone is met again.
+    // ORDER: the ledger first, because a part without its ledger is found again.
     if let Some(ledger) = ledger_of(name) {
         unlink(folder, &ledger)?;
     }

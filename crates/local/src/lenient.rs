@@ -1,7 +1,7 @@
-//! What a file system may refuse without costing the content: times, permissions and forcing to the disk.
+//! Operations that a file system may refuse without an error for the file: setting times and permissions, and `fsync`.
 //!
-//! A refusal says that the file system has no such thing; it is told once for a place. What is wrong with the disk (no room, an
-//! input/output error, a disk that is read-only) stays an error.
+//! A refusal means that the file system does not have the operation; it is reported once for a place. An error of the disk
+//! (no room, an input/output error, a read-only disk) stays an error.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ impl Refused {
     }
 }
 
-/// Does this error of a call for `what` say that there is no such thing here?
+/// Does this error of a call for `what` say that the file system does not have the operation?
 fn is_refusal(what: Refused, errno: Errno) -> bool {
     match errno {
         Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => true,
@@ -56,7 +56,7 @@ fn is_refusal(what: Refused, errno: Errno) -> bool {
 }
 
 impl Root {
-    /// A refusal is told once and is no error.
+    /// A refusal is reported once and is not an error.
     pub(crate) fn allow(&self, what: Refused, result: io::Result<()>) -> io::Result<()> {
         match result {
             Err(errno) if is_refusal(what, errno) => {
@@ -110,7 +110,7 @@ impl Root {
     }
 }
 
-/// Closes a second descriptor of `file` and tells what the system says to that.
+/// Closes a second descriptor of `file`, and returns the error that the system reports at that.
 ///
 /// Some file systems (NFS, FUSE, disks with quotas on a server) tell only then that bytes were not stored, and closing a
 /// file happens too late to be asked: the descriptor is still needed to give the file its name. Each descriptor that is closed
@@ -118,7 +118,8 @@ impl Root {
 pub(crate) fn close_once(file: &OwnedFd) -> io::Result<()> {
     let second = fcntl_dupfd_cloexec(file.as_fd(), 0)?;
     match nix::unistd::close(second) {
-        // Closed all the same; on Linux a second attempt would close what another thread has opened meanwhile.
+        // The descriptor is closed even so; on Linux a second attempt could close a file that another thread has opened
+        // meanwhile.
         Ok(()) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
     }

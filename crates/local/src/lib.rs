@@ -1,12 +1,12 @@
 //! The local disk as a [`ketch_core::Backend`].
 //!
 //! All access below the root is relative to descriptors of folders and never through a symbolic link, unless links are
-//! followed, and then only for reading: whoever swaps a folder for a link while ketch runs cannot make it write outside
-//! the root. The root path itself may lead through links.
+//! followed, and then only for reading. So a program that replaces a folder by a link while ketch runs cannot make it write
+//! outside the root. The root path itself may lead through links.
 //!
-//! A name of the form `.*.ketch-????????.part` (eight hexadecimal digits) that is a regular file or a link is a part of
-//! ketch's own that is being written, or was left by a crash; one that ends in `.ledger` says how far such a part is. They are never
-//! content: they are not listed and nothing can be stored there.
+//! A name of the form `.*.ketch-????????.part` (eight hexadecimal digits) that is a regular file or a link is a part: a
+//! file that ketch is writing, or that a crash left. A name that ends in `.ledger` is the ledger of a part. They are never
+//! content: they are not listed, and nothing can be stored under such a name.
 //!
 //! Linux only: the crate is written to `openat2`, `renameat2` and `getdents64`.
 
@@ -17,6 +17,7 @@ mod delete;
 mod disk;
 mod entry;
 mod error;
+mod facets;
 mod fence;
 mod holes;
 mod identity;

@@ -1,14 +1,14 @@
 //! The entries of one folder.
 //!
-//! All names are read first and sorted, with what the system says of their kinds, and then looked at in that order, some
-//! at a time, relative to the folder's descriptor: of a large folder only the names are in memory together. A name that has
-//! vanished in between is not listed; every other failure is the failure of the listing, so that nothing that is there can
-//! ever be missing from a listing that ended well. A name that has become a folder, or is none any more, would come in the
-//! wrong place and fails the listing too. `rustix::fs::Dir` is not used because it takes a folder that is removed while it
-//! is read for one that has ended.
+//! All names are read first and sorted, with the kinds that the system shows for them. Then `stat` is called in that order,
+//! for some names at a time, relative to the folder's descriptor: for a large folder only the names are in memory together.
+//! A name that has vanished in between is not listed; any other failure fails the listing, so that no existing entry can be
+//! missing from a listing that ended well. A name that has become a folder, or is no folder any more, would come in the
+//! wrong place and fails the listing too. `rustix::fs::Dir` is not used because it reports the end of the folder when the
+//! folder is removed while it is read.
 //!
-//! Of a folder with more than [`NAMES_AT_A_TIME`] names so many are read, sorted and looked at, and then the next ones, and
-//! the listing says that it keeps no order from there on.
+//! In a folder with more than [`NAMES_AT_A_TIME`] names, so many are read, sorted and listed, and then the next ones; the
+//! listing says that it has no order from there on.
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -28,14 +28,14 @@ use crate::root::{Hop, Root, finish, start};
 
 /// Bytes of names that are asked for at a time.
 const NAMES_BYTES: usize = 64 * 1024;
-/// Names that are looked at in one piece of work.
+/// Names for which `stat` is called in one piece of work.
 const LOOK_NAMES: usize = 2048;
 /// Names that are in memory together: about 35 bytes each.
 const NAMES_AT_A_TIME: usize = 250_000;
 
 /// The complete listing of `dir` in key order, as far as a folder has one (see above), or an error.
 ///
-/// CANCEL: dropped, the piece of work that is under way ends and no other begins.
+/// CANCEL: when it is dropped, the piece of work in progress ends and no other begins.
 pub(crate) fn list(root: Arc<Root>, dir: RelPath) -> EntryStream {
     enum Next {
         Open(Arc<Root>, RelPath),
@@ -69,7 +69,7 @@ pub(crate) fn list(root: Arc<Root>, dir: RelPath) -> EntryStream {
     ))
 }
 
-/// A folder whose names are being looked at.
+/// A folder that is being listed.
 struct Looking {
     root: Arc<Root>,
     dir: RelPath,

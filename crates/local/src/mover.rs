@@ -1,4 +1,4 @@
-//! Bytes from one file to the same place of another, by the best way that works between the two.
+//! Copies bytes of one file to the same offset of another, in the best way that works between the two.
 //!
 //! Within one file system the system moves them (`copy_file_range`). Between two it does not, but hands the pages it has
 //! of the one file to the other (`sendfile`), which is one copy of the bytes in memory less than reading and writing, and no
@@ -11,12 +11,12 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{self, SeekFrom};
 use rustix::io::{self, Errno, pread, pwrite, retry_on_intr};
 
-/// Bytes the system moves before it is looked whether to go on.
+/// Bytes that the system copies before the code checks whether to continue.
 const STEP_BYTES: u64 = 16 * 1024 * 1024;
-/// Bytes that pass through this process at a time, where they must: few enough to stay in the cache of the processor.
+/// Bytes that pass through this process at a time, if they must: few enough to stay in the cache of the processor.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Each takes over where the one before gave up.
+/// If one way fails, the next one continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     CopyRange,
@@ -46,7 +46,7 @@ impl<'a> Mover<'a> {
     /// Moves some of the `wanted` bytes from `at` on and tells how many; 0: the file ends there.
     pub(crate) fn step(&mut self, at: u64, wanted: u64) -> io::Result<u64> {
         let few = wanted.min(STEP_BYTES);
-        // Some file systems say 0 for what they cannot copy, so the end is believed only of a read.
+        // Some file systems return 0 for what they cannot copy, so only a read is trusted to find the end.
         if self.way == Way::CopyRange {
             match copy_range(self.from, self.to, at, few)? {
                 Some(got) if got > 0 => return Ok(got),
@@ -72,7 +72,7 @@ fn copy_range(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<
     }))
 }
 
-/// `None` when it cannot be done this way. Moves the position of `to`, which nothing here goes by.
+/// `None` when it cannot be done this way. Moves the position of `to`, which no code here uses.
 fn send(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<Option<u64>> {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let mut read_at = at;
@@ -81,7 +81,7 @@ fn send(from: &OwnedFd, to: &OwnedFd, at: u64, wanted: u64) -> io::Result<Option
     some_unless_impossible(sent)
 }
 
-/// What is wrong with the disk is an error; what is wrong with the way is not.
+/// An error of the disk is an error; that this way does not work is not.
 fn some_unless_impossible(moved: io::Result<usize>) -> io::Result<Option<u64>> {
     match moved {
         Ok(got) => Ok(Some(got as u64)),

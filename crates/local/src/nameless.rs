@@ -1,4 +1,4 @@
-//! Files that have no name until they are whole (`O_TMPFILE`): what is not named by a kill is gone without a trace.
+//! Files that have no name until they are whole (`O_TMPFILE`): if the process is killed before, nothing is left of them.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -31,7 +31,7 @@ pub(crate) fn create_nameless(
     }
 }
 
-/// Gives an open file without a name one that must be free.
+/// Gives an open file without a name a name, which must be free.
 pub(crate) fn link_descriptor(file: &OwnedFd, folder: &OwnedFd, name: &CStr) -> io::Result<()> {
     match fs::linkat(file, c"", folder, name, AtFlags::EMPTY_PATH) {
         // Before Linux 6.10 only a privileged process may do that.

@@ -1,7 +1,8 @@
-//! The numbers that a file system gives its files (inodes), where they mean something.
+//! The inode numbers of files, and whether they mean something on a file system.
 //!
-//! Some file systems number a file anew at each look or mount. There the number is no part of a version: a file would never
-//! be the one that was listed. It is found out by looking at one file several times, once for each disk below the root.
+//! Some file systems give a file another number at each look or mount. There the number is not part of a version, or a file
+//! would never be the one that was listed. This is found out by calling `stat` for one file several times, once for each
+//! disk below the root.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
@@ -30,7 +31,7 @@ impl Root {
         self.masked(stat)
     }
 
-    /// The same without a look.
+    /// The same without another `stat`.
     pub(crate) fn masked(&self, mut stat: Stat) -> Stat {
         let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if self.has_loose_numbers.load(Ordering::Relaxed) && !is_folder {
@@ -51,7 +52,7 @@ impl Root {
         if is_version_of(entry, stat) {
             return true;
         }
-        // Found out late: the first look at this disk saw the same number twice.
+        // Found out late: the first check of this disk saw the same number twice.
         let looked = fs::fstat(file).and_then(|first| Ok((first, fs::fstat(file)?)));
         let Ok((first, second)) = looked else { return false };
         if first.st_ino != second.st_ino {
@@ -62,7 +63,7 @@ impl Root {
     }
 }
 
-/// Does one file have three numbers in three looks, and is otherwise the same?
+/// Does one file have three numbers in three calls of `stat`, and is otherwise the same?
 fn are_loose(first: &Stat, again: &impl Fn() -> io::Result<Stat>) -> bool {
     let facts = |stat: &Stat| {
         (stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec)
@@ -70,7 +71,7 @@ fn are_loose(first: &Stat, again: &impl Fn() -> io::Result<Stat>) -> bool {
     let differs = |left: &Stat, right: &Stat| {
         left.st_ino != right.st_ino && left.st_dev == right.st_dev && facts(left) == facts(right)
     };
-    // What cannot be looked at again proves nothing.
+    // If `stat` fails, that proves nothing.
     let Some(second) = again().ok().filter(|second| differs(first, second)) else { return false };
     again().is_ok_and(|third| differs(&second, &third) && differs(first, &third))
 }

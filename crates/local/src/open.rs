@@ -19,7 +19,7 @@ use crate::root::Root;
 /// A descriptor that stands for a folder and needs no right to list it.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
-/// How often a folder that others remove at the same time is made again.
+/// How often a folder is made again that other programs remove at the same time.
 const MAKE_TRIES: usize = 8;
 
 /// Whether symbolic links below the root are followed.
@@ -163,7 +163,7 @@ fn openat2(folder: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> io::Result<Opt
             MISSING.store(true, Ordering::Relaxed);
             Ok(None)
         }
-        // A filter of system calls says EPERM; a rename at the same time says EAGAIN. The walk knows the truth.
+        // A filter of system calls gives EPERM, a rename at the same time gives EAGAIN. The walk gives the right answer.
         Err(Errno::PERM | Errno::AGAIN | Errno::INVAL | Errno::TOOBIG) => Ok(None),
         Err(Errno::XDEV) => Err(Errno::LOOP),
         Err(errno) => Err(errno),

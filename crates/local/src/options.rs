@@ -1,4 +1,4 @@
-//! The options of a local place, and how one is made from their texts.
+//! The options of a local place, and how a place is made from their texts.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -57,9 +57,9 @@ pub struct LocalOptions {
     pub fsync: Fsync,
     /// The numbers of files.
     pub inodes: Inodes,
-    /// Folders, as [`canonical`] gives them, that followed links must not lead to: a link to such a folder, into it or above
-    /// it is a [`ketch_core::Special::SymlinkLoop`]. What is in the root is never meant, also where the root is in such a
-    /// folder. A job names its other side here.
+    /// Folders, in the form of [`canonical`], that followed links must not lead to: a link to such a folder, into it or
+    /// above it is a [`ketch_core::Special::SymlinkLoop`]. Links to what is in the root are allowed, even if the root is in
+    /// such a folder. A job gives its other side here.
     pub fence: Vec<PathBuf>,
 }
 
@@ -112,7 +112,7 @@ pub fn canonical(root: &str) -> PathBuf {
     Root::new(&path_of(root), LocalOptions::default()).canonical()
 }
 
-/// What is around it only repeats what failed for want of descriptors, memory or a server of files.
+/// The layers around it only repeat calls that failed because descriptors, memory or a file server were not available.
 fn build_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Backend>> {
     let refuse = |error: Error| error.with_operation("open").with_remote(&request.name);
     let options = LocalOptions {

@@ -1,12 +1,12 @@
-//! A part that another process of the same job can go on with, and the ledger beside it.
+//! A part that another process of the same job can continue, and the ledger beside it.
 //!
-//! The names follow from the file and the job, so they are found again. Whoever works on a part has it locked (`flock`) for
-//! as long as anything of that work may still happen, also a write that was under way when its caller went away; a name that
-//! is in use is left alone, and its part is never published by anybody else. A ledger speaks of a range only when the
-//! range is in the part and, unless `fsync=none`, on the disk. What it says is still no more than a hint: [`kept`] compares
-//! digests, and a `put` or a copy that goes on compares the bytes.
+//! The names are made from the file and the job, so they are found again. The process that works on a part holds a lock on
+//! it (`flock`) until no write to it can happen any more, including a write that was in progress when its caller was
+//! dropped. A part that is in use is left alone, and no other process gives it its final name. A ledger has a record of a
+//! range only after the range is in the part and, unless `fsync=none`, on the disk. A record is still only a hint: [`kept`]
+//! compares digests, and a `put` or copy that continues the part compares the bytes.
 //!
-//! What is here must not know how bodies are received or files get their names.
+//! This module must not know how bodies are received or how files get their names.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
@@ -26,9 +26,9 @@ use crate::open::Way;
 use crate::read::PartSource;
 use crate::root::{Hop, Place, Root, blocking, finish, start};
 
-/// How often a name that somebody else replaces at the same time is opened.
+/// How often a name is opened that another program replaces at the same time.
 const OPEN_TRIES: usize = 8;
-/// How often, and how long apart, it is looked whether a part is still in use.
+/// How often, and how long apart, the code checks whether a part is still in use.
 const FREE_TRIES: usize = 100;
 const FREE_WAIT: Duration = Duration::from_millis(10);
 /// Bytes that are read at a time to be compared.
@@ -48,7 +48,7 @@ impl Names {
     }
 }
 
-/// How a part is to be gone on with.
+/// How a part is continued.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GoOn<'a> {
     pub(crate) checkpoint: &'a Checkpoint,
@@ -68,7 +68,8 @@ pub(crate) struct Opened {
     pub(crate) progress: Progress,
 }
 
-/// Opens the part of `name`, or makes an empty one with the permissions `mode`. `None`: its name is in use, or is that of something else.
+/// Opens the part of `name`, or makes an empty one with the permissions `mode`. `None`: a process uses that name, or it is
+/// the name of something else.
 pub(crate) fn open(
     place: &Arc<Place>,
     name: &CStr,
@@ -84,7 +85,7 @@ pub(crate) fn open(
         let (file, is_new, ledger, ledger_file) = match made {
             Ok(file) => match try_lock(&file) {
                 Lock::Busy => return Ok(None),
-                // Taken for dead and removed before it was locked.
+                // Another process removed it as dead before it was locked.
                 Lock::Ours | Lock::Unknown if is_gone(folder, &names.part, &file)? => continue,
                 Lock::Ours | Lock::Unknown => (file, true, ledger(), None),
             },
@@ -115,7 +116,7 @@ fn open_left(folder: &OwnedFd, names: &Names, going_on: GoOn<'_>) -> io::Result<
     let file = match open_own(folder, &names.part, OFlags::RDWR) {
         Ok(file) => file,
         Err(Errno::NOENT) => return Ok(Left::Gone),
-        // Its permissions are those of a file that was about to get its name: it is made anew.
+        // It already has its final permissions, because it was about to get its name: a new part is made.
         Err(Errno::ACCESS) => match open_own(folder, &names.part, OFlags::RDONLY) {
             Ok(file) if matches!(try_lock(&file), Lock::Ours) => {
                 return remove(folder, names).map(|()| Left::Gone);
@@ -150,7 +151,7 @@ fn open_left(folder: &OwnedFd, names: &Names, going_on: GoOn<'_>) -> io::Result<
     Ok(Left::Part(file, ledger, ledger_file))
 }
 
-/// What the ledger says of a part of `part_bytes`, and the ledger, if it is believed at all.
+/// What the ledger says about a part of `part_bytes`, and the ledger, if it can be used at all.
 fn read_ledger(
     folder: &OwnedFd,
     names: &Names,
@@ -198,7 +199,7 @@ fn open_with(folder: &OwnedFd, name: &CStr, flags: OFlags, mode: u32) -> io::Res
     retry_on_intr(|| fs::openat(folder, name, flags, Mode::from_raw_mode(mode)))
 }
 
-/// Has the file one name and this user?
+/// Does the file have one name, and does it belong to this user?
 fn is_own(stat: &Stat) -> bool {
     stat.st_nlink == 1 && stat.st_uid == rustix::process::geteuid().as_raw()
 }
@@ -226,14 +227,14 @@ pub(crate) fn is_gone(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::Resu
     }
     match retry_on_intr(|| fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)) {
         Ok(named) if identity(&named) == identity(&stat) => Ok(false),
-        // Where numbers change from look to look, they do not tell.
+        // Where inode numbers change at each look, they do not tell.
         Ok(_) => Ok(identity(&fs::fstat(file)?) == identity(&stat)),
         Err(Errno::NOENT) => Ok(true),
         Err(errno) => Err(errno),
     }
 }
 
-/// Removes the name of an open file, if it still is that.
+/// Removes the name of an open file, if it still is its name.
 pub(crate) fn unlink_same(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::Result<()> {
     match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(named) if identity(&named) == identity(&fs::fstat(file)?) => unlink(folder, name),
@@ -242,7 +243,7 @@ pub(crate) fn unlink_same(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::
     }
 }
 
-/// Waits a second at most for work on a part that its caller no longer wants.
+/// Waits, for a second at most, for writes to a part whose caller was dropped.
 pub(crate) fn wait_for_lock(file: &OwnedFd, cancel: &CancellationToken) -> Lock {
     for _ in 0..FREE_TRIES {
         match try_lock(file) {
@@ -253,7 +254,8 @@ pub(crate) fn wait_for_lock(file: &OwnedFd, cancel: &CancellationToken) -> Lock 
     Lock::Busy
 }
 
-/// Removes both. ORDER: the ledger first, because a part that is left alone is met again by whoever makes the file.
+/// Removes both. ORDER: the ledger first, because a part without its ledger is found again by the process that writes the
+/// file.
 fn remove(folder: &OwnedFd, names: &Names) -> io::Result<()> {
     unlink(folder, &names.ledger)?;
     unlink(folder, &names.part)
@@ -272,7 +274,7 @@ pub(crate) fn unlink(folder: &OwnedFd, name: &CStr) -> io::Result<()> {
     }
 }
 
-/// How far a part is, and the ledger that says so to later processes.
+/// How far a part is complete, and the ledger that records it for later processes.
 #[derive(Debug)]
 pub(crate) struct Progress {
     checkpoint: Checkpoint,
@@ -300,7 +302,7 @@ impl Progress {
         self.state().ledger.bytes()
     }
 
-    /// Forgets every range that holds a byte from `at` on: it is not what it was taken for.
+    /// Forgets every range with a byte from `at` on, because its bytes differ.
     pub(crate) fn forget_from(&self, at: u64) -> io::Result<()> {
         let mut state = self.state();
         let count = at / state.ledger.maker().range_bytes();
@@ -312,8 +314,8 @@ impl Progress {
         }
     }
 
-    /// Writes down range `number`, unless that is done already. A ledger that cannot be written is no reason to fail:
-    /// then less can be gone on with.
+    /// Writes the record of range `number`, unless it is written already. If the ledger cannot be written, that is not an
+    /// error: a later process then has less to continue.
     fn record(&self, number: usize, digest: [u8; 32]) {
         let mut state = self.state();
         if state.is_closed || number != state.ledger.len() {
@@ -356,13 +358,13 @@ impl Progress {
         }
     }
 
-    /// Is the part to be left to a later process?
+    /// Must the part stay for a later process?
     pub(crate) fn is_to_be_kept(&self) -> bool {
         let state = self.state();
         self.checkpoint.keeps() && !state.is_closed && state.ledger.len() > 0
     }
 
-    /// Nothing is gone on with any more: the ledger is removed.
+    /// Removes the ledger, because the part will not be continued.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
@@ -375,14 +377,14 @@ impl Progress {
 }
 
 fn write_at(file: &OwnedFd, bytes: &[u8], at: u64) -> io::Result<()> {
-    // A record that is torn is no record, so a short write is an error and not gone on with.
+    // A torn record is useless, so a short write is an error and is not continued.
     match retry_on_intr(|| pwrite(file, bytes, at))? {
         written if written == bytes.len() => Ok(()),
         _ => Err(Errno::NOSPC),
     }
 }
 
-/// Writes down ranges beside the work that makes them, at most one range behind it.
+/// Writes records of ranges in parallel to the transfer, at most one range behind it.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) root: Arc<Root>,
@@ -393,15 +395,15 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Range `number` is in the part. Waits until the one before is written down.
+    /// Range `number` is in the part. Waits until the record of the one before is written.
     ///
-    /// Errors: what forcing it to the disk gave. The part is lost then: a second attempt would succeed and mean nothing.
+    /// Errors: those of the `fsync`. The part is useless then, because a second `fsync` would succeed and prove nothing.
     pub(crate) async fn range_done(&mut self, number: usize, digest: [u8; 32]) -> Result<()> {
         self.settle().await?;
         let (root, path) = (Arc::clone(&self.root), self.path.clone());
         let (file, progress) = (Arc::clone(&self.file), Arc::clone(&self.progress));
         self.under_way = Some(start(move || {
-            // ORDER: the range is on the disk before the record that speaks of it is written.
+            // ORDER: the range is on the disk before its record is written.
             root.force_bytes(&file).map_err(|errno| {
                 progress.close();
                 root.error(errno, &path)
@@ -462,7 +464,7 @@ pub(crate) fn kept(
                 return Err(Error::cancelled());
             }
             let wanted = COMPARE_BYTES.min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
-            // What cannot be read is not proven.
+            // A range that cannot be read does not count.
             match read_piece(&file, &mut buffer, at, wanted) {
                 Ok(got) if got > 0 => at += got as u64,
                 _ => break,
@@ -519,8 +521,8 @@ pub(crate) fn abandon(
     remove(&folder, &names).map_err(fail)
 }
 
-/// After a failure: what was there before, and was not even opened because it failed before that, does not stay either,
-/// unless it is to be kept. That this fails too is not told: the first failure says more.
+/// After a failure: removes an earlier part too, even if it was not opened because of the failure, unless parts must be
+/// kept. An error here is not reported: the first failure says more.
 pub(crate) async fn abandon_failed(root: Arc<Root>, path: RelPath, checkpoint: Option<Checkpoint>) {
     let Some(checkpoint) = checkpoint.filter(|checkpoint| !checkpoint.keeps()) else { return };
     let cancel = CancellationToken::new();

@@ -1,7 +1,7 @@
-//! The content of a file, as it was listed or not at all.
+//! Reads the content of a file in the version that was listed, or fails.
 //!
-//! A file is opened without following links and without blocking on a pipe that took its place, must be the version that was
-//! listed, and is looked at again after its last byte: the last piece is handed on only when nothing has changed in
+//! A file is opened without following links and without blocking on a pipe that took its place, must be the version that
+//! was listed, and is checked again after its last byte: the last piece is handed on only if nothing has changed in
 //! between. While one piece is worked on, the next is being read. A file of one piece costs one hop to another thread.
 
 use std::ops::Range;
@@ -60,8 +60,7 @@ pub(crate) fn open_file(root: &Root, entry: &Entry) -> Result<OpenFile> {
     Ok(OpenFile { descriptor: opened, stat })
 }
 
-/// The file, if its folder is kept open and the listed version is there. What else there may be is found out by the
-/// whole path.
+/// The file, if its folder is kept open and the listed version is there. Otherwise the file is opened by its whole path.
 fn open_in_kept_folder(root: &Root, entry: &Entry, flags: OFlags) -> Option<OpenFile> {
     if root.follows_links() {
         return None;
@@ -104,7 +103,7 @@ impl OpenFile {
         let mut more = [0; 1];
         let has_more = match retry_on_intr(|| pread(&self.descriptor, &mut more, all)) {
             Ok(got) => got > 0,
-            // It waits for more, or cannot be read from a place: it is no file with an end.
+            // Reading waits for more bytes, or reading at an offset is not possible: it is not a file with an end.
             Err(Errno::AGAIN | Errno::SPIPE) => true,
             Err(errno) => return Err(errno),
         };

@@ -1,4 +1,4 @@
-//! Moving a file or a folder within the root.
+//! Moves a file or a folder within the root.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -159,7 +159,7 @@ fn rename_new(
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
         other => return other,
     }
-    // A file system that cannot promise it: looked at just before instead.
+    // The file system does not support this flag: the target is checked just before instead.
     match fs::statat(to_folder, to, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => fs::renameat(from_folder, from, to_folder, to),
         Ok(_) => Err(Errno::EXIST),
@@ -167,7 +167,8 @@ fn rename_new(
     }
 }
 
-/// Is the target another spelling of the name `from`, which leads to `seen` in `folder`, on a disk that finds both?
+/// Is the target another spelling of the name `from`, which leads to `seen` in `folder`, on a disk that finds both
+/// spellings?
 fn is_spelling_of(
     folder: &OwnedFd,
     seen: &Stat,

@@ -1,4 +1,4 @@
-//! The folder a backend was opened at, and the one way its work gets to a thread that may block.
+//! The folder at which a backend was opened, and the one way in which its work gets to a thread that may block.
 
 use std::collections::{HashSet, VecDeque};
 use std::ffi::OsString;
@@ -32,25 +32,25 @@ pub(crate) struct Root {
     pub(crate) options: LocalOptions,
     /// Where short work is done.
     pub(crate) batcher: Arc<Batcher>,
-    /// Files can be made here that have no name yet, as far as is known.
+    /// As far as is known, files without a name can be made here.
     pub(crate) nameless: AtomicBool,
-    /// What was told of that the file system refuses (see `lenient`).
+    /// Refusals of the file system that were reported (see `lenient`).
     pub(crate) told: AtomicU8,
-    /// Its numbers of files mean nothing: they differ from look to look.
+    /// Its inode numbers mean nothing: they change at each look.
     pub(crate) has_loose_numbers: AtomicBool,
-    /// The disk whose numbers were last seen to stay.
+    /// The disk whose inode numbers were last seen to stay the same.
     pub(crate) numbered_device: AtomicU64,
     /// Which file systems find names in other spellings.
     pub(crate) spellings: Spellings,
     /// See [`Root::proves_versions`].
     proves_versions: OnceLock<bool>,
     folders: Mutex<VecDeque<Arc<Place>>>,
-    /// Folders in which something was met that an interrupted transfer left.
+    /// Folders in which a part of an interrupted transfer was found.
     with_leftovers: Mutex<HashSet<RelPath>>,
 }
 
-/// A folder that was reached without following a link, and stays the same folder whatever becomes of its name. Whoever
-/// writes in one that was kept open makes sure that its path still leads to it.
+/// A folder that was reached without following a link. It stays the same folder even if its name changes, so code that
+/// writes in a folder that was kept open checks that its path still leads to it.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) descriptor: OwnedFd,
@@ -125,7 +125,7 @@ impl Root {
         match retry_on_intr(|| fs::stat(&whole)) {
             Ok(stat) if identity(&stat) == place.identity => Ok(true),
             Ok(_) => {
-                // Where the folder itself has another number now, numbers say nothing of it.
+                // If the folder itself has another inode number now, numbers cannot identify it.
                 let own = identity(&fs::fstat(&place.descriptor)?);
                 Ok(own != place.identity)
             }

@@ -1,7 +1,8 @@
-//! Whether a folder finds its names in other spellings, and which of its names it finds under one.
+//! Finds out whether a folder finds its names in other spellings, and which of its names it finds under a given spelling.
 //!
-//! Some file systems say it of each folder (ext4, f2fs, a file system in memory); the others are tried: a name that is there is
-//! looked up with its letters in the other case. Nothing is made for it. The answer is remembered for each file system.
+//! Some file systems tell this for each folder (ext4, f2fs, a file system in memory). On others an existing name is looked
+//! up with its letters in the other case, or, if no name tells and the caller may write, a file that is made for it and
+//! removed. The answer is remembered for each file system.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,7 +16,7 @@ use crate::entry::identity;
 use crate::open::system_name;
 use crate::temp::create_unique;
 
-/// File systems that say of each folder whether it folds.
+/// File systems that tell for each folder whether it ignores case.
 const TELLING: &[FsWord] = &[0xEF53, 0xF2F5_2010, 0x0102_1994, 0xCA45_1A4E];
 /// A file system that never does.
 const BTRFS: FsWord = 0x9123_683E;
@@ -23,7 +24,7 @@ const BTRFS: FsWord = 0x9123_683E;
 const FOLDING: u32 = 0x4000_0000;
 /// Names that are tried at most to find out.
 const TRIES: usize = 16;
-/// File systems that are remembered; more than anybody has mounted in one place.
+/// File systems that are remembered; more than are ever mounted below one place.
 const REMEMBERED: usize = 1024;
 /// Room for names that are read at a time.
 const NAMES_BYTES: usize = 32 * 1024;
@@ -34,7 +35,7 @@ pub(crate) struct Spellings(Mutex<HashMap<u64, Answer>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// Each folder says it.
+    /// Each folder tells.
     Ask,
     Folds,
     Exact,
@@ -95,7 +96,7 @@ impl Spellings {
 
     /// The same, by a file that is made for it and removed.
     pub(crate) fn fold_of_new(&self, folder: &OwnedFd) -> io::Result<bool> {
-        // Locked until it is gone, so that no job takes it for something that was left.
+        // Locked until it is removed, so that no job treats it as a dead part.
         let (file, own) = create_unique(folder, c"spelling", 0o600)?;
         let found = look(folder.as_fd(), &turned(&core_from_bytes(own.to_bytes())));
         fs::unlinkat(folder, own.as_c_str(), AtFlags::empty())?;
@@ -152,7 +153,7 @@ fn find_out<'a>(folder: BorrowedFd<'_>, names: impl Iterator<Item = &'a str>) ->
     tell(names, |name| look(folder, name))
 }
 
-/// What the names of a folder, all of which are given, say of it; `look` looks one up.
+/// What the names of a folder tell about it; all of its names are given, and `look` looks one up.
 fn tell<'a>(
     names: impl Iterator<Item = &'a str>,
     look: impl Fn(&str) -> io::Result<Stat>,
@@ -170,7 +171,7 @@ fn tell<'a>(
         match found {
             Err(Errno::NOENT) => Some(Answer::Exact),
             Ok(found) if identity(&found) == identity(&own) => Some(Answer::Folds),
-            // Where one file has another number at each look, numbers do not tell the two apart.
+            // If one file has another inode number at each look, numbers do not distinguish the two.
             Ok(_) if own.st_nlink == 1 && identity(&look(name).ok()?) != identity(&own) => {
                 Some(Answer::Folds)
             }
@@ -214,7 +215,7 @@ pub(crate) fn listed_as(
         }
         let stat = match look(folder, name) {
             Ok(stat) => stat,
-            // What cannot be a name finds nothing either.
+            // A text that cannot be a name finds nothing.
             Err(Errno::NOENT | Errno::INVAL | Errno::NAMETOOLONG | Errno::ILSEQ) => {
                 found.push(None);
                 continue;
@@ -227,7 +228,7 @@ pub(crate) fn listed_as(
         };
         let same = |other: &&&str| other.to_lowercase() == name.to_lowercase();
         let of_object = objects.get(&identity(&stat)).map(Vec::as_slice).unwrap_or_default();
-        // Of several names of one file the one that differs least; by its spelling where numbers tell nothing.
+        // If a file has several names, the one that differs least; by spelling, if inode numbers tell nothing.
         let by_spelling = || names.iter().find(|other| other.to_lowercase() == name.to_lowercase());
         let best = of_object.iter().find(same).or_else(|| of_object.first());
         found.push(best.map(|best| (*best).to_owned()).or_else(|| by_spelling().cloned()));
@@ -269,20 +270,21 @@ fn objects_of<'a>(
     Ok(objects)
 }
 
-/// Gives what is called `from` in the folder the spelling `to`, which finds the same thing: by a name in between, because the
-/// system does nothing when both are one. If the process dies in between, it is there under that one, and is listed.
+/// Renames `from` in the folder to `to`, another spelling that finds the same file. It uses a third name in between,
+/// because the system does nothing when both names are one. If the process dies in between, the file has the third name and
+/// is listed.
 pub(crate) fn respell(folder: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
     let between = system_name(&aside(to, fastrand::u32(..)))?;
     let (from, to) = (system_name(from)?, system_name(to)?);
     fs::renameat(folder, from.as_c_str(), folder, between.as_c_str())?;
     let renamed = match fs::statat(folder, to.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
-        // It was another name after all, and another file has it.
+        // It was another name after all, which belongs to another file.
         Ok(_) => Err(Errno::EXIST),
         Err(Errno::NOENT) => fs::renameat(folder, between.as_c_str(), folder, to.as_c_str()),
         Err(errno) => Err(errno),
     };
     renamed.inspect_err(|_| {
-        // Why it could not get the new one says more.
+        // The error of the first rename says more.
         let _ = fs::renameat(folder, between.as_c_str(), folder, from.as_c_str());
     })
 }

@@ -1,8 +1,8 @@
 //! Symbolic links that are kept: their content is the path they point to, as bytes.
 //!
-//! A link is made in one step under its name where nothing is to be there, and else beside it and renamed over what it
-//! replaces. Nothing is ever written or looked for through a link, so where it points does not matter here. A link cannot be
-//! changed, only replaced, so what was read of one is whole.
+//! If nothing must be replaced, a link is made in one step under its name; otherwise it is made beside it and renamed over
+//! what it replaces. Nothing is written or opened through a link, so its target does not matter here. A link cannot be
+//! changed, only replaced, so its target is always read whole.
 
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -43,7 +43,7 @@ pub(crate) fn read_target(root: &Root, known: &Entry) -> Result<Vec<u8>> {
         Errno::INVAL => changed("it is no longer a link").with_path(&known.path),
         errno => fail(errno),
     })?;
-    // The name may have got another link between the look and the reading.
+    // The name may lead to another link since it was checked.
     let now = fs::statat(&folder, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
     if known.version.as_ref().is_some_and(|known| *known != version(&root.masked(now))) {
         return Err(changed("it was replaced while it was read").with_path(&known.path));

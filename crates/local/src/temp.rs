@@ -1,10 +1,10 @@
-//! A file that is being made under a name of ketch's own, and gets its real name in one step when it is whole.
+//! A file that is written under a name of ketch's own, and gets its final name in one step when it is whole.
 //!
-//! Dropped before that, it is removed, unless a later process of the same job is to go on with it (see `part`). A write that
-//! is still under way then has only a descriptor, and cannot bring the name back.
+//! If it is dropped before that, the file is removed, unless a later process of the same job can continue it (see `part`).
+//! A write that is still in progress then has only a descriptor, and cannot bring the name back.
 //!
-//! What is made in one piece of work and replaces nothing has no name at all until it is whole, where the file system
-//! can do that (`O_TMPFILE`): one change of the folder instead of two, and nothing to sweep after a kill.
+//! A file that is made in one piece of work and replaces nothing has no name at all until it is whole, if the file system
+//! can do that (`O_TMPFILE`): this is one change of the folder instead of two, and leaves nothing after a kill.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,9 +43,9 @@ pub(crate) struct Temp {
     name: CString,
     /// `None`: it has no name at all.
     own_name: Option<CString>,
-    /// It has the permissions it is to have.
+    /// It has its final permissions.
     has_mode: bool,
-    /// How far it is, if it can be gone on with.
+    /// How far it is complete, if a later process can continue it.
     pub(crate) progress: Option<Arc<Progress>>,
     is_named: bool,
 }
@@ -59,19 +59,20 @@ pub(crate) struct Finish {
     pub(crate) mtime: Option<SystemTime>,
     /// Permissions if it replaces nothing; the umask is applied to them.
     pub(crate) mode: u32,
-    /// Those of the source, if they are known: what replaces a file opens nothing to anybody that the source keeps from them.
+    /// The permissions of the source, if they are known: a file that replaces another gives group and others nothing that
+    /// the source does not.
     pub(crate) source_mode: Option<u32>,
     /// What may be replaced.
     pub(crate) expect: Expect,
-    /// Gives up until the last moment.
+    /// Cancels the work, until the last moment.
     pub(crate) cancel: CancellationToken,
-    /// The whole content is at hand: making the part, filling it and giving it its name are one piece of work, so what
-    /// is looked at once need not be looked at again.
+    /// The whole content is in memory: making the part, filling it and giving it its name are one piece of work, so a check
+    /// need not be repeated.
     pub(crate) at_once: bool,
 }
 
 impl Finish {
-    /// The renaming itself finds out whether something is there.
+    /// The rename itself finds out whether something is there.
     fn is_left_to_the_system(&self) -> bool {
         self.at_once && matches!(self.expect, Expect::Absent)
     }
@@ -92,8 +93,8 @@ pub(crate) fn check_name(path: &RelPath) -> Result<()> {
 }
 
 impl Temp {
-    /// Makes the folders above `path` and an empty file beside it, unless what is expected is already seen to be otherwise.
-    /// With `going_on` it is the part that is there already, if there is one.
+    /// Makes the folders above `path` and an empty file beside it, unless the target is already seen to differ from what is
+    /// expected. With `going_on` it opens the existing part, if there is one.
     pub(crate) fn create(
         root: Arc<Root>,
         path: RelPath,
@@ -154,12 +155,12 @@ impl Temp {
         }
         let syncs = self.root.options.fsync != Fsync::None;
         self.root.force(&self.file).map_err(fail)?;
-        // ORDER: what closing says is known before the file gets its name.
+        // ORDER: the file is closed without an error before it gets its name.
         close_once(&self.file).map_err(fail)?;
         if !finish.at_once {
             self.check_written(finish.size)?;
         }
-        // What has no name was begun a moment ago, in a folder that was looked at then, or by a piece of the same batch.
+        // A file without a name was begun a moment ago, in a folder that was checked then, or by a piece of the same batch.
         if self.own_name.is_some() && !self.root.is_in_place(&self.folder).map_err(fail)? {
             // A folder that was moved away while the file was written would take the file along.
             self.root.forget_folders();
@@ -187,7 +188,7 @@ impl Temp {
         self.root
             .force_folder(self.folder.descriptor.as_fd())
             .map_err(|errno| not_forced("stored", &self.path, errno))?;
-        // Of the descriptor and not of the name, which may be somebody else's file by now.
+        // By the descriptor and not by the name, which may be another program's file by now.
         let stat = self.root.fstat(&self.file).map_err(fail)?;
         Ok(entry(self.path.clone(), EntryKind::File, &stat))
     }
@@ -285,7 +286,7 @@ impl Drop for Temp {
         }
         if let Some(progress) = &self.progress {
             if progress.is_to_be_kept() {
-                // Nobody goes on with it if the job ends all the same.
+                // The folder is remembered: if the job ends all the same, no process will continue the part.
                 self.root.saw_leftover(&self.path.parent().unwrap_or_else(RelPath::root));
                 return;
             }
@@ -313,7 +314,7 @@ pub(crate) fn open_place(root: &Root, path: &RelPath) -> Result<Arc<Place>> {
     root.keep_folder(parent, folder).map_err(|errno| root.error(errno, path))
 }
 
-/// Holds `expect` against what is at the target now, and returns what would be replaced.
+/// Compares `expect` with what is at the target now, and returns what would be replaced.
 pub(crate) fn check_target(
     root: &Root,
     folder: BorrowedFd<'_>,
@@ -334,7 +335,7 @@ pub(crate) fn check_target(
         (None, Expect::Entry(_)) => refuse(changed("what was to be replaced is gone")),
         (Some(_), Expect::Absent) => refuse(appeared(path)),
         (Some(EntryKind::File), Expect::Anything) => Ok(found.map(|seen| seen.stat)),
-        // The permissions of a link mean nothing, so nobody gets to see them.
+        // The permissions of a link mean nothing, so they are not shown.
         (Some(EntryKind::Link), Expect::Anything) => Ok(None),
         (Some(EntryKind::File | EntryKind::Link), Expect::Entry(known)) => match found {
             Some(Seen { stat, .. }) if is_version_of(known, &stat) => {
@@ -375,7 +376,7 @@ pub(crate) fn create_unique(
             Err(Errno::EXIST) => continue,
             Err(errno) => return Err(errno),
         };
-        // Locked, so that nobody takes it for dead; it may have been taken for that just before.
+        // Locked, so that no process treats it as dead; that may have happened just before.
         let is_ours = match part::wait_for_lock(&file, &CancellationToken::new()) {
             Lock::Busy => Ok(false),
             Lock::Ours | Lock::Unknown => part::is_gone(folder, &own_name, &file).map(|gone| !gone),
@@ -393,8 +394,8 @@ pub(crate) fn create_unique(
     Err(Errno::EXIST)
 }
 
-/// Gives a file another name that must be free, without `RENAME_NOREPLACE`, and tells whether the first name is gone:
-/// with a hard link, which replaces nothing either, or, where there are none, by looking just before.
+/// Gives a file another name that must be free, without `RENAME_NOREPLACE`: with a hard link, which replaces nothing
+/// either, or, where there are none, after checking just before. Returns whether the first name is gone.
 fn link_new(folder: &OwnedFd, own: &CStr, name: &CStr) -> io::Result<bool> {
     match fs::linkat(folder, own, folder, name, AtFlags::empty()) {
         Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {}

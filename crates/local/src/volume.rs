@@ -1,4 +1,4 @@
-//! What kind of file system a folder is on, and which ones are mounted where.
+//! Finds out on which kind of file system a folder is, and what is mounted where.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -9,9 +9,9 @@ use ketch_core::names::core_from_bytes;
 use rustix::fs::{self, FsWord};
 use rustix::io::retry_on_intr;
 
-/// File systems of this machine's own disks and memory whose change times and inode numbers mean what they say: a change
-/// of content shows in the change time, and two objects have two numbers. Whatever is not among them is not trusted so far:
-/// FAT, NTFS, network shares, file systems in user space, overlays, and what is not known yet.
+/// File systems of this machine's own disks and memory whose change times and inode numbers mean what they say: a change of
+/// content shows in the change time, and two objects have two numbers. All others are not trusted so far: FAT, NTFS,
+/// network shares, file systems in user space, overlays, and unknown ones.
 const PLAIN: &[FsWord] = &[
     0xEF53,      // ext2, ext3, ext4
     0x5846_5342, // xfs
@@ -25,14 +25,15 @@ const PLAIN: &[FsWord] = &[
     0x3434,      // nilfs2
 ];
 
-/// What else only this machine works on. Behind anything else may be other machines, or a program.
+/// Other file systems that only this machine works on. Behind any further one there may be other machines, or a program.
 const OWN: &[FsWord] = &[
     0x4D44,      // FAT
     0x2011_BAB0, // exFAT
     0x794C_7630, // overlay
 ];
 
-/// Are the file system of `folder`, or of the nearest one above it that is there, and those mounted in it trusted ones? Not where it is not known what is mounted.
+/// Are the file system of `folder`, or of the nearest existing folder above it, and all file systems mounted in it trusted?
+/// No, if it is not known what is mounted.
 pub(crate) fn are_all_plain(folder: &Path, mounts: &Mounts) -> bool {
     let is_plain = |path: &Path| {
         let system = path.ancestors().find_map(|folder| retry_on_intr(|| fs::statfs(folder)).ok());
@@ -41,7 +42,7 @@ pub(crate) fn are_all_plain(folder: &Path, mounts: &Mounts) -> bool {
     mounts.0.is_some() && is_plain(folder) && mounts.below(folder).all(is_plain)
 }
 
-/// Is the disk this machine's own, so that the locks of its processes are all there are?
+/// Does only this machine use the disk, so that all locks are those of its processes?
 pub(crate) fn is_own_kind(kind: FsWord) -> bool {
     is_plain_kind(kind) || OWN.contains(&kind)
 }
@@ -63,7 +64,7 @@ struct Mount {
     options: String,
 }
 
-/// Everything that is mounted, in the order in which it was. `None`: the system does not say.
+/// Everything that is mounted, in the order of mounting. `None`: the system does not say.
 #[derive(Debug)]
 pub(crate) struct Mounts(Option<Vec<Mount>>);
 

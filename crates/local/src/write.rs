@@ -2,19 +2,19 @@
 //!
 //! # What survives a crash
 //!
-//! In every case the file is written under a name of ketch's own and renamed when it is whole, so the death of the
-//! *process* at any point leaves the old file or the new one, and at most a part under a name that is never listed.
+//! The file is always written under a name of ketch's own and renamed when it is whole. So if the *process* dies at any
+//! point, the old file or the new one is there, and at most a part under a name that is never listed.
 //!
 //! What a power cut or a crash of the *system* leaves depends on the option `fsync`:
 //!
-//! * `none`: what the file system happens to have written. A file that was reported as stored may be gone, the old one
-//!   again, or there with its name and without its content (xfs: zero length; ext4 and btrfs usually write the content
-//!   first, and promise it only when the file replaces another).
+//! * `none`: whatever the file system has written. A file that was reported as stored may be gone, may be the old one
+//!   again, or may have its name but not its content (xfs: zero length; ext4 and btrfs usually write the content first, and
+//!   promise it only when the file replaces another).
 //! * `file` (default): the content is on the disk before the file gets its name, so whatever has the name is whole: the
 //!   old file or the new. A file that was reported as stored a few seconds before may still have its old content, or be
 //!   absent if it was new, because the renaming itself may not be on the disk.
-//! * `all`: the folder is forced to the disk too, and every folder that was made for the file. What was reported as stored
-//!   is there. The one exception is the folder of the root itself and those above it, if they had to be made.
+//! * `all`: the folder is forced to the disk too, and every folder that was made for the file. A file that was reported as
+//!   stored is there. The one exception is the folder of the root itself and those above it, if they had to be made.
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
@@ -47,8 +47,8 @@ const TMPFS_MAGIC: fs::FsWord = 0x0102_1994;
 /// Permissions of a new file when nothing else is asked for, before the umask.
 const MODE: u32 = 0o666;
 
-/// Stores `body` at `path`. With a checkpoint it goes on with what an earlier process left, as far as that is equal to what
-/// comes, and leaves the same behind.
+/// Stores `body` at `path`. With a checkpoint it continues the part of an earlier process, as far as that is equal to the
+/// incoming bytes, and leaves such a part if it is interrupted.
 ///
 /// CANCEL: dropped before the renaming has begun, nothing is stored; the part is removed, or kept as the checkpoint says.
 pub(crate) async fn put(
@@ -72,8 +72,9 @@ pub(crate) async fn put(
 async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions) -> Result<Entry> {
     let cancel = CancellationToken::new();
     let _stops_when_dropped = cancel.clone().drop_guard();
-    // The length is all that a disk shows, and who reads the body counts what passes.
-    let PutOptions { mtime, mode, is_link: _, expect, proof: _, checkpoint, progress: _ } = options;
+    // A disk shows only the length, and the reader of the body counts what passes.
+    let PutOptions { mtime, mode, is_link: _, expect, proof: _, checkpoint, progress: _, kept: _ } =
+        options;
     let (source_mode, mode) = (mode, mode.unwrap_or(MODE));
     let mut finish_with =
         Finish { size: 0, mtime, mode, source_mode, expect, cancel, at_once: false };
@@ -112,7 +113,7 @@ async fn receive(root: Arc<Root>, path: RelPath, body: Body, options: PutOptions
             .await
         }
         Err(error) => {
-            // What came is not what was to come, so nobody goes on with it.
+            // The body was not the expected one, so no process will continue the part.
             if let (ErrorKind::Corrupt | ErrorKind::Changed, Some(progress)) =
                 (error.kind(), &temp.progress)
             {
@@ -187,7 +188,7 @@ struct Writer {
     file: Arc<OwnedFd>,
     size: Option<u64>,
     at: u64,
-    /// Bytes that an earlier process left, and that are written again only from the first one on that differs.
+    /// Bytes of an earlier process; they are written again only from the first difference on.
     left: u64,
     /// The digest of the range that is being written, where ranges are recorded.
     ranges: Option<(Arc<Progress>, blake3::Hasher)>,
@@ -201,7 +202,7 @@ impl Writer {
         Writer { root, path, file: Arc::clone(&temp.file), size, at: 0, left, ranges }
     }
 
-    /// Takes room, and writes the first batch, which is shorter than a range.
+    /// Reserves room, and writes the first batch, which is shorter than a range.
     fn begin(&mut self, batch: &[Bytes]) -> Result<()> {
         preallocate(&self.file, self.size).map_err(|errno| self.root.error(errno, &self.path))?;
         self.write(batch).map(drop)
@@ -308,8 +309,8 @@ impl Batches {
     }
 }
 
-/// Takes room for a file beforehand where the file system can: it lies in one piece, and a disk that is too full shows
-/// before anything is moved.
+/// Reserves room for a file beforehand where the file system can: the file then lies in one piece, and a full disk is
+/// noticed before any byte is transferred.
 pub(crate) fn preallocate(file: &OwnedFd, size: Option<u64>) -> io::Result<()> {
     let Some(size) = size.filter(|size| *size >= PREALLOCATE_BYTES) else { return Ok(()) };
     // In memory there is nothing to lie in one piece, and the room would be filled with zeros first.

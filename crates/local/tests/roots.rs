@@ -1,6 +1,6 @@
 //! Which folder the root is, at the moment when it is asked.
 
-use ketch_core::{Backend, ErrorKind};
+use ketch_core::ErrorKind;
 use ketch_local::{LocalBackend, LocalOptions};
 
 #[tokio::test]
@@ -8,7 +8,7 @@ async fn another_folder_at_the_same_path_is_another_root_and_a_missing_one_is_no
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("root");
     std::fs::create_dir(&path).unwrap();
-    let backend = LocalBackend::new(path.clone(), LocalOptions::default());
+    let backend = LocalBackend::open(path.clone(), LocalOptions::default());
     let first = backend.root_identity().await.unwrap().expect("disks tell it");
     std::fs::write(path.join("file"), "content").unwrap();
     assert_eq!(backend.root_identity().await.unwrap().as_ref(), Some(&first), "it is the same");

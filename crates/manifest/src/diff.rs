@@ -1,4 +1,4 @@
-//! Two manifests in step: what one has and the other has not, or has differently.
+//! Compares two manifests in step: finds the files that only one has, and the files that differ.
 
 use std::cmp::Ordering;
 use std::io::BufRead;
@@ -8,7 +8,7 @@ use ketch_core::{HashAlgo, compare_keys};
 use crate::entry::ManifestEntry;
 use crate::read::{ManifestReader, ReadError};
 
-/// In what two manifests differ about one path.
+/// How two manifests differ about one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Difference {
     /// Both say the same.

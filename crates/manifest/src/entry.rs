@@ -1,4 +1,4 @@
-//! What a manifest says: about itself, about each file, and about all of them.
+//! The lines of a manifest: about itself, about each file, and about all of them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -103,6 +103,10 @@ pub(crate) struct EntryLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     md5: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc64nvme: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32c: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     prefix: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part_bytes: Option<u64>,
@@ -118,6 +122,8 @@ impl EntryLine {
             HashAlgo::Whirlpool => &self.whirlpool,
             HashAlgo::Sha1 => &self.sha1,
             HashAlgo::Md5 => &self.md5,
+            HashAlgo::Crc64Nvme => &self.crc64nvme,
+            HashAlgo::Crc32c => &self.crc32c,
         }
     }
 
@@ -132,6 +138,8 @@ impl EntryLine {
             whirlpool: digest(HashAlgo::Whirlpool),
             sha1: digest(HashAlgo::Sha1),
             md5: digest(HashAlgo::Md5),
+            crc64nvme: digest(HashAlgo::Crc64Nvme),
+            crc32c: digest(HashAlgo::Crc32c),
             prefix: entry.prefix.map(|prefix| hex(&prefix)),
             part_bytes: entry.parts.as_ref().map(|parts| parts.bytes),
             parts: entry

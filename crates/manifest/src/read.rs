@@ -1,5 +1,5 @@
-//! Reading a manifest, entry by entry. Nothing in it is believed before it is checked: form, order, totals and root digest.
-//! Whether it is the manifest that somebody signed is another question (see `sign.rs`).
+//! Reads a manifest, entry by entry, and checks its form, order, totals and root digest. Whether it is the manifest that
+//! was signed is another question (see `sign.rs`).
 
 use std::io::{self, BufRead};
 

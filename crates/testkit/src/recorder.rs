@@ -5,16 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use ketch_core::facets::{self, Guard};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, DiskFile, Entry, EntryStream,
-    ListOptions, PutOptions, ReadOptions, RelPath, Result, Usage,
+    About, Backend, Body, ByteStream, Disk, DiskFile, Entry, EntryStream, Facets, ListOptions,
+    Metadata, PutOptions, ReadOptions, RelPath, Result,
 };
 
 /// One thing a backend was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The method of the trait: `stat`, `list`, `read`, `put`, `delete`, `make_dir`, `copy`, `rename`, `set_mtime`, `usage`
-    /// or `close`.
+    /// The method of the trait: `stat`, `list`, `read`, `put`, `delete` (one for each entry), `make_dir`, `copy`, `rename`,
+    /// `set_metadata` or `finish`; or of a facet: `partial`, `abandon`, `leftovers`, `inspect`, `usage`, `root_identity`, `take`,
+    /// and `copy` from another place of this machine.
     pub operation: &'static str,
     /// What it was about; the source of a copy or rename.
     pub path: RelPath,
@@ -37,6 +39,31 @@ impl fmt::Display for Call {
 pub struct Recorder {
     inner: Arc<dyn Backend>,
     calls: Arc<Mutex<Vec<Call>>>,
+    facets: Facets,
+}
+
+/// Records the calls of facets.
+#[derive(Debug)]
+struct Notes(Arc<Mutex<Vec<Call>>>);
+
+impl Guard for Notes {
+    async fn call<'a, T, F>(
+        &'a self,
+        call: facets::Call<'a>,
+        attempt: impl Fn() -> F + Send + Sync + 'a,
+    ) -> Result<T>
+    where
+        T: Send + 'a,
+        F: Future<Output = Result<T>> + Send + 'a,
+    {
+        let path = call.path.cloned().unwrap_or_else(RelPath::root);
+        let call = match call.from {
+            Some(from) => Call { operation: call.method, path: from.clone(), to: Some(path) },
+            None => Call { operation: call.method, path, to: None },
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        attempt().await
+    }
 }
 
 /// The disk of a [`Recorder`].
@@ -65,7 +92,14 @@ impl Disk for RecordedDisk {
 impl Recorder {
     /// Records what `inner` is asked from now on.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        Recorder { inner, calls: Arc::default() }
+        let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
+        // Opening a file of the disk is recorded as `read`.
+        let disk = inner.disk().map(|inner| {
+            Arc::new(RecordedDisk { inner, calls: Arc::clone(&calls) }) as Arc<dyn Disk>
+        });
+        let notes = Arc::new(Notes(Arc::clone(&calls)));
+        let facets = Facets { disk, ..inner.facets().guarded(&notes) };
+        Recorder { inner, calls, facets }
     }
 
     /// All calls.
@@ -102,58 +136,12 @@ impl Recorder {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Recorder {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    /// Opening a file of it is recorded as `read`.
-    fn doubt(&self) -> Option<String> {
-        self.inner.doubt()
-    }
-
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        let inner = self.inner.disk()?;
-        Some(Arc::new(RecordedDisk { inner, calls: Arc::clone(&self.calls) }))
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.inner.root_identity().await
-    }
-
-    fn view_options(&self) -> String {
-        self.inner.view_options()
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.inner.scope()
-    }
-
-    fn identities(&self) -> Option<Arc<dyn ketch_core::identity::Identities>> {
-        self.inner.identities()
-    }
-
-    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
-        self.inner.recall(dir).await
-    }
-
-    fn bill(&self, work: &ketch_core::bill::Work) -> Option<ketch_core::bill::Bill> {
-        self.inner.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
-        self.inner.services()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -176,19 +164,14 @@ impl Backend for Recorder {
         self.inner.put(path, body, options).await
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.note("delete", &entry.path, None);
-        self.inner.delete(entry).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        entries.iter().for_each(|entry| self.note("delete", &entry.path, None));
+        self.inner.delete(entries).await
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+    async fn make_dir(&self, path: &RelPath, mode: Option<u32>) -> Result<()> {
         self.note("make_dir", path, None);
-        self.inner.make_dir(path).await
-    }
-
-    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
-        self.note("make_dir", path, None);
-        self.inner.make_dir_with(path, mode).await
+        self.inner.make_dir(path, mode).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -201,44 +184,14 @@ impl Backend for Recorder {
         self.inner.rename(from, to).await
     }
 
-    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        self.note("take", &lent.path, Some(to));
-        self.inner.take(lent, to, options).await
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        self.note("set_metadata", &entry.path, None);
+        self.inner.set_metadata(entry, metadata).await
     }
 
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        self.note("set_mtime", &entry.path, None);
-        self.inner.set_mtime(entry, mtime).await
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        self.note("set_mode", &entry.path, None);
-        self.inner.set_mode(entry, mode).await
-    }
-
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.note("kept", path, None);
-        self.inner.kept(path, checkpoint).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.note("abandon", path, None);
-        self.inner.abandon(path, checkpoint).await
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.note("usage", &RelPath::root(), None);
-        self.inner.usage().await
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.note("flush", &RelPath::root(), None);
-        self.inner.flush().await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.note("close", &RelPath::root(), None);
-        self.inner.close().await
+    async fn finish(&self) -> Result<()> {
+        self.note("finish", &RelPath::root(), None);
+        self.inner.finish().await
     }
 }
 

@@ -100,7 +100,7 @@ pub fn seed_all(backend: &MemoryBackend, tree: &Tree) {
 pub async fn put_all(backend: &dyn Backend, tree: &Tree) {
     for (path, content) in tree {
         let stored = match path.strip_suffix('/') {
-            Some(folder) => backend.make_dir(&legal(folder)).await,
+            Some(folder) => backend.make_dir(&legal(folder), None).await,
             None => {
                 let body = BytesSource::body(content.clone());
                 backend.put(&legal(path), body, PutOptions::default()).await.map(|_| ())

@@ -8,10 +8,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use ketch_core::facets::{Inspect, Resume, Wanted};
+use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_all};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, ListOptions,
-    PutOptions, ReadOptions, RelPath, Result, Usage,
+    About, Backend, Body, ByteStream, Checkpoint, Entry, EntryStream, Facets, ListOptions,
+    Metadata, PutOptions, ReadOptions, RelPath, Result,
 };
 use ketch_testkit::suite::{Fixture, Harm, Interrupting, SuiteConfig, failures};
 use ketch_testkit::{KEPT_BYTES, MemoryBackend};
@@ -40,6 +42,11 @@ enum Fault {
     TrustsParts,
     AbandonsNothing,
     KeepsAlways,
+    MixesResults,
+    StopsAtError,
+    SetsNoMetadata,
+    MixesFacts,
+    InventsFacts,
 }
 
 /// The backend in memory with one fault.
@@ -47,29 +54,20 @@ enum Fault {
 struct Broken {
     inner: Arc<dyn Backend>,
     fault: Fault,
-    capabilities: Capabilities,
+    about: About,
+    facets: Facets,
 }
 
 impl Broken {
     fn wrap(inner: Arc<dyn Backend>, fault: Fault) -> Arc<dyn Backend> {
-        let mut capabilities = inner.capabilities().clone();
+        let mut about = inner.about().clone();
         match fault {
-            Fault::ClaimsTooMuch => capabilities.put_empty = true,
-            Fault::ClaimsTooLittle => capabilities.rename = false,
+            Fault::ClaimsTooMuch => about.capabilities.put_empty = true,
+            Fault::ClaimsTooLittle => about.capabilities.rename = false,
             _ => {}
         }
-        Arc::new(Broken { inner, fault, capabilities })
-    }
-
-    fn checkpoint(&self, given: &Checkpoint) -> Checkpoint {
-        let mut checkpoint = given.clone();
-        match self.fault {
-            Fault::BelievesAnySource => checkpoint.source = "any".into(),
-            Fault::BelievesAnyJob => checkpoint.job = 0,
-            Fault::KeepsAlways => checkpoint.keep = Arc::new(AtomicBool::new(true)),
-            _ => {}
-        }
-        checkpoint
+        let facets = broken_facets(inner.facets(), fault);
+        Arc::new(Broken { inner, fault, about, facets })
     }
 
     fn name_of(&self, path: &RelPath) -> RelPath {
@@ -87,20 +85,12 @@ impl Broken {
 
 #[async_trait]
 impl Backend for Broken {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        &self.about
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.inner.scope()
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -145,7 +135,10 @@ impl Backend for Broken {
 
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
         let path = &self.name_of(path);
-        let checkpoint = options.checkpoint.as_ref().map(|checkpoint| self.checkpoint(checkpoint));
+        let checkpoint = options
+            .checkpoint
+            .as_ref()
+            .map(|checkpoint| changed_checkpoint(self.fault, checkpoint));
         let options = PutOptions { checkpoint, ..options };
         match self.fault {
             Fault::StoresWhatCame => {
@@ -160,7 +153,7 @@ impl Backend for Broken {
                 if let Ok(old) = self.inner.stat(path).await
                     && old.is_file()
                 {
-                    self.inner.delete(&old).await?;
+                    self.inner.delete_one(&old).await?;
                 }
                 self.inner
                     .put(path, body, PutOptions { mtime: options.mtime, ..Default::default() })
@@ -172,7 +165,7 @@ impl Backend for Broken {
                 let made = self.inner.put(&part, BytesSource::body("part"), PutOptions::default());
                 let made = made.await?;
                 let stored = self.inner.put(path, body, options).await;
-                self.inner.delete(&made).await?;
+                self.inner.delete_one(&made).await?;
                 stored
             }
             Fault::RoundsTimes => {
@@ -190,25 +183,24 @@ impl Backend for Broken {
         }
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        if self.fault == Fault::IgnoresNotEmpty && entry.is_dir() {
-            let below: Vec<_> =
-                self.inner.list(&entry.path, ListOptions::default()).collect().await;
-            for below in below.into_iter().flatten() {
-                self.delete(&below).await?;
-            }
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut results = Vec::new();
+        for entry in entries {
+            results.push(self.remove(entry).await);
         }
         match self.fault {
-            Fault::IgnoresVersions => {
-                let entry = Entry { handle: None, version: None, ..entry.clone() };
-                self.inner.delete(&entry).await
+            Fault::MixesResults => results.reverse(),
+            Fault::StopsAtError => {
+                let first = results.iter().position(Result::is_err).unwrap_or(results.len());
+                results.truncate(first + 1);
             }
-            _ => self.inner.delete(entry).await,
+            _ => {}
         }
+        results
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        self.inner.make_dir(&self.name_of(path)).await
+    async fn make_dir(&self, path: &RelPath, mode: Option<u32>) -> Result<()> {
+        self.inner.make_dir(&self.name_of(path), mode).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -224,26 +216,90 @@ impl Backend for Broken {
         }
     }
 
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
         match self.fault {
+            Fault::SetsNoMetadata => Ok(entry.clone()),
+            _ => self.inner.set_metadata(entry, metadata).await,
+        }
+    }
+}
+
+impl Broken {
+    async fn remove(&self, entry: &Entry) -> Result<()> {
+        if self.fault == Fault::IgnoresNotEmpty && entry.is_dir() {
+            let below: Vec<_> =
+                self.inner.list(&entry.path, ListOptions::default()).collect().await;
+            for below in below.into_iter().flatten() {
+                Box::pin(self.remove(&below)).await?;
+            }
+        }
+        match self.fault {
+            Fault::IgnoresVersions => {
+                let entry = Entry { handle: None, version: None, ..entry.clone() };
+                self.inner.delete_one(&entry).await
+            }
+            _ => self.inner.delete_one(entry).await,
+        }
+    }
+}
+
+/// The facets of the backend in memory with one fault.
+#[derive(Debug)]
+struct BrokenFacet<F: ?Sized>(Arc<F>, Fault);
+
+fn broken_facets(inner: &Facets, fault: Fault) -> Facets {
+    let Facets { resume, inspect, .. } = inner.clone();
+    Facets {
+        resume: resume.map(|resume| Arc::new(BrokenFacet(resume, fault)) as Arc<dyn Resume>),
+        inspect: inspect.map(|inspect| Arc::new(BrokenFacet(inspect, fault)) as Arc<dyn Inspect>),
+        ..inner.clone()
+    }
+}
+
+fn changed_checkpoint(fault: Fault, given: &Checkpoint) -> Checkpoint {
+    let mut checkpoint = given.clone();
+    match fault {
+        Fault::BelievesAnySource => checkpoint.source = "any".into(),
+        Fault::BelievesAnyJob => checkpoint.job = 0,
+        Fault::KeepsAlways => checkpoint.keep = Arc::new(AtomicBool::new(true)),
+        _ => {}
+    }
+    checkpoint
+}
+
+#[async_trait]
+impl Resume for BrokenFacet<dyn Resume> {
+    async fn partial(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+        match self.1 {
             Fault::KeepsNothing => Ok(None),
-            _ => self.inner.kept(path, &self.checkpoint(checkpoint)).await,
+            fault => self.0.partial(path, &changed_checkpoint(fault, checkpoint)).await,
         }
     }
 
     async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        match self.fault {
+        match self.1 {
             Fault::AbandonsNothing => Ok(()),
-            _ => self.inner.abandon(path, &self.checkpoint(checkpoint)).await,
+            fault => self.0.abandon(path, &changed_checkpoint(fault, checkpoint)).await,
         }
     }
+}
 
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        self.inner.set_mtime(entry, mtime).await
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.inner.usage().await
+#[async_trait]
+impl Inspect for BrokenFacet<dyn Inspect> {
+    async fn inspect(&self, entries: &[Entry], wanted: &Wanted) -> Result<Vec<Result<Entry>>> {
+        let mut found = self.0.inspect(entries, wanted).await?;
+        match self.1 {
+            Fault::MixesFacts => found.reverse(),
+            Fault::InventsFacts => {
+                found = self.0.inspect(entries, &Wanted::default()).await?;
+                let invented = hash_bytes(&wanted.hashes, b"");
+                for entry in found.iter_mut().flatten() {
+                    entry.hashes = Some(Box::new(invented.clone()));
+                }
+            }
+            _ => {}
+        }
+        Ok(found)
     }
 }
 
@@ -437,4 +493,34 @@ bites!(
     KeepsAlways,
     MemoryBackend::everything(),
     ["resume::a_put_that_nobody_will_go_on_with_leaves_nothing"]
+);
+bites!(
+    results_in_another_order_are_found,
+    MixesResults,
+    MemoryBackend::everything(),
+    ["delete::several_are_deleted_in_one_call_with_one_result_each"]
+);
+bites!(
+    a_delete_that_stops_at_the_first_error_is_found,
+    StopsAtError,
+    MemoryBackend::everything(),
+    ["delete::several_are_deleted_in_one_call_with_one_result_each"]
+);
+bites!(
+    a_time_that_is_not_set_is_found,
+    SetsNoMetadata,
+    MemoryBackend::everything(),
+    ["mtime::a_time_is_set_and_the_content_stays"]
+);
+bites!(
+    facts_of_another_entry_are_found,
+    MixesFacts,
+    MemoryBackend::everything(),
+    ["inspect::facts_are_those_of_each_entry"]
+);
+bites!(
+    facts_that_are_made_up_are_found,
+    InventsFacts,
+    MemoryBackend::everything(),
+    ["inspect::facts_are_those_of_each_entry"]
 );

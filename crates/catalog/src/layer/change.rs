@@ -1,4 +1,4 @@
-//! Changes: of the remote first, and then of what is known.
+//! Changes: made at the remote first, and then recorded.
 
 use ketch_core::source::Passed;
 
@@ -70,14 +70,31 @@ impl Inner {
         entry
     }
 
-    pub(super) async fn delete(&self, entry: &Entry) -> Result<()> {
+    pub(super) async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        // Files that the remote holds travel together, if nothing that comes before or after them is something else.
+        if entries.iter().all(|entry| Kept::of(entry).is_none() && !entry.is_dir()) {
+            let results = self.remote.delete(entries).await;
+            let mut state = self.state();
+            for (entry, _) in entries.iter().zip(&results).filter(|(_, result)| result.is_ok()) {
+                state.forget(&entry.path);
+            }
+            return results;
+        }
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            results.push(self.delete_one(entry).await);
+        }
+        results
+    }
+
+    async fn delete_one(&self, entry: &Entry) -> Result<()> {
         if Kept::of(entry).is_some() {
             return self.let_go(entry).await;
         }
         if entry.is_dir() {
             return self.delete_folder(entry).await;
         }
-        self.remote.delete(entry).await?;
+        self.remote.delete_one(entry).await?;
         self.state().forget(&entry.path);
         Ok(())
     }
@@ -92,10 +109,10 @@ impl Inner {
         if holds && self.remote.stat(&entry.path).await.is_ok() {
             return Err(not_empty());
         }
-        match self.remote.delete(entry).await {
+        match self.remote.delete_one(entry).await {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 self.clear_own(&entry.path).await?;
-                self.remote.delete(entry).await?;
+                self.remote.delete_one(entry).await?;
             }
             deleted => deleted?,
         }
@@ -131,7 +148,7 @@ impl Inner {
             }
         }
         for entry in &listed {
-            self.remote.delete(entry).await?;
+            self.remote.delete_one(entry).await?;
         }
         Ok(())
     }
@@ -142,7 +159,7 @@ impl Inner {
         if self.with_view(|view| view.kept(path)).is_some() {
             return Err(Error::new(ErrorKind::AlreadyExists, "a file of that name is there"));
         }
-        self.remote.make_dir(path).await
+        self.remote.make_dir(path, None).await
     }
 
     pub(super) async fn copy(
@@ -165,7 +182,7 @@ impl Inner {
         Ok(self.learn(known, mtime, mode, blake3_of(from)).await)
     }
 
-    /// What a copy or a move is known by, where the remote does not tell its digest again.
+    /// The identity of a copied or moved file, if the remote does not show its digest again.
     fn with_digests_of(&self, entry: Entry, from: &Entry) -> Entry {
         match (&entry.hashes, &from.hashes) {
             (None, Some(hashes)) if entry.size == from.size => {
@@ -180,7 +197,7 @@ impl Inner {
         check_name(to)?;
         self.check_above(to)?;
         if let Some(kept) = Kept::of(from) {
-            if kept.location != self.location {
+            if kept.location != self.about.location {
                 return Err(Error::unsupported("rename"));
             }
             if from.path == *to {
@@ -204,8 +221,8 @@ impl Inner {
         Ok(self.learn(known, from.mtime, from.mode, blake3_of(from)).await)
     }
 
-    /// ORDER: what the catalogue alone holds in the folder is stored under both paths before the folder moves. Where a folder
-    /// is not, what is in it is not shown.
+    /// ORDER: the catalogue's own entries in the folder are stored under both paths before the folder moves. Entries in a
+    /// folder that does not exist are not shown.
     async fn rename_folder(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
         self.look(None).await?;
         if *to == from.path || to.is_within(&from.path) {
@@ -240,39 +257,31 @@ impl Inner {
         renamed
     }
 
-    pub(super) async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
+    pub(super) async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
         self.look(None).await?;
+        let Metadata { mtime: new_mtime, mode: new_mode } = *metadata;
+        let new_mode = new_mode.map(|mode| mode & ketch_core::MODE_MASK);
         if Kept::of(entry).is_some() {
             return self.change_kept(entry, |fact| match fact {
-                Fact::Empty { mode, .. } => Fact::Empty { mode, mtime: Some(mtime) },
-                Fact::Link { target, .. } => Fact::Link { target, mtime: Some(mtime) },
+                Fact::Empty { mode, mtime } => {
+                    Fact::Empty { mode: new_mode.or(mode), mtime: new_mtime.or(mtime) }
+                }
+                Fact::Link { target, mtime } => Fact::Link { target, mtime: new_mtime.or(mtime) },
                 other => other,
             });
         }
         let now = self.find_version(entry).await?;
         let known = self.with_view(|view| view.decorate(now.clone()));
-        Ok(self.learn(now, Some(mtime), known.mode, blake3_of(&known)).await)
-    }
-
-    pub(super) async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        self.look(None).await?;
-        let mode = mode & ketch_core::MODE_MASK;
-        if Kept::of(entry).is_some() {
-            return self.change_kept(entry, |fact| match fact {
-                Fact::Empty { mtime, .. } => Fact::Empty { mtime, mode: Some(mode) },
-                other => other,
-            });
-        }
-        let now = self.find_version(entry).await?;
-        let known = self.with_view(|view| view.decorate(now.clone()));
-        Ok(self.learn(now, known.mtime, Some(mode), blake3_of(&known)).await)
+        let (mtime, mode) = (new_mtime.or(known.mtime), new_mode.or(known.mode));
+        Ok(self.learn(now, mtime, mode, blake3_of(&known)).await)
     }
 
     /// Changes what is known of what the catalogue alone holds, if it still is what `entry` shows.
     fn change_kept(&self, entry: &Entry, change: impl FnOnce(Fact) -> Fact) -> Result<Entry> {
         let mut state = self.state();
         let known = state.records.get(&entry.path).map(|record| record.fact.clone());
-        let shown = |fact: &Fact| fact.entry(entry.path.clone(), &self.location, self.shown());
+        let shown =
+            |fact: &Fact| fact.entry(entry.path.clone(), &self.about.location, self.shown());
         let gone = || Error::new(ErrorKind::NotFound, "there is nothing of that name");
         let (fact, now) =
             known.and_then(|fact| shown(&fact).map(|now| (fact, now))).ok_or_else(gone)?;

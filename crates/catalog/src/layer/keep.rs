@@ -1,4 +1,4 @@
-//! What the catalogue alone holds: empty files and links. Stored before it is reported done.
+//! Empty files and links, which only the catalogue holds. They are stored before they are reported done.
 
 use ketch_core::source::{collect, open_exact};
 
@@ -8,12 +8,12 @@ use super::*;
 const TARGET_MAX: usize = 4095;
 
 impl Inner {
-    /// Is it the catalogue that has to hold this, because the remote cannot?
+    /// Must the catalogue hold this, because the remote cannot?
     pub(super) fn is_kept_here(&self, size: Option<u64>, is_link: bool) -> bool {
         let remote = self.remote.capabilities();
         match is_link {
-            true => !remote.links && self.capabilities.links,
-            false => size == Some(0) && !remote.put_empty && self.capabilities.put_empty,
+            true => !remote.links && self.about.capabilities.links,
+            false => size == Some(0) && !remote.put_empty && self.about.capabilities.put_empty,
         }
     }
 
@@ -29,7 +29,8 @@ impl Inner {
 
     /// Holds `content` at `path` from now on.
     ///
-    /// ORDER: first in a stored catalogue, where what the remote has of that name hides it; then that is removed.
+    /// ORDER: it is first stored in a catalogue, where a file of the remote with that name hides it; then that file is
+    /// removed.
     pub(super) async fn keep(
         &self,
         path: &RelPath,
@@ -39,7 +40,7 @@ impl Inner {
         self.look(None).await?;
         let replaced = self.find_replaced(path, &options.expect).await?;
         if let Some(parent) = path.parent().filter(|parent| !parent.is_root()) {
-            self.remote.make_dir(&parent).await?;
+            self.remote.make_dir(&parent, None).await?;
         }
         let mtime = options.mtime.or_else(|| Some(SystemTime::now()));
         let fact = match options.is_link {
@@ -48,9 +49,9 @@ impl Inner {
         };
         self.hold(path, fact.clone()).await?;
         for entry in &replaced {
-            self.remote.delete(entry).await?;
+            self.remote.delete_one(entry).await?;
         }
-        let entry = fact.entry(path.clone(), &self.location, self.shown());
+        let entry = fact.entry(path.clone(), &self.about.location, self.shown());
         entry.ok_or_else(|| Error::unsupported("put"))
     }
 
@@ -68,7 +69,7 @@ impl Inner {
         if stored.is_err() {
             let mut state = self.state();
             if state.records.get(path).is_some_and(|record| record.fact == fact) {
-                // It may have been stored all the same, so it is taken back by a later word.
+                // It may have been stored even so, so a later record takes it back.
                 let before = before.map_or(Fact::Gone, |record| record.fact);
                 state.set(path, before);
             }

@@ -14,25 +14,25 @@ pub(crate) struct CopyArgs {
     /// Where the files come from.
     #[arg(value_name = "SOURCE", value_parser = place())]
     pub(crate) source: RawPlace,
-    /// Where they go.
+    /// The folder that they go into.
     #[arg(value_name = "DESTINATION", value_parser = place())]
     pub(crate) destination: RawPlace,
-    /// Print the plan and change nothing.
+    /// Print the plan, and change nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
-    /// Do only what failed before: the file of a --report, or the name of a job.
+    /// Do only the items that failed before: give the file of a --report, or the name of a job.
     #[arg(long, env = "KETCH_RETRY_FAILED", hide_env_values = true, value_name = "FILE|JOB")]
     pub(crate) retry_failed: Option<PathBuf>,
-    /// What may be done at most.
+    /// The limits of the job.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
-    /// What is kept of the job.
+    /// The records of the job.
     #[command(flatten)]
     pub(crate) records: RecordArgs,
-    /// Make folders that hold no files, too.
+    /// Also make folders that hold no files.
     #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) create_empty_src_dirs: bool,
-    /// Leave the modification times of folders as they come; else they are those of the source, between two local places.
+    /// Do not set the modification times of folders; by default a job between two local places sets those of the source.
     #[arg(long, env = "KETCH_NO_DIR_TIMES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_dir_times: bool,
     /// How files are compared.
@@ -93,7 +93,7 @@ pub(crate) struct PlanArgs<A: Args> {
     /// What is planned.
     #[command(flatten)]
     pub(crate) job: A,
-    /// Write the plan to this file; without it, or with -, it goes to standard output.
+    /// Write the plan to this file; by default, and with -, the plan goes to standard output.
     #[arg(short = 'o', long, env = "KETCH_OUTPUT", hide_env_values = true, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -101,19 +101,19 @@ pub(crate) struct PlanArgs<A: Args> {
 /// `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// The plan, as `ketch plan -o` wrote it.
+    /// The file that `ketch plan -o` wrote.
     #[arg(value_name = "PLAN")]
     pub(crate) plan: PathBuf,
-    /// The source, where the plan hides what it needs to be reached.
+    /// The source, if the plan hides an option that is needed to reach it.
     #[arg(long, env = "KETCH_SOURCE", hide_env_values = true, value_name = "PLACE", value_parser = place())]
     pub(crate) source: Option<RawPlace>,
-    /// The destination, where the plan hides what it needs to be reached.
+    /// The destination, if the plan hides an option that is needed to reach it.
     #[arg(long, env = "KETCH_DESTINATION", hide_env_values = true, value_name = "PLACE", value_parser = place())]
     pub(crate) destination: Option<RawPlace>,
-    /// What may be done at most.
+    /// The limits of the job.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
-    /// What is kept of the job.
+    /// The records of the job.
     #[command(flatten)]
     pub(crate) records: RecordArgs,
     /// How content is verified.
@@ -130,7 +130,7 @@ pub(crate) struct ApplyArgs {
     pub(crate) local: LocalArgs,
 }
 
-/// What a job may do at most; above it nothing at all is changed.
+/// The limits of a job; a plan above one of them changes nothing at all.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
@@ -140,38 +140,38 @@ pub(crate) struct LimitArgs {
     /// Change nothing at all when the plan transfers more than this; a bare number is KiB.
     #[arg(long, env = "KETCH_MAX_TRANSFER", hide_env_values = true, value_name = "SIZE")]
     pub(crate) max_transfer: Option<String>,
-    /// Let a sync from a source without any file delete everything.
+    /// Let a sync from a source without any file delete everything at the destination.
     #[arg(long, env = "KETCH_ALLOW_EMPTY_SOURCE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) allow_empty_source: bool,
 }
 
-/// What is kept of a job.
+/// The records of a job.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Records")]
 pub(crate) struct RecordArgs {
-    /// Begin anew instead of going on with an interrupted job.
+    /// Forget an interrupted job and remove its parts, instead of using what it left.
     #[arg(long, env = "KETCH_FRESH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) fresh: bool,
-    /// Keep no records: an interruption starts from the beginning.
+    /// Keep no records; after an interruption the job starts from the beginning.
     #[arg(long, env = "KETCH_NO_JOURNAL", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_journal: bool,
-    /// Write what became of each item to this file, as JSON lines.
+    /// Write the outcome of each item to this file, as JSON lines.
     #[arg(long, env = "KETCH_REPORT", hide_env_values = true, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Write every path with its mark (= - + * !) to this file.
     #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
     pub(crate) combined: Option<PathBuf>,
-    /// Write a manifest of the destination to this file when the job is done, from the digests taken on the way.
+    /// When the job is done, write a manifest of the destination to this file, with the digests computed during the job.
     // Another name than of `repair`, which trusts what it is given: a manifest is not replaced because it was to be used.
     #[arg(long, env = "KETCH_WRITE_MANIFEST", hide_env_values = true, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
 }
 
-/// How content is verified, and what is done about a living source.
+/// How content is verified, and what happens if source files change during the job.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Verification")]
 pub(crate) struct VerifyArgs {
-    /// Verify what was transferred not at all, by size, by the digest the destination shows, or by reading it back.
+    /// How to verify a transfer: not at all, by size, by the digest the destination shows, or by reading the file back.
     #[arg(
         long,
         env = "KETCH_VERIFY",
@@ -180,7 +180,7 @@ pub(crate) struct VerifyArgs {
         default_value = "hash"
     )]
     pub(crate) verify: VerifyHow,
-    /// Retry, skip or fail on source files that change while they are read or go away before.
+    /// Retry, skip or fail if a source file changes while it is read, or goes away before.
     #[arg(
         long,
         env = "KETCH_ON_CHANGED",
@@ -198,18 +198,18 @@ pub(crate) enum VerifyHow {
     None,
     /// By size.
     Size,
-    /// By the strongest digest the destination shows.
+    /// By the size and the strongest digest that the destination shows.
     Hash,
     /// By reading back what was stored.
     ReadBack,
 }
 
-/// What is done about a living source.
+/// What happens if source files change or go away during the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnChangedWhat {
-    /// One that changes is tried once more at the end; one that went away is told of.
+    /// Try a file that changes once more at the end; report a file that went away.
     Retry,
-    /// Both are told of and are no failure.
+    /// Report both; neither is a failure.
     Skip,
     /// Both are failures.
     Fail,
@@ -227,13 +227,13 @@ pub(crate) struct CheckArgs {
     /// Compare sizes only.
     #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) size_only: bool,
-    /// Do not count what only the destination has.
+    /// Ignore files that only the destination has.
     #[arg(long, env = "KETCH_ONE_WAY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) one_way: bool,
-    /// Read both sides to their end instead of trusting listed digests.
+    /// Read the content on both sides instead of trusting the digests in listings.
     #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) download: bool,
-    /// Compare by this digest, instead of by the strongest that both sides have or, between disks, byte for byte.
+    /// Compare by this digest. By default: by the strongest that both sides have; between two disks, byte for byte.
     #[arg(long, env = "KETCH_DIGEST", hide_env_values = true, value_name = "DIGEST", value_parser = digest_name)]
     pub(crate) digest: Option<HashAlgo>,
     /// Write every path with its mark (= - + * !) to this file.
@@ -274,13 +274,13 @@ pub(crate) struct DeleteArgs {
     /// The folder whose files are deleted, or one file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// How new the look at the folder of one file must be.
+    /// How old the listing may be that a single file is found by.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
-    /// Print what would be deleted and delete nothing.
+    /// Print what would be deleted, and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
-    /// Delete folders below that are empty afterwards, too.
+    /// Also delete folders below that are empty afterwards.
     #[arg(long, env = "KETCH_RMDIRS", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) rmdirs: bool,
     /// What takes part.
@@ -301,16 +301,16 @@ pub(crate) struct CompareArgs {
     /// Compare by size only.
     #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) size_only: bool,
-    /// Transfer everything again.
+    /// Transfer every file again, also those that look equal.
     #[arg(short = 'I', long, env = "KETCH_IGNORE_TIMES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_times: bool,
-    /// Leave files alone that are newer at the destination.
+    /// Skip files that are newer at the destination.
     #[arg(short = 'u', long, env = "KETCH_UPDATE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) update: bool,
-    /// Leave files alone that the destination has.
+    /// Skip files that the destination already has.
     #[arg(long, env = "KETCH_IGNORE_EXISTING", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_existing: bool,
-    /// Take times as equal that differ by less than this.
+    /// Treat two modification times as equal if they differ by less than this.
     #[arg(long, env = "KETCH_MODIFY_WINDOW", hide_env_values = true, value_name = "DURATION")]
     pub(crate) modify_window: Option<String>,
 }
@@ -319,13 +319,13 @@ pub(crate) struct CompareArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
-    /// Take only what matches this pattern.
+    /// Include only files that match this pattern.
     #[arg(long, env = "KETCH_INCLUDE", hide_env_values = true, value_name = "PATTERN", value_parser = pattern())]
     pub(crate) include: Vec<String>,
     /// Read include patterns from this file; - is standard input.
     #[arg(long, env = "KETCH_INCLUDE_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) include_from: Vec<PathBuf>,
-    /// Leave out what matches this pattern.
+    /// Exclude files that match this pattern.
     #[arg(long, env = "KETCH_EXCLUDE", hide_env_values = true, value_name = "PATTERN", value_parser = pattern())]
     pub(crate) exclude: Vec<String>,
     /// Read exclude patterns from this file.
@@ -341,25 +341,25 @@ pub(crate) struct FilterArgs {
         allow_hyphen_values = true
     )]
     pub(crate) filter: Vec<String>,
-    /// Read rules from this file.
+    /// Read filter rules from this file.
     #[arg(long, env = "KETCH_FILTER_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) filter_from: Vec<PathBuf>,
-    /// Take exactly the files named in this file, one a line.
+    /// Include exactly the files named in this file, one on each line.
     #[arg(long, env = "KETCH_FILES_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) files_from: Vec<PathBuf>,
-    /// Like --files-from, with lines taken as they are.
+    /// Like --files-from, but without comments and trimming: each line is a name as it stands.
     #[arg(long, env = "KETCH_FILES_FROM_RAW", hide_env_values = true, value_name = "FILE")]
     pub(crate) files_from_raw: Vec<PathBuf>,
-    /// Leave out files below this size; a bare number is KiB.
+    /// Exclude files below this size; a bare number is KiB.
     #[arg(long, env = "KETCH_MIN_SIZE", hide_env_values = true, value_name = "SIZE")]
     pub(crate) min_size: Option<String>,
-    /// Leave out files above this size.
+    /// Exclude files above this size; a bare number is KiB.
     #[arg(long, env = "KETCH_MAX_SIZE", hide_env_values = true, value_name = "SIZE")]
     pub(crate) max_size: Option<String>,
-    /// Leave out files younger than this duration, or modified after this date.
+    /// Exclude files younger than this duration, or modified after this date.
     #[arg(long, env = "KETCH_MIN_AGE", hide_env_values = true, value_name = "AGE")]
     pub(crate) min_age: Option<String>,
-    /// Leave out files older than this duration, or modified before this date.
+    /// Exclude files older than this duration, or modified before this date.
     #[arg(long, env = "KETCH_MAX_AGE", hide_env_values = true, value_name = "AGE")]
     pub(crate) max_age: Option<String>,
     /// Go down this many levels; 1 is the top folder alone.
@@ -370,11 +370,11 @@ pub(crate) struct FilterArgs {
     pub(crate) ignore_case: bool,
 }
 
-/// How hard a job works.
+/// How fast a job works.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Speed")]
 pub(crate) struct SpeedArgs {
-    /// Transfer this many files at the same time; without it, as many as turn out to help.
+    /// Transfer this many files at the same time; by default ketch finds out how many help.
     #[arg(long, env = "KETCH_TRANSFERS", hide_env_values = true, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) transfers: Option<u16>,
@@ -382,7 +382,7 @@ pub(crate) struct SpeedArgs {
     #[arg(long, env = "KETCH_CHECKERS", hide_env_values = true, value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) checkers: u16,
-    /// Transfer at most this many bytes a second; a bare number is KiB.
+    /// Transfer at most this many bytes per second; a bare number is KiB.
     #[arg(
         long,
         env = "KETCH_BWLIMIT",
@@ -404,7 +404,7 @@ pub(crate) struct SpeedArgs {
         default_value = "64M"
     )]
     pub(crate) multi_thread_cutoff: String,
-    /// Hold at most this many bytes in memory for all transfers.
+    /// Use at most this many bytes of memory for the buffers of all transfers.
     #[arg(
         long,
         env = "KETCH_BUFFER_SIZE",
@@ -419,7 +419,7 @@ pub(crate) struct SpeedArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Digest cache")]
 pub(crate) struct CacheArgs {
-    /// Read every local file whose digest is needed, and remember nothing.
+    /// Do not use the digest cache: read every local file whose digest is needed, and remember none.
     #[arg(long, env = "KETCH_NO_CACHE", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_cache: bool,
 }
@@ -443,10 +443,10 @@ pub(crate) struct LocalArgs {
     /// Follow symbolic links, like --links=follow.
     #[arg(short = 'L')]
     pub(crate) follow_links: bool,
-    /// Force nothing, each file, or each file and its folder to the disk.
+    /// What to force to the disk (fsync): nothing, each file, or each file and its folder.
     #[arg(long, env = "KETCH_FSYNC", hide_env_values = true, value_name = "WHAT")]
     pub(crate) fsync: Option<Fsync>,
-    /// Do not go by the numbers of files (inodes), for disks that number their files anew at each mount or look.
+    /// Ignore inode numbers, for disks whose inode numbers change at each mount or look.
     #[arg(long, env = "KETCH_IGNORE_INODES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_inodes: bool,
 }
@@ -454,11 +454,11 @@ pub(crate) struct LocalArgs {
 /// What is done with symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Links {
-    /// They are told of and left alone.
+    /// Report them and leave them alone.
     Skip,
-    /// What they point to is read.
+    /// Read what they point to.
     Follow,
-    /// They are copied as links, where the destination keeps any.
+    /// Copy them as links, to a destination that can store links.
     Keep,
 }
 

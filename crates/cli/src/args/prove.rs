@@ -11,10 +11,10 @@ use super::{CacheArgs, FilterArgs, LocalArgs, RawPlace, place, yes_or_no};
 /// `cache …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Say how much is remembered of local files.
+    /// Print how many digests of local files the cache holds.
     #[command(after_help = "Example: ketch cache stats")]
     Stats,
-    /// Forget all of it.
+    /// Clear the cache.
     #[command(after_help = "Example: ketch cache clear")]
     Clear,
 }
@@ -22,13 +22,13 @@ pub(crate) enum CacheCommand {
 /// `hashsum`.
 #[derive(Debug, Args)]
 pub(crate) struct HashsumArgs {
-    /// The digest: blake3, sha256, whirlpool, sha1 or md5.
+    /// The digest: blake3, sha256, whirlpool, sha1, md5, crc64nvme or crc32c.
     #[arg(value_name = "DIGEST", value_parser = digest_name)]
     pub(crate) digest: HashAlgo,
     /// The folder or file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Compare the place with this SUM file; - is standard input.
+    /// Check the place against this SUM file; - is standard input.
     #[arg(long, env = "KETCH_CHECK", hide_env_values = true, value_name = "FILE")]
     pub(crate) check: Option<PathBuf>,
     /// Print digests in base64, as rclone does.
@@ -52,14 +52,14 @@ pub(crate) struct HashsumArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reading")]
 pub(crate) struct ReadArgs {
-    /// Read files of a remote that shows no fitting digest of them.
+    /// Download files for which the remote shows no suitable digest.
     #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) download: bool,
     /// List this many folders ahead and read this many files at the same time.
     #[arg(long, env = "KETCH_CHECKERS", hide_env_values = true, value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) checkers: u16,
-    /// Read at most this many bytes a second from a remote; a bare number is KiB.
+    /// Read at most this many bytes per second from a remote; a bare number is KiB.
     #[arg(
         long,
         env = "KETCH_BWLIMIT",
@@ -73,10 +73,10 @@ pub(crate) struct ReadArgs {
 /// `manifest …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestCommand {
-    /// Write down what a place holds: path, size, time and digests of every file.
+    /// Write a manifest of a place: path, size, time and digests of every file.
     #[command(after_help = "Example: ketch manifest create ~/archive -o archive.manifest.zst")]
     Create(ManifestCreateArgs),
-    /// Read all of a place, or a sample, and compare it with its manifest.
+    /// Read a place, or a sample of it, and compare it with its manifest.
     #[command(
         after_help = "Example: ketch manifest verify archive.manifest.zst ~/archive --sample 1%"
     )]
@@ -84,7 +84,7 @@ pub(crate) enum ManifestCommand {
     /// Compare two manifests.
     #[command(after_help = "Example: ketch manifest diff old.manifest new.manifest")]
     Diff(ManifestDiffArgs),
-    /// Bring a manifest up to date, reading only files whose size or time is another.
+    /// Bring a manifest up to date; read only files whose size or time has changed.
     #[command(after_help = "Example: ketch manifest update archive.manifest.zst ~/archive")]
     Update(ManifestUpdateArgs),
 }
@@ -124,7 +124,7 @@ pub(crate) struct ManifestVerifyArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Read only this share; as many runs as it takes read everything once.
+    /// Read only this share of the place; successive runs read the other shares, until everything was read once.
     #[arg(long, env = "KETCH_SAMPLE", hide_env_values = true, value_name = "N%")]
     pub(crate) sample: Option<String>,
     /// Refuse a manifest that is not signed by this public key of minisign: its file, or the key itself.
@@ -144,10 +144,10 @@ pub(crate) struct ManifestVerifyArgs {
 /// `manifest diff`.
 #[derive(Debug, Args)]
 pub(crate) struct ManifestDiffArgs {
-    /// The first, usually older.
+    /// The first manifest, usually the older one.
     #[arg(value_name = "FIRST")]
     pub(crate) first: PathBuf,
-    /// The second.
+    /// The second manifest.
     #[arg(value_name = "SECOND")]
     pub(crate) second: PathBuf,
 }
@@ -161,7 +161,7 @@ pub(crate) struct ManifestUpdateArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Write the new manifest to this file instead of in place of the old one.
+    /// Write the new manifest to this file, and leave the old one.
     #[arg(short, long, env = "KETCH_OUTPUT", hide_env_values = true, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Sign it with this secret key of minisign; the signature is written beside it as .minisig.
@@ -187,13 +187,13 @@ pub(crate) struct RepairArgs {
     /// The folder with damaged files.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// A place that has them undamaged.
+    /// A place that has these files undamaged.
     #[arg(long, env = "KETCH_FROM", hide_env_values = true, value_name = "OTHER", value_parser = place())]
     pub(crate) from: RawPlace,
-    /// The manifest that says what is right.
+    /// The manifest with the right digests.
     #[arg(long, env = "KETCH_MANIFEST", hide_env_values = true, value_name = "FILE")]
     pub(crate) manifest: PathBuf,
-    /// Say what would be repaired and change nothing.
+    /// Print what would be repaired, and change nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
     /// Refuse a manifest that is not signed by this public key of minisign: its file, or the key itself.

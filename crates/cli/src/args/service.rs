@@ -7,48 +7,48 @@ use super::{FilterArgs, LocalArgs, RawPlace, RecentArgs, place, yes_or_no};
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServiceCommand {
-    /// Print an address by which anybody can reach a file or folder.
+    /// Print a public link (URL) to a file or folder.
     #[command(after_help = "Example: ketch link work:photos/2026/sea.jpg")]
     Link(LinkArgs),
-    /// Print everything that is known of one file or folder.
+    /// Print everything that the remote shows about one file or folder.
     #[command(after_help = "Example: ketch stat work:photos/2026/sea.jpg")]
     Stat(StatArgs),
-    /// Draw what is below a folder.
+    /// Draw the tree of files below a folder.
     #[command(after_help = "Example: ketch tree --max-depth 2 work:photos")]
     Tree(TreeArgs),
-    /// Count the files below a folder and their bytes.
+    /// Count the files below a folder, and their bytes.
     #[command(after_help = "Example: ketch size work:photos --include '*.jpg'")]
     Size(SizeArgs),
-    /// Remove the parts that interrupted transfers left below a folder and that no job will finish.
+    /// Remove parts of interrupted transfers below a folder that no job will finish.
     ///
-    /// Listings do not show it. What a process works on, and what an interrupted job goes on with, stays.
+    /// Listings do not show parts. A part stays if a process works on it or an interrupted job can continue it.
     #[command(after_help = "Example: ketch cleanup --dry-run /mnt/backup")]
     Cleanup(RemoveArgs),
     /// Delete a folder that is empty.
     #[command(after_help = "Example: ketch rmdir work:photos/2025")]
     Rmdir(RmdirArgs),
-    /// Delete a folder and everything in it; no filter takes part.
+    /// Delete a folder and everything in it, without filters.
     ///
-    /// Each folder is deleted after its listing was complete and everything in it was deleted.
+    /// A folder is deleted only after its listing was complete and everything in it was deleted.
     #[command(after_help = "Example: ketch purge --dry-run work:photos/2025")]
     Purge(RemoveArgs),
     /// Store standard input as a file.
     #[command(after_help = "Example: ketch rcat work:notes/today.txt < today.txt")]
     Rcat(PlaceArgs),
-    /// Print how much room a remote has.
+    /// Print how much space a remote has.
     ///
-    /// 1fichier may be asked once in five minutes; in between the last answer is shown, in every process.
+    /// 1fichier may be asked once in five minutes; in between, every process shows the last answer.
     #[command(after_help = "Example: ketch about work:")]
     About(PlaceArgs),
-    /// Find files of one name, or of one content, in a folder and leave one of each.
+    /// Find several files of one name, or of one content, in a folder, and leave one of them.
     ///
-    /// Without --rule it asks on a terminal, and elsewhere only lists what it finds.
+    /// Without --rule it asks if it runs on a terminal; otherwise it only lists what it finds.
     #[command(after_help = "Example: ketch dedupe --rule newest work:photos")]
     Dedupe(DedupeArgs),
-    /// Have the remote download addresses by itself.
+    /// Make the remote itself download URLs.
     #[command(after_help = "Example: ketch copyurl --wait https://example.com/a.iso work:images")]
     Copyurl(CopyurlArgs),
-    /// Copy somebody else's public file into a folder, within the remote.
+    /// Copy a file from a public link of another account into a folder, within the remote.
     #[command(after_help = "Example: ketch import 'https://1fichier.com/?0123456789' work:films")]
     Import(ImportArgs),
     /// Change attributes of files.
@@ -57,7 +57,7 @@ pub(crate) enum ServiceCommand {
         after_help = "Example: ketch attr set --description 'a sea' work:sea.jpg"
     )]
     Attr(AttrCommand),
-    /// Have the remote look through a file for viruses; it removes what is infected.
+    /// Make the remote scan a file for viruses; the remote removes an infected file.
     #[command(after_help = "Example: ketch scan work:setup.exe")]
     Scan(PlaceArgs),
 }
@@ -98,7 +98,7 @@ pub(crate) struct StatArgs {
     /// The file or folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
 }
@@ -109,10 +109,10 @@ pub(crate) struct LinkArgs {
     /// The file or folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
-    /// An address of the content itself, which lives for a short time only.
+    /// Print a URL of the content itself, which is valid for a short time only.
     #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) direct: bool,
     /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
@@ -121,7 +121,7 @@ pub(crate) struct LinkArgs {
     /// Make a public folder private again.
     #[arg(long, env = "KETCH_UNLINK", hide_env_values = true, value_parser = yes_or_no(), conflicts_with_all = ["direct", "password"])]
     pub(crate) unlink: bool,
-    /// When the link ends; no remote of this build can do that.
+    /// When the link expires; no remote of this build supports this.
     #[arg(long, env = "KETCH_EXPIRE", hide_env_values = true, value_name = "TIME")]
     pub(crate) expire: Option<String>,
 }
@@ -132,10 +132,10 @@ pub(crate) struct TreeArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
-    /// Go no deeper than so many folders.
+    /// Go at most this many folders deep.
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "N")]
     pub(crate) max_depth: Option<usize>,
     /// Show folders only.
@@ -152,7 +152,7 @@ pub(crate) struct SizeArgs {
     /// The folder or file.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// What takes part.
@@ -166,7 +166,7 @@ pub(crate) struct SizeArgs {
 /// `rmdir`.
 #[derive(Debug, Args)]
 pub(crate) struct RmdirArgs {
-    /// How new the look at the folder must be.
+    /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
     /// What is removed.
@@ -180,7 +180,7 @@ pub(crate) struct RemoveArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Print what would be deleted and delete nothing.
+    /// Print what would be deleted, and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
 }
@@ -191,18 +191,18 @@ pub(crate) struct DedupeArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Files of one content in one folder are duplicates, whatever they are called.
+    /// Treat files with the same content in one folder as duplicates, whatever their names.
     #[arg(long, env = "KETCH_BY_HASH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) by_hash: bool,
-    /// Which of the files of one name is left.
+    /// Which of several duplicates to keep.
     #[arg(long, env = "KETCH_RULE", hide_env_values = true, value_name = "RULE")]
     pub(crate) rule: Option<DedupeRule>,
-    /// Print what would be deleted and delete nothing.
+    /// Print what would be deleted, and delete nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
 }
 
-/// Which of several files is left.
+/// Which of several duplicates is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DedupeRule {
     /// The one that was stored last.
@@ -222,13 +222,13 @@ pub(crate) enum DedupeRule {
 /// `copyurl`.
 #[derive(Debug, Args)]
 pub(crate) struct CopyurlArgs {
-    /// The addresses, and last the folder of the remote.
+    /// The URLs, and last the folder of the remote.
     #[arg(value_name = "URL… PLACE", required = true, num_args = 2.., value_parser = place())]
     pub(crate) words: Vec<RawPlace>,
-    /// Wait until the remote has done it, and tell what became of each address.
+    /// Wait until the remote is done, and print the result for each URL.
     #[arg(long, env = "KETCH_WAIT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) wait: bool,
-    /// Have the remote send this header too, such as 'Cookie: a=b'.
+    /// Make the remote send this header too, such as 'Cookie: a=b'.
     #[arg(long, env = "KETCH_HEADER", hide_env_values = true, value_name = "NAME: VALUE", value_parser = place())]
     pub(crate) header: Vec<RawPlace>,
 }
@@ -250,7 +250,7 @@ pub(crate) struct ImportArgs {
 /// `attr …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AttrCommand {
-    /// Change attributes of files; what is not named stays as it is.
+    /// Change attributes of files; attributes that are not given stay as they are.
     #[command(after_help = "Example: ketch attr set --description 'a sea' work:sea.jpg")]
     Set(AttrArgs),
 }
@@ -261,16 +261,16 @@ pub(crate) struct AttrArgs {
     /// The files.
     #[arg(value_name = "FILE", required = true, value_parser = place())]
     pub(crate) places: Vec<RawPlace>,
-    /// A few words about it; empty removes them.
+    /// A description of the file; an empty text removes it.
     #[arg(long, env = "KETCH_DESCRIPTION", hide_env_values = true, value_name = "TEXT")]
     pub(crate) description: Option<String>,
-    /// The password for a download; empty removes it. Other users of this machine can see it here: KETCH_PASSWORD.
+    /// The password for downloads; an empty text removes it. Other users can see it here, so give it in KETCH_PASSWORD.
     #[arg(long, env = "KETCH_PASSWORD", hide_env_values = true, value_name = "TEXT", value_parser = place())]
     pub(crate) password: Option<RawPlace>,
-    /// Whether browsers show it instead of storing it.
+    /// Whether browsers show the file instead of saving it.
     #[arg(long, env = "KETCH_INLINE", hide_env_values = true, value_name = "true|false")]
     pub(crate) inline: Option<bool>,
-    /// Whether downloads are paid by volume by the owner.
+    /// Whether the owner pays for downloads by volume.
     #[arg(long, env = "KETCH_CDN", hide_env_values = true, value_name = "true|false")]
     pub(crate) cdn: Option<bool>,
     /// Whether downloads come without TLS.
@@ -288,7 +288,7 @@ pub(crate) struct AttrArgs {
     /// Only paying users may download.
     #[arg(long, env = "KETCH_ALLOW_PREMIUM", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) allow_premium: bool,
-    /// Everybody may download.
+    /// Everyone may download.
     #[arg(long, env = "KETCH_ALLOW_ALL", hide_env_values = true, value_parser = yes_or_no(),
         conflicts_with_all = ["allow_network", "allow_country", "allow_user", "allow_premium"])]
     pub(crate) allow_all: bool,

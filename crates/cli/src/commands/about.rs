@@ -17,8 +17,8 @@ pub(crate) async fn run(context: &Context, args: &PlaceArgs) -> Result<Done> {
     let work = async {
         let backend = remotes.open(&place).await?;
         let usage = backend.usage().await?;
-        // What was asked for now is kept for whoever asks next.
-        backend.close().await?;
+        // The answer is kept for the next process that asks.
+        backend.finish().await?;
         Ok(usage)
     };
     let usage = signals.guard(work).await?;

@@ -1,5 +1,5 @@
-//! The manifest that a `copy`, `sync` or `move` leaves: what the destination holds, with the digests that were taken while
-//! the bytes passed.
+//! The manifest that a `copy`, `sync` or `move` writes: what the destination holds, with the digests that were computed
+//! while the bytes passed.
 //!
 //! What the job stored is not read again. Everything else that the destination holds (and that takes part) is in the
 //! manifest as `manifest create` would write it: by the digest cache, or read. A job that ends otherwise than well leaves no
@@ -26,7 +26,8 @@ use crate::problem::{Problem, Result, about_file};
 use crate::settings::is_dash;
 use crate::signals::Signals;
 
-/// What the job learnt lies beside its records under this name, so that the process that goes on with it has it too.
+/// The digests of the job are stored beside its records under this name, so that a process that continues the job has them
+/// too.
 const FACTS: &str = "facts.redb";
 
 /// A manifest that is asked for.
@@ -108,7 +109,7 @@ impl Begun<'_> {
         digests.keeping(self.facts.clone())
     }
 
-    /// Writes the manifest, if the job ended well. Gives the exit code, and what is told of it.
+    /// Writes the manifest, if the job ended well. Returns the exit code, and what the summary says about it.
     pub(super) async fn end(
         self,
         context: &Context,

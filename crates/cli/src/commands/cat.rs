@@ -19,7 +19,7 @@ use crate::problem::{Problem, Result};
 use crate::remotes::Remotes;
 use crate::settings::place;
 
-/// Writes files to standard output, in the order given. One that fails is told of, and the next ones are written all the same.
+/// Writes files to standard output, in the given order. A file that fails is reported, and the next ones are still written.
 pub(crate) async fn run(context: &Context, args: &CatArgs) -> Result<Done> {
     if context.console.is_json() {
         return Err(Problem::usage("cat writes the content of files as it is: leave out --json"));

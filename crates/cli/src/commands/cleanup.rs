@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use ketch_core::{Backend, Disk, Leftover, LeftoverState, ListOptions, RelPath};
+use ketch_core::facets::{Claims, Resume};
+use ketch_core::{Backend, Leftover, LeftoverState, ListOptions, RelPath};
 use ketch_engine::filter::units::format_size;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use super::service;
 use crate::args::RemoveArgs;
 use crate::context::{Context, Done};
 use crate::output::Level;
-use crate::problem::{Problem, Result};
+use crate::problem::Result;
 use crate::{exit, settings};
 
 /// Looks through a folder and those below it.
@@ -24,7 +25,8 @@ pub(crate) async fn run(context: &Context, args: &RemoveArgs) -> Result<Done> {
     context.warn_of_keys(&mut remotes);
     let start = json!({ "command": "cleanup", "place": place.redacted(), "dry_run": args.dry_run });
     context.console.event("start", start)?;
-    let Some(disk) = backend.disk() else {
+    let resume = backend.facets().resume.clone().filter(|resume| resume.has_leftovers());
+    let Some(resume) = resume else {
         let text =
             format!("{}: there is nothing to clean up on a remote like this", backend.name());
         context.console.tell(Level::Normal, &text);
@@ -35,8 +37,13 @@ pub(crate) async fn run(context: &Context, args: &RemoveArgs) -> Result<Done> {
         Some(jobs) => jobs.claims()?,
         None => HashSet::new(),
     };
-    let cleaner =
-        Cleaner { context, backend, disk, claims: Arc::new(claims), dry_run: args.dry_run };
+    let cleaner = Cleaner {
+        context,
+        backend,
+        resume,
+        claims: Arc::new(move |number| claims.contains(&number)),
+        dry_run: args.dry_run,
+    };
     let done = signals.guard(cleaner.clean()).await;
     remotes.close().await;
     done
@@ -45,9 +52,9 @@ pub(crate) async fn run(context: &Context, args: &RemoveArgs) -> Result<Done> {
 struct Cleaner<'a> {
     context: &'a Context,
     backend: Arc<dyn Backend>,
-    disk: Arc<dyn Disk>,
-    /// Jobs that go on with what they left.
-    claims: Arc<HashSet<u32>>,
+    resume: Arc<dyn Resume>,
+    /// Jobs that can continue the parts that they left.
+    claims: Claims,
     dry_run: bool,
 }
 
@@ -107,13 +114,7 @@ impl Cleaner<'_> {
             .map_ok(|entry| entry.path)
             .try_collect()
             .await?;
-        let (disk, claims, folder) =
-            (Arc::clone(&self.disk), Arc::clone(&self.claims), dir.clone());
-        let removes = !self.dry_run;
-        let work = move || disk.leftovers(&folder, &|number| claims.contains(&number), removes);
-        let found = tokio::task::spawn_blocking(work).await;
-        let found =
-            found.map_err(|_| Problem::other("cleaning up was stopped; this is a bug"))??;
+        let found = self.resume.leftovers(dir, &self.claims, !self.dry_run).await?;
         for left in found {
             self.count(&left, counts)?;
         }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ketch_core::{Backend, Entry, HashAlgo, RelPath};
@@ -164,7 +163,7 @@ impl Dedupe<'_> {
             self.console.tell(Level::Error, question);
             let choice = match answer().await? {
                 Some(answer) => understood(&answer, group.len(), self.args.by_hash),
-                // Nobody is there to answer any more.
+                // The input has ended: no more answers will come.
                 None => Some(Choice::Quit),
             };
             if let Some(choice) = choice {
@@ -178,7 +177,7 @@ impl Dedupe<'_> {
             let files: Vec<Value> = group
                 .iter()
                 .map(|entry| {
-                    let hash = whirlpool(entry);
+                    let hash = digest(entry);
                     json!({ "path": entry.path, "size": entry.size, "hash": hash })
                 })
                 .collect();
@@ -190,7 +189,7 @@ impl Dedupe<'_> {
             let time =
                 time.map(|time| time.to_zoned(TimeZone::system()).strftime("%F %T").to_string());
             let size = entry.size.map(|size| size.to_string()).unwrap_or_default();
-            let hash: String = whirlpool(entry).unwrap_or_default().chars().take(12).collect();
+            let hash: String = digest(entry).unwrap_or_default().chars().take(12).collect();
             let line = format!(
                 "{:>3}  {size:>12}  {:19}  {hash:12}  ",
                 index + 1,
@@ -225,26 +224,24 @@ impl Dedupe<'_> {
     async fn delete(&mut self, unwanted: Vec<Entry>) -> Result<()> {
         let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
         let (backend, dry_run) = (Arc::clone(&self.backend), self.args.dry_run);
-        let results = futures::stream::iter(unwanted).map(|entry| {
-            let backend = Arc::clone(&backend);
-            async move {
-                let result = if dry_run { Ok(()) } else { backend.delete(&entry).await };
-                (entry, result)
+        for some in unwanted.chunks(at_a_time.max(1)) {
+            let results = match dry_run {
+                true => some.iter().map(|_| Ok(())).collect(),
+                false => backend.delete_all(some).await,
+            };
+            for (entry, result) in some.iter().zip(results) {
+                if let Err(error) = result {
+                    self.failed(entry, "delete", &error)?;
+                    continue;
+                }
+                self.counts.deleted += 1;
+                self.counts.bytes += entry.size.unwrap_or(0);
+                let body = json!({
+                    "path": entry.path, "outcome": "deleted", "reason": "asked",
+                    "size": entry.size, "dry_run": dry_run,
+                });
+                self.console.event("file_done", body)?;
             }
-        });
-        let mut results = Box::pin(results.buffered(at_a_time));
-        while let Some((entry, result)) = results.next().await {
-            if let Err(error) = result {
-                self.failed(&entry, "delete", &error)?;
-                continue;
-            }
-            self.counts.deleted += 1;
-            self.counts.bytes += entry.size.unwrap_or(0);
-            let body = json!({
-                "path": entry.path, "outcome": "deleted", "reason": "asked", "size": entry.size,
-                "dry_run": dry_run,
-            });
-            self.console.event("file_done", body)?;
         }
         Ok(())
     }
@@ -290,9 +287,10 @@ fn understood(answer: &str, count: usize, by_hash: bool) -> Option<Choice> {
     }
 }
 
-fn whirlpool(entry: &Entry) -> Option<String> {
+fn digest(entry: &Entry) -> Option<String> {
     let hashes = entry.hashes.as_deref()?;
-    let digest = HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| hashes.get(algo))?;
+    let mut proving = HashAlgo::BY_STRENGTH.into_iter().filter(|algo| !algo.is_checksum());
+    let digest = proving.find_map(|algo| hashes.get(algo))?;
     Some(digest.to_string())
 }
 
@@ -301,7 +299,7 @@ fn groups(entries: Vec<Entry>, by_hash: bool) -> Vec<Vec<Entry>> {
     let mut all: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
     for entry in entries.into_iter().filter(Entry::is_file) {
         let key = match by_hash {
-            true => whirlpool(&entry),
+            true => digest(&entry),
             false => Some(entry.path.as_str().to_owned()),
         };
         if let Some(key) = key {

@@ -142,7 +142,7 @@ pub(crate) async fn rmdir(context: &Context, args: &RmdirArgs) -> Result<Done> {
         if args.dry_run {
             return context.console.named_line("delete  ", &place.redacted(), "");
         }
-        match thing.backend.delete(&thing.entry).await {
+        match thing.backend.delete_one(&thing.entry).await {
             Err(error) if error.kind() == ErrorKind::InvalidInput => Err(Problem::other(format!(
                 "{error} (`ketch purge` deletes a folder with what is in it)"
             ))),
@@ -290,19 +290,17 @@ impl Deleter<'_> {
         let (backend, dry_run) = (Arc::clone(&self.backend), self.dry_run);
         let stop = self.stop;
         let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
-        let results = futures::stream::iter(files)
-            .take_until(stop.stopping())
-            .map(|entry| {
-                let backend = Arc::clone(&backend);
-                async move {
-                    let result = if dry_run { Ok(()) } else { backend.delete(&entry).await };
-                    (entry, result)
-                }
-            })
-            .buffered(at_a_time);
-        let mut results = Box::pin(results);
-        while let Some((entry, result)) = results.next().await {
-            frame.stays |= !self.outcome(&entry, result)?;
+        for some in files.chunks(at_a_time.max(1)) {
+            if stop.is_stopping() {
+                break;
+            }
+            let results = match dry_run {
+                true => some.iter().map(|_| Ok(())).collect(),
+                false => backend.delete_all(some).await,
+            };
+            for (entry, result) in some.iter().zip(results) {
+                frame.stays |= !self.outcome(entry, result)?;
+            }
         }
         frame.stays |= self.is_ending();
         Ok(Some(frame))
@@ -320,7 +318,7 @@ impl Deleter<'_> {
 
     /// Deletes one thing; says whether it is gone.
     async fn delete(&mut self, entry: &Entry) -> Result<bool> {
-        let result = if self.dry_run { Ok(()) } else { self.backend.delete(entry).await };
+        let result = if self.dry_run { Ok(()) } else { self.backend.delete_one(entry).await };
         self.outcome(entry, result)
     }
 

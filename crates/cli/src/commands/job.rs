@@ -101,7 +101,7 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
     let report = watch::end(running.report(), signals).await.unwrap_or_else(not_in_time);
     teller.notices.finish(console);
     context.finish_digests(&digests).await;
-    // What happened is told also when nobody reads the answers any more.
+    // The result is reported even if standard output is closed.
     summary::tell_report(console, &report, dry_run);
     followed?;
     reports.finish(&report)?;
@@ -149,7 +149,7 @@ fn identity(job: &OpenJob<'_>) -> JobIdentity {
     }
 }
 
-/// What a dry run has to know of an interrupted job, to show what the run will do.
+/// What a dry run must know about an interrupted job, to show what the run will do.
 fn recall(context: &Context, job: &OpenJob<'_>) -> Result<Option<Recalled>> {
     let jobs = context.jobs().filter(|_| !job.records.fresh && job.plan.is_none());
     let Some(jobs) = jobs else { return Ok(None) };
@@ -165,7 +165,7 @@ async fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> 
         );
         return Ok(None);
     };
-    // A side that cannot be looked at now is told of when it is listed.
+    // If a side cannot be asked now, the error of its listing will say so.
     let roots = Roots {
         source: job.source.root_identity().await.ok().flatten(),
         destination: job.destination.root_identity().await.ok().flatten(),

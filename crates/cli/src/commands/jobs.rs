@@ -1,4 +1,4 @@
-//! `ketch jobs`: what is on record, and going on with what was interrupted.
+//! `ketch jobs`: lists the jobs on record, and finishes interrupted ones.
 
 use clap::Parser;
 use jiff::Timestamp;

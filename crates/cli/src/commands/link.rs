@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, args: &LinkArgs) -> Result<Done> {
     Ok(Done::ok())
 }
 
-/// Copies somebody else's file into a folder.
+/// Copies a file of another account into a folder.
 pub(crate) async fn import(context: &Context, args: &ImportArgs) -> Result<Done> {
     let url = word(&args.url, "the address")?;
     let password = args.password.as_ref().map(|raw| word(raw, "the password")).transpose()?;

@@ -1,5 +1,5 @@
-//! How commands that only look go through folders: everything that can be shown is shown. A folder that cannot be listed is
-//! told of with the others' entries, and the command ends with a code that says so.
+//! How commands that only read walk folders: they show everything that can be shown. A folder that cannot be listed is
+//! reported between the entries of the others, and the exit code of the command says so.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

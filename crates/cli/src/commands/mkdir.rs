@@ -17,7 +17,7 @@ pub(crate) async fn run(context: &Context, args: &MkdirArgs) -> Result<Done> {
     if args.dry_run {
         context.console.named_line("make folder  ", &place.redacted(), "")?;
     } else {
-        signals.guard(async { Ok(backend.make_dir(&RelPath::root()).await?) }).await?;
+        signals.guard(async { Ok(backend.make_dir(&RelPath::root(), None).await?) }).await?;
     }
     remotes.close().await;
     Ok(Done::ok())

@@ -118,7 +118,7 @@ async fn make(
     let report = report.await;
     remotes.close().await;
     let report = report?;
-    // A plan that was not made to its end is no plan: without its totals nobody applies it.
+    // A plan that was not made to its end is not a plan: without its totals it cannot be applied.
     let was_limit = report.fatal.as_ref().filter(|_| report.source_entries > 0);
     let over_limit = was_limit.map(|error| error.message().to_owned());
     if report.stopped || (report.fatal.is_some() && over_limit.is_none()) {

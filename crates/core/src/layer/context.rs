@@ -1,9 +1,10 @@
-//! What an error of a layer is named with.
+//! The names that a layer adds to an error.
 
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::error::Error;
+use crate::entry::Entry;
+use crate::error::{Error, Result};
 use crate::path::RelPath;
 
 /// One request: its operation, whom it goes to and what it is about. Cheap to clone, so that streams can keep it.
@@ -40,4 +41,17 @@ impl Request {
             None => error,
         }
     }
+}
+
+/// The results of a call about several entries, with what their errors do not say yet.
+pub(super) fn named_each(
+    operation: &'static str,
+    backend: &Arc<dyn Backend>,
+    entries: &[Entry],
+    results: Vec<Result<()>>,
+) -> Vec<Result<()>> {
+    let named = |(entry, result): (&Entry, Result<()>)| {
+        result.map_err(|error| Request::new(operation, backend, Some(&entry.path)).named(error))
+    };
+    entries.iter().zip(results).map(named).collect()
 }

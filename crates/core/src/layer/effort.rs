@@ -1,4 +1,4 @@
-//! How much is done for one request: which errors are worth another attempt, how long to wait before it, and when to stop.
+//! Decides which errors are worth another attempt, how long to wait before it, and when to stop.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ impl Default for RetrySettings {
     }
 }
 
-/// Is told of repeated requests, so that a person can be shown why nothing moves.
+/// Receives a notice of each repeated request, so that a person can see why nothing moves.
 pub trait Observer: Send + Sync {
     /// `operation` on `remote` failed with `error` and is sent again after `wait`. Called before the wait; must not block.
     fn retrying(&self, remote: &str, operation: &'static str, error: &Error, wait: Duration);
@@ -96,7 +96,7 @@ impl Effort {
         self.request.named(error)
     }
 
-    /// Something was achieved: the account starts anew.
+    /// Bytes or entries arrived: the count of attempts starts again.
     pub(super) fn reset(&mut self) {
         *self = Effort::new(&self.policy, self.request.clone());
     }

@@ -1,14 +1,14 @@
-//! What a look at a path proves about a change whose answer was lost. Pure; `None` is "cannot tell".
+//! What the entry at a path proves about a change whose answer was lost. Pure; `None` means "cannot tell".
 //!
 //! A wrong yes loses data (the caller goes on to delete a source), a wrong no costs a repetition. So a size alone proves a
 //! no, and never a yes where something of that size may have been there before.
 
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Expect, PutOptions};
 use crate::capabilities::Capabilities;
 use crate::entry::{Entry, EntryKind};
 use crate::hash::{HashAlgo, Hashes};
+use crate::options::{Expect, PutOptions};
 
 /// Is `found` what was stored by a put or copy of `size` bytes?
 pub(super) fn is_stored(
@@ -133,8 +133,10 @@ mod tests {
         dir_times: false,
         set_mode: false,
         narrow_mode: false,
+        metadata_cost: crate::capabilities::MetadataCost::Call,
         hashes: &[],
         name_max_bytes: None,
+        put_parts: None,
         put_resume: false,
         at_once: None,
         gather: None,

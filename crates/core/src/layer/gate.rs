@@ -1,4 +1,5 @@
-//! The gate in front of one remote: places, the pace of starts, and the pause that a remote asked for.
+//! The gate in front of one remote: it limits the number of requests, spaces their starts, and keeps the pause that the
+//! remote asked for.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 use super::limit::LimitSettings;
 use crate::error::{Error, ErrorKind, Result, Retry};
 
-/// A pause that is longer is not sat out here: requests fail at once and say how long it still lasts, and the retry layer
-/// decides, as for the request that met it.
+/// A longer pause is not waited for here: requests fail at once and say how long it still lasts, and the retry layer
+/// decides, as it does for the request that met the pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// Nothing is ever further away than this, or an absurd number from a server would overflow the clock.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -54,7 +55,7 @@ impl Gate {
 
     /// Waits until a request may start. Fails with `Throttled` when the remote is paused for very long.
     ///
-    /// CANCEL: whoever gives up waiting loses nothing for others: neither a place nor a turn.
+    /// CANCEL: a caller that stops waiting takes neither a slot nor a turn from the others.
     pub(super) async fn enter(&self, lane: Lane) -> Result<Place> {
         // ORDER: first the place, then the turn. The other way round, a turn could go stale while a place is waited for,
         // and starts would bunch.

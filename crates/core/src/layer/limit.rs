@@ -1,31 +1,27 @@
-//! How hard one remote may be pressed, and the pause of all when it says that it was too hard.
+//! Limits the requests to one remote, and pauses all of them when the remote says that there were too many.
 //!
 //! The limits are those of one built stack: clones of the `Arc` share them, two stacks do not.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryFutureExt};
 
-use super::context::Request;
+use super::context::{Request, named_each};
 use super::gate::{Gate, Lane, Place};
 use super::tap::tap;
-use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions, Usage};
-use crate::bill::{Bill, Work};
-use crate::capabilities::Capabilities;
-use crate::checkpoint::Checkpoint;
-use crate::disk::Disk;
+use crate::about::About;
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
-use crate::error::Result;
-use crate::identity::Identities;
+use crate::error::{Error, Result};
+use crate::facets::{Call, Facets, Guard};
+use crate::options::{ListOptions, Metadata, PutOptions, ReadOptions};
 use crate::path::RelPath;
-use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
-/// How hard one remote may be pressed. The default sets no limit, and still keeps the pauses a remote asks for: after
+/// The limits of requests to one remote. The default sets no limit, but keeps the pauses that a remote asks for: after
 /// `Throttled` with a time no request starts before that time has passed. While more than half an hour is left, requests
 /// fail at once with `Throttled` and the time that is left.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,13 +41,18 @@ pub struct LimitSettings {
 pub(super) struct Limit {
     inner: Arc<dyn Backend>,
     gate: Arc<Gate>,
+    turns: Arc<Turns>,
+    facets: Facets,
 }
 
-impl Limit {
-    pub(super) fn new(inner: Arc<dyn Backend>, settings: &LimitSettings) -> Self {
-        Limit { inner, gate: Arc::new(Gate::new(settings)) }
-    }
+/// The turn of a call.
+#[derive(Debug)]
+struct Turns {
+    inner: Arc<dyn Backend>,
+    gate: Arc<Gate>,
+}
 
+impl Turns {
     async fn call<T>(
         &self,
         operation: &'static str,
@@ -64,6 +65,44 @@ impl Limit {
         };
         attempt.await.map_err(|error| Request::new(operation, &self.inner, path).named(error))
     }
+}
+
+impl Guard for Turns {
+    async fn call<'a, T, F>(
+        &'a self,
+        call: Call<'a>,
+        attempt: impl Fn() -> F + Send + Sync + 'a,
+    ) -> Result<T>
+    where
+        T: Send + 'a,
+        F: Future<Output = Result<T>> + Send + 'a,
+    {
+        self.call(call.operation, call.path, attempt()).await
+    }
+}
+
+impl Limit {
+    pub(super) fn new(inner: Arc<dyn Backend>, settings: &LimitSettings) -> Self {
+        let gate = Arc::new(Gate::new(settings));
+        let turns = Arc::new(Turns { inner: Arc::clone(&inner), gate: Arc::clone(&gate) });
+        // What is read from the disk goes round the limit.
+        let facets = Facets { disk: None, ..inner.facets().guarded(&turns) };
+        Limit { inner, gate, turns, facets }
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        path: Option<&RelPath>,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        self.turns.call(operation, path, call).await
+    }
+}
+
+/// That no turn came, for each of several entries.
+fn refused(error: &Error) -> Error {
+    Error::new(error.kind(), error.message()).with_retry(error.retry())
 }
 
 /// Keeps `place` as long as `stream` goes on.
@@ -89,57 +128,12 @@ fn holding<T: Send + 'static>(
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Limit {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    /// Reading it would go round the limit.
-    fn doubt(&self) -> Option<String> {
-        self.inner.doubt()
-    }
-
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        None
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.call("look at the root", None, self.inner.root_identity()).await
-    }
-
-    fn view_options(&self) -> String {
-        self.inner.view_options()
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.inner.scope()
-    }
-
-    fn identities(&self) -> Option<Arc<dyn Identities>> {
-        self.inner.identities()
-    }
-
-    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
-        self.inner.recall(dir).await
-    }
-
-    fn bill(&self, work: &Work) -> Option<Bill> {
-        self.inner.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn Services>> {
-        self.inner.services()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -183,16 +177,23 @@ impl Backend for Limit {
         attempt.await.map_err(|error| Request::new("put", &self.inner, Some(path)).named(error))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.call("delete", Some(&entry.path), self.inner.delete(entry)).await
+    /// One turn for all of them: they are one call.
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let results = match self.gate.enter(Lane::Call).await {
+            Ok(_place) => {
+                let results = self.inner.delete(entries).await;
+                for error in results.iter().filter_map(|result| result.as_ref().err()) {
+                    self.gate.note(error);
+                }
+                results
+            }
+            Err(error) => entries.iter().map(|_| Err(refused(&error))).collect(),
+        };
+        named_each("delete", &self.inner, entries, results)
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        self.call("make folder", Some(path), self.inner.make_dir(path)).await
-    }
-
-    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
-        self.call("make folder", Some(path), self.inner.make_dir_with(path, mode)).await
+    async fn make_dir(&self, path: &RelPath, mode: Option<u32>) -> Result<()> {
+        self.call("make folder", Some(path), self.inner.make_dir(path, mode)).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -203,39 +204,14 @@ impl Backend for Limit {
         self.call("rename", Some(to), self.inner.rename(from, to)).await
     }
 
-    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        self.call("take", Some(to), self.inner.take(lent, to, options)).await
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        let set = self.inner.set_metadata(entry, metadata);
+        self.call(metadata.operation(), Some(&entry.path), set).await
     }
 
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        self.call("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        self.call("set permissions", Some(&entry.path), self.inner.set_mode(entry, mode)).await
-    }
-
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.call("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.call("abandon", Some(path), self.inner.abandon(path, checkpoint)).await
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.call("usage", None, self.inner.usage()).await
-    }
-
-    /// Not limited: the requests it is made of are.
-    async fn flush(&self) -> Result<()> {
-        let result = self.inner.flush().await;
-        result.map_err(|error| Request::new("flush", &self.inner, None).named(error))
-    }
-
-    /// Not limited: whoever ends the run does not wait behind a pause.
-    async fn close(&self) -> Result<()> {
-        let result = self.inner.close().await;
-        result.map_err(|error| Request::new("close", &self.inner, None).named(error))
+    /// Not limited: the requests it is made of are, and a caller that ends the run does not wait behind a pause.
+    async fn finish(&self) -> Result<()> {
+        let result = self.inner.finish().await;
+        result.map_err(|error| Request::new("finish", &self.inner, None).named(error))
     }
 }

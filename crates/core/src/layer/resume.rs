@@ -1,8 +1,8 @@
 //! Streams that are opened again when they break.
 //!
-//! A read goes on at the byte it had come to, so callers see one stream; that the object is still the same is checked by
-//! the backend, which gets the version in the entry. A listing starts anew, and only while nothing of it was handed out:
-//! telling which entries of a second one are new would take a memory that grows with the folder.
+//! A read continues at the byte where it broke, so callers see one stream; the backend checks that the object is still the
+//! same, by the version in the entry. A listing starts again from the beginning, and only while no entry was handed out: to
+//! find the new entries of a second listing would take memory that grows with the folder.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,16 +11,17 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::effort::Effort;
-use crate::backend::{Backend, ListOptions, ReadOptions};
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::{ListOptions, ReadOptions};
 use crate::page::Page;
 use crate::path::RelPath;
 use crate::source::ByteStream;
 
-/// So many bytes must have come for the attempts to be counted anew, or a remote that drips a few bytes before each
-/// break would be asked without end.
+/// After so many bytes the count of attempts starts again; with fewer, a remote that sends a few bytes before each break
+/// would be asked without end.
 pub(super) const PROGRESS_BYTES: u64 = 64 * 1024;
 
 /// Opens `entry` and keeps it open.

@@ -1,73 +1,105 @@
 //! The only place in the program that repeats requests.
 //!
-//! Whether an error is worth another attempt was decided by the layer that understands the wire ([`crate::Retry`]); here
-//! it is decided what another attempt *means*. What changes nothing, or the same thing twice, is simply sent again. A
-//! `rename` is looked after first. A `put` is repeated whole, and after `CommitUnknown` looked after first. Broken streams
-//! are taken up again (see `resume`).
+//! Whether an error is worth another attempt was decided by the layer that understands the wire ([`crate::Retry`]); here it
+//! is decided what another attempt *means*. What changes nothing, or the same thing twice, is simply sent again. Before a
+//! `rename` is repeated, the layer checks whether it happened. A `put` is repeated whole; after `CommitUnknown` the layer
+//! first checks whether it was stored. Broken streams are opened again (see `resume`).
 //!
 //! CANCEL: all waiting is in the caller's future or stream; dropping it ends the wait and sends nothing more.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
 
-use super::context::Request;
+use super::context::{Request, named_each};
 use super::effort::{Effort, Policy};
 use super::evidence::{is_moved, is_stored, strongest};
 use super::resume;
 use super::tap::tap;
-use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions, Usage};
-use crate::bill::{Bill, Work};
-use crate::capabilities::Capabilities;
-use crate::checkpoint::Checkpoint;
-use crate::disk::Disk;
+use crate::about::About;
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result, Retry as Worth};
-use crate::identity::Identities;
+use crate::facets::{Call, Facets, Guard};
+use crate::options::{ListOptions, Metadata, PutOptions, ReadOptions};
 use crate::path::RelPath;
-use crate::services::Services;
 use crate::source::{Body, ByteStream, HashingSource, open_all};
 
 #[derive(Debug)]
 pub(super) struct Retry {
     inner: Arc<dyn Backend>,
     policy: Arc<Policy>,
+    facets: Facets,
+}
+
+/// Repeats the calls of facets.
+#[derive(Debug)]
+struct Repeats {
+    inner: Arc<dyn Backend>,
+    policy: Arc<Policy>,
+}
+
+impl Guard for Repeats {
+    async fn call<'a, T, F>(
+        &'a self,
+        call: Call<'a>,
+        attempt: impl Fn() -> F + Send + Sync + 'a,
+    ) -> Result<T>
+    where
+        T: Send + 'a,
+        F: Future<Output = Result<T>> + Send + 'a,
+    {
+        let request = Request::new(call.operation, &self.inner, call.path);
+        if call.may_repeat {
+            return repeat(Effort::new(&self.policy, request), attempt).await;
+        }
+        attempt().await.map_err(|error| request.named(error))
+    }
+}
+
+/// Sends a request again that may be sent any number of times.
+async fn repeat<T, F>(mut effort: Effort, attempt: impl Fn() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                let error = effort.named(error);
+                if !effort.wait(&error, false).await {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 impl Retry {
     pub(super) fn new(inner: Arc<dyn Backend>, policy: Policy) -> Self {
-        Retry { inner, policy: Arc::new(policy) }
+        let policy = Arc::new(policy);
+        let repeats = Repeats { inner: Arc::clone(&inner), policy: Arc::clone(&policy) };
+        let facets = inner.facets().guarded(&Arc::new(repeats));
+        Retry { inner, policy, facets }
     }
 
     fn effort(&self, operation: &'static str, path: Option<&RelPath>) -> Effort {
         Effort::new(&self.policy, Request::new(operation, &self.inner, path))
     }
 
-    /// Sends a request again that may be sent any number of times.
     async fn repeat<T, F>(
         &self,
         operation: &'static str,
         path: Option<&RelPath>,
-        mut attempt: impl FnMut() -> F,
+        attempt: impl Fn() -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        let mut effort = self.effort(operation, path);
-        loop {
-            match attempt().await {
-                Ok(value) => return Ok(value),
-                Err(error) => {
-                    let error = effort.named(error);
-                    if !effort.wait(&error, false).await {
-                        return Err(error);
-                    }
-                }
-            }
-        }
+        repeat(self.effort(operation, path), attempt).await
     }
 
     /// What is at `path`; `None` when nothing is.
@@ -79,7 +111,7 @@ impl Retry {
         }
     }
 
-    /// Looks whether a body is stored after all. Fails when the remote cannot even be asked.
+    /// Checks whether a body was stored after all. Fails when the remote cannot even be asked.
     async fn find_stored(
         &self,
         path: &RelPath,
@@ -88,7 +120,7 @@ impl Retry {
         options: &PutOptions,
     ) -> Result<Option<Entry>> {
         let Some(found) = self.look(path).await? else { return Ok(None) };
-        let is_stored = match is_stored(&found, size, None, options, self.capabilities()) {
+        let is_stored = match is_stored(&found, size, None, options, self.inner.capabilities()) {
             Some(is_stored) => is_stored,
             None => has_digest_of(&found, body).await,
         };
@@ -110,6 +142,35 @@ async fn has_digest_of(found: &Entry, body: &Body) -> bool {
     hashes.is_some_and(|hashes| hashes.get(expected.algo()) == Some(expected))
 }
 
+/// May another attempt help?
+fn is_worth_it(error: &Error) -> bool {
+    error.retry() != Worth::Never && error.kind() != ErrorKind::Cancelled
+}
+
+/// Which of several entries are sent again: those whose errors are worth it, and the folders that were refused because one of
+/// those is still in them.
+fn to_repeat(entries: &[Entry], results: &[Result<()>]) -> Vec<usize> {
+    let mut open: Vec<usize> = Vec::new();
+    for (index, (entry, result)) in entries.iter().zip(results).enumerate() {
+        let Err(error) = result else { continue };
+        let holds = |index: &usize| entries[*index].path.is_within(&entry.path);
+        let was_not_empty =
+            entry.is_dir() && error.kind() == ErrorKind::InvalidInput && open.iter().any(holds);
+        if is_worth_it(error) || was_not_empty {
+            open.push(index);
+        }
+    }
+    open
+}
+
+/// How long the remote wants to be left alone.
+fn pause(error: &Error) -> Duration {
+    match error.retry() {
+        Worth::After(pause) => pause,
+        Worth::Never | Worth::Backoff => Duration::ZERO,
+    }
+}
+
 /// Does the error look like what one's own earlier success would cause?
 fn is_conflict(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Changed | ErrorKind::AlreadyExists)
@@ -118,56 +179,12 @@ fn is_conflict(error: &Error) -> bool {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Retry {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn doubt(&self) -> Option<String> {
-        self.inner.doubt()
-    }
-
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        self.inner.disk()
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.repeat("look at the root", None, || self.inner.root_identity()).await
-    }
-
-    fn view_options(&self) -> String {
-        self.inner.view_options()
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.inner.scope()
-    }
-
-    fn identities(&self) -> Option<Arc<dyn Identities>> {
-        self.inner.identities()
-    }
-
-    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
-        self.inner.recall(dir).await
-    }
-
-    fn bill(&self, work: &Work) -> Option<Bill> {
-        self.inner.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn Services>> {
-        self.inner.services()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -201,7 +218,7 @@ impl Backend for Retry {
                 match self.find_stored(path, &body, flow.size(), &options).await {
                     Ok(Some(entry)) => return Ok(entry),
                     Ok(None) => {}
-                    // Nobody answers, and sending blindly could make a second copy.
+                    // The remote does not answer, and sending without a check could make a second copy.
                     Err(_) => return Err(error),
                 }
             }
@@ -211,16 +228,31 @@ impl Backend for Retry {
         }
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.repeat("delete", Some(&entry.path), || self.inner.delete(entry)).await
+    /// What failed is sent again together, in its order, after the longest pause that was asked for.
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut effort = self.effort("delete", None);
+        let results = self.inner.delete(entries).await;
+        let mut results = named_each("delete", &self.inner, entries, results);
+        loop {
+            let errors = || results.iter().filter_map(|result| result.as_ref().err());
+            let Some(worst) = errors().filter(|e| is_worth_it(e)).max_by_key(|e| pause(e)) else {
+                return results;
+            };
+            if !effort.wait(worst, false).await {
+                return results;
+            }
+            let open = to_repeat(entries, &results);
+            let again: Vec<Entry> = open.iter().map(|index| entries[*index].clone()).collect();
+            let sent = self.inner.delete(&again).await;
+            let sent = named_each("delete", &self.inner, &again, sent);
+            for (index, result) in open.into_iter().zip(sent) {
+                results[index] = result;
+            }
+        }
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        self.repeat("make folder", Some(path), || self.inner.make_dir(path)).await
-    }
-
-    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
-        self.repeat("make folder", Some(path), || self.inner.make_dir_with(path, mode)).await
+    async fn make_dir(&self, path: &RelPath, mode: Option<u32>) -> Result<()> {
+        self.repeat("make folder", Some(path), || self.inner.make_dir(path, mode)).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -232,11 +264,12 @@ impl Backend for Retry {
                 Err(error) => effort.named(error),
             };
             if is_in_doubt && is_conflict(&error) {
-                // An error of the look is less telling than the conflict.
+                // An error of the check says less than the conflict.
                 let found = self.look(to).await.ok().flatten();
                 let (size, hashes) = (from.size, from.hashes.as_deref());
                 let stored = found.filter(|found| {
-                    is_stored(found, size, hashes, &options, self.capabilities()) == Some(true)
+                    is_stored(found, size, hashes, &options, self.inner.capabilities())
+                        == Some(true)
                 });
                 return stored.ok_or(error);
             }
@@ -261,7 +294,7 @@ impl Backend for Retry {
             if is_in_doubt {
                 match self.look(to).await {
                     Ok(None) => {}
-                    Ok(Some(found)) => match is_moved(&found, from, self.capabilities()) {
+                    Ok(Some(found)) => match is_moved(&found, from, self.inner.capabilities()) {
                         Some(true) => return Ok(found),
                         Some(false) => {}
                         None => return Err(error),
@@ -275,41 +308,12 @@ impl Backend for Retry {
         }
     }
 
-    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        // Not repeated: whether an attempt that failed has taken it cannot be told from outside.
-        let result = self.inner.take(lent, to, options).await;
-        result.map_err(|error| Request::new("take", &self.inner, Some(to)).named(error))
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        let attempt = || self.inner.set_metadata(entry, metadata);
+        self.repeat(metadata.operation(), Some(&entry.path), attempt).await
     }
 
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        let attempt = || self.inner.set_mtime(entry, mtime);
-        self.repeat("set time", Some(&entry.path), attempt).await
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        let attempt = || self.inner.set_mode(entry, mode);
-        self.repeat("set permissions", Some(&entry.path), attempt).await
-    }
-
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.repeat("look for a part", Some(path), || self.inner.kept(path, checkpoint)).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.repeat("abandon", Some(path), || self.inner.abandon(path, checkpoint)).await
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.repeat("usage", None, || self.inner.usage()).await
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.repeat("flush", None, || self.inner.flush()).await
-    }
-
-    /// Not repeated: the run is over.
-    async fn close(&self) -> Result<()> {
-        let result = self.inner.close().await;
-        result.map_err(|error| Request::new("close", &self.inner, None).named(error))
+    async fn finish(&self) -> Result<()> {
+        self.repeat("finish", None, || self.inner.finish()).await
     }
 }

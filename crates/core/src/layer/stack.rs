@@ -59,7 +59,8 @@ impl Stack {
     /// * `read` goes on where it broke, with the same entry, so that another version is `Changed`. After the first byte it
     ///   needs [`crate::Capabilities::read_range`] and a known end.
     /// * `list` starts anew only while nothing was handed out.
-    /// * `close` is not repeated, everything else is simply sent again.
+    /// * `delete` sends again what failed of several, and nothing else of them.
+    /// * Everything else is simply sent again, but a file that the disk itself copies or takes.
     ///
     /// Dropping the future or stream ends the wait and sends nothing more.
     pub fn retry(mut self, settings: RetrySettings) -> Self {
@@ -67,7 +68,7 @@ impl Stack {
         self
     }
 
-    /// Is told of each repetition. Without [`Stack::retry`] there is none.
+    /// Receives a notice of each repetition. Without [`Stack::retry`] there are none.
     pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self

@@ -1,4 +1,5 @@
-//! A source around a body that lets a layer see how far a `put` has come, and on whom it waits.
+//! A source around a body that shows a layer how far a `put` has come, and whether it waits for the source or for the
+//! remote.
 //!
 //! The layers cannot see the wire, but they can see the body being pulled: a backend that asks for the next piece has got
 //! rid of the one before. Time spent in the source's own poll is the source's, all other time is the remote's.
@@ -25,7 +26,7 @@ struct Tap {
     largest: usize,
 }
 
-/// How a body is getting on, over all the streams that were opened of it.
+/// The progress of a body, over all the streams that were opened of it.
 #[derive(Debug)]
 pub(super) struct Flow(Mutex<State>);
 
@@ -151,6 +152,10 @@ impl Source for Tap {
 
     fn replayable(&self) -> bool {
         self.inner.replayable()
+    }
+
+    fn any_order(&self) -> bool {
+        self.inner.any_order()
     }
 
     fn passed(&self, algo: HashAlgo) -> Passed {

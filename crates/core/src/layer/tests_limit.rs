@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::tests_parts::{Slow, pending_for};
 use super::tests_script::{Scripted, Step, flood, path};
 use super::{LimitSettings, Stack};
-use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions};
+use crate::backend::Backend;
 use crate::error::{ErrorKind, Retry};
+use crate::options::{ListOptions, PutOptions, ReadOptions};
 use crate::source::{EntrySource, collect};
 
 const SECOND: Duration = Duration::from_secs(1);

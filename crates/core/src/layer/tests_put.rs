@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use super::tests_parts::Slow;
 use super::tests_script::{DOWN, Scripted, Step, path};
 use super::{RetrySettings, Stack};
-use crate::backend::{Backend, Expect, PutOptions};
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::error::{ErrorKind, Result, Retry};
+use crate::options::{Expect, PutOptions};
 use crate::source::BytesSource;
 
 /// Commits, and the answer is lost.

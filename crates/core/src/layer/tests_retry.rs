@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::tests_script::{DOWN, Scripted, Step, flood, path};
 use super::{LimitSettings, Observer, RetrySettings, Stack, TimeoutSettings};
-use crate::backend::{Backend, Expect, PutOptions};
+use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Retry};
+use crate::options::{Expect, PutOptions};
 
 const UNKNOWN: Step = Step::Lost(ErrorKind::CommitUnknown, Retry::Backoff);
 const LOST: Step = Step::Lost(ErrorKind::Unavailable, Retry::Backoff);
@@ -25,7 +26,7 @@ fn retried_with(double: Scripted, settings: RetrySettings) -> (Arc<dyn Backend>,
 
 #[tokio::test(start_paused = true)]
 async fn what_may_be_sent_twice_is_sent_until_it_succeeds_and_at_most_five_times() {
-    let all = ["stat", "delete", "make folder", "set time", "usage", "copy"];
+    let all = ["stat", "delete", "make folder", "set time", "usage", "look at the root", "copy"];
     for (failures, asked, succeeds) in [(4, 5, true), (9, 5, false)] {
         let double = all.iter().fold(Scripted::new().object("a", b"abc"), |double, operation| {
             double.script(operation, &vec![DOWN; failures])
@@ -35,10 +36,11 @@ async fn what_may_be_sent_twice_is_sent_until_it_succeeds_and_at_most_five_times
         let results = [
             backend.stat(&here).await.map(drop),
             backend.set_mtime(&entry, SystemTime::UNIX_EPOCH).await.map(drop),
-            backend.make_dir(&path("d")).await,
+            backend.make_dir(&path("d"), None).await,
             backend.usage().await.map(drop),
+            backend.root_identity().await.map(drop),
             backend.copy(&entry, &path("b"), PutOptions::default()).await.map(drop),
-            backend.delete(&entry).await,
+            backend.delete_one(&entry).await,
         ];
         for result in results {
             assert_eq!(result.is_ok(), succeeds, "{result:?}");
@@ -203,7 +205,7 @@ async fn the_observer_is_told_before_each_wait() {
         .observe(Arc::clone(&seen) as Arc<dyn Observer>)
         .retry(RetrySettings::default())
         .build();
-    let mut call = backend.usage();
+    let mut call = Box::pin(backend.usage());
     assert!((&mut call).now_or_never().is_none());
     assert_eq!(*seen.0.lock().expect("not poisoned"), ["double: usage Throttled 30s"]);
     call.await.expect("answers");
@@ -255,4 +257,22 @@ async fn the_own_success_of_a_copy_is_no_conflict() {
     assert_eq!((double.count("copy"), double.count("stat")), (2, 1));
     let error = backend.copy(&entry, &path("b"), absent()).await.expect_err("a real conflict");
     assert_eq!((error.kind(), double.count("stat")), (ErrorKind::Changed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_that_are_deleted_only_what_failed_is_sent_again() {
+    let denied = Step::Fail(ErrorKind::Denied, Retry::Never);
+    // The second and the third fail in the first call, the third once more.
+    let double = ["a", "b", "c", "d"]
+        .into_iter()
+        .fold(Scripted::new(), |double, name| double.object(name, b"abc"))
+        .script("delete", &[Step::Pass, DOWN, DOWN, denied, Step::Pass, DOWN, Step::Pass]);
+    let (backend, double) = retried(double);
+    let entries: Vec<_> = ["a", "b", "c", "d"].iter().filter_map(|at| double.entry(at)).collect();
+    let results = backend.delete(&entries).await;
+    assert!(results[..3].iter().all(|result| result.is_ok()), "{results:?}");
+    let error = results[3].as_ref().expect_err("it is denied");
+    assert_eq!(error.to_string(), "delete on double: d: as scripted");
+    assert_eq!(double.count("delete"), 4 + 2 + 1, "each call has what failed before");
+    assert!(double.entry("c").is_none() && double.entry("d").is_some());
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,12 +12,15 @@ use tokio::time::{Instant, sleep};
 
 pub(super) use super::tests_parts::{DOWN, Step, flood};
 use super::tests_parts::{Flying, InFlight, failure, streamed};
-use crate::backend::{Backend, Expect, ListOptions, PutOptions, ReadOptions, Usage};
+use crate::about::About;
+use crate::backend::Backend;
 use crate::capabilities::Capabilities;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
+use crate::facets::{Facets, ReportUsage, Root, Usage};
 use crate::hash::{HashAlgo, hash_bytes};
+use crate::options::{Expect, ListOptions, Metadata, PutOptions, ReadOptions};
 use crate::path::RelPath;
 use crate::source::{Body, ByteStream, open_all};
 
@@ -35,11 +38,18 @@ pub(super) struct State {
 
 #[derive(Debug)]
 pub(super) struct Scripted {
-    capabilities: Capabilities,
-    latency: Duration,
+    about: About,
     shows_version: bool,
     shows_hash: bool,
-    state: Mutex<State>,
+    script: Script,
+    facets: OnceLock<Facets>,
+}
+
+/// What is shared with the facets.
+#[derive(Debug, Clone)]
+struct Script {
+    latency: Duration,
+    state: Arc<Mutex<State>>,
     in_flight: Arc<InFlight>,
 }
 
@@ -51,17 +61,23 @@ impl Scripted {
     pub(super) fn new() -> Self {
         fastrand::seed(7);
         Scripted {
-            capabilities: Capabilities { read_range: true, ..Capabilities::default() },
-            latency: Duration::ZERO,
+            about: About {
+                capabilities: Capabilities { read_range: true, ..Capabilities::default() },
+                ..About::new("double:", "double")
+            },
             shows_version: true,
             shows_hash: false,
-            state: Mutex::default(),
-            in_flight: Arc::default(),
+            script: Script {
+                latency: Duration::ZERO,
+                state: Arc::default(),
+                in_flight: Arc::default(),
+            },
+            facets: OnceLock::new(),
         }
     }
 
     pub(super) fn without_ranges(mut self) -> Self {
-        self.capabilities.read_range = false;
+        self.about.capabilities.read_range = false;
         self
     }
 
@@ -79,7 +95,7 @@ impl Scripted {
 
     /// Each answer takes so long.
     pub(super) fn answering_after(mut self, latency: Duration) -> Self {
-        self.latency = latency;
+        self.script.latency = latency;
         self
     }
 
@@ -94,7 +110,7 @@ impl Scripted {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no test panics while it holds the lock")
+        self.script.state()
     }
 
     pub(super) fn count(&self, operation: &str) -> usize {
@@ -106,11 +122,11 @@ impl Scripted {
     }
 
     pub(super) fn peak(&self) -> usize {
-        self.in_flight.peak()
+        self.script.in_flight.peak()
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.now()
+        self.script.in_flight.now()
     }
 
     /// What is at `at`, without a call.
@@ -123,6 +139,20 @@ impl Scripted {
             hashes: self.shows_hash.then(|| Box::new(hashes)),
             ..Entry::file(path(at), content.len() as u64)
         })
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        effect: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        self.script.call(operation, effect).await
+    }
+}
+
+impl Script {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics while it holds the lock")
     }
 
     fn start(&self, operation: &'static str) -> (Step, Flying) {
@@ -162,16 +192,16 @@ fn not_found() -> Error {
 
 #[async_trait]
 impl Backend for Scripted {
-    fn name(&self) -> &str {
-        "double:"
+    fn about(&self) -> &About {
+        &self.about
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn location(&self) -> String {
-        "double".to_owned()
+    fn facets(&self) -> &Facets {
+        self.facets.get_or_init(|| Facets {
+            usage: Some(Arc::new(self.script.clone())),
+            root: Some(Arc::new(self.script.clone())),
+            ..Facets::default()
+        })
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -179,16 +209,16 @@ impl Backend for Scripted {
     }
 
     fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
-        let (step, flying) = self.start("list");
+        let (step, flying) = self.script.start("list");
         let names: Vec<_> = self.state().objects.keys().cloned().collect();
         let entries = names.iter().filter_map(|name| self.entry(name)).collect();
         EntryStream::of_entries(dir, streamed(entries, step, flying))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
-        let (step, flying) = self.start("read");
+        let (step, flying) = self.script.start("read");
         self.state().ranges.push(options.range.clone());
-        sleep(self.latency).await;
+        sleep(self.script.latency).await;
         if let Step::Fail(kind, retry) = step {
             return Err(failure(kind, retry));
         }
@@ -210,8 +240,8 @@ impl Backend for Scripted {
     }
 
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
-        let (step, _flying) = self.start("put");
-        sleep(self.latency).await;
+        let (step, _flying) = self.script.start("put");
+        sleep(self.script.latency).await;
         if let Step::Fail(kind, retry) = step {
             return Err(failure(kind, retry));
         }
@@ -247,15 +277,20 @@ impl Backend for Scripted {
         }
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        let effect = || {
-            self.state().objects.remove(entry.path.as_str());
-            Ok(())
-        };
-        self.call("delete", effect).await
+    /// Each entry takes a step of the script.
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut results = Vec::new();
+        for entry in entries {
+            let effect = || {
+                self.state().objects.remove(entry.path.as_str());
+                Ok(())
+            };
+            results.push(self.call("delete", effect).await);
+        }
+        results
     }
 
-    async fn make_dir(&self, _path: &RelPath) -> Result<()> {
+    async fn make_dir(&self, _path: &RelPath, _mode: Option<u32>) -> Result<()> {
         self.call("make folder", || Ok(())).await
     }
 
@@ -284,11 +319,21 @@ impl Backend for Scripted {
         self.call("rename", effect).await
     }
 
-    async fn set_mtime(&self, entry: &Entry, _mtime: SystemTime) -> Result<Entry> {
+    async fn set_metadata(&self, entry: &Entry, _metadata: &Metadata) -> Result<Entry> {
         self.call("set time", || self.entry(entry.path.as_str()).ok_or_else(not_found)).await
     }
+}
 
+#[async_trait]
+impl ReportUsage for Script {
     async fn usage(&self) -> Result<Usage> {
         self.call("usage", || Ok(Usage::default())).await
+    }
+}
+
+#[async_trait]
+impl Root for Script {
+    async fn identity(&self) -> Result<Option<String>> {
+        self.call("look at the root", || Ok(Some("root".to_owned()))).await
     }
 }

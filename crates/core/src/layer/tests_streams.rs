@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use super::resume::PROGRESS_BYTES;
 use super::tests_script::{DOWN, Scripted, Step, flood, path};
 use super::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
-use crate::backend::{Backend, ListOptions, ReadOptions};
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::error::{ErrorKind, Result, Retry};
+use crate::options::{ListOptions, ReadOptions};
 use crate::source::collect;
 
 fn cut(after: usize) -> Step {

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep};
 use super::tests_parts::Slow;
 use super::tests_script::{Scripted, Step, path};
 use super::{Stack, TimeoutSettings};
-use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions};
+use crate::backend::Backend;
 use crate::error::{Error, ErrorKind, Retry};
+use crate::options::{ListOptions, PutOptions, ReadOptions};
 use crate::source::{Body, BytesSource, collect};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -6,25 +6,22 @@
 //! source of a body has nothing to hand over, no time passes here (a source that is a remote has a timeout of its own).
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
-use super::context::Request;
+use super::context::{Request, named_each};
 use super::tap::{Flow, tap};
 use super::timed::{no_answer, timed, too_slow};
-use crate::backend::{Backend, ListOptions, PutOptions, ReadOptions, Usage};
-use crate::bill::{Bill, Work};
-use crate::capabilities::Capabilities;
-use crate::checkpoint::Checkpoint;
-use crate::disk::Disk;
+use crate::about::About;
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::identity::Identities;
+use crate::facets::{Call, Facets, Guard};
+use crate::options::{ListOptions, Metadata, PutOptions, ReadOptions};
 use crate::path::RelPath;
-use crate::services::Services;
 use crate::source::{Body, ByteStream};
 
 /// A body is handed on in slices of this size, or a slow but steady remote that is handed megabytes at once would look
@@ -34,13 +31,14 @@ const SLICE_BYTES: usize = 64 * 1024;
 /// How long a remote may take. What takes longer fails with `Unavailable` and may be repeated after a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeoutSettings {
-    /// For a whole stat, delete, make_dir, copy, rename, set_mtime, usage or close, and for opening a read.
+    /// For a whole stat, make_dir, copy, rename, set_metadata, finish or call of a facet, for each entry of a delete, and for
+    /// opening a read.
     pub call: Duration,
     /// The longest time without an item of a listing or a piece of a read, and the longest time in which a `put` takes
     /// nothing more of its body.
     pub idle: Duration,
-    /// How long a `put` may take to complete after its body has been handed over; some remotes scan for minutes. Longer
-    /// is `CommitUnknown`: nobody knows whether it will still appear.
+    /// How long a `put` may take to complete after its body has been handed over; some remotes scan for minutes. Longer is
+    /// `CommitUnknown`: it is not known whether the file will still appear.
     pub finish: Duration,
     /// The least number of bytes in a time, of reads and of bodies. Only whole times are judged. `None`, no bytes or no
     /// time: any throughput will do.
@@ -69,11 +67,51 @@ impl TimeoutSettings {
 pub(super) struct Timeout {
     inner: Arc<dyn Backend>,
     settings: TimeoutSettings,
+    deadline: Arc<Deadline>,
+    facets: Facets,
+}
+
+/// The deadline of a whole call.
+#[derive(Debug)]
+struct Deadline {
+    inner: Arc<dyn Backend>,
+    longest: Duration,
+}
+
+impl Deadline {
+    async fn within<T>(
+        &self,
+        operation: &'static str,
+        path: Option<&RelPath>,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let result = timeout(self.longest, call).await;
+        let result = result.unwrap_or_else(|_| Err(no_answer(self.longest)));
+        result.map_err(|error| Request::new(operation, &self.inner, path).named(error))
+    }
+}
+
+impl Guard for Deadline {
+    async fn call<'a, T, F>(
+        &'a self,
+        call: Call<'a>,
+        attempt: impl Fn() -> F + Send + Sync + 'a,
+    ) -> Result<T>
+    where
+        T: Send + 'a,
+        F: Future<Output = Result<T>> + Send + 'a,
+    {
+        self.within(call.operation, call.path, attempt()).await
+    }
 }
 
 impl Timeout {
     pub(super) fn new(inner: Arc<dyn Backend>, settings: TimeoutSettings) -> Self {
-        Timeout { inner, settings }
+        let deadline = Deadline { inner: Arc::clone(&inner), longest: settings.call };
+        let deadline = Arc::new(deadline);
+        // What is read from the disk goes round the clock.
+        let facets = Facets { disk: None, ..inner.facets().guarded(&deadline) };
+        Timeout { inner, settings, deadline, facets }
     }
 
     async fn within<T>(
@@ -82,9 +120,7 @@ impl Timeout {
         path: Option<&RelPath>,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let result = timeout(self.settings.call, call).await;
-        let result = result.unwrap_or_else(|_| Err(no_answer(self.settings.call)));
-        result.map_err(|error| Request::new(operation, &self.inner, path).named(error))
+        self.deadline.within(operation, path, call).await
     }
 
     async fn watched_put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
@@ -168,57 +204,12 @@ fn not_completed(finish: Duration) -> Error {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Timeout {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    /// Reading it would go round the clock.
-    fn doubt(&self) -> Option<String> {
-        self.inner.doubt()
-    }
-
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        None
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.within("look at the root", None, self.inner.root_identity()).await
-    }
-
-    fn view_options(&self) -> String {
-        self.inner.view_options()
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.inner.scope()
-    }
-
-    fn identities(&self) -> Option<Arc<dyn Identities>> {
-        self.inner.identities()
-    }
-
-    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
-        self.inner.recall(dir).await
-    }
-
-    fn bill(&self, work: &Work) -> Option<Bill> {
-        self.inner.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn Services>> {
-        self.inner.services()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
+    fn facets(&self) -> &Facets {
+        &self.facets
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -244,16 +235,21 @@ impl Backend for Timeout {
         result.map_err(|error| Request::new("put", &self.inner, Some(path)).named(error))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.within("delete", Some(&entry.path), self.inner.delete(entry)).await
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        // A remote may remove them one after the other, so each has the time of a call.
+        let many = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let longest = self.settings.call.saturating_mul(many);
+        match timeout(longest, self.inner.delete(entries)).await {
+            Ok(results) => named_each("delete", &self.inner, entries, results),
+            Err(_) => {
+                let late = entries.iter().map(|_| Err(no_answer(longest))).collect();
+                named_each("delete", &self.inner, entries, late)
+            }
+        }
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        self.within("make folder", Some(path), self.inner.make_dir(path)).await
-    }
-
-    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
-        self.within("make folder", Some(path), self.inner.make_dir_with(path, mode)).await
+    async fn make_dir(&self, path: &RelPath, mode: Option<u32>) -> Result<()> {
+        self.within("make folder", Some(path), self.inner.make_dir(path, mode)).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
@@ -264,35 +260,12 @@ impl Backend for Timeout {
         self.within("rename", Some(to), self.inner.rename(from, to)).await
     }
 
-    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        self.within("take", Some(to), self.inner.take(lent, to, options)).await
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        let set = self.inner.set_metadata(entry, metadata);
+        self.within(metadata.operation(), Some(&entry.path), set).await
     }
 
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        self.within("set time", Some(&entry.path), self.inner.set_mtime(entry, mtime)).await
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        self.within("set permissions", Some(&entry.path), self.inner.set_mode(entry, mode)).await
-    }
-
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.within("look for a part", Some(path), self.inner.kept(path, checkpoint)).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.within("abandon", Some(path), self.inner.abandon(path, checkpoint)).await
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.within("usage", None, self.inner.usage()).await
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.within("flush", None, self.inner.flush()).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.within("close", None, self.inner.close()).await
+    async fn finish(&self) -> Result<()> {
+        self.within("finish", None, self.inner.finish()).await
     }
 }

@@ -85,6 +85,10 @@ impl Source for ExactSource {
         self.0.replayable()
     }
 
+    fn any_order(&self) -> bool {
+        self.0.any_order()
+    }
+
     fn passed(&self, algo: HashAlgo) -> Passed {
         self.0.passed(algo)
     }

@@ -1,8 +1,11 @@
-//! Digests of the bytes that pass, computed beside the transfer and not before or after it.
+//! Computes digests of the bytes that pass, during the transfer and not before or after it.
+//!
+//! A pass from the start to the end gives every digest. Parts that are read in any order, some of them at the same time and
+//! some again, give those that can be taken of parts ([`PART_ALGOS`]) as soon as every byte was read.
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +14,9 @@ use tokio::sync::mpsc;
 
 use super::{Body, ByteStream, Passed, Source};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::hash::{Digest, HashAlgo, Hashes, MultiHasher};
+use crate::hash::{
+    Digest, HashAlgo, Hashes, MultiHasher, PART_ALGOS, PartDigest, PartHasher, Parts,
+};
 
 /// Below this size the digest is computed where the bytes are handled; above, on a thread of its own.
 const INLINE_BYTES: u64 = 256 * 1024;
@@ -36,7 +41,7 @@ pub trait Observe: fmt::Debug + Send + Sync {
     fn begin(&self) -> Box<dyn PassObserver>;
 }
 
-/// A source that remembers the digests of the last complete pass over it.
+/// A source that remembers the digests of the last complete pass over it, or of all its parts.
 #[derive(Debug)]
 pub struct HashingSource {
     inner: Body,
@@ -44,15 +49,23 @@ pub struct HashingSource {
     observed: Option<Arc<dyn Observe>>,
     expected: Option<Digest>,
     result: Arc<Mutex<Option<Hashes>>>,
+    parts: Arc<Mutex<Option<Parts>>>,
 }
 
 impl HashingSource {
     /// Hashes with `algos` whatever is read from the start of `inner` to its end.
     pub fn new(inner: Body, algos: Vec<HashAlgo>) -> Self {
-        HashingSource { inner, algos, observed: None, expected: None, result: Arc::default() }
+        HashingSource {
+            inner,
+            algos,
+            observed: None,
+            expected: None,
+            result: Arc::default(),
+            parts: Arc::default(),
+        }
     }
 
-    /// Also shows every byte to somebody who finds out more, and whose digests are not computed a second time.
+    /// Also shows every byte to an observer that computes more; the observer's digests are not computed a second time.
     pub fn observed(mut self, observed: Arc<dyn Observe>) -> Self {
         self.algos.retain(|algo| !observed.algos().contains(algo));
         self.observed = Some(observed);
@@ -76,7 +89,34 @@ impl HashingSource {
 
     /// The digests of the last pass that reached the end; `None` before there was one.
     pub fn hashes(&self) -> Option<Hashes> {
-        self.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.result).clone()
+    }
+
+    /// The digests that are taken of parts.
+    fn part_algos(&self) -> Vec<HashAlgo> {
+        PART_ALGOS.into_iter().filter(|algo| self.computes(*algo)).collect()
+    }
+
+    /// A part as it is read, of content of `size` bytes.
+    async fn open_part(&self, range: Range<u64>, size: u64) -> Result<ByteStream> {
+        let stream = self.inner.open(range.clone()).await?;
+        let algos = self.part_algos();
+        if algos.is_empty() || range.is_empty() {
+            return Ok(stream);
+        }
+        let parts = Arc::clone(&self.parts);
+        lock(&parts).get_or_insert_with(|| Parts::new(size)).forget(&range);
+        let left = range.end - range.start;
+        let hasher = PartHasher::new(range, size, &algos);
+        let pass = PartPass {
+            stream,
+            hasher: Some(Hashing::start(hasher, Some(left))),
+            left,
+            expected: self.expected.clone(),
+            result: Arc::clone(&self.result),
+            parts,
+        };
+        Ok(futures::stream::try_unfold(pass, PartPass::next).boxed())
     }
 
     fn hasher(&self) -> Hasher {
@@ -97,6 +137,15 @@ impl Source for HashingSource {
         self.inner.replayable()
     }
 
+    fn any_order(&self) -> bool {
+        // What was listed must be compared with what was read, and an observer sees bytes in order only.
+        let is_of_parts = |digest: &Digest| PART_ALGOS.contains(&digest.algo());
+        self.inner.any_order()
+            && self.observed.is_none()
+            && self.algos.iter().all(|algo| PART_ALGOS.contains(algo))
+            && self.expected.as_ref().is_none_or(is_of_parts)
+    }
+
     fn passed(&self, algo: HashAlgo) -> Passed {
         if !self.computes(algo) {
             return self.inner.passed(algo);
@@ -107,11 +156,15 @@ impl Source for HashingSource {
 
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
         let whole = range.start == 0 && self.size().is_none_or(|size| range.end == size);
+        if let Some(size) = self.size().filter(|_| !whole) {
+            return self.open_part(range, size).await;
+        }
         let stream = self.inner.open(range).await?;
         if !whole || (self.algos.is_empty() && self.observed.is_none()) {
             return Ok(stream);
         }
-        self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        lock(&self.result).take();
+        lock(&self.parts).take();
         let pass = Pass {
             stream,
             hasher: Some(Hashing::start(self.hasher(), self.size())),
@@ -123,9 +176,62 @@ impl Source for HashingSource {
     }
 }
 
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `Err` when the content has another digest than was listed.
+fn compare(expected: Option<&Digest>, hashes: &Hashes) -> Result<()> {
+    if let Some(expected) = expected
+        && let Some(found) = hashes.get(expected.algo())
+        && found != expected
+    {
+        let message = format!(
+            "the bytes that were read have the {} digest {found} and {expected} was listed",
+            expected.algo()
+        );
+        return Err(Error::new(ErrorKind::Corrupt, message).with_retry(Retry::Backoff));
+    }
+    Ok(())
+}
+
+struct PartPass {
+    stream: ByteStream,
+    hasher: Option<Hashing<PartHasher>>,
+    left: u64,
+    expected: Option<Digest>,
+    result: Arc<Mutex<Option<Hashes>>>,
+    parts: Arc<Mutex<Option<Parts>>>,
+}
+
+impl PartPass {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>> {
+        let piece = self.stream.next().await.transpose()?;
+        if let (Some(piece), Some(hasher)) = (&piece, &mut self.hasher) {
+            hasher.update(piece.clone()).await?;
+            self.left = self.left.saturating_sub(piece.len() as u64);
+        }
+        if (piece.is_none() || self.left == 0)
+            && let Some(hasher) = self.hasher.take()
+            && let Some(part) = hasher.finish().await?
+        {
+            let mut parts = lock(&self.parts);
+            if let Some(parts) = &mut *parts {
+                parts.add(part);
+                if let Some(hashes) = parts.hashes() {
+                    // Whichever part is the last to be read finds out: nothing is complete without it.
+                    compare(self.expected.as_ref(), &hashes)?;
+                    *lock(&self.result) = Some(hashes);
+                }
+            }
+        }
+        Ok(piece.map(|piece| (piece, self)))
+    }
+}
+
 struct Pass {
     stream: ByteStream,
-    hasher: Option<Hashing>,
+    hasher: Option<Hashing<Hasher>>,
     left: Option<u64>,
     expected: Option<Digest>,
     result: Arc<Mutex<Option<Hashes>>>,
@@ -143,17 +249,8 @@ impl Pass {
             && let Some(hasher) = self.hasher.take()
         {
             let hashes = hasher.finish().await?;
-            if let Some(expected) = &self.expected
-                && let Some(found) = hashes.get(expected.algo())
-                && found != expected
-            {
-                let message = format!(
-                    "the bytes that were read have the {} digest {found} and {expected} was listed",
-                    expected.algo()
-                );
-                return Err(Error::new(ErrorKind::Corrupt, message).with_retry(Retry::Backoff));
-            }
-            *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(hashes);
+            compare(self.expected.as_ref(), &hashes)?;
+            *lock(&self.result) = Some(hashes);
         }
         Ok(piece.map(|piece| (piece, self)))
     }
@@ -164,7 +261,30 @@ struct Hasher {
     observer: Option<Box<dyn PassObserver>>,
 }
 
-impl Hasher {
+/// What is fed with the bytes of a pass, here or on a thread of its own.
+trait Takes: Send + 'static {
+    type Made: Send + 'static;
+
+    fn update(&mut self, bytes: &[u8]);
+
+    fn finish(self) -> Self::Made;
+}
+
+impl Takes for PartHasher {
+    type Made = Option<PartDigest>;
+
+    fn update(&mut self, bytes: &[u8]) {
+        PartHasher::update(self, bytes);
+    }
+
+    fn finish(self) -> Option<PartDigest> {
+        PartHasher::finish(self)
+    }
+}
+
+impl Takes for Hasher {
+    type Made = Hashes;
+
     fn update(&mut self, bytes: &[u8]) {
         self.own.update(bytes);
         if let Some(observer) = &mut self.observer {
@@ -180,13 +300,13 @@ impl Hasher {
     }
 }
 
-enum Hashing {
-    Inline(Hasher),
-    Thread { queue: mpsc::Sender<Bytes>, result: tokio::task::JoinHandle<Hashes> },
+enum Hashing<T: Takes> {
+    Inline(T),
+    Thread { queue: mpsc::Sender<Bytes>, result: tokio::task::JoinHandle<T::Made> },
 }
 
-impl Hashing {
-    fn start(mut hasher: Hasher, size: Option<u64>) -> Self {
+impl<T: Takes> Hashing<T> {
+    fn start(mut hasher: T, size: Option<u64>) -> Self {
         if size.is_some_and(|size| size <= INLINE_BYTES) {
             return Hashing::Inline(hasher);
         }
@@ -214,7 +334,7 @@ impl Hashing {
         Ok(())
     }
 
-    async fn finish(self) -> Result<Hashes> {
+    async fn finish(self) -> Result<T::Made> {
         match self {
             Hashing::Inline(hasher) => Ok(hasher.finish()),
             Hashing::Thread { queue, result } => {
@@ -291,6 +411,65 @@ mod tests {
             assert_eq!(source.passed(HashAlgo::Blake3), Passed::Digest(blake3));
             assert_eq!(source.algos, [HashAlgo::Md5]);
         }
+    }
+
+    #[tokio::test]
+    async fn parts_in_any_order_have_the_digest_of_the_whole_and_what_is_wrong_is_found_by_the_last()
+     {
+        let size = 3 * 1024 * 1024 + 77;
+        let bytes: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+        let algos = vec![HashAlgo::Blake3, HashAlgo::Crc64Nvme];
+        let expected = hash_bytes(&algos, &bytes);
+        let ends = [1_048_576, 2_097_152, size];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            for listed in [HashAlgo::Blake3, HashAlgo::Crc64Nvme] {
+                let right = expected.get(listed).cloned().expect("computed");
+                let wrong = hash_bytes(&[listed], b"other").get(listed).cloned().expect("computed");
+                for (listed, is_right) in [(right, true), (wrong, false)] {
+                    let source =
+                        HashingSource::new(BytesSource::body(bytes.clone()), algos.clone())
+                            .expecting(listed);
+                    assert!(source.any_order());
+                    for (turn, part) in order.into_iter().enumerate() {
+                        let start = part * 1_048_576;
+                        let stream = source.open(start as u64..ends[part] as u64).await;
+                        let read = collect(stream.expect("opens"), usize::MAX).await;
+                        assert_eq!(read.is_ok(), is_right || turn < 2, "{order:?}");
+                        assert_eq!(source.hashes().is_some(), is_right && turn == 2);
+                    }
+                    if is_right {
+                        assert_eq!(source.hashes(), Some(expected.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_was_cut_short_is_read_again_and_counts_once() {
+        let bytes = vec![9; 4096];
+        let source = HashingSource::new(BytesSource::body(bytes.clone()), vec![HashAlgo::Blake3]);
+        for range in [1024..4096, 0..1024] {
+            let mut cut = source.open(range.clone()).await.expect("opens");
+            drop(cut.next().await);
+        }
+        // What BytesSource gives is one piece, so both were read to their end.
+        assert_eq!(source.hashes(), Some(hash_bytes(&[HashAlgo::Blake3], &bytes)));
+        drop(source.open(0..1024).await.expect("opens"));
+        let again = source.open(2048..4096).await.expect("opens");
+        collect(again, usize::MAX).await.expect("reads");
+        let blake3 = hash_bytes(&[HashAlgo::Blake3], &bytes).get(HashAlgo::Blake3).cloned();
+        assert_eq!(source.passed(HashAlgo::Blake3), Passed::Digest(blake3.expect("computed")));
+    }
+
+    #[tokio::test]
+    async fn a_digest_that_needs_every_byte_in_order_asks_for_that_order() {
+        let body = BytesSource::body("abc");
+        assert!(!HashingSource::new(body.clone(), vec![HashAlgo::Md5]).any_order());
+        let listed = hash_bytes(&[HashAlgo::Md5], b"abc").get(HashAlgo::Md5).cloned();
+        let source = HashingSource::new(body, Vec::new());
+        assert!(source.any_order());
+        assert!(!source.expecting(listed.expect("computed")).any_order());
     }
 
     #[tokio::test]

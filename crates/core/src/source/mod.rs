@@ -18,10 +18,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use crate::backend::{Backend, ReadOptions};
+use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, HashAlgo};
+use crate::options::ReadOptions;
 
 pub use exact::{ExactSource, exact_length};
 pub use hashing::{HashingSource, Observe, PassObserver};
@@ -45,8 +46,13 @@ pub trait Source: fmt::Debug + Send + Sync {
         true
     }
 
-    /// The digest that this source takes by itself of what is read of it from its start to its end, so that nobody need take
-    /// it a second time: of the last complete pass.
+    /// Can several ranges be read at the same time and in any order, with everything that guards the content still at work?
+    fn any_order(&self) -> bool {
+        false
+    }
+
+    /// The digest that this source itself computes while it is read from start to end, so that it need not be computed a
+    /// second time: the one of the last complete pass.
     fn passed(&self, _algo: HashAlgo) -> Passed {
         Passed::NotTaken
     }
@@ -113,6 +119,10 @@ impl Source for BytesSource {
         Some(self.0.len() as u64)
     }
 
+    fn any_order(&self) -> bool {
+        true
+    }
+
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
         let (start, end) = (range.start as usize, (range.end as usize).min(self.0.len()));
         let piece = self.0.slice(start.min(end)..end);
@@ -139,6 +149,10 @@ impl EntrySource {
 impl Source for EntrySource {
     fn size(&self) -> Option<u64> {
         self.entry.size
+    }
+
+    fn any_order(&self) -> bool {
+        self.entry.size.is_some() && self.backend.capabilities().read_range
     }
 
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {

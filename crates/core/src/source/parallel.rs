@@ -20,7 +20,7 @@ use super::{Body, ByteStream, Source};
 use crate::budget::{ByteBudget, BytePermit};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A part is handed on in slices of this size, so that whoever is behind can begin with it.
+/// A part is handed on in slices of this size, so that the next stage can begin with it.
 const SLICE_BYTES: usize = 256 * 1024;
 
 /// A source that reads `streams` parts of `part_bytes` ahead.
@@ -58,7 +58,8 @@ impl Source for ParallelSource {
         let parts = parts_of(range, self.part_bytes);
         let (inner, budget) = (Arc::clone(&self.inner), self.budget.clone());
         let buffers = Buffers { free: Arc::default(), most: self.streams + 1 };
-        // ORDER: room for a part is taken in the order of the parts, so whoever holds room can finish without more of it.
+        // ORDER: memory for parts is taken in the order of the parts, so a part that has memory can be finished without
+        // more.
         let streams = futures::stream::iter(parts)
             .then(move |part| {
                 let (inner, budget) = (Arc::clone(&inner), budget.clone());

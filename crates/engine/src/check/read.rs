@@ -1,4 +1,5 @@
-//! The digests of files that a check reads over a network, and the second look before a difference is a verdict.
+//! Reads files over a network for a check and computes their digests; a file that differs is read a second time before the
+//! difference counts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use ketch_core::{
 
 use crate::bandwidth::Bandwidth;
 
-/// The digest of what is really read, whatever a listing says. `counter` shows how far it is.
+/// The digest of the bytes that are read, whatever a listing says. `counter` counts them.
 pub(super) async fn read_digest(
     backend: &Arc<dyn Backend>,
     entry: &Entry,
@@ -21,9 +22,10 @@ pub(super) async fn read_digest(
     Ok(hashes.get(HashAlgo::Blake3).expect("the digest that was asked for").clone())
 }
 
-/// The digest of what a second look reads, where the first one had the digest `first` and came over a network.
+/// Reads a file a second time and gives its digest. The first read came over a network and gave `first`.
 ///
-/// Errors: `Corrupt` when the two looks differ and the second is not what is listed either: then nothing is known.
+/// Errors: `Corrupt` when the two reads differ and the second one does not have the listed digest either: then the content
+/// is not known.
 pub(super) async fn read_again(
     backend: &Arc<dyn Backend>,
     entry: &Entry,

@@ -1,4 +1,4 @@
-//! Names as patterns meet them: the characters a name has, and one character for each byte that is none.
+//! Names as patterns see them: the characters of a name, and one character for each byte that is not UTF-8.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What a job is: what makes two runs the same job, and what is kept to show it.
+//! The header of a job: what makes two runs the same job, and what is recorded to show the job.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::job::JobKind;
 /// The version of all files of a job. Raised whenever a field gets another meaning; another version is never read.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Which folders the two sides of a job were, as [`ketch_core::Backend::root_identity`] tells.
+/// Which folders the two sides of a job were, by [`ketch_core::Backend::root_identity`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
     /// The source.
@@ -18,27 +18,27 @@ pub struct Roots {
     pub destination: Option<String>,
 }
 
-/// What makes two runs the same job, whose plan one can begin and another finish.
+/// What makes two runs the same job, so that one can begin the plan and another can finish it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobIdentity {
     /// The verb.
     pub kind: JobKind,
-    /// Where the files come from: [`ketch_core::Backend::location`], or what stands for it across processes.
+    /// Where the files come from: [`ketch_core::Backend::location`], or a text that is the same in every process.
     pub source_location: String,
     /// Where they go.
     pub destination_location: String,
-    /// Everything else that decides what is planned, as [`crate::Settings::identity`] tells it.
+    /// Everything else that decides what is planned, by [`crate::Settings::identity`].
     pub options: String,
 }
 
-/// What is kept of a job to show it and to run it again.
+/// What is recorded of a job, to show it and to run it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The version of the job's files.
     pub(crate) format: u32,
     /// Its number among all jobs of this machine, by which backends find its parts again.
     pub(crate) number: u32,
-    /// What it is.
+    /// What makes two runs the same job.
     pub identity: JobIdentity,
     /// The source as a person reads it, without secrets.
     pub source: String,
@@ -56,7 +56,7 @@ pub struct Header {
     /// Which folders both sides were.
     #[serde(default)]
     pub roots: Roots,
-    /// Which run of the machine the last process belongs to: after a restart less is believed.
+    /// During which boot of the machine the last process ran: after a restart records are trusted less.
     pub(crate) boot: Option<String>,
 }
 

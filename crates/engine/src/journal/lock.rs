@@ -1,7 +1,7 @@
 //! One job at a time on one tree, across all processes of a machine.
 //!
-//! A lock is a file that is locked by the system for as long as its process lives, so the lock of a dead process is free. The
-//! file says who has it and where, so that a job inside or around a locked tree is refused as well.
+//! A lock is a file that is locked by the system for as long as its process lives, so the lock of a dead process is free.
+//! The file names the process and the tree, so that a job inside or around a locked tree is refused as well.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -16,14 +16,14 @@ use super::log::failed;
 /// No lock file is longer.
 const NOTE_LIMIT: u64 = 64 * 1024;
 
-/// What a lock file says.
+/// The contents of a lock file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
     location: String,
 }
 
-/// A tree that nobody else works on. Free again when dropped.
+/// A tree that no other process works on. Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct TreeLock {
     _file: File,
@@ -59,7 +59,7 @@ impl TreeLock {
         let text = serde_json::to_vec(&note)
             .map_err(|error| Error::new(ErrorKind::Io, "a lock").with_source(error))?;
         file.set_len(0).and_then(|()| file.write_all(&text)).map_err(failed)?;
-        // ORDER: one's own lock is written first, so of two jobs that start at once at least one sees the other.
+        // ORDER: a job writes its own lock first, so of two jobs that start at once at least one sees the other.
         for other in fs::read_dir(folder).map_err(failed)? {
             let path = other.map_err(failed)?.path();
             let is_of_this_job = || held.iter().any(|held| folder.join(file_name(held)) == path);
@@ -72,7 +72,7 @@ impl TreeLock {
 }
 
 fn refuse_overlap(path: &PathBuf, location: &str) -> Result<()> {
-    // A lock that cannot be looked at is nobody's who could be named.
+    // A lock file that cannot be read names no process.
     let Ok(mut file) = File::open(path) else { return Ok(()) };
     let Some(holder) = read(&mut file) else { return Ok(()) };
     let overlaps = is_inside(location, &holder.location) || is_inside(&holder.location, location);

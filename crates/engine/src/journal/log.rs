@@ -1,8 +1,8 @@
-//! A list on disk, one record a line: appended to, and read from the front or from the back.
+//! A list on disk, one record on each line. Records are appended, and read from the front or from the back.
 //!
-//! A line is the CRC-32 of a JSON text in eight digits, a space, and the JSON. A process that dies leaves at most a torn last
-//! line; a reader stops at the first line that is not whole and believes nothing after it. A list without a name is gone
-//! with the process.
+//! A line is the CRC-32 of a JSON text in eight digits, a space, and the JSON. A process that dies leaves at most a torn
+//! last line; a reader stops at the first line that is not whole, and ignores everything after it. A list without a name
+//! ends with the process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::file::{close_once, force_bytes};
 
-/// No record is this long; a line above it means a damaged file.
+/// No record is this long; a longer line means that the file is damaged.
 const LINE_LIMIT: usize = 16 * 1024 * 1024;
 /// Bytes that wait to be written.
 const WRITE_BUFFER: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const READ_BUFFER: usize = 64 * 1024;
 pub(crate) struct LogWriter {
     file: BufWriter<File>,
     length: u64,
-    /// Nothing is in it, or was cut off, that a power cut could change.
+    /// Nothing that was written or cut off could be changed by a power cut.
     is_forced: bool,
 }
 
@@ -42,7 +42,7 @@ impl LogWriter {
         Ok(LogWriter::new(file.map_err(failed)?, 0, true))
     }
 
-    /// Goes on with the list at `path` after its first `length` bytes; what was behind them is cut off. Makes it if needed.
+    /// Continues the list at `path` after its first `length` bytes, and cuts off the rest. Creates the list if needed.
     pub(crate) fn open(path: &Path, length: u64) -> Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -76,7 +76,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Hands everything to the system, so that it survives the death of the process.
+    /// Hands everything to the system, so that it survives the end of the process.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(failed)
     }
@@ -145,7 +145,7 @@ impl<T: DeserializeOwned> LogReader<T> {
         LogReader { file, end, start: 0, text: Vec::new(), used: 0, record: PhantomData }
     }
 
-    /// Where the record begins that comes next: everything before is whole.
+    /// Where the next record begins: everything before it is whole.
     pub(crate) fn position(&self) -> u64 {
         self.start + self.used as u64
     }
@@ -197,10 +197,10 @@ pub(crate) struct LogBackward<T> {
 }
 
 impl<T: DeserializeOwned> LogBackward<T> {
-    /// The record before the one given last.
+    /// The record before the last one that was returned.
     pub(crate) fn next(&mut self) -> Result<Option<T>> {
         loop {
-            // The last byte ends the line that is looked for.
+            // The last byte ends the line that is wanted.
             let inner = self.text.len().saturating_sub(1);
             let line_start = match memchr::memrchr(b'\n', &self.text[..inner]) {
                 Some(at) => at + 1,

@@ -1,11 +1,11 @@
-//! What earlier processes of a job left that spares work and proves nothing: transfers they may have begun, with what the
-//! backend noted about them, and files that are known to have arrived.
+//! What earlier processes of a job left that saves work and proves nothing: transfers that they may have begun, with the
+//! notes of the backend about them, and files that are known to have arrived.
 //!
-//! A job that is gone on with marches anew over both sides. What is here never decides what is done: a note is used for the
-//! version of the source that it was written for, and a file that arrived counts only while both listings still show the
-//! versions it was written down with. What was begun and is not done again is removed at the end ([`Memory::left`]).
+//! A job that continues lists both sides again. The memory never decides what is done: a note is used only for the version
+//! of the source that it was written for, and a file counts as arrived only while both listings still show the recorded
+//! versions. Transfers that were begun and are not planned again are removed at the end ([`Memory::left`]).
 //!
-//! In memory are the notes of open transfers, which are few, and up to [`ARRIVED_LIMIT`] fingerprints.
+//! It holds the notes of open transfers, which are few, and up to [`ARRIVED_LIMIT`] fingerprints.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -21,15 +21,15 @@ use super::records::{Files, NoteRecord, PlanItem, PlanRecord};
 use super::resume::Resumed;
 use crate::plan::Planned;
 
-/// Items of the plan behind the last one that is known to have been begun, which may have been begun, too: more than any
-/// number of workers, and what waits to be written. Deletions are in a list of their own and do not count.
+/// So many items after the last one that is known to have been begun may have been begun too: more than there can be
+/// workers and outcomes that wait to be written. Deletions are in a list of their own and do not count.
 const BEGUN_AHEAD: u64 = 4_096;
-/// Files that are known to have arrived; those beyond it are transferred again where everything is.
+/// Files that are remembered to have arrived; with `--ignore-times`, further ones are transferred again.
 const ARRIVED_LIMIT: usize = 1_000_000;
-/// Paths of the list that are told apart; beyond it one may be on it twice, which costs a look.
+/// Paths of the list that are kept apart; further ones may be on it twice, which costs one more check.
 const KNOWN_LIMIT: usize = 1_000_000;
 
-/// A transfer that an earlier process may have begun and not ended.
+/// A transfer that an earlier process may have begun and did not end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Left {
     /// Where.
@@ -53,21 +53,21 @@ impl Left {
     }
 }
 
-/// What earlier processes of a job left. The default is nothing.
+/// What earlier processes of a job left. By default nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     noted: HashMap<RelPath, Left>,
     arrived: HashSet<u128>,
     /// Noted transfers that this process has planned again, or ended, and what its listing of the destination showed there.
     taken: Mutex<HashMap<RelPath, Option<Entry>>>,
-    /// Of these, those that came to a good end.
+    /// Those of them that succeeded.
     ended: Mutex<HashSet<RelPath>>,
     /// The list of everything that may be left; `None` where nothing is removed.
     list: Option<PathBuf>,
 }
 
 impl Memory {
-    /// What the lists of a job in `folder` say, to be looked at only.
+    /// Reads what the lists of the job in `folder` say, and changes nothing.
     pub(super) fn look(folder: &Path, resumed: &Resumed) -> Result<Self> {
         let noted = collect(folder, resumed, |_| Ok(()))?;
         Ok(Memory { noted, arrived: read_arrived(folder)?, ..Memory::default() })
@@ -80,7 +80,7 @@ impl Memory {
         Ok(Memory { noted, arrived: read_arrived(folder)?, list, ..Memory::default() })
     }
 
-    /// What processes before the plan of the job in `folder` left.
+    /// What processes from before the current plan of the job in `folder` left.
     pub(super) fn before_plan(folder: &Path) -> Result<Self> {
         let list = folder.join(Files::LEFT);
         let mut noted = HashMap::new();
@@ -102,7 +102,7 @@ impl Memory {
         self.noted.get(path)
     }
 
-    /// Every open transfer that a backend noted something about and that nobody took.
+    /// Every open transfer that a backend noted something about and that was not planned again.
     pub(crate) fn all_noted(&self) -> impl Iterator<Item = &Left> {
         self.noted.values().filter(|left| !self.is_taken(&left.path))
     }
@@ -118,7 +118,7 @@ impl Memory {
         self.noted.get(path)?.note.as_ref().map(|note| &*note.source)
     }
 
-    /// The open transfer is planned again, while the destination's listing shows `listed` at its path.
+    /// Records that the open transfer is planned again, and that the destination's listing shows `listed` at its path.
     pub(crate) fn take(&self, path: &RelPath, listed: Option<Entry>) {
         self.lock_taken().insert(path.clone(), listed);
     }
@@ -136,7 +136,7 @@ impl Memory {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The open transfer is none any more: what it was to bring is there, or what it left was removed.
+    /// Records that the open transfer has ended: its file arrived, or what it left was removed.
     pub(crate) fn end(&self, path: &RelPath) {
         if self.noted.contains_key(path) {
             self.take(path, None);
@@ -148,7 +148,7 @@ impl Memory {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
-    /// Did an earlier process make `destination` of `source`?
+    /// Did an earlier process store this version of `source` as this version of `destination`?
     pub(crate) fn has_arrived(&self, source: &Entry, destination: &Entry) -> bool {
         !self.arrived.is_empty()
             && arrival(source, destination).is_some_and(|print| self.arrived.contains(&print))
@@ -159,7 +159,7 @@ impl Memory {
         self.list.as_deref().map(LogReader::open).transpose()
     }
 
-    /// Nothing is left any more.
+    /// Records that nothing is left any more.
     pub(crate) fn is_cleared(&self) -> Result<()> {
         let Some(list) = &self.list else { return Ok(()) };
         match fs::remove_file(list) {
@@ -176,13 +176,14 @@ impl Memory {
     }
 }
 
-/// What says that this version of the destination was made of that version of the source. `None`: a side shows no version.
+/// The fingerprint which says that this version of the destination was made from that version of the source. `None`: a side
+/// shows no version.
 pub(crate) fn arrival(source: &Entry, destination: &Entry) -> Option<u128> {
     let version = |entry: &Entry| entry.version.is_some() || entry.handle.is_some();
     if !version(source) || !version(destination) {
         return None;
     }
-    // A listing may show more digests than what storing it gave.
+    // A listing may show more digests than the answer to the upload did.
     let plain = |entry: &Entry| Entry { hashes: None, mtime: None, ..entry.clone() };
     let text = format!(
         "{}{}",
@@ -205,9 +206,10 @@ fn read_arrived(folder: &Path) -> Result<HashSet<u128>> {
     Ok(arrived)
 }
 
-/// Writes the list of everything that the job in `folder` may have left. Gives what backends noted something about.
+/// Writes the list of everything that the job in `folder` may have left. Returns the transfers that backends noted
+/// something about.
 ///
-/// ORDER: the list is on the disk, whole, before the plan that it was made of may be cut.
+/// ORDER: the whole list is on the disk before the plan from which it was made may be cut.
 pub(super) fn write_list(folder: &Path, resumed: &Resumed) -> Result<HashMap<RelPath, Left>> {
     let path = folder.join(Files::LEFT);
     let new = folder.join(format!("{}.new", Files::LEFT));
@@ -225,8 +227,8 @@ pub(super) fn write_list(folder: &Path, resumed: &Resumed) -> Result<HashMap<Rel
     Ok(noted)
 }
 
-/// Goes through what earlier processes of the job in `folder` may have begun and not ended. What backends noted something
-/// about is given back, the rest is handed to `other`.
+/// Goes through the transfers that earlier processes of the job in `folder` may have begun and did not end. Returns those
+/// that backends noted something about; hands the rest to `other`.
 fn collect(
     folder: &Path,
     resumed: &Resumed,
@@ -245,13 +247,13 @@ fn collect(
             None => tell(&left)?,
         }
     }
-    // What has a note was begun, however far it is behind the last outcome.
+    // A transfer with a note was begun, however far it is after the last outcome.
     let highest = resumed.highest.max(resumed.notes.keys().max().copied());
     let mut ahead = 0;
     let mut plan = LogReader::<PlanRecord>::open(&folder.join(Files::PLAN))?;
     while let Some(record) = plan.next()? {
         let PlanRecord::Item(PlanItem { seq, action }) = record else { continue };
-        // Numbers go up, but not by one: deletions take some of them and have no outcome until the end.
+        // Numbers increase, but not by one: deletions have numbers too, and have no outcome until the end.
         ahead += u64::from(highest.is_none_or(|highest| seq > highest));
         if ahead > BEGUN_AHEAD {
             break;
@@ -278,7 +280,7 @@ fn collect(
             None => tell(&Left { path, action: Some(action), note: None })?,
         }
     }
-    // Of a plan that was lost, as with the power.
+    // Notes of a plan that was lost, for example in a power cut.
     let mut notes = LogReader::<NoteRecord>::open(&folder.join(Files::NOTES))?;
     while let Some(note) = notes.next()? {
         let Some(path) = note.path.clone().filter(|_| note.seq >= resumed.mark.next) else {
@@ -287,7 +289,7 @@ fn collect(
         match note.note.is_empty() {
             true => _ = noted.remove(&path),
             false => {
-                // What was planned is still known if the note is about the same version.
+                // The planned action is still known if the note is about the same version.
                 let before: Option<Left> = noted.remove(&path);
                 let is_same = |left: &Left| {
                     left.note.as_ref().is_some_and(|before| before.source == note.source)
@@ -300,7 +302,7 @@ fn collect(
     Ok(noted)
 }
 
-/// A note of a process that is gone.
+/// A note of a process that has ended.
 #[derive(Debug)]
 struct OldNote(Option<String>);
 

@@ -1,6 +1,6 @@
-//! A job on disk: what it is, what it planned, what became of each item, and how far open transfers are.
+//! The records of a job on disk: its header, its plan, the outcome of each item, and notes about open transfers.
 //!
-//! One folder a job, with append-only lists in it ([`log`]):
+//! Each job has a folder with append-only lists in it ([`log`]):
 //!
 //! | file | what |
 //! |---|---|
@@ -15,15 +15,15 @@
 //! | `report.json` | how the job ended; a job without it is open |
 //! | `lock` | locked while a process works on the job |
 //!
-//! **The same command makes a new plan.** It takes over what spares work ([`memory`]) and marches anew over both sides. Only
-//! who asks for it finishes the plan on record ([`Earlier::Finish`]).
+//! **The same command makes a new plan.** It takes over what saves work ([`memory`]) and lists both sides again. The
+//! recorded plan is finished only if the user asks for it ([`Earlier::Finish`]).
 //!
-//! **The journal is a hint, never a fact.** A record may be lost with the process or with the power, and what a record speaks of
-//! is looked at before it is believed: an item without an outcome is compared on both sides before anything is sent, and
-//! after a restart of the machine so is an item that is said to be done (its rename may not be on the disk). What must not
-//! happen is that something runs without being on record: a plan is handed to the system before any of it is acted on.
+//! **The journal is a hint, never a fact.** A record may be lost when the process dies or the power fails, and the engine
+//! checks what a record says before it relies on it: an item without an outcome is compared on both sides before anything
+//! is sent, and after a restart of the machine so is an item that is recorded as done (its rename may not be on the disk).
+//! But nothing runs without being on record: a plan is handed to the system before any of it is executed.
 //!
-//! Nothing in these files is secret: places are kept as [`crate::job`] gets them, with option values hidden.
+//! No secret is in these files: places are recorded as [`crate::job`] gets them, with option values hidden.
 
 mod header;
 mod lock;

@@ -1,4 +1,4 @@
-//! What became of one item, as it is written down after the act: in the journal and in the report file.
+//! The outcome of one item, as it is written after the act to the journal and to the report file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 use ketch_core::{Hashes, RelPath};
 use serde::{Deserialize, Serialize};
 
-/// The last state of an item.
+/// The final status of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It was done, and verified as far as the policy asks.
+    /// It was done, and verified as far as the policy requires.
     Done,
     /// Nothing was needed, or it cannot exist at the destination.
     Skipped,
-    /// A side is no longer what the plan was decided on; nothing was changed.
+    /// A side is no longer as it was when the item was planned; nothing was changed.
     Changed,
     /// The source went away before it was read; nothing was changed.
     Vanished,
-    /// It cannot be done as things are: told, and not tried.
+    /// It cannot be done as things are: reported, and not tried.
     Refused,
     /// It was tried and failed.
     Failed,
@@ -37,7 +37,7 @@ impl Status {
         }
     }
 
-    /// Does a job that is resumed leave the item as it is?
+    /// Does a job that finishes its plan leave the item as it is?
     pub(crate) fn is_final(self) -> bool {
         match self {
             Status::Done | Status::Skipped | Status::Vanished | Status::Refused => true,
@@ -46,7 +46,7 @@ impl Status {
     }
 }
 
-/// One item and what became of it.
+/// One item and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemOutcome {
     /// Its number in the plan; `None` for what needed no plan (a file that is equal).
@@ -56,7 +56,7 @@ pub struct ItemOutcome {
     pub path: RelPath,
     /// The last state.
     pub status: Status,
-    /// What was done or tried: `copied`, `deleted`, `copy`, `list`, ….
+    /// The act that was done or tried: `copied`, `deleted`, `copy`, `list`, ….
     pub action: Cow<'static, str>,
     /// Why, in the words of [`crate::decide::Reason`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,13 +64,16 @@ pub struct ItemOutcome {
     /// Bytes that were transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Digests of the content that were computed while it passed: name to hexadecimal digits.
+    /// Bytes that the destination had from an earlier try; `None` = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<u64>,
+    /// Digests that were computed while the content passed: name to hexadecimal digits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
     /// How long the act took, all attempts together.
     #[serde(default)]
     pub milliseconds: u64,
-    /// How often it was tried; 0 = it was settled without an act.
+    /// How often it was tried; 0 = it needed no act.
     #[serde(default)]
     pub attempts: u32,
     /// The kind of the error.
@@ -82,7 +85,7 @@ pub struct ItemOutcome {
 }
 
 impl ItemOutcome {
-    /// An outcome of which only what is always known is known.
+    /// An outcome with only the values that are always known.
     pub fn new(path: RelPath, status: Status, action: &'static str) -> Self {
         ItemOutcome {
             seq: None,
@@ -91,6 +94,7 @@ impl ItemOutcome {
             action: Cow::Borrowed(action),
             reason: None,
             bytes: None,
+            kept: None,
             digests: BTreeMap::new(),
             milliseconds: 0,
             attempts: 0,
@@ -107,9 +111,9 @@ impl ItemOutcome {
         self
     }
 
-    /// The mark that rclone's `--combined` lists give it: `=` equal, `-` missing at the source, `+` missing at the destination,
-    /// `*` different, `!` an error, or something that was not compared. What a list says is how things were *found*, as rclone
-    /// does it.
+    /// The mark that rclone's `--combined` lists give it: `=` equal, `-` missing at the source, `+` missing at the
+    /// destination, `*` different, `!` an error, or something that was not compared. As in rclone, a mark says how the
+    /// files were *found*.
     pub fn mark(&self) -> char {
         match (self.status, self.reason.as_deref(), self.action.as_ref()) {
             (Status::Failed | Status::Changed | Status::Refused | Status::Vanished, _, _) => '!',
@@ -155,7 +159,7 @@ mod tests {
         check(Status::Done, "only_time_differs", "time_set", '=');
         check(Status::Failed, "missing", "copy", '!');
         check(Status::Skipped, "extra", "kept", '-');
-        // Nobody looked whether these are equal.
+        // These were not compared.
         check(Status::Skipped, "empty_file", "not_storable", '!');
         check(Status::Skipped, "existing", "unchanged", '!');
         check(Status::Skipped, "destination_newer", "unchanged", '!');

@@ -1,5 +1,5 @@
-//! The lists of a running job: with a journal they are files of its folder, without one they have no name and end with the
-//! process. Nobody above asks which.
+//! The lists of a running job: with a journal they are files in its folder, without one they have no name and end with the
+//! process. Code above need not know which.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,33 +17,33 @@ use super::outcome::ItemOutcome;
 use super::resume::Resumed;
 use crate::plan::Planned;
 
-/// Outcomes that may wait in memory; those of large items never wait.
+/// Outcomes that may wait in memory; outcomes of large items never wait.
 const WAITING_OUTCOMES: u64 = 64;
-/// From this size on, an outcome is written at once.
+/// From this size of an item on, its outcome is written at once.
 const LARGE_BYTES: u64 = 1024 * 1024;
 
 /// A record of the plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PlanRecord {
-    /// Something to do.
+    /// An action.
     Item(PlanItem),
-    /// How far the planning is: everything up to here is planned.
+    /// A mark: everything up to here is planned.
     Mark(Mark),
     /// The plan is whole.
     Complete,
 }
 
-/// Something to do, by its number.
+/// An action and its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PlanItem {
-    /// Numbers go up in the order of planning, deletions among them.
+    /// Numbers increase in the order of planning; deletions have numbers too.
     pub(crate) seq: u64,
-    /// What.
+    /// The action.
     pub(crate) action: Planned,
 }
 
-/// How far the planning is, and what the end of the job must know of what was planned.
+/// A mark: how far planning has come, and what the end of the job must know about the planned items.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// The key up to which everything is planned: a path, and whether it is a folder's.
@@ -67,7 +67,7 @@ pub(crate) struct Mark {
     /// Folders, since the mark before, in which something failed: nothing is deleted in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) held: Vec<RelPath>,
-    /// Folders, since the mark before, that hold what takes no part: they are kept.
+    /// Folders, since the mark before, that hold excluded entries: they are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) occupied: Vec<RelPath>,
 }
@@ -76,27 +76,28 @@ pub(crate) struct Mark {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OutcomeRecord {
-    /// What became of an item; the last one of an item counts.
+    /// The outcome of an item; the last record of an item counts.
     Item(Box<ItemOutcome>),
-    /// The plan was cut before this number and planned anew: outcomes so far of this and later numbers mean nothing.
+    /// The plan was cut before this number and made anew from there: earlier outcomes of this number and later ones are
+    /// void.
     Cut(u64),
 }
 
-/// What a backend noted about an open transfer; the last one of an item counts.
+/// What a backend noted about an open transfer; the last note of an item counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NoteRecord {
-    /// Of which item.
+    /// The number of the item.
     pub(crate) seq: u64,
-    /// Where, so that a note whose plan was lost is not.
+    /// The path, so that the note is still useful if its plan was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<RelPath>,
-    /// Of which version of the source.
+    /// The version of the source that is transferred.
     pub(crate) source: Box<str>,
     /// The backend's own text.
     pub(crate) note: String,
 }
 
-/// The time a folder is to have when the job is done.
+/// The time that a folder must have when the job is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FolderTime {
     /// Relative to both roots.
@@ -104,12 +105,12 @@ pub(crate) struct FolderTime {
     /// As the source had it before anything was done in the folder: seconds and nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mtime: Option<(i64, u32)>,
-    /// The permissions of the source's, where they keep its owner from something.
+    /// The permissions of the source's folder, if they restrict its owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<u32>,
 }
 
-/// The files of a job, by what they are for.
+/// The names of the files of a job.
 pub(crate) struct Files;
 
 impl Files {
@@ -128,11 +129,11 @@ pub(crate) struct Records {
     lists: Mutex<Lists>,
     /// The number of a job that is on disk.
     job: Option<u32>,
-    /// What earlier processes of this job had planned and done of the plan that is finished.
+    /// What earlier processes of this job planned and did, if their plan is being finished.
     resumed: Resumed,
-    /// What earlier processes left that is of use for a new plan.
+    /// What earlier processes left that saves work for a new plan.
     memory: Memory,
-    /// Set while what is dropped leaves what could be gone on with.
+    /// While set, a dropped transfer leaves a part that a later process can continue.
     keep: Arc<AtomicBool>,
 }
 
@@ -157,16 +158,16 @@ struct Kept {
     arrived: Option<LogWriter>,
     folder: PathBuf,
     waiting: u64,
-    /// What backends noted in this process about items that have come to no good end.
+    /// What backends noted in this process about items that have not succeeded.
     noted: HashMap<u64, NoteRecord>,
 }
 
 impl Lists {
-    /// Hands the outcomes, and what goes with them, to the system, if the job is on disk.
+    /// Hands the outcomes, and the lists that belong to them, to the system, if the job is on disk.
     fn flush(&mut self) -> Result<()> {
         let Some(kept) = &mut self.kept else { return Ok(()) };
         kept.waiting = 0;
-        // ORDER: what is said to be done in a folder is known to have changed its time.
+        // ORDER: the time of a folder is on record before an outcome in it.
         self.folders.as_mut().map_or(Ok(()), LogWriter::flush)?;
         kept.arrived.as_mut().map_or(Ok(()), LogWriter::flush)?;
         kept.outcomes.flush()
@@ -174,7 +175,7 @@ impl Lists {
 }
 
 impl Records {
-    /// Lists without a name, in `folder` or in the system's folder for temporary files, and what another job left.
+    /// Lists without a name, in `folder` or in the system's folder for temporary files, and the memory of another job.
     pub(crate) fn unnamed(folder: Option<&Path>, memory: Memory) -> Result<Self> {
         let (plan, deletions) = (LogWriter::unnamed(folder)?, LogWriter::unnamed(folder)?);
         let unnamed_in = folder.map(Path::to_owned);
@@ -188,7 +189,7 @@ impl Records {
         })
     }
 
-    /// The lists in the folder of a job, gone on with where `resumed` says they are whole.
+    /// The lists in the folder of a job, continued after the part that is whole, as `resumed` says.
     pub(crate) fn open(folder: &Path, job: u32, resumed: Resumed, memory: Memory) -> Result<Self> {
         let at = |name: &str| -> PathBuf { folder.join(name) };
         let mut outcomes = LogWriter::open(&at(Files::OUTCOMES), resumed.outcomes_length)?;
@@ -211,7 +212,8 @@ impl Records {
             kept: Some(kept),
             next: resumed.mark.next,
         };
-        let (lists, keep) = (Mutex::new(lists), Arc::default());
+        // What a failed or dropped transfer has stored is kept: the next run of this job goes on with it.
+        let (lists, keep) = (Mutex::new(lists), Arc::new(AtomicBool::new(true)));
         Ok(Records { lists, job: Some(job), resumed, memory, keep })
     }
 
@@ -219,17 +221,12 @@ impl Records {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Is the job on disk, and can it be gone on with?
-    pub(crate) fn is_kept(&self) -> bool {
-        self.job.is_some()
-    }
-
-    /// What earlier processes had planned and done of the plan that is finished; of a plan that is made anew, nothing.
+    /// What earlier processes planned and did, if their plan is being finished; nothing if a new plan is made.
     pub(crate) fn resumed(&self) -> &Resumed {
         &self.resumed
     }
 
-    /// What earlier processes left that spares work.
+    /// What earlier processes left that saves work.
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -239,7 +236,7 @@ impl Records {
         self.job
     }
 
-    /// Writes down that one version became another.
+    /// Writes down which version of the source became which version at the destination.
     pub(crate) fn arrived(&self, print: u128) -> Result<()> {
         let lists = &mut *self.lists();
         let Some(kept) = &mut lists.kept else { return Ok(()) };
@@ -255,12 +252,7 @@ impl Records {
         list.push(&format!("{print:032x}"))
     }
 
-    /// From now on, what is dropped leaves what could be gone on with.
-    pub(crate) fn keep_parts(&self) {
-        self.keep.store(self.is_kept(), std::sync::atomic::Ordering::Relaxed);
-    }
-
-    /// Adds an action to the plan and gives its number.
+    /// Adds an action to the plan and returns its number.
     pub(crate) fn plan(&self, action: Planned) -> Result<u64> {
         let lists = &mut *self.lists();
         let seq = lists.next;
@@ -274,13 +266,12 @@ impl Records {
         Ok(seq)
     }
 
-    /// Items of the plan so far, those of earlier processes among them.
+    /// Items of the plan so far, including those of earlier processes.
     pub(crate) fn planned(&self) -> u64 {
         self.lists().next
     }
 
-    /// Writes down how far the planning is, and hands the plan to the system. `mark` has everything but the numbers of the
-    /// lists.
+    /// Writes a mark, and hands the plan to the system. `mark` has everything except the numbers of the lists.
     pub(crate) fn mark(&self, mut mark: Mark) -> Result<()> {
         let lists = &mut *self.lists();
         mark.next = lists.next;
@@ -290,7 +281,7 @@ impl Records {
         lists.plan.flush()
     }
 
-    /// Writes down that the plan is whole, and forces it to the disk where it is kept.
+    /// Writes down that the plan is complete, and forces it to the disk if the job is on disk.
     pub(crate) fn complete(&self, mark: Mark) -> Result<()> {
         self.mark(mark)?;
         let lists = &mut *self.lists();
@@ -312,7 +303,7 @@ impl Records {
         self.lists().deletions.backward()
     }
 
-    /// Writes down the time a folder is to have. It is handed to the system with the outcomes of what is done in it.
+    /// Writes down the time that a folder must have. It is handed to the system together with the outcomes in that folder.
     pub(crate) fn folder(&self, folder: &FolderTime) -> Result<()> {
         let lists = &mut *self.lists();
         match &mut lists.folders {
@@ -331,7 +322,7 @@ impl Records {
         self.lists().folders.as_mut().map(LogWriter::backward).transpose()
     }
 
-    /// Writes down what became of an item.
+    /// Writes down the outcome of an item.
     pub(crate) fn outcome(&self, outcome: &ItemOutcome) -> Result<()> {
         let lists = &mut *self.lists();
         let Some(kept) = &mut lists.kept else { return Ok(()) };
@@ -344,12 +335,13 @@ impl Records {
         if is_large || kept.waiting >= WAITING_OUTCOMES { lists.flush() } else { Ok(()) }
     }
 
-    /// Did this process leave a transfer that a backend noted something about? What it stored may be there, compared by nobody.
+    /// Did this process leave a transfer that a backend noted something about? It may have stored a file that was not
+    /// compared with its source.
     pub(crate) fn has_open_notes(&self) -> bool {
         self.lists().kept.as_ref().is_some_and(|kept| !kept.noted.is_empty())
     }
 
-    /// Hands everything that waits to the system.
+    /// Hands everything that still waits to the system.
     pub(crate) fn flush(&self) -> Result<()> {
         self.lists().flush()
     }
@@ -365,7 +357,7 @@ impl Records {
         kept.notes.sync()
     }
 
-    /// `checkpoint` as an earlier process had it for item `seq` or its path, whatever version of the source that was.
+    /// The `checkpoint` that an earlier process had for item `seq` or its path, whatever the version of the source was.
     pub(crate) fn noted_checkpoint(
         self: &Arc<Self>,
         seq: u64,
@@ -385,7 +377,8 @@ impl Records {
         Checkpoint { source, note, ..checkpoint }
     }
 
-    /// How the transfer of `entry`, which is item `seq`, is gone on with by a later process. `None` without a journal.
+    /// The checkpoint by which a later process can continue the transfer of `entry`, which is item `seq`. `None` without a
+    /// journal.
     pub(crate) fn checkpoint(
         self: &Arc<Self>,
         seq: u64,
@@ -412,7 +405,7 @@ struct ItemNote {
 #[async_trait]
 impl Note for ItemNote {
     async fn load(&self) -> Result<Option<Bytes>> {
-        // A second try in one process goes on with what the first one noted.
+        // A second try in the same process continues with the note of the first one.
         if let Some(kept) = &self.records.lists().kept
             && let Some(own) = kept.noted.get(&self.seq)
             && own.source == self.source
@@ -432,7 +425,7 @@ impl Note for ItemNote {
         let (path, source) = (Some(self.path.clone()), self.source.clone());
         let record = NoteRecord { seq: self.seq, path, source, note };
         let records = Arc::clone(&self.records);
-        // Forced to the disk: what the note speaks of is at a remote, which does not forget with this machine's power.
+        // Forced to the disk: the upload that the note describes is at a remote and survives a power cut of this machine.
         let save = move || {
             let lists = &mut *records.lists();
             let Some(kept) = &mut lists.kept else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What earlier processes of a job left behind, read as streams. In memory stay one bit an item, the notes of open
+//! Reads, as streams, what earlier processes of a job recorded. It keeps in memory one bit for each item, the notes of open
 //! transfers, and the folders in which nothing is deleted.
 
 use std::collections::{HashMap, HashSet};
@@ -12,21 +12,21 @@ use super::outcome::Status;
 use super::records::{Files, FolderTime, Mark, NoteRecord, OutcomeRecord, PlanItem, PlanRecord};
 use super::seen::Seen;
 
-/// Folders that are remembered; beyond it every deletion is held.
+/// Folders that are remembered; when there are more, every deletion is held back.
 pub(crate) const FOLDERS_LIMIT: usize = 10_000;
 
-/// What earlier processes of a job left behind. The default is a new job.
+/// What earlier processes of a job recorded. By default a new job.
 #[derive(Debug, Default)]
 pub(crate) struct Resumed {
-    /// Is there anything to go on with?
+    /// Is there anything to continue?
     pub(crate) is_resumed: bool,
-    /// How far the planning is.
+    /// How far planning has come.
     pub(crate) mark: Mark,
-    /// Is the plan whole?
+    /// Is the plan complete?
     pub(crate) is_planned: bool,
     /// Items that need nothing more.
     pub(crate) settled: Seen,
-    /// Of these, how many were done, and with how many bytes.
+    /// How many of them were done, and how many bytes they have.
     pub(crate) done: u64,
     /// Bytes transferred before.
     pub(crate) done_bytes: u64,
@@ -34,23 +34,23 @@ pub(crate) struct Resumed {
     pub(crate) notes: HashMap<u64, NoteRecord>,
     /// Folders in which nothing is deleted.
     pub(crate) held: HashSet<RelPath>,
-    /// Folders that are kept because they hold what takes no part.
+    /// Folders that are kept because they hold excluded entries.
     pub(crate) occupied: HashSet<RelPath>,
-    /// Whole bytes of the lists.
+    /// The lengths of the lists up to their last whole record.
     pub(crate) plan_length: u64,
     pub(crate) outcomes_length: u64,
     pub(crate) notes_length: u64,
     pub(crate) folders_length: u64,
-    /// What was planned behind the last mark is planned anew, with the same numbers.
+    /// Items after the last mark are planned again, with the same numbers.
     pub(crate) is_cut: bool,
     /// The highest number with an outcome.
     pub(crate) highest: Option<u64>,
 }
 
 impl Resumed {
-    /// Reads what is in the folder of a job. `believe_done`: what is said to be done needs no second look.
+    /// Reads the folder of a job. `believe_done`: items that are recorded as done are not checked again.
     ///
-    /// Damage is never an error: what is not whole was not written, and is planned or done again.
+    /// Damage is never an error: a record that is not whole counts as not written, and its item is planned or done again.
     pub(crate) fn read(folder: &Path, believe_done: bool) -> Result<Self> {
         let mut found = Resumed::default();
         found.read_plan(folder)?;
@@ -66,7 +66,7 @@ impl Resumed {
         while let Some(record) = plan.next()? {
             match record {
                 PlanRecord::Item(_) => {}
-                // The plan says that there are deletions that are not on the disk any more: it is whole only before.
+                // The plan counts more deletions than are on the disk: it is complete only up to an earlier mark.
                 PlanRecord::Mark(mark) if mark.deletions_length > deletions => break,
                 PlanRecord::Mark(mark) => {
                     self.is_resumed = true;

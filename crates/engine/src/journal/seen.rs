@@ -1,4 +1,4 @@
-//! Which items of a plan have their outcome: one bit an item.
+//! Which items of a plan have an outcome: one bit for each item.
 
 /// A set of sequence numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -6,11 +6,11 @@ pub(crate) struct Seen {
     words: Vec<u64>,
 }
 
-/// No plan has this many items; a number above it comes from a damaged record.
+/// No plan has this many items; a larger number comes from a damaged record.
 const LIMIT: u64 = 1 << 34;
 
 impl Seen {
-    /// Adds a number. One that no plan can hold is passed over.
+    /// Adds a number. A number that no plan can have is ignored.
     pub(crate) fn insert(&mut self, number: u64) {
         if number >= LIMIT {
             return;

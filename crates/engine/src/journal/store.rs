@@ -1,4 +1,4 @@
-//! The folder of all jobs: beginning one, finding the one to be gone on with, listing, forgetting.
+//! The folder of all jobs: begins a job, finds the interrupted one to continue, lists jobs, and forgets them.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -21,7 +21,7 @@ use super::resume::Resumed;
 use crate::file::{force, force_and_close};
 use crate::job::JobKind;
 
-/// Ended jobs that are kept to be looked at; the oldest go first.
+/// How many ended jobs are kept; the oldest are removed first.
 const ENDED_JOBS: usize = 50;
 /// Bytes of ended jobs that are kept.
 const ENDED_BYTES: u64 = 512 * 1024 * 1024;
@@ -30,7 +30,7 @@ const HEADER: &str = "job.json";
 const REPORT: &str = "report.json";
 const LOCK: &str = "lock";
 
-/// The jobs of one person on one machine.
+/// The jobs of one user on one machine.
 #[derive(Debug, Clone)]
 pub struct Jobs {
     folder: PathBuf,
@@ -57,7 +57,7 @@ pub struct Ended {
 pub enum JobState {
     /// A process works on it.
     Running,
-    /// It was interrupted and can be gone on with.
+    /// It was interrupted and can be continued.
     Open,
     /// It ended.
     Ended(Ended),
@@ -85,7 +85,7 @@ pub struct Standing {
     pub done_bytes: u64,
 }
 
-/// An interrupted job from which a run takes over what spares work.
+/// An interrupted job from which a run takes over what saves work.
 #[derive(Debug)]
 pub struct Recalled {
     /// Its name.
@@ -103,9 +103,9 @@ pub struct Journal {
     pub header: Header,
     /// What earlier processes of this job did; `None` for a new one.
     pub standing: Option<Standing>,
-    /// The plan on record is finished as it is, and none is made anew.
+    /// The recorded plan is finished as it is, and no new plan is made.
     pub finishes_plan: bool,
-    /// Earlier jobs on the same destination that nobody will go on with: what they left there is removed first.
+    /// Earlier jobs on the same destination that this job replaces: what they left there is removed first.
     pub(crate) replaced: Vec<OldJob>,
     pub(crate) records: Arc<Records>,
     folder: PathBuf,
@@ -113,7 +113,7 @@ pub struct Journal {
     _running: File,
 }
 
-/// An open job that is not gone on with.
+/// An open job that will not be continued.
 #[derive(Debug)]
 pub struct OldJob {
     header: Header,
@@ -122,8 +122,8 @@ pub struct OldJob {
 }
 
 impl Jobs {
-    /// The jobs in `folder`, which is made when the first one begins. `boot` tells runs of the machine apart; without it no
-    /// restart is noticed.
+    /// The jobs in `folder`, which is made when the first one begins. `boot` identifies the boot of the machine; without it
+    /// no restart is noticed.
     pub fn new(folder: PathBuf, boot: Option<String>) -> Self {
         Jobs { folder, boot }
     }
@@ -132,8 +132,8 @@ impl Jobs {
         self.folder.join("jobs")
     }
 
-    /// Begins a job, and takes over from the open one between the same two places what `earlier` says. Locks the
-    /// destination, and of a `move` the source too. `begin` has everything but what is decided here.
+    /// Begins a job, and takes over what `earlier` says from the open job between the same two places. Locks the
+    /// destination, and for a `move` also the source. `begin` has everything that is not decided here.
     ///
     /// Errors: `InvalidInput` when another process works on the place; `Io` and `Quota` when nothing can be written.
     pub fn begin(&self, begin: Begin, earlier: Earlier) -> Result<Journal> {
@@ -152,7 +152,7 @@ impl Jobs {
                 continue;
             }
             refuse_later_format(&header)?;
-            // Who holds it can only be somebody who looks at it: whoever works on the job has the lock of the place.
+            // Another process can only be reading it: a process that works on the job would have the lock of the place.
             let running = job_lock_file(&folder)?;
             running.lock().map_err(failed)?;
             if is_taken_over(&header, &begin, earlier) && found.is_none() {
@@ -180,8 +180,8 @@ impl Jobs {
             roots: begin.roots,
             boot: self.boot.clone(),
         };
-        // ORDER: the names of the lists are on the disk with that of the header, which forces the folder out. Without them a
-        // power cut would take the notes with it.
+        // ORDER: the names of the lists are on the disk with that of the header, which forces the folder out. Without them
+        // a power cut could lose the notes.
         let records = Records::open(&folder, number, Resumed::default(), Memory::default())?;
         let records = Arc::new(records);
         write_whole(&folder, HEADER, &header)?;
@@ -218,7 +218,8 @@ impl Jobs {
             Records::open(&folder, header.number, resumed, Memory::before_plan(&folder)?)?
         } else {
             let memory = Memory::keep(&folder, &resumed)?;
-            // ORDER: the plan goes before the header says what the next one is of. Nothing finishes half of each.
+            // ORDER: the old plan is removed before the header describes the next one, so that no process finishes a
+            // mixture of both.
             let anew = Resumed { folders_length: resumed.folders_length, ..Resumed::default() };
             let records = Records::open(&folder, header.number, anew, memory)?;
             records.sync()?;
@@ -244,15 +245,15 @@ impl Jobs {
         })
     }
 
-    /// The open job that a run of `identity` would take over from, what it has on record, and what it left. Nothing is locked
-    /// or changed: for a run that only shows what would be done.
+    /// The open job from which a run of `identity` would take over, what it recorded, and what it left. Nothing is locked
+    /// or changed: for a dry run.
     pub fn recall(&self, identity: &JobIdentity) -> Result<Option<Recalled>> {
         for (header, folder) in self.open_jobs()? {
             let JobIdentity { source_location, destination_location, .. } = &header.identity;
             if *source_location == identity.source_location
                 && *destination_location == identity.destination_location
                 && header.format <= FORMAT
-                // One that runs is not interrupted.
+                // A job that is running is not interrupted.
                 && lock_job(&folder)?.is_some()
             {
                 let resumed = Resumed::read(&folder, header.boot == self.boot)?;
@@ -264,7 +265,7 @@ impl Jobs {
         Ok(None)
     }
 
-    /// All jobs, the newest first. What cannot be read as a job is passed over.
+    /// All jobs, the newest first. A folder that cannot be read as a job is skipped.
     pub fn list(&self) -> Result<Vec<JobSummary>> {
         let mut jobs = Vec::new();
         for folder in self.folders()? {
@@ -280,7 +281,7 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// The numbers of the jobs that can be gone on with, or are worked on: what they left at their destinations is theirs.
+    /// The numbers of the jobs that are running or can be continued: their parts at their destinations stay.
     pub fn claims(&self) -> Result<HashSet<u32>> {
         Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
     }
@@ -310,7 +311,7 @@ impl Jobs {
         Resumed::read(&folder, job.header.boot == self.boot).map(|resumed| standing_of(&resumed))
     }
 
-    /// Hands every outcome that counts to `tell`: the last of each item.
+    /// Hands the last outcome of each item to `tell`.
     pub fn outcomes(&self, job: &JobSummary, mut tell: impl FnMut(ItemOutcome)) -> Result<()> {
         let path = self.jobs_folder().join(job.header.id()).join(Files::OUTCOMES);
         // Read twice, so that only positions are kept and not the records.
@@ -347,7 +348,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Takes an open job, to end it without going on.
+    /// Takes an open job, to end it without continuing it.
     ///
     /// Errors: `InvalidInput` when a process works on it.
     pub fn take(&self, job: &JobSummary) -> Result<OldJob> {
@@ -356,7 +357,7 @@ impl Jobs {
         Ok(OldJob { header: job.header.clone(), folder, _running: running })
     }
 
-    /// Open jobs that nobody works on, or that somebody does.
+    /// Open jobs, whether a process works on them or not.
     fn open_jobs(&self) -> Result<Vec<(Header, PathBuf)>> {
         let mut open = Vec::new();
         for folder in self.folders()? {
@@ -397,8 +398,8 @@ impl Jobs {
         }
     }
 
-    /// Forces the name of a new job to the disk, and those of the folders above it: a job that is lost with the power leaves
-    /// parts that nobody looks for.
+    /// Forces the name of a new job to the disk, and those of the folders above it: if a power cut lost the job, no process
+    /// would look for its parts.
     fn force_names(&self) -> Result<()> {
         let all = self.jobs_folder();
         for folder in all.ancestors().take(3) {
@@ -407,7 +408,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Removes the oldest ended jobs, so that the records of all stay bounded.
+    /// Removes the oldest ended jobs, so that all records together stay bounded.
     fn prune(&self) -> Result<()> {
         let mut ended = Vec::new();
         for folder in self.folders()? {
@@ -422,7 +423,7 @@ impl Jobs {
         for (index, (_, size, folder)) in ended.into_iter().enumerate() {
             bytes = bytes.saturating_add(size);
             if index >= ENDED_JOBS || bytes > ENDED_BYTES {
-                // Another process may be pruning, too; what stays is pruned the next time.
+                // Another process may be removing jobs, too; what stays is removed the next time.
                 let _ = fs::remove_dir_all(folder);
             }
         }
@@ -452,12 +453,11 @@ pub struct Begin {
 /// What a job takes over from an interrupted one between the same two places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Earlier {
-    /// Nothing: what it left is removed.
+    /// Nothing: its parts are removed.
     Forget,
-    /// What spares work, whatever it was to do: parts, uploads, what is known to have arrived. What is to be done is found out
-    /// anew.
+    /// What saves work, whatever the job was: parts, uploads, files that are known to have arrived. A new plan is made.
     Remember,
-    /// Its plan, if it is the same job, to be finished as it is.
+    /// Its plan, if it is the same job: the plan is finished as it is.
     Finish,
 }
 
@@ -470,12 +470,12 @@ fn is_taken_over(header: &Header, begin: &Begin, earlier: Earlier) -> bool {
 }
 
 impl Journal {
-    /// The folder of its records, for what else belongs to the job and goes with it.
+    /// The folder of its records, for other files that belong to the job and are removed with it.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Writes down how the job ended; it is not gone on with any more.
+    /// Writes down how the job ended; it cannot be continued after that.
     pub fn close(&self, ended: &Ended) -> Result<()> {
         self.records.sync()?;
         write_whole(&self.folder, REPORT, ended)
@@ -483,8 +483,8 @@ impl Journal {
 }
 
 impl OldJob {
-    /// Removes what the job left at `destination`, and ends it: nobody goes on with it. What cannot be removed is the first
-    /// error, after everything else was tried, and then the job stays open.
+    /// Removes what the job left at `destination`, and ends the job. If something cannot be removed, everything else is
+    /// tried, the first error is returned, and the job stays open.
     pub async fn abandon(&self, destination: &dyn Backend) -> Result<()> {
         write_list(&self.folder, &Resumed::read(&self.folder, true)?)?;
         let mut list = LogReader::<Left>::open(&self.folder.join(Files::LEFT))?;
@@ -501,7 +501,7 @@ impl OldJob {
         }
     }
 
-    /// Ends the job without looking at what it left.
+    /// Ends the job without checking what it left.
     pub fn end(&self) -> Result<()> {
         let resumed = Resumed::read(&self.folder, true)?;
         let ended = Ended {
@@ -570,7 +570,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Writes a file that is there whole or not at all.
+/// Writes a file so that it is there whole or not at all.
 fn write_whole(folder: &Path, name: &str, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec_pretty(value)
         .map_err(|error| Error::new(ErrorKind::Io, "a record of a job").with_source(error))?;

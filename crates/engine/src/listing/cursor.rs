@@ -1,4 +1,4 @@
-//! Reading sorted runs as one sequence in which every key comes once.
+//! Reads sorted runs as one sequence in which every key comes once.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use ketch_core::{PackedKey, Result, View};
 use super::Pieces;
 use super::scratch::Run;
 
-/// A sorted run on its way.
+/// A sorted run that is being read.
 #[derive(Debug)]
 pub(super) struct Cursor {
     file: Option<Run>,
@@ -56,7 +56,8 @@ impl Cursor {
     }
 }
 
-/// What comes next of some sorted runs: of several entries of one key, the newest one and that there are more.
+/// The next entry of several sorted runs. Of several entries of one key it is the newest, and it is known that there are
+/// more.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     /// The first one has the least key, and the others are sorted by theirs.
@@ -98,7 +99,7 @@ impl Head {
         Ok(())
     }
 
-    /// Puts the first cursor, which has gone on, where it belongs.
+    /// Puts the first cursor, which has advanced, where it belongs.
     fn sort_first(&mut self) -> Result<()> {
         let Some((first, others)) = self.cursors.split_first_mut() else { return Ok(()) };
         if !first.fill()? {
@@ -120,7 +121,7 @@ impl Head {
         self.has_duplicates
     }
 
-    /// Goes on to the one after it.
+    /// Advances to the one after it.
     pub(crate) fn pass(&mut self) {
         self.packed.clear();
     }

@@ -1,7 +1,7 @@
-//! One pair of folders: both listings, joined in the task that lists them.
+//! Lists one pair of folders and joins both listings, in one task.
 //!
-//! What is equal on both sides is settled here, by views on packed entries, and travels as a number. Everything else waits
-//! in a window, from which sub-folders are listed ahead. Knows nothing of the order in which folders are entered.
+//! Files that are equal on both sides are only counted here, by reading packed entries. Everything else waits in a window,
+//! from which sub-folders are listed ahead. This module does not know the order in which folders are entered.
 
 use std::collections::VecDeque;
 
@@ -14,9 +14,9 @@ use crate::digest::blocking;
 use crate::join::{Joined, Next};
 use crate::listing::{Collector, ROOM_BYTES, Room};
 
-/// What is looked through for sub-folders to list ahead.
+/// How many pairs are searched for sub-folders to list ahead.
 const WINDOW_PAIRS: usize = 1024;
-/// Entries that are joined at a time; what is equal among them does not count for the window.
+/// Entries that are joined at a time; equal files among them do not count for the window.
 const JOINED_AT_A_TIME: usize = 8192;
 
 /// On which sides a folder is.
@@ -44,7 +44,7 @@ pub(super) struct Folders {
 #[derive(Debug)]
 pub(super) struct Folder {
     dir: RelPath,
-    /// Only the destination has it, and nothing was found in it yet that takes no part.
+    /// Only the destination has it, and so far no excluded entry was found in it.
     may_be_occupied: bool,
     /// Something was found since it was last asked.
     is_found_occupied: bool,
@@ -60,12 +60,12 @@ impl Folder {
         &self.dir
     }
 
-    /// Was something met, since this was last asked, that keeps a folder of the destination alone from being deleted?
+    /// Since this was last asked, was an entry found that keeps a folder which only the destination has from being deleted?
     pub(super) fn take_found_occupied(&mut self) -> bool {
         std::mem::take(&mut self.is_found_occupied)
     }
 
-    /// Looks further, unless enough is at hand. Errors: those of [`Joined::next`].
+    /// Joins more entries, unless enough are waiting. Errors: those of [`Joined::next`].
     pub(super) fn fill(&mut self, folders: &Folders) -> Result<()> {
         if self.window.len() > WINDOW_PAIRS / 2 {
             return Ok(());
@@ -99,9 +99,9 @@ impl Folder {
                     None => continue,
                 },
             };
-            // ORDER: what was equal comes before what follows it, so that no mark is ahead of what is planned.
+            // ORDER: equal files are sent before the step that follows them, so that no mark is ahead of the plan.
             self.push_equal(std::mem::take(&mut equal));
-            // ORDER: joined first and filtered then, so that a name the filter hides still counts as being there.
+            // ORDER: joined first and filtered then, so that a name which the filter hides still counts as existing.
             let is_admitted = folders.admits(&pair);
             let special = |entry: &Entry| matches!(entry.kind, EntryKind::Special(_));
             is_occupied |= !is_admitted || pair.destination.as_ref().is_some_and(special);
@@ -123,12 +123,12 @@ impl Folder {
         }
     }
 
-    /// What comes next of what is at hand.
+    /// The next of the waiting steps.
     pub(super) fn pop(&mut self) -> Option<Found> {
         self.window.pop_front()
     }
 
-    /// What comes `distance` after the next one, as far as it is at hand.
+    /// The waiting step `distance` after the next one, if there is one.
     pub(super) fn ahead(&self, distance: usize) -> Option<&Found> {
         self.window.get(distance)
     }
@@ -140,10 +140,10 @@ impl Folders {
         Folders { march, room }
     }
 
-    /// Lists a folder on the sides that have it and joins the first of it.
+    /// Lists a folder on the sides that have it, and joins its first entries.
     pub(super) async fn open(self: Arc<Self>, dir: RelPath, sides: Sides) -> Opened {
         let (source, destination) = self.list_pair(&dir, sides).await;
-        // One folder is one failure: with both, the source's is told.
+        // One folder is one failure: if both sides fail, the source's error is reported.
         let source = source.map_err(|error| (Side::Source, error))?;
         let destination = destination.map_err(|error| (Side::Destination, error))?;
         let spellings = self.find_spellings(&dir, &source, &destination).await;
@@ -163,7 +163,7 @@ impl Folders {
         Ok(folder)
     }
 
-    /// What is another spelling of what, where the destination finds names in several.
+    /// Finds names that are spellings of one another, if the destination finds a name in several spellings.
     async fn find_spellings(
         &self,
         dir: &RelPath,
@@ -193,7 +193,8 @@ impl Folders {
             None => list_names(&march.source, dir).await?,
         };
         if folding.is_none() {
-            // It matters only where names could be one. Where nothing tells even then, they are taken for several.
+            // It matters only where two names could be one. If nothing tells even then, they are treated as different
+            // names.
             if !has_twins(&own) || ask(march.may_write).await? != Some(true) {
                 return Ok(None);
             }
@@ -206,7 +207,7 @@ impl Folders {
         Spellings::find(march, identities, dir, own, &there).await.map(Some)
     }
 
-    /// A folder that has nothing.
+    /// An empty folder.
     fn nothing(&self, dir: &RelPath) -> Collector {
         Collector::new(dir, Order::Unspecified, &self.room)
     }
@@ -220,7 +221,7 @@ impl Folders {
         if march.recall
             && sides.source
             && sides.destination
-            && let Some(known) = march.destination.recall(dir).await
+            && let Some(known) = march.destination.cached_listing(dir).await
         {
             return self.list_recalled(dir, known).await;
         }
@@ -256,8 +257,8 @@ impl Folders {
         }
     }
 
-    /// Does the destination show the folder in another way than by its listing? One answer that it is not there leads to
-    /// everything being stored again, so it is not believed alone.
+    /// Does the destination show the folder by a `stat`, although the listing said it is not there? One such answer would
+    /// make the job store everything again, so it is not believed alone.
     async fn is_shown(&self, dir: &RelPath) -> Result<bool> {
         let destination = &self.march.destination;
         let Some((parent, name)) = dir.parent().zip(dir.name()) else {
@@ -280,8 +281,8 @@ impl Folders {
         Ok(false)
     }
 
-    /// ORDER: what is remembered is never the reason to call anything missing or extra: with any difference in names, kinds
-    /// or sizes the destination is listed.
+    /// ORDER: nothing counts as missing or extra because of what is remembered: at any difference in names, kinds or sizes
+    /// the destination is listed.
     async fn list_recalled(
         &self,
         dir: &RelPath,
@@ -302,7 +303,7 @@ impl Folders {
         (self.collect(dir, &source), destination)
     }
 
-    /// The listing that these entries are.
+    /// Makes a listing of these entries.
     fn collect(&self, dir: &RelPath, entries: &[Entry]) -> Result<Collector> {
         let mut collector = Collector::new(dir, Order::Unspecified, &self.room);
         collector.push(Page::of(dir, entries)?)?;
@@ -339,8 +340,8 @@ impl Folders {
             || filter.admits_file(path.of(source.name), source.size, source.mtime())
     }
 
-    /// Does a pair take part? The source decides where it has something of that name, by its own size and age: what the
-    /// source has can be left out, but it never becomes "missing", and its twin at the destination never "extra".
+    /// Does a pair take part? If the source has an entry of that name, the filter judges that entry by its size and age. So
+    /// an excluded entry of the source is never "missing", and the destination's entry of that name is never "extra".
     fn admits(&self, pair: &Pair) -> bool {
         let Some(entry) = pair.source.as_ref().or(pair.destination.as_ref()) else { return false };
         let path = entry.path.as_str();
@@ -359,7 +360,7 @@ impl Folders {
         compare_keys(key, (after.as_str(), *after_is_dir)).is_le()
     }
 
-    /// Did it hand out everything in it, too?
+    /// Did it also hand out everything in it?
     fn is_passed(&self, pair: &Pair) -> bool {
         let inside = |after: &(RelPath, bool)| after.0.is_within(pair.path());
         self.is_behind(pair) && !(pair.is_dir() && self.march.after.as_ref().is_some_and(inside))
@@ -380,7 +381,7 @@ impl Folders {
     }
 }
 
-/// Paths of one folder, written over one another where only a look at each is needed.
+/// Builds paths in one folder, and reuses the memory if each path is needed only for a moment.
 struct PathText {
     text: String,
     start: usize,

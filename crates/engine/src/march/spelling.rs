@@ -1,8 +1,8 @@
-//! Names of two folders that the destination takes for one.
+//! Pairs names of one folder that differ on the two sides but are one name to the destination.
 //!
-//! A disk may find a name regardless of case, or of how an accent is written. What the source calls `Name` is then what the
-//! destination lists as `name`: they are a pair, nothing is missing and nothing extra. Which names these are is asked of the
-//! destination and not computed, because every such disk has rules of its own. Names of one folder are in memory for it.
+//! A disk may find a name regardless of case, or of how an accent is written. Then `Name` at the source and `name` in the
+//! destination's listing are a pair: nothing is missing, and nothing is extra. The destination is asked which names these
+//! are, because every such disk has its own rules. The names of one folder are held in memory for this.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::join::Pair;
 /// What is known of the names of one folder, where both sides have names that are not equal.
 #[derive(Debug, Default)]
 pub(super) struct Spellings {
-    /// What the destination has under another spelling, by the source's name.
+    /// The destination's entry with another spelling, by the source's name.
     partners: HashMap<String, Entry>,
-    /// How the destination spells it.
+    /// The destination's spellings of these.
     spelled: HashSet<String>,
-    /// Names of the source that would be names of others.
+    /// Names of the source that the destination would treat as another name of the source.
     taken: HashSet<String>,
 }
 
@@ -40,7 +40,7 @@ impl Spellings {
         let listed = blocking(move |_| identities.listed_as(&folder, &asked)).await?;
         let mut found: HashMap<&str, Option<String>> = HashMap::new();
         found.extend(alone.iter().map(String::as_str).zip(listed));
-        // What each name of the source is to the destination: what it lists, or else what it would be but for case.
+        // The name under which the destination lists each name of the source, or else its lower-case form.
         let mut twins: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for name in &source {
             let listed = match found.get(name.as_str()) {
@@ -55,7 +55,7 @@ impl Spellings {
         }
         let mut this = Spellings::default();
         for (key, names) in twins {
-            // The one that is there by its own name is meant by it.
+            // The name that the destination lists exactly so is its partner.
             let first = names.iter().find(|name| **name == key).or(names.first());
             let is_alone = names.len() == 1;
             let others =
@@ -76,7 +76,7 @@ impl Spellings {
         Ok(this)
     }
 
-    /// Makes a pair what it is to the destination. `None`: it belongs to another pair.
+    /// Corrects a pair by these spellings. `None`: the destination's entry belongs to another pair.
     pub(super) fn apply(&mut self, mut pair: Pair) -> Option<Pair> {
         match (&pair.source, &pair.destination) {
             (None, Some(there)) => {

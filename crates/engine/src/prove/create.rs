@@ -1,4 +1,4 @@
-//! Making a manifest, or bringing one up to date: what is known of each file, in key order.
+//! Makes a manifest, or brings one up to date: finds the digests of each file, in key order.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,12 +14,12 @@ use crate::digest::{AtHand, Place, blocking};
 use crate::event::Progress;
 use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download_facts, walk};
 
-/// Entries that are looked at together, so that small files cost one hop to another thread for many.
+/// Entries that are handled together, so that many small files cost one hop to another thread.
 const BATCH: usize = 64;
 /// Files above this size have a hop of their own.
 const BATCHED_BYTES: u64 = 1024 * 1024;
 
-/// What was found of one path.
+/// The result for one path.
 #[derive(Debug)]
 pub enum Made {
     /// It is in the manifest.
@@ -33,17 +33,17 @@ pub enum Made {
 /// What an older manifest says about a file, asked for in key order.
 pub type Older = Box<dyn FnMut(&RelPath) -> Result<Option<ManifestEntry>> + Send>;
 
-/// What is found out about each file.
+/// What must be found out about each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// What a manifest says: BLAKE3 with its parts where the file is read, and what came for free.
+    /// What a manifest contains: BLAKE3 with its parts if the file is read, and the digests in the listing.
     Manifest,
     /// This digest.
     Digest(HashAlgo),
 }
 
-/// Goes through `backend` and gives what a manifest says about each file to `take`, in key order. A file that has the size and
-/// time that `older` has of it is not read again.
+/// Walks `backend` and hands the manifest entry of each file to `take`, in key order. A file that has the size and time
+/// that `older` has of it is not read again.
 ///
 /// Errors: what ends the walk, what `older` or `take` give.
 pub async fn create(
@@ -95,7 +95,7 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// Is the file still the one that an older manifest speaks of, as far as can be told without reading it?
+    /// Is the file still the one in an older manifest, as far as can be said without reading it?
     fn is_unchanged(&self, known: &ManifestEntry, entry: &Entry) -> bool {
         if entry.size != Some(known.size) {
             return false;
@@ -153,7 +153,7 @@ impl Maker<'_> {
             What::Digest(algo) => (algo, free.is_some_and(|free| free.get(algo).is_some())),
             What::Manifest => (HashAlgo::Blake3, false),
         };
-        // Who asks for reading gets it, but not of what this very job has just sent.
+        // If the caller asked to read files, this file is read, unless this same job has just sent it.
         let known = self.settings.digests.known(&self.place, &entry, self.settings.download).await;
         let known = known.filter(|known| known.hashes.get(algo).is_some());
         let facts = if is_free {
@@ -181,7 +181,7 @@ impl Maker<'_> {
         Ok(made)
     }
 
-    /// Reads a file over a network. What arrives must be what the listing shows.
+    /// Reads a file over a network. The content must have the digest that the listing shows.
     async fn download(&self, entry: &Entry, algo: HashAlgo, pace: Pace<'_>) -> Result<Facts> {
         let listed = entry
             .hashes
@@ -196,7 +196,7 @@ impl Maker<'_> {
             })
         };
         if is_wrong(&facts) {
-            // Most often it was damaged on its way. Its bytes count once.
+            // Most often it was damaged during the download. Its bytes count once.
             let again = Pace { counter: &AtomicU64::new(0), ..pace };
             facts = download_facts(&self.place.backend, entry, &algos, again).await?;
         }
@@ -264,7 +264,7 @@ fn count(made: &Made, progress: &Progress) {
     }
 }
 
-/// The entry of a file, or what kept it from being one. `Err` ends the walk.
+/// The manifest entry of a file, or why there is none. `Err` ends the walk.
 fn made(entry: Entry, facts: Result<Facts>) -> Result<Made> {
     match facts {
         Ok(facts) => {

@@ -1,7 +1,7 @@
-//! What a place holds, written down, and compared with what was written down: manifests of any backend.
+//! Manifests of any backend: writes down what a place holds, and compares a place with a manifest.
 //!
-//! Everything here is a stream in key order with bounded memory. What is found goes to the caller one by one; nothing is
-//! changed but by [`repair`].
+//! Everything here is a stream in key order with bounded memory. Results are handed to the caller one by one; only
+//! [`repair`] changes anything.
 
 pub mod create;
 mod pair;
@@ -27,22 +27,22 @@ use crate::filter::Filter;
 
 pub use walk::{Found, walk};
 
-/// How a place is gone through.
+/// How a place is walked.
 #[derive(Debug, Clone)]
 pub struct ProveSettings {
     /// What takes part.
     pub filter: Arc<Filter>,
     /// Folders listed ahead and files read at the same time; at least 1.
     pub checkers: usize,
-    /// Read content over a network where no digest came for free.
+    /// Read content over a network if the listing shows no suitable digest.
     pub download: bool,
     /// Bytes a second of what is read over a network; `None` = as fast as it goes.
     pub bandwidth: Option<u64>,
     /// Where digests of local files come from, and where they are remembered.
     pub digests: Digests,
-    /// Files that take no part whatever the filter says: the manifest itself, where it lies in the place.
+    /// Files that are left out whatever the filter says: the manifest itself, if it lies in the place.
     pub except: Vec<RelPath>,
-    /// What is shown of the work.
+    /// Where progress is counted.
     pub progress: Progress,
 }
 
@@ -60,7 +60,7 @@ impl Default for ProveSettings {
     }
 }
 
-/// How fast bytes may come, and where they are counted.
+/// The limit for bytes that are read, and where they are counted.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace<'a> {
     pub(crate) bandwidth: Option<&'a Bandwidth>,
@@ -106,7 +106,7 @@ impl DiskFile for CountedFile {
     }
 }
 
-/// Reads a file over a network to its end, or a range of it, and finds out what a manifest says about it.
+/// Reads a file over a network to its end, or a range of it, and computes what a manifest contains about it.
 pub(crate) async fn download(
     backend: &Arc<dyn Backend>,
     entry: &Entry,
@@ -135,7 +135,7 @@ pub(crate) async fn download(
     Ok(())
 }
 
-/// What a manifest says about a file that is read over a network.
+/// What a manifest contains about a file that is read over a network.
 pub(crate) async fn download_facts(
     backend: &Arc<dyn Backend>,
     entry: &Entry,

@@ -1,4 +1,4 @@
-//! A manifest and a place in step, both in key order.
+//! Walks a manifest and a place in step, both in key order.
 
 use futures::{Stream, TryStreamExt};
 use ketch_core::{RelPath, Result, compare_keys};
@@ -11,7 +11,7 @@ use crate::prove::verify::Entries;
 pub(super) struct Case {
     pub(super) manifest: Option<ManifestEntry>,
     pub(super) found: Option<Found>,
-    /// The folder of it could not be listed.
+    /// Its folder could not be listed.
     pub(super) unlisted: Option<String>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn join(
                 (None, None) => return Ok(None),
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
-                // What could not be listed stands before everything in it.
+                // A folder that could not be listed comes before everything in it.
                 (Some(entry), Some(found)) => {
                     let is_dir = matches!(found, Found::Failed(..));
                     compare_keys((entry.path.as_str(), false), (found.path().as_str(), is_dir))

@@ -1,5 +1,5 @@
-//! Putting whole files in the place of damaged ones: what is right stays where it is, what is damaged comes from another place,
-//! and the whole is proven against the manifest before it has its name.
+//! Replaces damaged files by whole ones. The undamaged ranges come from the file itself, the damaged ones from another
+//! place, and the result is verified against the manifest before it gets its name.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,11 +24,12 @@ pub struct Repaired {
     pub fetched: u64,
 }
 
-/// Can this be repaired, and which ranges must be fetched for it? `None` for what is right, and for what somebody changed.
+/// Can a file with this verdict be repaired, and which ranges must be fetched? `None` for files that are right, and for
+/// files that were edited.
 pub fn damage(verified: &Verified) -> Option<Vec<Range<u64>>> {
     let manifest = verified.manifest.as_ref()?;
     let size = manifest.size;
-    // Of a file without parts nothing is known of what is left.
+    // For a file without parts it is not known which ranges are right.
     let has_parts = manifest.parts.is_some();
     match &verified.verdict {
         Verdict::Rotted(ranges) | Verdict::Truncated(ranges) if has_parts && !ranges.is_empty() => {
@@ -47,8 +48,8 @@ pub fn damage(verified: &Verified) -> Option<Vec<Range<u64>>> {
 
 /// Repairs one file of `place` with bytes of the file of that name in `other`.
 ///
-/// Errors: `NotFound` and `Changed` when `other` has no file of that name and size; `Corrupt` when the result would not be what the
-/// manifest says, and then nothing is changed; what reading and storing give.
+/// Errors: `NotFound` and `Changed` when `other` has no file of that name and size; `Corrupt` when the result would not
+/// have the digest in the manifest, and then nothing is changed; the errors of reading and storing.
 pub async fn repair(
     place: &Arc<dyn Backend>,
     other: &Arc<dyn Backend>,
@@ -96,7 +97,7 @@ pub async fn repair(
     Ok(Repaired { fetched })
 }
 
-/// What the place says it stored must be what passed.
+/// The place must have stored exactly what was sent.
 fn check_stored(
     place: &Arc<dyn Backend>,
     manifest: &ManifestEntry,
@@ -157,7 +158,7 @@ fn patched(
     Arc::new(Patched { size, pieces, fetched: Arc::clone(fetched) })
 }
 
-/// A content made of pieces of others, which lie where they belong.
+/// Content that is put together from ranges of other contents, each at its own offset.
 #[derive(Debug)]
 struct Patched {
     size: u64,

@@ -1,9 +1,9 @@
-//! Comparing a place with its manifest: every file is read, whatever its times say and whatever the digest cache knows, because
-//! what rots keeps its times.
+//! Compares a place with its manifest. Every file is read, whatever its times are and whatever the digest cache holds,
+//! because bit rot does not change times.
 //!
-//! The unit of the work is a part: of a large file the parts of its manifest entry, of any other file the whole. A sample
-//! takes each part in one of a number of rounds, so that the rounds together take all; a run that was interrupted skips the parts
-//! that it had found to be right, as long as the file is the same version.
+//! The unit of work is a part: for a large file one of the parts in its manifest entry, for any other file the whole file.
+//! With a sample, each part is read in one of several rounds, so that all rounds together read everything. After an
+//! interruption, parts that were found to be right are not read again, as long as the file is the same version.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::prove::pair::{Case, join};
 use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download, download_facts, walk};
 use crate::state::Marks;
 
-/// Files that are verified together, so that small ones cost one hop to another thread for many.
+/// Files that are verified together, so that many small ones cost one hop to another thread.
 const BATCH: usize = 64;
 
-/// What is true of a file of the manifest, or of the place.
+/// The verdict on a file of the manifest, or of the place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It has the content it had. In a sample: what was read of it has.
+    /// It has the same content. In a sample: the parts that were read have.
     Ok,
-    /// Its content is another, and so is its size or time: somebody changed it.
+    /// Its content differs, and so does its size or time: it was edited.
     Edited,
-    /// Its content is another although its size and time are not: nobody meant to change it. These ranges are damaged.
+    /// Its content differs although its size and time are the same: it was not edited. These ranges are damaged.
     Rotted(Vec<Range<u64>>),
     /// Its end is missing; of a file with parts also the damaged ranges of what is left.
     Truncated(Vec<Range<u64>>),
@@ -45,7 +45,7 @@ pub enum Verdict {
     Extra,
     /// It could not be compared; says why.
     Unverifiable(String),
-    /// It is there with its size, and the sample has nothing of its content.
+    /// It is there with its size, and none of its parts are in the sample.
     NotSampled,
 }
 
@@ -54,7 +54,7 @@ pub enum Verdict {
 pub struct Verified {
     /// Where it is.
     pub path: RelPath,
-    /// What is true of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// What the manifest says.
     pub manifest: Option<ManifestEntry>,
@@ -85,15 +85,15 @@ impl Sample {
 /// How a place is verified.
 #[derive(Debug, Clone, Default)]
 pub struct VerifySettings {
-    /// How it is gone through.
+    /// How it is walked.
     pub prove: ProveSettings,
     /// Read only this part of it.
     pub sample: Option<Sample>,
-    /// What an interrupted run had found to be right.
+    /// Marks of the parts that an interrupted run found to be right.
     pub marks: Option<Arc<Marks>>,
 }
 
-/// How much of the content a verification was about, in parts and bytes.
+/// How much of the content was verified, in parts and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Coverage {
     /// Bytes compared by reading or by a listed digest.
@@ -166,7 +166,7 @@ impl Verifier {
                     None => (Some(Verdict::Missing), None),
                 },
                 (None, Some(Found::File(entry))) => (Some(Verdict::Extra), Some(entry)),
-                // What can be in no manifest is not extra.
+                // An entry that no manifest can contain is not extra.
                 (None, Some(Found::Other(..))) => continue,
                 (None | Some(_), Some(Found::Failed(_, error))) => {
                     (Some(Verdict::Unverifiable(error.to_string())), None)
@@ -183,7 +183,7 @@ impl Verifier {
                 }
                 (None, None) => continue,
             };
-            // What has none yet is read below.
+            // Files without a verdict yet are read below.
             let verdict = verdict.unwrap_or(Verdict::NotSampled);
             verified.push(Verified { path, verdict, manifest, entry });
         }
@@ -200,7 +200,7 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// What can be said without reading.
+    /// What is known without reading.
     fn judge_by_listing(&self, manifest: &ManifestEntry, entry: &Entry) -> Option<Verdict> {
         let Some(size) = entry.size else {
             return Some(Verdict::Unverifiable("the place does not tell its size".to_owned()));
@@ -235,7 +235,7 @@ impl Verifier {
         Err(text.to_owned())
     }
 
-    /// The content is not what it was, and the size is: does the time say that somebody changed it?
+    /// The content differs and the size is the same: was the file edited, by its time?
     fn changed(
         &self,
         manifest: &ManifestEntry,
@@ -367,7 +367,7 @@ impl Verifier {
             Work::Whole(algo) => {
                 let mut facts = download_facts(backend, entry, &[algo], pace).await?;
                 if facts.hashes.get(algo) != manifest.hashes.get(algo) {
-                    // What was damaged on its way is not damaged where it is. Its bytes count once.
+                    // It may only have been damaged during the download. Its bytes count once.
                     let again = Pace { counter: &AtomicU64::new(0), ..pace };
                     facts = download_facts(backend, entry, &[algo], again).await?;
                 }
@@ -402,7 +402,7 @@ impl Verifier {
         }
     }
 
-    /// What is to be read of a file that is not longer than it was, and of which `parts` can be read one by one.
+    /// What must be read of a file that is not longer than in the manifest, and whose `parts` can be read one by one.
     fn work<'a>(
         &self,
         manifest: &ManifestEntry,
@@ -446,7 +446,7 @@ impl Verifier {
         Verdict::Ok
     }
 
-    /// The verdict on a file of which these parts are wrong.
+    /// The verdict on a file with these damaged parts.
     fn of_parts(
         &self,
         manifest: &ManifestEntry,
@@ -485,7 +485,7 @@ impl Verifier {
         taken.filter(is_new).collect()
     }
 
-    /// Nothing of a file is to be read: because all of it was, or because nothing of it is in the sample.
+    /// Nothing of a file must be read: all of it was, or none of it is in the sample.
     fn nothing_wanted(&self, manifest: &ManifestEntry, count: u64) -> Verdict {
         let takes = |sample: Sample| (0..count).any(|index| sample.takes(&manifest.path, index));
         match self.settings.sample {
@@ -494,7 +494,7 @@ impl Verifier {
         }
     }
 
-    /// Bytes that came over a network are not to come again.
+    /// Bytes that came over a network must not be read again.
     async fn mark_now(
         &self,
         manifest: &ManifestEntry,
@@ -517,17 +517,17 @@ impl Verifier {
     }
 }
 
-/// What is to be read of a file.
+/// What must be read of a file.
 enum Work<'a> {
     /// Nothing: this is the verdict.
     None(Verdict),
     /// All of it, for this digest.
     Whole(HashAlgo),
-    /// These of its parts, of which so many are there as a whole.
+    /// These of its parts; so many of them are complete in the file.
     Parts { parts: &'a Parts, wanted: Vec<u64>, whole_parts: u64 },
 }
 
-/// Of a file that is shorter than it was and still has its beginning: what that is to be compared with.
+/// For a file that is shorter than in the manifest: what its beginning is compared with.
 fn beginning_to_compare(manifest: &ManifestEntry, entry: &Entry) -> Option<[u8; 4]> {
     let size = entry.size.unwrap_or_default();
     let is_there = size < manifest.size && prefix_length(manifest.size) <= size;
@@ -539,7 +539,7 @@ fn key(manifest: &ManifestEntry, part: u64) -> String {
     format!("{}\0{part}", manifest.path)
 }
 
-/// Of the version that is there and of what it is compared with.
+/// The fingerprint of the version that is there and of what it is compared with.
 fn fingerprint(manifest: &ManifestEntry, entry: &Entry) -> [u8; 16] {
     let digests: Vec<_> = manifest.hashes.iter().map(|digest| format!("{digest:?}")).collect();
     Marks::fingerprint(&[&source_identity("", entry), &digests.concat()])
@@ -564,7 +564,7 @@ fn one(range: Range<u64>) -> Vec<Range<u64>> {
     std::iter::once(range).collect()
 }
 
-/// Ranges that touch, as one.
+/// Joins adjacent ranges.
 fn merged(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut merged: Vec<Range<u64>> = Vec::new();
     for range in ranges {
@@ -576,7 +576,7 @@ fn merged(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     merged
 }
 
-/// What could not be read is a verdict. `Err` ends the verification.
+/// An error of reading is a verdict. `Err` ends the verification.
 fn told(judged: Result<Verdict>) -> Result<Verdict> {
     match judged {
         Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),

@@ -1,12 +1,12 @@
-//! All files of one place in key order: a march beside a place that holds nothing.
+//! Walks all files of one place in key order: a march with an empty place as the other side.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error, ErrorKind,
-    ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
+    About, Backend, Body, ByteStream, Capabilities, Entry, EntryKind, EntryStream, Error,
+    ErrorKind, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::march::{March, Step};
@@ -17,9 +17,9 @@ use crate::prove::ProveSettings;
 pub enum Found {
     /// A file.
     File(Entry),
-    /// Something that is neither a file nor a folder, or one of several of one name: it says why it is left out.
+    /// An entry that is left out because it is neither a file nor a folder, or one of several of one name; with the reason.
     Other(RelPath, String),
-    /// A folder could not be listed; nothing is known about what is in it.
+    /// A folder could not be listed; nothing is known about its contents.
     Failed(RelPath, Error),
 }
 
@@ -98,25 +98,19 @@ fn understand(step: Step) -> Option<Result<Found>> {
     }
 }
 
-/// A place that holds nothing and takes nothing.
+/// A place that is empty and stores nothing.
 #[derive(Debug)]
 struct Nothing;
 
-static NOTHING: std::sync::LazyLock<Capabilities> =
-    std::sync::LazyLock::new(|| Capabilities { list_order: Order::Key, ..Capabilities::default() });
+static NOTHING: std::sync::LazyLock<About> = std::sync::LazyLock::new(|| About {
+    capabilities: Capabilities { list_order: Order::Key, ..Capabilities::default() },
+    ..About::new("nothing", "nothing:")
+});
 
 #[async_trait]
 impl Backend for Nothing {
-    fn name(&self) -> &str {
-        "nothing"
-    }
-
-    fn capabilities(&self) -> &Capabilities {
+    fn about(&self) -> &About {
         &NOTHING
-    }
-
-    fn location(&self) -> String {
-        "nothing:".to_owned()
     }
 
     async fn stat(&self, _path: &RelPath) -> Result<Entry> {
@@ -135,7 +129,7 @@ impl Backend for Nothing {
         Err(Error::unsupported("put"))
     }
 
-    async fn delete(&self, _entry: &Entry) -> Result<()> {
-        Err(Error::unsupported("delete"))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        entries.iter().map(|_| Err(Error::unsupported("delete"))).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! One item: what it takes to do it, and what its error means for the job.
+//! Does one item, and decides what its error means for the job.
 
 use std::sync::atomic::Ordering;
 
@@ -10,17 +10,19 @@ use crate::settings::OnChanged;
 use crate::transfer::Transfer;
 use ketch_core::Hashes;
 
-/// What an act gave.
+/// The result of an act.
 pub(super) struct Acted {
     pub(super) outcome: Outcome,
     pub(super) hashes: Option<Hashes>,
     /// Bytes that were transferred.
     pub(super) bytes: Option<u64>,
+    /// Bytes that the destination had from an earlier try.
+    pub(super) kept: u64,
 }
 
 impl From<Outcome> for Acted {
     fn from(outcome: Outcome) -> Self {
-        Acted { outcome, hashes: None, bytes: None }
+        Acted { outcome, hashes: None, bytes: None, kept: 0 }
     }
 }
 
@@ -50,7 +52,7 @@ impl Runner {
         }
     }
 
-    /// Does one item; one from an old plan only after a look at both sides.
+    /// Does one item; an item from an old plan only after both sides were checked.
     async fn try_task(self: &Arc<Self>, task: &mut Task) -> Result<Acted> {
         if task.is_stored && !self.context.settings.dry_run {
             let action = task.action.clone();
@@ -64,7 +66,7 @@ impl Runner {
                         .with_path(path_of(&task.action)));
                 }
             }
-            // Looked at now: a second try looks by itself.
+            // Checked now; a second try does its own check.
             task.is_stored = false;
         }
         self.do_action(task).await
@@ -75,7 +77,7 @@ impl Runner {
         if self.context.settings.dry_run {
             return Ok(Acted { bytes: size_of(&task.action), ..would_be(&task.action).into() });
         }
-        // A plan may have been made before the two places became one.
+        // The plan may be older than the overlap of the two places.
         let of_source = matches!(task.action, Action::RemoveSourceDir { .. });
         if !of_source && self.is_owned(path_of(&task.action)) {
             let error = Error::new(ErrorKind::InvalidInput, Reason::OneThing.to_string());
@@ -97,8 +99,8 @@ impl Runner {
                 }
             }
             Action::MakeDir { path } => {
-                // Where permissions are kept it was made with those of the source's just now.
-                destination.make_dir(path).await?;
+                // If the place keeps permissions, the folder has just been made with those of the source's.
+                destination.make_dir(path, None).await?;
                 Ok(Outcome::DirMade.into())
             }
             Action::MoveDir { source } => match destination.rename(source, &source.path).await {
@@ -109,14 +111,14 @@ impl Runner {
                 }
                 moved => moved.map(|_| Outcome::DirMoved.into()),
             },
-            Action::Delete { entry } => match destination.delete(entry).await {
+            Action::Delete { entry } => match destination.delete_one(entry).await {
                 Err(error) if entry.is_dir() && error.kind() == ErrorKind::InvalidInput => {
                     Ok(Outcome::Kept.into())
                 }
                 result => result.map(|()| Outcome::Deleted.into()),
             },
             Action::RemoveSource { source, destination: entry } => {
-                // What was proven must still be there: others work on the place, too.
+                // The verified copy must still be there, because other programs may work on the place too.
                 let now = destination.stat(&entry.path).await?;
                 if !again::is_same_version(entry, &now) {
                     let text = "it changed at the destination after it was compared, so it stays at the source";
@@ -129,10 +131,14 @@ impl Runner {
             Action::RemoveSourceDir { entry } if !self.is_made(entry).await? => {
                 Ok(Outcome::Kept.into())
             }
-            Action::RemoveSourceDir { entry } => match self.context.source.delete(entry).await {
-                Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(Outcome::Kept.into()),
-                result => result.map(|()| Outcome::SourceRemoved.into()),
-            },
+            Action::RemoveSourceDir { entry } => {
+                match self.context.source.delete_one(entry).await {
+                    Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                        Ok(Outcome::Kept.into())
+                    }
+                    result => result.map(|()| Outcome::SourceRemoved.into()),
+                }
+            }
             Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => {
                 Err(Error::unsupported("act"))
             }
@@ -152,8 +158,13 @@ impl Runner {
         }
         let checkpoint = self.records.checkpoint(task.seq, &self.source_location, source);
         let counter = guard.counter();
-        let transfer =
-            Transfer { entry: source, replaces, counter: Arc::clone(&counter), checkpoint };
+        let transfer = Transfer {
+            entry: source,
+            replaces,
+            counter: Arc::clone(&counter),
+            kept: guard.kept(),
+            checkpoint,
+        };
         let done = self.transfers.transfer(transfer).await?;
         self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.learn_mode(source, &done.stored).await;
@@ -168,12 +179,13 @@ impl Runner {
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("move"));
         }
         let passed = counter.load(Ordering::Relaxed);
-        let bytes = size.or((passed > 0).then_some(passed));
-        Ok((Acted { outcome: done.outcome, hashes: done.hashes, bytes }, done.stored))
+        let all = size.or((passed > 0).then_some(passed));
+        let (bytes, kept) = (all.map(|all| all.saturating_sub(done.kept)), done.kept);
+        Ok((Acted { outcome: done.outcome, hashes: done.hashes, bytes, kept }, done.stored))
     }
 
-    /// By the remote itself where nothing is replaced and both sides are one account; by giving it its new name where both are
-    /// on one file system; else copied, proven, looked at once more, and only then removed.
+    /// Moves one file. The remote itself moves it if nothing is replaced and both sides are one account. It is renamed if
+    /// both are on one file system. Otherwise it is copied, verified, checked once more, and only then removed.
     pub(super) async fn move_file(
         self: &Arc<Self>,
         task: &Task,
@@ -197,8 +209,8 @@ impl Runner {
         Ok(Acted { outcome: Outcome::Moved, ..acted })
     }
 
-    /// Removes a file at the source of a move if it still is what was copied, and another object than `there`, the proven
-    /// copy of it.
+    /// Removes a file at the source of a move, if it still is the version that was copied, and is another object than
+    /// `there`, its verified copy.
     async fn remove_source(&self, source: &Entry, there: &Entry) -> Result<()> {
         let from = &self.context.source;
         let now = match from.stat(&source.path).await {
@@ -210,11 +222,11 @@ impl Runner {
             return Err(self.changed(&source.path, text).with_remote(from.name()));
         }
         match self.set_apart(&now, there).await? {
-            Apart::AsListed(entry) => from.delete(&entry).await,
+            Apart::AsListed(entry) => from.delete_one(&entry).await,
             Apart::SetAside(entry) => {
-                let deleted = from.delete(&entry).await;
+                let deleted = from.delete_one(&entry).await;
                 if deleted.is_err() {
-                    // Why it could not be deleted says more than that it has another name now, which is in the listing.
+                    // The error says why it could not be deleted; that it has another name now is in the listing.
                     let _ = from.rename(&entry, &source.path).await;
                 }
                 deleted
@@ -243,7 +255,7 @@ impl Runner {
     }
 
     pub(super) async fn keep_time(&self, source: &Entry, entry: &Entry) -> Result<()> {
-        // A source that keeps no modification times shows when a file was stored, which is nothing to be kept.
+        // A source that keeps no modification times shows when a file was stored; that time is not copied.
         let keeps = self.context.destination.capabilities().set_mtime
             && self.context.source.capabilities().mtime.is_some();
         if !keeps {
@@ -252,13 +264,13 @@ impl Runner {
         self.set_facts(source, entry).await.map(drop)
     }
 
-    /// Gives `entry` of the destination what `source` has beside its content. `false`: the destination does not set its time,
-    /// which is no failure; that its permissions cannot be taken away is one.
+    /// Gives `entry` of the destination the time and permissions of `source`. `false`: the destination does not set its
+    /// time, which is not a failure; permissions that cannot be removed are one.
     async fn set_facts(&self, source: &Entry, entry: &Entry) -> Result<bool> {
         let to = &self.context.destination;
         let mut now = None;
         let mut is_time_kept = true;
-        // The times of folders are set last of all.
+        // The times of folders are set at the end of the job.
         let differs = !source.is_dir() && entry.mtime != source.mtime;
         if let Some(mtime) = source.mtime.filter(|_| differs) {
             match to.set_mtime(entry, mtime).await {
@@ -281,13 +293,13 @@ impl Runner {
         Ok(is_time_kept)
     }
 
-    /// The state that an error leaves an item in, and whether it is a failure of the job.
+    /// The status of an item after an error, and whether it is a failure of the job.
     pub(super) fn judge(&self, action: &Action, failure: &Failure) -> (Status, bool) {
         let moves_bytes = matches!(action, Action::Copy { .. } | Action::RemoveSource { .. });
         let policy = self.context.settings.on_changed;
         match failure.kind {
             ErrorKind::NotFound if moves_bytes && failure.at_source => {
-                // A plan that was made before is done whole, or that is told.
+                // If a plan that was made earlier cannot be executed completely, that is a failure.
                 (Status::Vanished, policy == OnChanged::Fail || self.is_strict)
             }
             ErrorKind::Changed if failure.at_source => (Status::Changed, policy != OnChanged::Skip),

@@ -1,9 +1,10 @@
 //! How many items are worked on at the same time, found out by trying: pure, with time and amounts from outside.
 //!
-//! It begins with [`START`] and looks at what was done in windows of [`WINDOW`] in which every place was taken. When more
-//! items at once gave clearly more, more are tried; when they did not, it goes back and stays for some windows, longer each
-//! time, before it tries again, upwards and downwards in turns: fewer that give as much are kept, because each costs memory
-//! and the patience of a remote. What a remote refuses because too much was asked of it halves the number at once.
+//! It begins with [`START`] and measures how much is done in windows of [`WINDOW`] in which every slot is taken. It tries
+//! more items; if they are clearly faster, it keeps the larger number and tries more again. If they are not, it goes back,
+//! and waits some windows, longer each time, before the next try. It tries upwards and downwards in turns. If fewer items
+//! are as fast, it keeps the smaller number, because each item costs memory and load on the remote. If a remote refuses a
+//! request because the job asks too much, the number is halved at once.
 
 use std::time::Duration;
 
@@ -11,21 +12,21 @@ use std::time::Duration;
 pub(crate) const START: usize = 4;
 /// Items at the same time at most. Each transfer that passes through this machine holds a few MiB.
 pub(crate) const MOST: usize = 16;
-/// It does not go below this by itself; refusals do.
+/// Tries do not go below this; refusals can.
 const LEAST: usize = 2;
 /// What is measured at once; after a change of the number one window passes unmeasured.
 pub(super) const WINDOW: Duration = Duration::from_secs(1);
-/// A window without enough ended items is closed all the same: large files that show how far they are.
+/// A window is closed after this time even if not enough items ended in it: large files count by their progress.
 const LONG_WINDOW: Duration = Duration::from_secs(5);
-/// What an item counts beside its bytes.
+/// What an item counts in addition to its bytes.
 const ITEM_BYTES: f64 = 65_536.0;
-/// More at once must give at least this much more, and half of what it would if all gain came through.
+/// A larger number must be faster by at least this share, and by half of what it would gain if speed grew with the number.
 const LEAST_GAIN: f64 = 0.05;
-/// Fewer at once may give this much less.
+/// A smaller number may be slower by this share.
 const MOST_LOSS: f64 = 0.03;
-/// For so long no number is tried at which something was refused.
+/// For this long a number at which a request was refused is not tried again.
 const WARY: Duration = Duration::from_secs(300);
-/// Windows between two tries: at first, and at most.
+/// Windows between two tries: the first value, and the largest.
 const PATIENCE: u32 = 4;
 const MOST_PATIENCE: u32 = 64;
 
@@ -40,7 +41,7 @@ pub(super) struct Amounts {
 enum Trying {
     /// Nothing; for so many windows.
     Nothing(u32),
-    /// The window after a change passes, then the next is held against the rate of the number before.
+    /// The window after a change is not measured; the next one is compared with the rate of the number before.
     More {
         before: usize,
         rate: f64,
@@ -85,7 +86,7 @@ impl Adapt {
             most: Some(most),
             trying: Trying::Nothing(0),
             is_upward_next: true,
-            // The first try needs no more than one window to be held against.
+            // The first try needs only one window to be compared with.
             patience: 1,
             rate: 0.0,
             window: None,
@@ -102,7 +103,7 @@ impl Adapt {
         self.limit
     }
 
-    /// Is there anything to be found out?
+    /// Is the number still being adapted?
     pub(super) fn is_adaptive(&self) -> bool {
         self.most.is_some()
     }
@@ -113,7 +114,7 @@ impl Adapt {
         self.is_adaptive() && self.window.is_none_or(is_over)
     }
 
-    /// There are free places, or nothing waits for them: what is done now says nothing about the number.
+    /// There are free slots and nothing waits for them: the speed says nothing about the number now.
     pub(super) fn is_idle(&mut self) {
         self.window = None;
     }
@@ -140,7 +141,7 @@ impl Adapt {
         self.measured(rate, most);
     }
 
-    /// A side refused because too much was asked of it: half as many. Refusals that come together count once.
+    /// A side refused a request because the job asks too much: halves the number. Refusals that come together count once.
     pub(super) fn pressed(&mut self, now: Duration) {
         let is_again = self.halved.is_some_and(|halved| now.saturating_sub(halved) < WINDOW);
         if self.most.is_none() || is_again {

@@ -1,5 +1,5 @@
-//! A second look: at what failed in a way that may pass, and at what was planned before. Nothing is sent twice that arrived,
-//! and nothing is overwritten that nobody planned to.
+//! Checks an item again before it is done: items that failed with an error that may pass, and items that were planned
+//! earlier. A file that has arrived is not sent twice, and a file that no plan replaces is not overwritten.
 
 use super::act::Acted;
 use super::*;
@@ -8,9 +8,9 @@ use crate::digest::{Memory, blocking};
 use crate::join::Pair;
 use crate::settings::OnChanged;
 
-/// What a second look at an item shows.
+/// The result of checking an item again.
 pub(super) enum Again {
-    /// It is to be done, as planned or as things are now.
+    /// It must be done, as planned or as both sides are now.
     Act(Action),
     /// It is done.
     Done(Acted),
@@ -28,8 +28,8 @@ pub(super) fn is_same_version(left: &Entry, right: &Entry) -> bool {
     }
 }
 
-/// Is `now` what was planned on? A place that keeps modification times says so by size and time, too: a version may differ
-/// because of another mode or another name of the same file.
+/// Is `now` the entry that was planned? Where a place keeps modification times, equal size and time are enough: a version
+/// may differ only because of other permissions or another name of the same file.
 fn is_unchanged(planned: &Entry, now: &Entry, place: &Arc<dyn Backend>) -> bool {
     let same_time = planned.mtime.is_some() && planned.mtime == now.mtime;
     let by_time = place.capabilities().mtime.is_some() && same_time && planned.size == now.size;
@@ -51,7 +51,7 @@ impl Runner {
             && self.state().again.len() < AGAIN_LIMIT
     }
 
-    /// The items that failed in a way that may pass, once more, each looked at anew.
+    /// Tries the items again that failed with an error that may pass; each is checked first.
     pub(super) async fn try_again(self: &Arc<Self>) {
         let again = std::mem::take(&mut self.state().again);
         for (mut task, error) in again {
@@ -69,7 +69,7 @@ impl Runner {
                 Ok(Again::Stranger) => self.failed(&task, "copy", error).await,
                 Ok(Again::Done(acted)) => self.succeeded(&task, acted).await,
                 Err(look) if look.kind() == ErrorKind::NotFound => {
-                    // It went away meanwhile, which says more than how the first try failed.
+                    // It went away meanwhile; that says more than the error of the first try.
                     self.failed(&task, "copy", look).await;
                 }
                 Err(look) => {
@@ -80,7 +80,7 @@ impl Runner {
         }
     }
 
-    /// What is to be done about an item of an old plan, from what both sides show now.
+    /// What must be done about an item of an old plan, by what both sides show now.
     pub(super) async fn look_at_stored(&self, seq: u64, action: Action) -> Result<Again> {
         match action {
             Action::Copy { source, replaces, reason } => {
@@ -105,7 +105,7 @@ impl Runner {
                     (false, false) => Ok(Again::Stranger),
                 }
             }
-            // What the source has again is no longer extra.
+            // If the source has it again, it is no longer extra.
             Action::Delete { entry } => match self.context.source.stat(&entry.path).await {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     self.look_at_extra(entry).await
@@ -114,10 +114,10 @@ impl Runner {
                 Err(error) => Err(error),
             },
             Action::RemoveSource { source, destination } => {
-                // What an earlier process, or a plan, found equal is no proof: the content is.
+                // That an earlier process or a plan found both equal is not enough; the contents are compared now.
                 let (from, to) = (&self.context.source, &self.context.destination);
                 match from.stat(&source.path).await {
-                    // The process before removed it, and nobody heard of that.
+                    // The earlier process removed it, but did not record that.
                     Err(error) if error.kind() == ErrorKind::NotFound => {
                         return Ok(Again::Done(Outcome::SourceRemoved.into()));
                     }
@@ -160,7 +160,7 @@ impl Runner {
         }
     }
 
-    /// Does the destination list what it finds under `path` by that very name? A disk that ignores case finds another file.
+    /// Does the destination list `path` under exactly that name? A disk that ignores case may find another file.
     async fn is_listed_under(&self, path: &RelPath) -> Result<bool> {
         let Some(identities) = self.context.destination.identities() else { return Ok(true) };
         let (folder, name) = (path.parent().unwrap_or_else(RelPath::root), path.name());
@@ -170,7 +170,7 @@ impl Runner {
         Ok(listed.first().and_then(Option::as_ref) == names.first())
     }
 
-    /// Have both the same content, as read or asked for now?
+    /// Do both have the same content, read or asked for now?
     async fn have_same_content(
         &self,
         source: (&Arc<dyn Backend>, &Entry),
@@ -182,7 +182,7 @@ impl Runner {
         Ok(same.0)
     }
 
-    /// What is to be done about something extra that an old plan deletes.
+    /// What must be done about an extra entry that an old plan deletes.
     async fn look_at_extra(&self, entry: Box<Entry>) -> Result<Again> {
         if entry.is_dir() {
             return Ok(Again::Act(Action::Delete { entry }));
@@ -200,7 +200,7 @@ impl Runner {
         }
     }
 
-    /// What an earlier process began of another version of the source is of no use.
+    /// A transfer that an earlier process began for another version of the source is of no use.
     async fn drop_other_version(&self, seq: u64, now: &Entry) -> Result<()> {
         let of_plan = self.records.resumed().notes.get(&seq).map(|note| &*note.source);
         let noted = of_plan.or_else(|| self.records.memory().noted_source(&now.path));
@@ -215,9 +215,9 @@ impl Runner {
         self.context.destination.abandon(&now.path, &earlier).await
     }
 
-    /// What is to be done about a file, from what both sides show now. An upload whose end was lost may be there all the
-    /// same, and then nothing is sent twice. What appeared there meanwhile is nobody's to overwrite. Of a plan that was made
-    /// before, only the version of the source that it says is taken, and nothing newer.
+    /// What must be done about a file, by what both sides show now. An upload whose answer was lost may have arrived; then
+    /// it is not sent twice. Another file that appeared meanwhile is not overwritten. An earlier plan is executed only for
+    /// the version of the source that it names, and for no newer one.
     async fn look_again(
         &self,
         planned_source: &Entry,
@@ -238,7 +238,7 @@ impl Runner {
             (None, Some(_)) => false,
         };
         let source = match from.stat(path).await {
-            // A move by the remote takes the file away at once. What is there now may be another file all the same.
+            // A move by the remote removes the source at once. The file at the destination may still be another one.
             Err(error)
                 if error.kind() == ErrorKind::NotFound
                     && self.context.kind == JobKind::Move
@@ -279,8 +279,9 @@ impl Runner {
         Ok(Again::Act(Action::Copy { source: Box::new(source), replaces, reason }))
     }
 
-    /// Is `there` what this run's own listing showed where an interrupted transfer is done again, and would this run replace it?
-    /// It may be what that transfer stored, damaged and compared by nobody. `differ`: the contents were compared, and differ.
+    /// An interrupted transfer is done again. Is `there` the entry that this run's own listing showed, and would this run
+    /// replace it? It may be a damaged file that the interrupted transfer stored and that was never compared. `differ`: the
+    /// contents were compared, and differ.
     fn is_listed_and_replaced(&self, source: &Entry, there: &Entry, differ: bool) -> bool {
         let listed = self.records.memory().listed(&source.path);
         if !listed.is_some_and(|listed| is_unchanged(&listed, there, &self.context.destination)) {
@@ -300,7 +301,7 @@ impl Runner {
         }
     }
 
-    /// Is `there` what a move of `source`, which is gone, would have left? By its size, and by its time where it is kept.
+    /// Could `there` be the result of a move of `source`, which is gone? Compares the size, and the time where it is kept.
     fn looks_moved(&self, source: &Entry, there: &Entry) -> bool {
         there.kind == source.kind
             && source.size.is_some()
@@ -308,7 +309,7 @@ impl Runner {
             && (!self.rules().keeps_times() || there.mtime == source.mtime)
     }
 
-    /// A file that arrived, though nobody heard of it: what was to follow is done.
+    /// Finishes an item whose file arrived although the answer was lost: does the steps that follow the transfer.
     async fn finish_stored(
         &self,
         source: Entry,
@@ -318,8 +319,9 @@ impl Runner {
         let to = &self.context.destination;
         let old = planned.filter(|old| old.handle.is_some() && old.handle != there.handle);
         if let Some(old) = old.filter(|_| to.capabilities().duplicates) {
-            match to.delete(&old).await {
-                // What takes one place only (a link in a catalogue) was replaced by what arrived, so it is gone.
+            match to.delete_one(&old).await {
+                // An entry of which there can be only one (a link in a catalogue) was replaced by the new one, so it is
+                // gone.
                 Err(error) if error.kind() == ErrorKind::Changed => {}
                 result => result?,
             }
@@ -328,9 +330,9 @@ impl Runner {
             let (source, destination) = (Box::new(source), Box::new(there.clone()));
             return Ok(Again::Act(Action::RemoveSource { source, destination }));
         }
-        // A remote may keep times beside its files, and know nothing yet of one whose end nobody heard of.
+        // A remote may keep times beside its files, and may not know the time of a file whose answer was lost.
         self.keep_time(&source, there).await?;
-        let bytes = source.size;
-        Ok(Again::Done(Acted { bytes, ..Outcome::Copied.into() }))
+        let kept = source.size.unwrap_or(0);
+        Ok(Again::Done(Acted { bytes: Some(0), kept, ..Outcome::Copied.into() }))
     }
 }

@@ -1,8 +1,8 @@
-//! Whether what is to be removed at the source is another object than what the destination has of it.
+//! Checks, before a move removes a file at the source, that it is another object than the destination's copy.
 //!
-//! The system is asked what both names lead to. Where it cannot tell, as between two mounts of one network share, the file
-//! gets another name at the source, and the other side is looked at: what is gone there, or is there under the new name too,
-//! was the same thing and gets its name back.
+//! The system says which object each of the two names leads to. Where it cannot (for example between two mounts of one
+//! network share), the file is renamed at the source, and then the destination is checked: if its copy is gone, or also has
+//! the new name, both were the same file, and it gets its old name back.
 
 use ketch_core::identity::sameness;
 use ketch_core::names::aside;
@@ -15,17 +15,17 @@ use crate::digest::blocking;
 pub(super) enum Apart {
     /// It is another object, or one that has other names, as it was listed.
     AsListed(Box<Entry>),
-    /// It is, and has another name now, which nobody else uses.
+    /// It is another object. It has another name at the source now, which nothing else uses.
     SetAside(Box<Entry>),
 }
 
 impl Runner {
-    /// Makes sure that `source`, as it is now, can be removed and `there`, what the destination has of it, stays.
+    /// Makes sure that `source`, as it is now, can be removed without removing `there`, the destination's copy.
     ///
     /// Errors: `InvalidInput` when both are one.
     pub(super) async fn set_apart(&self, source: &Entry, there: &Entry) -> Result<Apart> {
         let (from, to) = (&self.context.source, &self.context.destination);
-        // Handles are of one remote, whatever names it was opened by.
+        // Equal handles are one file, whatever names the remote was opened by.
         if let (Some(one), Some(other)) = (&source.handle, &there.handle)
             && one == other
         {

@@ -1,4 +1,4 @@
-//! What a job learns of the times of its destination, and who is told.
+//! What a job learns about how its destination stores modification times.
 
 use std::time::SystemTime;
 
@@ -15,7 +15,7 @@ impl Runner {
         }
     }
 
-    /// `stored` was to have at most the permissions of `source`.
+    /// `stored` should have at most the permissions of `source`.
     pub(super) async fn learn_mode(&self, source: &Entry, stored: &Entry) {
         let narrows = self.context.destination.capabilities().narrow_mode;
         let Some((most, found)) = source.mode.zip(stored.mode).filter(|_| narrows) else { return };
@@ -29,11 +29,11 @@ impl Runner {
         }
     }
 
-    /// The destination did not set the time of what is there, as `error` of [`Backend::set_mtime`] says, and goes without
-    /// it. `Err`: that is not what the error says.
+    /// Handles an `error` of [`Backend::set_mtime`] that says that the destination does not set the time of this file: the
+    /// file keeps the time it has. `Err`: the error says something else.
     ///
-    /// Only where setting times is not supported is something learnt of the place: that it is denied may be so for a single
-    /// file, which belongs to another user.
+    /// The job learns something about the place only if the error is `Unsupported`; `Denied` may be true of one file only,
+    /// which belongs to another user.
     pub(super) async fn accept_fixed_times(&self, error: Error) -> Result<()> {
         let is_of_the_place = match error.kind() {
             ErrorKind::InvalidInput | ErrorKind::Unsupported => true,
@@ -65,7 +65,7 @@ impl Runner {
         self.learner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what was learnt for the next job. It is a hint, so that this fails is no failure of the job.
+    /// Remembers for the next job what was learnt. It is a hint, so an error here does not fail the job.
     pub(super) async fn remember_clock(&self) {
         let clock = self.learner().clock();
         if clock == self.clock || self.context.settings.dry_run {

@@ -4,19 +4,20 @@ use ketch_core::EntryKind;
 
 use super::*;
 
-/// Is it something that a place may have without listing it ([`Backend::doubt`])?
+/// Is this an entry that a place may hold without listing it ([`Backend::doubt`])?
 fn may_be_unseen(entry: &Entry) -> bool {
     entry.kind == EntryKind::Link || entry.is_file() && entry.size == Some(0)
 }
 
 impl Runner {
-    /// Deletes what the plan holds, from its back to its front. Files go several at a time; a folder waits for all before it.
+    /// Executes the deletions of the plan, from the last to the first. Several files are deleted at a time; a folder waits
+    /// for all deletions before it.
     pub(super) async fn delete_all(
         self: &Arc<Self>,
         mut deletions: LogBackward<PlanItem>,
     ) -> Result<()> {
         let to = self.context.destination.capabilities();
-        // What one request removes is begun together. A disk gathers nothing here.
+        // Deletions that one request can carry are started together. A disk gathers nothing here.
         let gathered = to.gather.filter(|_| !to.read_local).map_or(1, |gather| gather.items);
         let at_a_time =
             self.context.settings.transfers.unwrap_or(adapt::START).max(gathered).max(1);
@@ -29,7 +30,7 @@ impl Runner {
             let Some(task) = self.task_of(seq, action).await else { continue };
             let entry = match &task.action {
                 Action::Delete { entry } => entry,
-                // Of the source: what fails at the destination does not keep an empty folder there.
+                // A folder of the source: a failure at the destination does not keep an empty folder at the source.
                 Action::RemoveSourceDir { .. } => {
                     while !running.is_empty() {
                         self.wait_for_one(&mut running).await;
@@ -71,19 +72,19 @@ impl Runner {
         Ok(())
     }
 
-    /// Why the source may have an entry that it did not list, told once a folder of it was looked at.
+    /// Why the source may have entries that it did not list; known once one of its folders was listed.
     async fn doubt_about(&self, entry: &Entry) -> Option<String> {
         let source = &self.context.source;
         if !may_be_unseen(entry) {
             return None;
         }
-        source.doubt()?;
-        // A place that was not asked for anything yet, as when a plan is applied, looks now. What it cannot answer it doubts.
+        source.may_lack()?;
+        // A place that was not listed yet (when a plan is applied) is listed now. If that fails, entries may be missing.
         let _ = source.stat(&entry.path).await;
-        source.doubt()
+        source.may_lack()
     }
 
-    /// Whether an entry stays, and with which outcome. If it does, so does its folder.
+    /// Does an entry stay, and with which outcome? If it stays, so does its folder.
     fn stays(&self, entry: &Entry) -> Option<Outcome> {
         let stopping = self.is_stopping();
         let mut state = self.state();

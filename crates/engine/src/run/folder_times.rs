@@ -1,19 +1,20 @@
-//! Folders of the destination get the times they have at the source, last of all, and those that are made get its
-//! permissions, first of all.
+//! Gives folders of the destination the modification times of the source at the end of the job, and new folders the
+//! permissions of the source when they are made.
 //!
-//! A folder is made with at most the permissions of the source's before anything comes into it. What would keep its owner
-//! from working in it (`r-x`) is taken away when everything else is done, the deepest folders first.
+//! A folder is made with at most the permissions of the source's before anything comes into it. If the source's permissions
+//! would keep the owner from working in the folder (`r-x`), they are set when everything else is done, in the deepest
+//! folders first.
 //!
-//! Everything that is done in a folder makes its time the present, so before the first item of a folder is begun it is
-//! written down what time the source's folder has; the folders above are written down with it, because they may be made
-//! on the way. When everything else is done, the folders on the list get what the source's folder has then: the list may be
-//! that of a run that was interrupted long ago. Only what the source does not have any more gets what was written down, and
-//! of a move the times, because taking files away changed the source's. In memory are only the [`RECENT_FOLDERS`] looked at
-//! last, so a folder to which a job comes back may be on the list twice: the first record is set last and counts, which for
-//! a move is the time from before anything was taken away. Where nothing was done nothing is set, so a job with nothing to
-//! do touches nothing.
+//! Each change in a folder sets its time to the present. So before the first item of a folder is started, the job writes
+//! the time of the source's folder to a list, together with those of the folders above, which may be made on the way. When
+//! everything else is done, the folders on the list get the time that the source's folder has then, because the list may be
+//! that of a run that was interrupted long ago. The time on the list is used only if the source's folder is gone, and in a
+//! move, because removing files changed the time at the source. Memory holds only the last [`RECENT_FOLDERS`], so a folder
+//! to which a job returns may be on the list twice. The first record is set last and counts; for a move that is the time
+//! from before anything was removed. A job sets nothing in folders in which it did nothing, so a job with nothing to do
+//! touches nothing.
 //!
-//! That a time cannot be set is told and is no failure: the content is there.
+//! A time that cannot be set is reported and is not a failure: the content is there.
 
 use std::collections::VecDeque;
 
@@ -28,13 +29,13 @@ const RECENT_FOLDERS: usize = 64;
 
 /// What the owner of a folder may do in it.
 const OWNER: u32 = 0o700;
-/// Folders that are closed to their owner at the end; those beyond it stay open to them, and to nobody else.
+/// Folders whose owner loses permissions at the end; if there are more, the others stay open to their owner only.
 const CLOSED_FOLDERS: usize = 100_000;
 
 /// What is known to be on the list of a job's folders.
 #[derive(Debug)]
 pub(super) struct FolderTimes {
-    /// The latest first. Held while the source is asked, so that nobody begins in a folder before its time is known.
+    /// The latest first. Locked while the source is asked, so that no item starts in a folder before its time is known.
     recent: tokio::sync::Mutex<VecDeque<RelPath>>,
     /// Times are wanted.
     times: bool,
@@ -55,7 +56,7 @@ impl FolderTimes {
 }
 
 impl Runner {
-    /// Writes down the times of the folders that `action` changes, if they are not known to be on the list.
+    /// Writes down the times of the folders that `action` changes, unless they are known to be on the list.
     pub(super) async fn note_folders(&self, action: &Action) -> Result<()> {
         let Some(times) = &self.folder_times else { return Ok(()) };
         let mut next = match action {
@@ -63,7 +64,7 @@ impl Runner {
             Action::Delete { entry } => entry.path.parent(),
             Action::MakeDir { path } => Some(path.clone()),
             Action::MoveDir { source } => source.path.parent(),
-            // Of the source only: its folders are on the list since a file of them was moved.
+            // This changes the source only: its folders are on the list since one of their files was moved.
             Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => None,
             Action::SetTime { .. }
             | Action::Skip { .. }
@@ -78,7 +79,7 @@ impl Runner {
                 recent.swap(0, at);
                 break;
             }
-            // What the source does not have, or does not show, has no time to be kept.
+            // A folder that the source does not have or does not show has no time to keep.
             let found = self.context.source.stat(&folder).await.ok().filter(Entry::is_dir);
             let mode = found.as_ref().and_then(|found| found.mode).filter(|_| times.modes);
             let mtime = found.and_then(|found| found.mtime).filter(|_| times.times);
@@ -92,10 +93,10 @@ impl Runner {
             recent.truncate(RECENT_FOLDERS - 1);
             recent.push_front(folder);
         }
-        // Still locked: nobody puts anything into a folder before it is made with its permissions.
+        // Still locked: nothing is stored in a folder before it is made with its permissions.
         if !matches!(action, Action::Delete { .. }) {
             for (folder, mode) in to_be_made.into_iter().rev() {
-                self.context.destination.make_dir_with(&folder, mode).await?;
+                self.context.destination.make_dir(&folder, Some(mode)).await?;
             }
         }
         Ok(())
@@ -116,7 +117,7 @@ impl Runner {
         self.tell(Event::Notice { path: None, text }).await;
     }
 
-    /// How many could not be set, and why the first of them could not.
+    /// How many could not be set, and the error of the first one.
     async fn try_to_set_folder_times(&self) -> Result<(u64, Option<Error>)> {
         let Some(folders) = self.records.folders()? else { return Ok((0, None)) };
         // ORDER: of a move the first record of a folder counts, so it must be set after the others.
@@ -133,7 +134,7 @@ impl Runner {
                 (JobKind::Copy | JobKind::Sync, noted) => {
                     match self.context.source.stat(&path).await {
                         Ok(now) if now.is_dir() => now.mtime.map(seconds_and_nanoseconds),
-                        // It went away, or cannot be asked now: what was written down is the last that is known.
+                        // It went away, or cannot be asked now: the time on the list is the last known one.
                         Ok(_) | Err(_) => noted,
                     }
                 }
@@ -152,7 +153,7 @@ impl Runner {
         Ok((failed + more, first.or(second)))
     }
 
-    /// Takes from folders what would have kept this job from working in them, the deepest first.
+    /// Removes from folders the permissions that would have kept this job from working in them, the deepest folders first.
     async fn try_to_close_folders(&self) -> Result<(u64, Option<Error>)> {
         let Some(mut folders) = self.records.folders()? else { return Ok((0, None)) };
         let mut closed = Vec::new();
@@ -167,7 +168,7 @@ impl Runner {
         let mut failures = (0, None);
         for (path, noted) in closed {
             let set = async {
-                // The record may be that of an earlier run, and the source's folder open again.
+                // The record may come from an earlier run, and the source's folder may be open again.
                 let mode = match self.context.source.stat(&path).await {
                     Ok(now) => now.mode.filter(|_| now.is_dir()),
                     Err(error) if error.kind() == ErrorKind::NotFound => Some(noted),
@@ -183,7 +184,8 @@ impl Runner {
     }
 }
 
-/// Counts failures and keeps one of them. A folder that is not there, because it was deleted or nothing came into it, is none.
+/// Counts failures and keeps one of them. A folder that does not exist, because it was deleted or nothing was stored in it,
+/// is not a failure.
 async fn fold(
     (failed, first): (u64, Option<Error>),
     error: Option<Error>,

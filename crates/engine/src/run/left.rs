@@ -1,9 +1,9 @@
-//! What earlier processes left, on its way through a job that makes its plan anew: gone on with, or removed.
+//! What a job with a new plan does about the transfers that earlier processes left open: it continues them or removes them.
 //!
-//! A backend that noted something about a transfer (an upload that may have arrived) is asked about it before anything is
-//! sent. That is only for the version of the source that was being transferred; what is left of another is ended before the
-//! destination is listed, because it may show two files of one name. What leaves no note (parts of a local disk) is found
-//! again by whoever writes the file, and removed at the end where nobody did.
+//! If a backend noted something about a transfer (an upload that may have arrived), it is asked about it before anything is
+//! sent. This is done only for the version of the source that was being transferred. Transfers of other versions are ended
+//! before the destination is listed, because they may have left two files of one name. Parts of a local disk have no note:
+//! the next transfer of the file finds its part, and parts that no transfer used are removed at the end.
 
 use ketch_core::source_identity;
 
@@ -12,7 +12,7 @@ use crate::decide::{Decision, decide};
 use crate::join::Pair;
 
 impl Runner {
-    /// Ends open transfers of versions that the source does not have any more, or that take no part.
+    /// Ends open transfers of versions that the source no longer has, or that a filter now excludes.
     pub(super) async fn end_what_is_of_no_use(&self) {
         let memory = self.records.memory();
         let Some(job) = self.records.job() else { return };
@@ -31,7 +31,7 @@ impl Runner {
                     takes_part && is_same && left.action.is_some()
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => false,
-                // Nobody knows: it is seen when the folder is listed.
+                // Not known: the listing of the folder will show it.
                 Err(_) => true,
             };
             if is_of_use {
@@ -44,8 +44,8 @@ impl Runner {
         }
     }
 
-    /// What is done about a pair whose transfer a backend noted something about. `None`, too, where the options of this run
-    /// do not ask for that transfer: then what was begun is removed at the end.
+    /// What is done about a pair if a backend noted something about its transfer. `None` also if this run would not
+    /// transfer the file: then the open transfer is removed at the end.
     pub(super) fn gone_on_with(&self, pair: &Pair) -> Option<Action> {
         let memory = self.records.memory();
         let source = pair.source.as_ref().filter(|source| source.is_file() && !pair.clash)?;
@@ -57,7 +57,8 @@ impl Runner {
         let Ok(Action::Copy { replaces, reason, .. }) = left.action.clone()?.into_action() else {
             return None;
         };
-        // What arrived of it must not decide, so the destination is taken as it was when the transfer was planned.
+        // The file that arrived must not decide, so the pair is judged by the destination's entry from when the transfer
+        // was planned.
         let planned = Pair {
             destination: replaces.as_deref().cloned(),
             destination_duplicates: false,
@@ -71,7 +72,7 @@ impl Runner {
         Some(Action::Copy { source: Box::new(source.clone()), replaces, reason })
     }
 
-    /// Was `action` planned by [`Runner::gone_on_with`], so that both sides are looked at before it is done?
+    /// Was `action` planned by [`Runner::gone_on_with`], so that both sides are checked before it is done?
     pub(super) fn is_gone_on_with(&self, action: &Action) -> bool {
         match action {
             Action::Copy { source, .. } => self.records.memory().is_taken(&source.path),
@@ -79,16 +80,15 @@ impl Runner {
         }
     }
 
-    /// Is it kept in mind which version became which? Only where everything is transferred again, and not by a move: what is
-    /// still at its source is to be removed there, which takes more than having arrived. And only where an equal version
-    /// proves equal content.
+    /// Does the job record which version became which? Only if every file is transferred again, and not in a move, because
+    /// a move must also remove the source. And only if an equal version proves equal content.
     pub(super) fn remembers_arrivals(&self) -> bool {
         self.context.settings.compare == Compare::IgnoreTimes
             && self.context.kind != JobKind::Move
             && self.proves_versions
     }
 
-    /// Did an earlier process bring this version of it?
+    /// Did an earlier process store this version of it?
     pub(super) fn has_arrived(&self, pair: &Pair) -> bool {
         let (Some(source), Some(destination)) = (&pair.source, &pair.destination) else {
             return false;
@@ -98,7 +98,7 @@ impl Runner {
             && self.records.memory().has_arrived(source, destination)
     }
 
-    /// Removes everything that earlier processes left and that was not gone on with. A job that stays open keeps it.
+    /// Removes everything that earlier processes left and that this run did not continue. A job that stays open keeps it.
     pub(super) async fn remove_what_was_left(&self) {
         if self.context.settings.dry_run || self.is_stopping() {
             return;
@@ -119,8 +119,8 @@ impl Runner {
                 return Ok(());
             }
             if left.note.is_some() && memory.is_taken(&left.path) {
-                // One that was tried again and failed may have stored what nobody has compared with the source: the next run
-                // must not take it for unchanged, so it must know.
+                // A transfer that was tried again and failed may have stored a file that was not compared with the source.
+                // The next run must not take that file for unchanged, so the note stays.
                 is_all &= memory.is_ended(&left.path);
                 continue;
             }

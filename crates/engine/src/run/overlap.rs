@@ -1,4 +1,5 @@
-//! Two places that are one, or one inside the other, by their paths or by what their paths lead to.
+//! Finds out whether the two places of a job are the same folder, or one is inside the other: by their paths, or by the
+//! objects that the paths lead to.
 
 use std::sync::Arc;
 
@@ -9,19 +10,19 @@ use super::Context;
 use crate::digest::blocking;
 use crate::job::JobKind;
 
-/// What the two places of a job are to one another.
+/// How the two places of a job overlap.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Overlap {
     /// They are the same folder, by the same path: there is nothing to do.
     pub(super) is_same: bool,
-    /// They are the same folder, and a move is to give it this spelling of its name.
+    /// They are the same folder, and the move gives it this spelling of its name.
     pub(super) spelling: Option<String>,
-    /// Where in the destination things lie that are the source's own: nothing is changed there.
+    /// Paths of the destination that lead to entries of the source: nothing is changed there.
     pub(super) owned: Vec<String>,
 }
 
 impl Overlap {
-    /// Is it the source's own, or in something that is?
+    /// Does `path` lead to an entry of the source, or lie inside such a path?
     pub(super) fn owns(&self, path: &RelPath) -> bool {
         let is_in = |owned: &String| {
             let rest = path.as_str().strip_prefix(owned.as_str());
@@ -30,7 +31,7 @@ impl Overlap {
         self.owned.iter().any(is_in)
     }
 
-    /// Is something of the source's own below `path`?
+    /// Does something below `path` lead to an entry of the source?
     pub(super) fn has_below(&self, path: &RelPath) -> bool {
         self.owned.iter().any(|owned| {
             let rest = owned.strip_prefix(path.as_str());
@@ -39,7 +40,7 @@ impl Overlap {
     }
 }
 
-/// What the two places have in common. Errors: `InvalidInput` where a job must not run because of it.
+/// Finds where the two places overlap. Errors: `InvalidInput` if the job must not run because of it.
 pub(super) async fn find(context: &Context) -> Result<Overlap> {
     let refuse = |message| Error::new(ErrorKind::InvalidInput, message);
     let (source, destination) = (&context.source, &context.destination);
@@ -60,7 +61,7 @@ pub(super) async fn find(context: &Context) -> Result<Overlap> {
     if common.is_empty() && by_path.is_none() && !is_certain && !context.settings.dry_run {
         match by_mark(source, destination).await {
             Ok(found) => common.extend(found),
-            // What deletes nothing does not need to know.
+            // A copy deletes nothing, so it may run without knowing.
             Err(error) if context.kind == JobKind::Copy && error.kind() == ErrorKind::Denied => {}
             Err(error) => return Err(error),
         }
@@ -71,7 +72,7 @@ pub(super) async fn find(context: &Context) -> Result<Overlap> {
     judge(context.kind, common, admits, names).map_err(refuse)
 }
 
-/// Where both are, as the system says. `None` where the two are not on disks of this machine.
+/// The folders and mounts of both places, from the system. `None` if they are not both on disks of this machine.
 async fn standings(
     source: &Arc<dyn Backend>,
     destination: &Arc<dyn Backend>,
@@ -82,8 +83,8 @@ async fn standings(
     blocking(move |_| Ok(Some((source.standing()?, destination.standing()?)))).await
 }
 
-/// What both have in common, by a file that is made at the destination for a moment and looked for at the source: where the
-/// system cannot tell, as where a file system in user space shows a folder of another.
+/// Finds the overlap by a file that is created at the destination for a moment and looked for at the source. For file
+/// systems where the system cannot tell, for example one in user space that shows a folder of another file system.
 async fn by_mark(
     source: &Arc<dyn Backend>,
     destination: &Arc<dyn Backend>,
@@ -101,7 +102,7 @@ async fn by_mark(
     .await
 }
 
-/// The name of the second folder, if it is the first one in another spelling.
+/// The name of the second folder, if both are one folder and the names differ only in case.
 fn spelling(first: &Standing, second: &Standing) -> Option<String> {
     let ([one, above, ..], [other, other_above, ..]) = (&first.folders[..], &second.folders[..])
     else {
@@ -112,7 +113,7 @@ fn spelling(first: &Standing, second: &Standing) -> Option<String> {
     (is_one(one, other) && is_one(above, other_above) && is_spelled).then(|| other.name.clone())
 }
 
-/// What two locations have in common: one is the other, or inside it.
+/// The overlap of two locations by their paths: they are equal, or one is inside the other.
 fn by_path(source: &str, destination: &str) -> Option<Shared> {
     if source == destination {
         return Some(Shared { first: String::new(), second: String::new() });
@@ -124,7 +125,7 @@ fn by_path(source: &str, destination: &str) -> Option<Shared> {
     Some(Shared { first: String::new(), second: inner.to_owned() })
 }
 
-/// May the job run? A filter that leaves out what is common removes the overlap.
+/// May the job run? An overlap that a filter excludes does not count.
 fn judge(
     kind: JobKind,
     common: Vec<Shared>,
@@ -138,7 +139,7 @@ fn judge(
                 "{source} and {destination} are one and the same folder under two names: nothing is done"
             ));
         }
-        // Of the destination's own root what is left out is told by where it is seen in the source.
+        // If the overlap is the root of the destination, the filter is asked about its path in the source.
         let is_left_out = match second.is_empty() {
             true => !admits(&first),
             false => !admits(&second),
@@ -151,7 +152,7 @@ fn judge(
                 "the destination {destination} is inside the source {source} (`{first}`): exclude it or choose another"
             ));
         }
-        // Where both show it under the same path there is nothing extra in it.
+        // If both sides show it under the same path, nothing in it is extra.
         if kind == JobKind::Sync && first != second {
             return Err(match first.is_empty() {
                 true => format!(

@@ -1,7 +1,7 @@
-//! The end of a plan that an earlier process made: a look at both sides, because what changed since is not in it.
+//! After the plan of an earlier process was finished: lists both sides again, because later changes are not in that plan.
 //!
-//! The plan is done as it is, so the look changes nothing. It counts what a new plan would hold, and that many things were
-//! passed over: the job is no success then, and the command by itself does the rest.
+//! This changes nothing. It counts what a new plan would still contain: so many items were passed over. If there are any,
+//! the job is not a success; running the command again does the rest.
 
 use futures::StreamExt;
 
@@ -33,19 +33,19 @@ impl Runner {
     }
 }
 
-/// Is it something that a finished job would have done?
+/// Would a finished job have done this?
 fn is_undone(found: &Found, rules: &Rules<'_>) -> bool {
     match found {
         Found::Nothing => false,
         Found::Failed(_) => true,
-        // The second is the removal of a folder of the source, in which something may be left.
+        // The second action removes a folder of the source, in which something may be left; it does not count.
         Found::Action(action) | Found::Both(action, _) => is_undone_action(action, rules),
     }
 }
 
 fn is_undone_action(action: &Action, rules: &Rules<'_>) -> bool {
     match action {
-        // Where everything is transferred again it is again; what was edited since is not what was transferred.
+        // With `--ignore-times` a new plan would transfer every file again; only a file that differs counts.
         Action::Copy { source, replaces: Some(there), reason: Reason::Asked } => {
             rules.plainly_differ(source, there) || is_to_be_narrowed(source, there, rules)
         }
@@ -54,11 +54,11 @@ fn is_undone_action(action: &Action, rules: &Rules<'_>) -> bool {
         | Action::MoveDir { .. }
         | Action::Delete { .. }
         | Action::RemoveSource { .. } => true,
-        // The content is there, but who may read it counts.
+        // The content is equal; only permissions that must still be taken away count.
         Action::SetTime { source, destination } => is_to_be_narrowed(source, destination, rules),
         // A folder in which something is left stays.
         Action::RemoveSourceDir { .. } => false,
-        // Told of as what they are.
+        // These are reported by themselves.
         Action::Skip { .. } | Action::NotStorable { .. } | Action::Refuse { .. } => false,
     }
 }

@@ -1,4 +1,5 @@
-//! From what the march finds to actions: decisions, digests where a decision needs them, and what needs no action settled.
+//! Turns the steps of the march into actions: makes decisions, gets digests where a decision needs them, and settles what
+//! needs no action.
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
@@ -10,26 +11,26 @@ use futures::TryStreamExt;
 use ketch_core::source::{EntrySource, open_exact};
 use ketch_core::{EntryKind, compare_keys};
 
-/// What became of one step.
+/// The result of one step.
 pub(super) enum Found {
     /// Nothing at all.
     Nothing,
-    /// Something to do, or something to be told of.
+    /// Something to do or to report.
     Action(Action),
-    /// The second one after everything else.
+    /// Two actions; the second one is done after everything else.
     Both(Action, Action),
-    /// Something went wrong while looking.
+    /// Something failed while planning.
     Failed(Failure),
 }
 
 /// Steps that are settled together, with one write of the plan.
 const CHUNK_STEPS: usize = 256;
-/// After so many steps without anything to do it is still written down how far the planning is.
+/// After so many steps without an action, a mark is written.
 const MARK_STEPS: usize = 1024;
 
 impl Runner {
-    /// Marches over both trees, from where earlier processes had come, and puts everything to be done on record, in key
-    /// order. Sends it too, if somebody receives it, once it is on record. Everything else is settled here.
+    /// Marches over both trees, from the point that earlier processes reached, and records all actions in key order. If
+    /// there is a receiver, it sends each action after it is on record. Everything else is settled here.
     pub(super) async fn plan(self: Arc<Self>, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         let context = &self.context;
         if let Some(action) = self.whole_root().await? {
@@ -52,7 +53,7 @@ impl Runner {
                 let runner = Arc::clone(&self);
                 async move { (key, passed, runner.consider(step).await) }
             })
-            // In order, because deletions are read backwards to have children before parents.
+            // In order, because deletions are read backwards so that children come before parents.
             .buffered(context.settings.checkers.max(1))
             .ready_chunks(CHUNK_STEPS);
         let mut found = Box::pin(found);
@@ -69,7 +70,7 @@ impl Runner {
                 place.steps = place.steps.saturating_add(passed);
             }
             if !ready.is_empty() || place.steps >= MARK_STEPS {
-                // ORDER: nothing is acted on that is not on record.
+                // ORDER: no action is executed before it is on record.
                 self.records.mark(self.mark(&mut place))?;
             }
             let Some(sender) = &tasks else { continue };
@@ -80,7 +81,7 @@ impl Runner {
             }
         }
         drop(found);
-        // A file that was listed and lies before the place where planning goes on was seen by an earlier process.
+        // A file before the point from which planning continues was seen by an earlier process.
         for name in unseen.into_iter().filter(|name| !self.is_behind(name)) {
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
             let text = format!("`{name}` was listed to be transferred and is not at the source");
@@ -105,7 +106,7 @@ impl Runner {
         Ok(())
     }
 
-    /// The plan that is this one action.
+    /// Makes a plan of this one action.
     async fn plan_one(&self, action: Action, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         self.state().report.source_entries += 1;
         let task = self.settle(Found::Action(action)).await?;
@@ -114,13 +115,13 @@ impl Runner {
         self.tell(Event::Planned { items: self.records.planned(), bytes: 0, deletions: 0 }).await;
         self.tell_bills().await;
         if let Some((sender, task)) = tasks.zip(task) {
-            // A receiver that went away wants nothing more.
+            // If the receiver was dropped, it wants nothing more.
             let _ = sender.send(task).await;
         }
         Ok(())
     }
 
-    /// A march over both trees, from behind `after`.
+    /// A march over both trees, starting after `after`.
     pub(super) fn march(&self, after: Option<(RelPath, bool)>, settles: Option<Settles>) -> March {
         let context = &self.context;
         March {
@@ -131,7 +132,7 @@ impl Runner {
             after,
             may_change: !context.settings.dry_run,
             lookahead: context.settings.checkers.max(1),
-            // What is remembered of a folder is no proof for a removal.
+            // A remembered listing is not enough to remove anything.
             recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
             settles,
             whole: self.moves_whole(),
@@ -142,18 +143,18 @@ impl Runner {
         }
     }
 
-    /// Says what the plan costs where calls are counted.
+    /// Sends the bill of the plan for each side that counts calls.
     async fn tell_bills(&self) {
         let work = self.state().tally.as_mut().map(Tally::finish);
         let Some((mut source, mut destination)) = work else { return };
         if !self.context.settings.dry_run {
-            // They have been made.
+            // These listings have been made.
             (source.listings, destination.listings) = (0, 0);
         }
         self.tell_bill(source, destination).await;
     }
 
-    /// How far the planning is, with what was not on record yet.
+    /// The mark: how far planning has come, with what was not on record yet.
     fn mark(&self, place: &mut Place) -> Mark {
         place.steps = 0;
         let before = &self.records.resumed().mark;
@@ -179,8 +180,8 @@ impl Runner {
         })
     }
 
-    /// What settles two files where they are listed: where nobody hears of what is unchanged or counts what it costs, and
-    /// nothing is done about it.
+    /// The function that settles two equal files where they are listed. There is none if events for unchanged files or a
+    /// bill are wanted, or if equal files still need an action.
     fn settles(self: &Arc<Self>) -> Option<Settles> {
         let settings = &self.context.settings;
         let is_silent = !settings.report_unchanged
@@ -218,7 +219,7 @@ impl Runner {
         }
     }
 
-    /// What to do about one step, but for what the destination shows of the source itself. `Err` ends the job.
+    /// What to do about one step, except for entries of the destination that belong to the source. `Err` ends the job.
     pub(super) async fn consider(&self, step: Step) -> Result<Found> {
         let found = self.consider_step(step).await?;
         let Found::Action(action) = &found else { return Ok(found) };
@@ -276,7 +277,7 @@ impl Runner {
                     Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
                 };
             }
-            // Of a folder that both sides have only the permissions are set, by an action of its own.
+            // If both sides have the folder, only its permissions are set, by an action of its own.
             Decision::Act(action @ (Action::MakeDir { .. } | Action::SetTime { .. })) => {
                 return Ok(match emptied {
                     Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
@@ -299,14 +300,14 @@ impl Runner {
         Ok(match equal.await {
             Ok((equal, _)) => Found::Action(comparison.resolve(equal)),
             Err(error) if error.is_fatal() => return Err(error),
-            // A file whose digest the remote does not show is transferred rather than taken for equal, or for broken.
+            // A file whose digest the remote does not show is transferred; it counts neither as equal nor as damaged.
             Err(error)
                 if error.kind() == ErrorKind::Unsupported
                     && self.context.settings.compare != Compare::Checksum =>
             {
                 Found::Action(comparison.resolve(false))
             }
-            // The same where remembered digests are all there is: once it was sent, its digest is remembered.
+            // The same if there are only remembered digests: after the transfer its digest is remembered.
             Err(error) if error.kind() == ErrorKind::Unsupported && self.remembered.is_some() => {
                 Found::Action(comparison.resolve_unknown())
             }
@@ -314,7 +315,7 @@ impl Runner {
         })
     }
 
-    /// Reads a file that is listed as empty to its end: only that tells whether it is.
+    /// Reads a file that is listed as empty to its end, because only reading shows whether it is empty.
     ///
     /// Errors: `Changed` when it holds anything.
     async fn read_empty(&self, empty: &Entry) -> Result<()> {
@@ -323,7 +324,7 @@ impl Runner {
         content.try_for_each(|_| std::future::ready(Ok(()))).await
     }
 
-    /// What a sync would delete if it were a file stays, and a line says so.
+    /// An extra link, pipe or socket stays, and a notice says so.
     async fn tell_of_special(&self, pair: &Pair) {
         if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
             return;
@@ -346,7 +347,7 @@ impl Runner {
     }
 
     fn consider_failure(&self, dir: RelPath, error: Error) -> Result<Found> {
-        // Without the root of a side there is no job.
+        // If the root of a side cannot be listed, the job ends.
         if dir.is_root() || error.is_fatal() {
             return Err(error);
         }
@@ -356,7 +357,7 @@ impl Runner {
         Ok(Found::Failed(failure))
     }
 
-    /// Writes down what needs no action, and puts on record what does.
+    /// Writes the outcomes of items that need no action, and records the actions.
     async fn settle(&self, found: Found) -> Result<Option<Task>> {
         let action = match found {
             Found::Nothing => return Ok(None),
@@ -427,10 +428,10 @@ fn is_listed_empty(entry: &Entry) -> bool {
     entry.is_file() && entry.size == Some(0)
 }
 
-/// How far the planning is.
+/// How far planning has come.
 struct Place {
     key: Option<(RelPath, bool)>,
-    /// Steps since it was written down.
+    /// Steps since the last mark.
     steps: usize,
 }
 

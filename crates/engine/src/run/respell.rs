@@ -1,4 +1,5 @@
-//! The source's spelling of names that the destination finds in any: given at the end, when nothing else is done there.
+//! Gives names at the destination the source's spelling, where the destination finds a name in any spelling. This is done
+//! at the end of the job.
 
 use super::*;
 use crate::join::Pair;
@@ -25,7 +26,7 @@ impl Runner {
         }
     }
 
-    /// Gives names their spelling, those in a folder before its own. That it fails costs the spelling only.
+    /// Gives names their spelling: first those in a folder, then the folder's own. A failure costs only the spelling.
     pub(super) async fn respell(&self) {
         let mut names = std::mem::take(&mut self.state().respell);
         names.sort_by_key(|name| std::cmp::Reverse(name.to_be.parts().count()));
@@ -52,7 +53,8 @@ impl Runner {
         }
     }
 
-    /// A move of a folder to another spelling of its own name, on a disk that finds both, is that and nothing else.
+    /// Moves a folder to another spelling of its own name, on a disk that finds both spellings: this renames it and does
+    /// nothing else.
     pub(super) async fn respell_place(&self, name: String) -> Result<()> {
         if !self.context.settings.dry_run
             && let Some(identities) = self.context.source.identities()

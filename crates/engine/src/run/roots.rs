@@ -1,13 +1,13 @@
-//! A source that goes away in the middle: its folder is looked at again before anything is deleted, and at the end.
+//! Detects that a side goes away during the job: both roots are checked again before anything is deleted, and at the end.
 //!
-//! A listing that was complete when it was made says nothing about now. When the disk of the source is unmounted, or another
-//! folder takes its place, every file is one that "went away", and each alone is no failure; together they are one.
+//! A listing that was complete when it was made says nothing about now. When the disk of the source is unmounted, or
+//! another folder takes its place, every file seems to have gone away. One file that goes away is not a failure; many are.
 
 use super::*;
 use crate::report::Failure;
 use crate::settings::OnChanged;
 
-/// So many files may go away while a job runs, each in a folder that is still there, before that is a failure of the job.
+/// So many files, each in a folder that is still there, may go away during a job before the job fails.
 const FEW_VANISHED: u64 = 10;
 
 /// Which folders the two sides were when the job began. `None`: not known, or not there yet.
@@ -18,7 +18,7 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    /// Looks now. A side that cannot be looked at is told of by its listing.
+    /// Asks both sides now. If that fails for a side, the error of its listing will say so.
     pub(super) async fn look(context: &Context) -> Self {
         let source = context.source.root_identity().await.ok().flatten();
         let destination = context.destination.root_identity().await.ok().flatten();
@@ -57,7 +57,7 @@ impl Runner {
         Ok(())
     }
 
-    /// May what is extra be deleted, now that everything else is done?
+    /// May extra entries be deleted, now that everything else is done?
     pub(super) async fn may_delete(&self) -> Result<()> {
         if self.context.settings.dry_run {
             return Ok(());
@@ -73,7 +73,7 @@ impl Runner {
             .with_remote(self.context.source.name()))
     }
 
-    /// Does what went away at the source say that more than this file went away? A living source loses a file now and then.
+    /// Does this failure mean that the source itself is going away, and not only one file?
     pub(super) async fn is_source_going_away(&self, failure: &Failure) -> bool {
         match self.context.settings.on_changed {
             OnChanged::Skip => return false,

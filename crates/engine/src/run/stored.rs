@@ -1,4 +1,4 @@
-//! Items that are on record already: those an earlier process planned, and those of a plan that was made before.
+//! Items that are on record already: planned by an earlier process, or taken from a plan file.
 
 use ketch_core::bill::Work;
 
@@ -6,8 +6,8 @@ use super::*;
 use crate::journal::{LogWriter, Status};
 
 impl Runner {
-    /// The items that are on record and have no outcome yet, in the order of the plan. Those of earlier processes are looked
-    /// at before they are done; what only tells something is told again.
+    /// The items that are on record and have no outcome yet, in the order of the plan. Items of earlier processes are
+    /// checked before they are done; items that only report something are reported again.
     pub(super) fn stored_tasks(
         self: &Arc<Self>,
     ) -> Result<impl Stream<Item = Result<Task>> + use<>> {
@@ -17,7 +17,7 @@ impl Runner {
             let found = loop {
                 match plan.next() {
                     Ok(Some(PlanRecord::Item(item))) => {
-                        // A plan that is done as it is: what is said to have arrived is looked at, too.
+                        // `jobs resume`: items that are recorded as done are checked, too.
                         let is_looked_at =
                             runner.is_strict && matches!(item.action, Planned::Copy { .. });
                         if is_looked_at || !runner.is_settled(&item) {
@@ -54,7 +54,7 @@ impl Runner {
         self.records.resumed().settled.contains(item.seq)
     }
 
-    /// Does what is said to have arrived look like it? What cannot be looked at does.
+    /// Does the destination still have what is recorded as arrived? Yes, if it cannot be asked.
     async fn is_in_place(&self, item: &PlanItem) -> bool {
         let Planned::Copy { source, .. } = &item.action else { return true };
         let planned = Entry::from(source.clone());
@@ -68,7 +68,7 @@ impl Runner {
             && (!keeps_times || there.mtime == planned.mtime)
     }
 
-    /// The task of a planned item; `None` for one that only tells something, which is told.
+    /// The task of a planned item; `None` for an item that only reports something: it is reported here.
     pub(super) async fn task_of(&self, seq: u64, planned: Planned) -> Option<Task> {
         let is_stored = self.is_strict || seq < self.records.resumed().mark.next;
         let planned = match planned.into_action() {
@@ -78,7 +78,7 @@ impl Runner {
             }
             Err(planned) => *planned,
         };
-        // Told while it was planned, unless that was another process.
+        // Already reported while planning, unless another process planned it.
         if let Planned::Refuse { path, operation, kind, message, at_source } = planned
             && is_stored
         {
@@ -92,7 +92,7 @@ impl Runner {
         None
     }
 
-    /// Says what the items cost that are on record already and have no outcome yet.
+    /// Sends the bill for the items that are on record and have no outcome yet.
     pub(super) async fn tell_stored_bill(&self) -> Result<()> {
         let context = &self.context;
         if ![&context.source, &context.destination].into_iter().any(|side| counts_calls(&**side)) {
@@ -105,7 +105,7 @@ impl Runner {
             if self.records.resumed().settled.contains(item.seq) {
                 return;
             }
-            // What only tells something costs nothing.
+            // Items that only report something cost nothing.
             if let Ok(action) = item.action.into_action() {
                 tally.add_stored(&action, by_remote, moves);
             }
@@ -125,19 +125,19 @@ impl Runner {
         Ok(())
     }
 
-    /// Says what so much work costs at each side where calls are counted.
+    /// Sends the bill for this work at each side that counts calls.
     pub(super) async fn tell_bill(&self, source: Work, destination: Work) {
         let context = &self.context;
         for (side, work) in [(&context.source, source), (&context.destination, destination)] {
-            if let Some(bill) = side.bill(&work) {
+            if let Some(bill) = side.estimate_cost(&work) {
                 context.progress.billed(side.name(), &bill);
                 self.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
             }
         }
     }
 
-    /// Does a plan that was made before. What it says about itself is not believed: its totals are counted anew, and both
-    /// places are looked at.
+    /// Executes a plan file. Its totals are not trusted: they are counted again from the actions, and both places are
+    /// listed.
     pub(super) async fn apply(self: &Arc<Self>, mut plan: PlanFile) -> Result<()> {
         let resumed = self.records.resumed();
         let mark = match resumed.is_planned {
@@ -170,7 +170,7 @@ impl Runner {
     async fn take_over(&self, plan: &mut PlanFile) -> Result<Mark> {
         let claimed = plan.totals.clone();
         let (mut bytes, mut deleted) = (0_u64, 0_u64);
-        // In a file deletions are in the order they are done, on record the other way round.
+        // A plan file has deletions in the order of execution; the records have them in reverse order.
         let mut deletions = LogWriter::unnamed(self.context.settings.plan_folder.as_deref())?;
         plan.for_each(|planned| {
             may_be_planned(&planned, self.context.kind)?;
@@ -201,7 +201,7 @@ impl Runner {
     }
 }
 
-/// Can a plan of this kind hold such an action? A plan that was made by ketch does; a file can say anything.
+/// May a plan of this kind of job contain such an action? In a plan that ketch made it does; a file can contain anything.
 fn may_be_planned(planned: &Planned, kind: JobKind) -> Result<()> {
     let refuse = |why: &str| {
         let text = format!("the plan is not one that ketch made: {why} ({})", planned.path());

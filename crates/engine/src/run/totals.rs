@@ -1,8 +1,8 @@
-//! How much there is at both places, as far as a limit on deletions wants to know it.
+//! Counts the entries of both places, as far as the limit on deletions needs it.
 //!
-//! A plan file says what its listings showed, and a file can say anything. So before a plan deletes, both places are listed
-//! until there is enough for what it deletes, or no more: that costs at most a few listings for a plan that is within its
-//! limit, and what is more than the file says does not count.
+//! A plan file contains the numbers of its own listings, and a file can contain anything. So before a plan deletes, both
+//! places are listed until enough entries are found for its deletions, or there are no more. For a plan within its limit
+//! that is a few listings at most. Entries beyond the numbers in the file do not count.
 
 use futures::StreamExt;
 use ketch_core::ListOptions;
@@ -10,14 +10,14 @@ use ketch_core::ListOptions;
 use super::*;
 use crate::settings::DeleteLimit;
 
-/// What was seen; each number is at most what was wanted.
+/// How many entries were found; each number is at most the wanted one.
 pub(super) struct Seen {
     pub(super) source_files: u64,
     pub(super) destination_entries: u64,
 }
 
 impl Runner {
-    /// Looks for as much as a plan with so many deletions needs to be within its limit.
+    /// Lists until as many entries are found as a plan with so many deletions needs to be within its limit.
     pub(super) async fn look_for_totals(&self, deletions: u64) -> Result<Seen> {
         if deletions == 0 {
             return Ok(Seen { source_files: u64::MAX, destination_entries: u64::MAX });
@@ -28,7 +28,7 @@ impl Runner {
             wanted => self.count_entries(&self.context.destination, wanted, |_| true).await?,
         };
         let source_files = self.count_entries(&self.context.source, 1, Entry::is_file).await?;
-        // One is as good as many.
+        // One is enough.
         let source_files = if source_files > 0 { u64::MAX } else { 0 };
         Ok(Seen { source_files, destination_entries })
     }
@@ -63,7 +63,8 @@ impl Runner {
     }
 }
 
-/// How many entries there must be for so many deletions to be within the limit; 0 = it does not depend on that.
+/// How many entries the destination must have for so many deletions to be within the limit; 0 = the limit does not depend
+/// on it.
 fn wanted(limit: DeleteLimit, deletions: u64) -> u64 {
     match limit {
         DeleteLimit::Guarded if deletions > 10 => deletions.saturating_mul(2),

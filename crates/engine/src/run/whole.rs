@@ -1,8 +1,8 @@
-//! Folders that a move takes to the destination whole: one call of the remote instead of one for each file, and nothing that
-//! was in them stays behind.
+//! Moves whole folders within a remote: one call instead of one for each file, and nothing that was in them stays at the
+//! source.
 //!
-//! That is done only where nothing is left out: without a filter, and where nobody wants to see the bytes. And only to where
-//! the destination has nothing: two folders are joined file by file.
+//! This is done only without a filter and without a manifest, because then everything is moved and no bytes must be hashed;
+//! and only if the destination has nothing of that name, because two folders are joined file by file.
 
 use ketch_core::{EntryKind, ListOptions};
 
@@ -11,7 +11,7 @@ use crate::decide::Action;
 use crate::join::Pair;
 
 impl Runner {
-    /// Are folders moved whole where the destination has nothing of their name?
+    /// Does this job move whole folders if the destination has nothing of their name?
     pub(super) fn moves_whole(&self) -> bool {
         let context = &self.context;
         context.kind == JobKind::Move
@@ -21,7 +21,7 @@ impl Runner {
             && !context.settings.digests.keeps()
     }
 
-    /// The move of a whole folder, if that is what is done about `pair`.
+    /// The move of a whole folder, if `pair` is one to move so.
     pub(super) fn whole_of(&self, pair: &Pair) -> Option<Action> {
         let source = pair.source.as_ref().filter(|source| source.is_dir())?;
         let is_alone = pair.destination.is_none()
@@ -33,7 +33,8 @@ impl Runner {
             .then(|| Action::MoveDir { source: Box::new(source.clone()) })
     }
 
-    /// The move of everything at once: the destination is not there, and the source is no top of a remote.
+    /// Moves the source itself in one step: if the destination does not exist, and the source is not the top folder of a
+    /// remote.
     ///
     /// Errors: those of looking at both sides.
     pub(super) async fn whole_root(&self) -> Result<Option<Action>> {
@@ -51,8 +52,8 @@ impl Runner {
         Ok(can_be_moved.then(|| Action::MoveDir { source: Box::new(source) }))
     }
 
-    /// Moves what is in a folder that cannot be moved whole, one by one. What could not be moved stays, and the first error is
-    /// told when everything else has been moved.
+    /// Moves the entries of a folder that cannot be moved whole, one by one. An entry that could not be moved stays, and
+    /// the first error is returned after everything else was moved.
     pub(super) async fn move_files_of(self: &Arc<Self>, task: &Task, dir: &Entry) -> Result<()> {
         let (from, to) = (&self.context.source, &self.context.destination);
         let mut first_error = None;
@@ -83,7 +84,7 @@ impl Runner {
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Has the destination something below `path` that is the source's own, or is `path` in such a thing?
+    /// Does something at, above or below `path` of the destination lead to an entry of the source?
     fn owns_below(&self, path: &RelPath) -> bool {
         self.is_owned(path) || self.overlap.get().is_some_and(|overlap| overlap.has_below(path))
     }

@@ -1,4 +1,4 @@
-//! So many items at a time, until there are no more or the job is stopped.
+//! Runs several items at a time, until there are no more or the job is stopped.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -8,28 +8,21 @@ use tokio::task::JoinError;
 use super::adapt::{Adapt, Amounts};
 use super::*;
 
-/// Small items that share a task of the runtime, if so many are known already: they are begun and ended together, and a task
-/// costs more than the part of a small file that is not the disk's.
+/// How many small items share one task of the runtime, if so many are waiting. They start and end together. A task costs
+/// more than what a small file costs besides the disk.
 const GROUP_ITEMS: usize = 16;
 
-/// A task on the runtime, and the places of its items.
+/// A task on the runtime, and the slots of its items.
 type Running = BoxFuture<'static, Ended>;
 type Ended = (Taken, std::result::Result<(), JoinError>);
 
 impl Runner {
-    /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more places
-    /// than others, so that they meet there.
+    /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more slots
+    /// than others, so that it can gather many of them.
     pub(super) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
         let work = self.work(tasks);
-        // CANCEL: what a later process can go on with is left where it is, from the first stop on.
-        let keep = async {
-            self.context.stop.stopping().await;
-            self.records.keep_parts();
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
             biased;
-            () = keep => {}
             () = work => {}
             () = self.context.stop.now.cancelled() => {}
             () = self.grace_is_over() => {}
@@ -37,7 +30,7 @@ impl Runner {
         if let Err(error) = self.records.flush() {
             self.fatal(error);
         }
-        // What was dropped has an outcome, too.
+        // Items that were dropped get an outcome, too.
         let dropped = std::mem::take(&mut self.state().begun);
         for (seq, (path, operation)) in dropped {
             let task = Task::new(seq, Action::MakeDir { path }, false);
@@ -83,7 +76,7 @@ impl Runner {
         }
     }
 
-    /// The tasks that come next. While there are places and nothing to take them, nothing can be learnt about their number.
+    /// The next tasks. While slots are free and nothing waits for them, nothing can be learnt about their number.
     async fn next_tasks<T>(
         &self,
         tasks: &mut (impl Stream<Item = T> + Unpin),
@@ -125,7 +118,7 @@ impl Runner {
             self.one_ended(running, places).await;
             self.look(places);
         }
-        // What waited for its place while the job was stopped is new, too. It has no outcome.
+        // An item that waited for its slot when the job was stopped is not started. It has no outcome.
         if self.is_stopping() {
             return places.give_back(taken);
         }
@@ -158,7 +151,7 @@ impl Runner {
         places.give_back(taken);
     }
 
-    /// Has the number of places follow what is done.
+    /// Adapts the number of slots to the measured speed.
     fn look(&self, places: &Places) {
         let mut adapt = self.adapt();
         if places.taken < adapt.limit() {
@@ -184,13 +177,13 @@ impl Runner {
 
 /// Room for items.
 struct Places {
-    /// Items that are worked on and are not small.
+    /// Items in progress that are not small.
     taken: usize,
-    /// Small ones for which there is room.
+    /// Slots for small items.
     many_small: usize,
 }
 
-/// The places of a task.
+/// The slots of a task.
 #[derive(Clone, Copy)]
 struct Taken {
     items: usize,
@@ -204,7 +197,7 @@ impl Places {
             self.many_small -= if is_enough { wanted.items } else { 0 };
             return is_enough;
         }
-        // The number may have become smaller than what was begun before.
+        // The number may now be smaller than the number of items in progress.
         let is_enough = self.taken + wanted.items <= limit;
         self.taken += if is_enough { wanted.items } else { 0 };
         is_enough

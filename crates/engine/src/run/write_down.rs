@@ -1,4 +1,4 @@
-//! The one outcome of an item: counted, told, and put on record.
+//! Writes the one outcome of an item: counts it, sends the event, and records it.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,12 @@ use ketch_core::source_identity;
 use super::act::{Acted, reason_of};
 use super::*;
 use crate::journal::{ItemOutcome, Status};
+use crate::transfer::RESUME_FROM;
 
 impl Runner {
     /// Writes down what was done.
     pub(super) async fn succeeded(&self, task: &Task, acted: Acted) {
-        let Acted { outcome, hashes, bytes } = acted;
+        let Acted { outcome, hashes, bytes, kept } = acted;
         {
             let report = &mut self.state().report;
             report.done += u64::from(outcome.status() == Status::Done);
@@ -41,16 +42,18 @@ impl Runner {
                 Outcome::DirMade => report.dirs_made += 1,
                 Outcome::DirMoved => report.dirs_moved += 1,
                 Outcome::Deleted => report.deleted += 1,
-                // A folder of the source in which something is left is nothing to be told of.
+                // A folder of the source in which something is left is not reported.
                 Outcome::Kept => report.kept += u64::from(!is_dir_removal(&task.action)),
                 Outcome::Held => report.deletions_held += 1,
                 Outcome::NotStorable => report.not_storable += 1,
             }
             report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
+            report.bytes_kept = report.bytes_kept.saturating_add(kept);
         }
         self.context.progress.done(bytes.unwrap_or(0));
+        self.context.progress.kept(kept);
         if let Action::Copy { source, .. } = &task.action {
-            // What was begun of another version is still left behind.
+            // A part of another version still remains.
             let (memory, version) =
                 (self.records.memory(), source_identity(&self.source_location, source));
             if memory.noted_source(&source.path).is_none_or(|noted| *noted == *version) {
@@ -62,12 +65,13 @@ impl Runner {
             seq: Some(task.seq),
             reason: Some(Cow::Borrowed(reason.as_str())),
             bytes,
+            kept: Some(kept).filter(|kept| *kept > 0),
             milliseconds: task.milliseconds,
             attempts: task.attempts,
             ..ItemOutcome::new(path.clone(), outcome.status(), outcome.as_str())
         };
         let record = Box::new(record.with_digests(hashes.as_ref()));
-        // What is held back because the job is stopped is done by the one that goes on.
+        // Deletions that are held back because the job is stopped are done by the process that continues it.
         if outcome != Outcome::Held {
             self.put_on_record(&record);
         }
@@ -89,11 +93,15 @@ impl Runner {
         self.write_failure(task, failure).await;
     }
 
-    /// Writes down a failure that is worded already.
+    /// Writes down a failure whose text is complete.
     pub(super) async fn write_failure(&self, task: &Task, failure: Failure) {
         let (status, mut is_failure) = self.judge(&task.action, &failure);
+        let is_large = act::size_of(&task.action).is_some_and(|size| size >= RESUME_FROM);
+        if status == Status::Failed && is_large {
+            self.state().keeps_parts = true;
+        }
         if status == Status::Vanished {
-            // Asked also where it is a failure anyway: it says whether anything may be deleted.
+            // Checked also if it is a failure anyway, because it decides whether anything may be deleted.
             is_failure |= self.is_source_going_away(&failure).await;
         }
         self.count_failure(&failure, status, is_failure);
@@ -102,7 +110,7 @@ impl Runner {
         self.tell(Event::ItemFailed { failure, is_failure, record: Box::new(record) }).await;
     }
 
-    /// Writes down a failure that planning found: an item of the plan that is settled by being planned.
+    /// Writes down a failure that was found while planning: this item of the plan needs no act.
     pub(super) async fn refused(&self, seq: u64, failure: Failure, status: Status) {
         self.count_failure(&failure, status, true);
         let action = Action::MakeDir { path: failure.path.clone() };
@@ -121,7 +129,7 @@ impl Runner {
             (false, Status::Vanished) => state.report.vanished += 1,
             (false, _) => state.report.changed += 1,
             (true, status) => {
-                // What changed or went away says nothing about other names.
+                // A file that changed or went away says nothing about other names.
                 if matches!(status, Status::Failed | Status::Refused) {
                     let dir = failure.path.parent().unwrap_or_else(RelPath::root);
                     state.hold_deletions_in(dir);
@@ -145,7 +153,7 @@ impl Runner {
         }
     }
 
-    /// Losing track ends the job.
+    /// If the records cannot be written, the job ends.
     pub(super) fn put_on_record(&self, record: &ItemOutcome) {
         if self.context.settings.dry_run {
             return;

@@ -1,12 +1,12 @@
 //! Digests of local files that were computed before, and pairs of files that were found equal byte for byte.
 //!
-//! A record is believed only for the very version of the file that was read (inode, size, modification and change time), and
+//! A record is used only for exactly the version of the file that was read (inode, size, modification and change time), and
 //! only if that version was settled when it was read: a file that was written a moment before could be written again
-//! without any of these changing. A file changed through a memory map that was opened before it was read can escape this,
-//! as it escapes every tool that goes by times.
+//! without a change of any of these. A file changed through a memory map that was opened before it was read can escape
+//! this, as it escapes every tool that relies on times.
 //!
-//! What is learnt is collected and written in batches, durably every few seconds and at the end. A crash loses what was
-//! learnt in the last seconds.
+//! New records are collected and written in batches, and forced to the disk every few seconds and at the end. A crash loses
+//! the records of the last seconds.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,13 +25,13 @@ use crate::content::Facts;
 const DIGESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("digests-1");
 const PAIRS: TableDefinition<'_, &str, &str> = TableDefinition::new("pairs-1");
 
-/// What is learnt is written when this much has come together, …
+/// Records are written when this many have been collected, …
 const BATCH: usize = 1024;
-/// … or when this time has passed since it was written durably. What is written in between, a crash takes back.
+/// … or when this time has passed since records were last forced to the disk. A crash loses what was written since then.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Memory of the database.
 const MEMORY_BYTES: usize = 32 * 1024 * 1024;
-/// With more records than this the cache is begun anew: most of them are of files that are gone.
+/// With more records than this a new cache is started: most of them are about files that are gone.
 const MOST_RECORDS: u64 = 20_000_000;
 
 /// The cache, which one process at a time can have open.
@@ -45,7 +45,7 @@ pub struct DigestCache {
 #[derive(Debug)]
 struct Waiting {
     learnt: Vec<Learnt>,
-    /// When everything that had been learnt was on the disk.
+    /// When all records were last on the disk.
     durable: Instant,
 }
 
@@ -99,7 +99,8 @@ impl DigestCache {
         Ok(())
     }
 
-    /// What is known of the file that `key` names, if it still is this `version`. Blocks for microseconds, or a disk.
+    /// What is known about the file with this `key`, if it still is this `version`. Blocks for microseconds, or for a disk
+    /// access.
     pub fn recall(&self, key: &str, version: &str) -> Option<Facts> {
         let find = || -> Result<Option<Facts>, redb::Error> {
             let table = self.database.begin_read()?.open_table(DIGESTS)?;
@@ -109,7 +110,7 @@ impl DigestCache {
         readable(find()).flatten()
     }
 
-    /// What is known now, for many look-ups. `None` when it cannot be read. Blocks.
+    /// A snapshot of the cache for many look-ups. `None` when it cannot be read. Blocks.
     pub(crate) fn view(&self) -> Option<View> {
         let open = || -> Result<View, redb::Error> {
             let transaction = self.database.begin_read()?;
@@ -124,7 +125,8 @@ impl DigestCache {
         readable(open())
     }
 
-    /// Remembers what reading a file found out. `version` must have been settled when it was read. Blocks when a batch is full.
+    /// Remembers the digests of a file that was read. `version` must have been settled when it was read. Blocks when a
+    /// batch is full.
     pub fn remember(&self, key: String, version: Box<str>, facts: Facts) {
         self.learn(Learnt::File { key, version, facts });
     }
@@ -137,13 +139,13 @@ impl DigestCache {
         self.learn(Learnt::Pair { key, versions });
     }
 
-    /// Writes what was learnt, so that it survives a power cut. Blocks.
+    /// Writes all records, so that they survive a power cut. Blocks.
     pub fn finish(&self) {
         let batch = std::mem::take(&mut self.lock().learnt);
         self.write(batch, Durability::Immediate);
     }
 
-    /// Is anything known of files whose keys begin so? Blocks.
+    /// Is anything known about files whose keys begin with this? Blocks.
     pub(crate) fn has_any_below(&self, folder: &str) -> bool {
         let find = || -> Result<bool, redb::Error> {
             let table = self.database.begin_read()?.open_table(DIGESTS)?;
@@ -153,7 +155,7 @@ impl DigestCache {
         readable(find()).unwrap_or(false)
     }
 
-    /// Would remembering one thing more not block?
+    /// Can one more record be added without blocking?
     pub(crate) fn takes_at_once(&self) -> bool {
         let waiting = self.lock();
         waiting.learnt.len() + 1 < BATCH && waiting.durable.elapsed() < PATIENCE
@@ -185,7 +187,7 @@ impl DigestCache {
         self.write(batch, durability);
     }
 
-    /// A cache that cannot be written is only slower.
+    /// If the cache cannot be written, later runs are only slower.
     fn write(&self, batch: Vec<Learnt>, durability: Durability) {
         let write = || -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
@@ -233,7 +235,7 @@ impl Drop for DigestCache {
     }
 }
 
-/// What was known at one moment. Made for many look-ups of keys that ascend; others take longer.
+/// A snapshot of the cache. Made for many look-ups of ascending keys; others take longer.
 pub(crate) struct View {
     /// One for each side of a comparison: each side's keys ascend.
     digests: [Sweep<&'static [u8]>; 2],
@@ -243,7 +245,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Were these versions of two files (each after its key) found equal? Blocks for microseconds, or a disk.
+    /// Were these versions of two files (each after its key) found equal? Blocks for microseconds, or for a disk access.
     pub(crate) fn is_equal_pair(&mut self, left: (&str, &str), right: (&str, &str)) -> bool {
         put_pair(&mut self.key, left.0, right.0);
         put_pair(&mut self.versions, left.1, right.1);
@@ -251,7 +253,7 @@ impl View {
         versions.is_some_and(|versions| versions == self.versions)
     }
 
-    /// What is known of these versions of two files. Blocks for microseconds, or a disk.
+    /// What is known about these versions of two files. Blocks for microseconds, or for a disk access.
     pub(crate) fn recall_both(
         &mut self,
         left: (&str, &str),
@@ -266,7 +268,7 @@ impl View {
     }
 }
 
-/// A cache that cannot be read is only slower.
+/// If the cache cannot be read, the job is only slower.
 fn readable<T>(read: Result<T, redb::Error>) -> Option<T> {
     read.map_err(|error| tracing::debug!(%error, "the digest cache cannot be read")).ok()
 }
@@ -299,7 +301,7 @@ fn encode(version: &str, facts: &Facts) -> Vec<u8> {
     record
 }
 
-/// What is known of `version`; `None` for another version and for what cannot be understood.
+/// What is known about `version`; `None` for another version, and for a record that cannot be parsed.
 fn decode(record: &[u8], version: &str) -> Option<Facts> {
     let mut rest = record.strip_prefix(version.as_bytes())?.strip_prefix(&[0])?;
     let mut facts = Facts::default();
@@ -340,6 +342,8 @@ fn code(algo: HashAlgo) -> u8 {
         HashAlgo::Whirlpool => 3,
         HashAlgo::Sha1 => 4,
         HashAlgo::Md5 => 5,
+        HashAlgo::Crc64Nvme => 6,
+        HashAlgo::Crc32c => 7,
     }
 }
 

@@ -1,9 +1,9 @@
-//! What an interrupted check or verification has found to be in order, so that it goes on where it was.
+//! Remembers what an interrupted check or verification found to be right, so that the next run continues there.
 //!
 //! A mark is a fingerprint under a key: the key says which file or part, the fingerprint which versions of it were compared
-//! and how. It counts only while the fingerprint is the same. A file of marks belongs to one job and is removed when that job
-//! comes to its end. Marks of much work are written durably at once, others in small batches, so that a kill costs the part
-//! that is under way, or a second.
+//! and how. It counts only while the fingerprint is the same. A file of marks belongs to one job and is removed when that
+//! job comes to its end. Marks for much work are forced to the disk at once, others in small batches, so that a kill costs
+//! the part in progress, or a second.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use super::store::{self, OpenError};
 
 const MARKS: TableDefinition<'_, &str, &[u8; 16]> = TableDefinition::new("marks-1");
-/// Marks are written when this many have come together, …
+/// Marks are written when this many have been collected, …
 const BATCH: usize = 256;
 /// … or the oldest has waited this long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ impl Marks {
         })
     }
 
-    /// Sets a mark for work that nobody wants to do again. When this returns it survives the process. Blocks.
+    /// Sets a mark for much work. When this returns, the mark survives the process. Blocks.
     pub fn mark_now(&self, key: String, fingerprint: [u8; 16]) {
         self.lock().marks.push((key, fingerprint));
         self.flush();
@@ -110,12 +110,12 @@ impl Marks {
         self.write(&batch);
     }
 
-    /// The job came to its end: the marks are of no more use.
+    /// Removes the marks, because the job came to its end.
     pub fn remove(self) {
         self.lock().marks.clear();
         let path = self.path.clone();
         drop(self);
-        // If it stays it is a file that nobody believes more than the fingerprints in it.
+        // If the file stays, it does no harm: a mark counts only with the same fingerprint.
         let _ = std::fs::remove_file(path);
     }
 

@@ -1,5 +1,5 @@
-//! What outlives a job and is looked up, each in an embedded database of its own. All of it is a hint: it can be
-//! lost, or be in use by another process, and then costs time and nothing else.
+//! Data that outlives a job and is looked up by key, each kind in an embedded database of its own. All of it is a hint: if
+//! it is lost, or in use by another process, that costs time and nothing else.
 
 mod cache;
 mod marks;

@@ -1,17 +1,17 @@
-//! How the databases are opened, and what it means when they cannot be.
+//! Opens the databases, and says why one cannot be opened.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError};
 
-/// Why a database is not used. None of it stops a job.
+/// Why a database is not used. None of these stops a job.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// One process owns the file.
+    /// Another process has the file open.
     #[error("{0} is in use by another process")]
     InUse(PathBuf),
-    /// The disk, or rights, or a file that even made anew cannot be used.
+    /// An error of the disk, missing permissions, or a file that cannot be used even after it was made anew.
     #[error("{path} cannot be used: {why}")]
     Unusable {
         /// The file.
@@ -21,8 +21,8 @@ pub enum OpenError {
     },
 }
 
-/// Opens the database at `path`, made if it is not there, with `cache_bytes` of memory. A damaged file is made anew: what
-/// was in it can be found out again.
+/// Opens the database at `path`, made if it is not there, with `cache_bytes` of memory. A damaged file is replaced by a new
+/// one: its contents can be computed again.
 pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, OpenError> {
     let unusable = |why: &dyn std::fmt::Display| OpenError::Unusable {
         path: path.to_owned(),

@@ -1,9 +1,9 @@
-//! Look-ups of many keys of one table, most of them in ascending order: what lies between two keys is passed over, which costs a
-//! fraction of searching for each. Knows nothing of what the records mean.
+//! Looks up many keys of one table, most of them in ascending order: it skips the records between two keys, which costs a
+//! fraction of a search for each key. It does not know what the records mean.
 
 use redb::{AccessGuard, Range, ReadOnlyTable, Value};
 
-/// Records that are passed over before the table is searched anew.
+/// Records that are skipped before the table is searched instead.
 const NEAR_RECORDS: usize = 8;
 
 /// A table as it was when the sweep began, and the place in it.
@@ -21,9 +21,9 @@ impl<V: Value + 'static> Sweep<V> {
         Sweep { table, rest: None, next: None, asked: String::new() }
     }
 
-    /// The record of `key`. Blocks for microseconds, or a disk.
+    /// The record of `key`. Blocks for microseconds, or for a disk access.
     ///
-    /// Errors: what the database says; the next look-up searches the table anew.
+    /// Errors: those of the database; the next look-up searches the table.
     pub(crate) fn get(&mut self, key: &str) -> Result<Option<V::SelfType<'_>>, redb::Error> {
         if !self.go_on_to(key)? {
             self.search(key)?;
@@ -34,7 +34,7 @@ impl<V: Value + 'static> Sweep<V> {
         Ok(found.map(|(_, record)| record.value()))
     }
 
-    /// Passes over what is before `key`, if that is little.
+    /// Skips the records before `key`, if they are few.
     fn go_on_to(&mut self, key: &str) -> Result<bool, redb::Error> {
         let Some(mut rest) = self.rest.take().filter(|_| *self.asked <= *key) else {
             return Ok(false);

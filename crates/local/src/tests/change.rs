@@ -14,24 +14,24 @@ async fn only_the_listed_version_is_deleted_and_what_is_gone_is_a_success() {
     place.write("d/f", "old");
     let entry = place.stat("d/f").await;
     place.write("d/f", "newer");
-    assert_eq!(kind(place.backend.delete(&entry).await), ErrorKind::Changed);
+    assert_eq!(kind(place.backend.delete_one(&entry).await), ErrorKind::Changed);
     assert_eq!(std::fs::read(place.file("d/f")).expect("kept"), b"newer");
     let (dir, file) = (place.stat("d").await, place.stat("d/f").await);
-    assert_eq!(kind(place.backend.delete(&dir).await), ErrorKind::InvalidInput);
+    assert_eq!(kind(place.backend.delete_one(&dir).await), ErrorKind::InvalidInput);
     for _ in 0..2 {
-        place.backend.delete(&file).await.expect("deleted");
+        place.backend.delete_one(&file).await.expect("deleted");
     }
     for _ in 0..2 {
-        place.backend.delete(&dir).await.expect("deleted");
-        place.backend.delete(&file).await.expect("the folder is gone with it");
+        place.backend.delete_one(&dir).await.expect("deleted");
+        place.backend.delete_one(&file).await.expect("the folder is gone with it");
     }
     place.write("d", "a file now");
-    assert_eq!(kind(place.backend.delete(&dir).await), ErrorKind::Changed);
+    assert_eq!(kind(place.backend.delete_one(&dir).await), ErrorKind::Changed);
     place.link("d", "link");
     let link = place.stat("link").await;
-    assert_eq!(kind(place.backend.delete(&link).await), ErrorKind::InvalidInput);
+    assert_eq!(kind(place.backend.delete_one(&link).await), ErrorKind::InvalidInput);
     let link_as_dir = Entry::dir(path("link"));
-    assert_eq!(kind(place.backend.delete(&link_as_dir).await), ErrorKind::Changed);
+    assert_eq!(kind(place.backend.delete_one(&link_as_dir).await), ErrorKind::Changed);
 }
 
 #[tokio::test]
@@ -135,26 +135,26 @@ async fn folders_are_made_with_those_above_and_never_over_a_file() {
     let place = place();
     place.write("file", "");
     for _ in 0..2 {
-        place.backend.make_dir(&path("a/b/c")).await.expect("made");
+        place.backend.make_dir(&path("a/b/c"), None).await.expect("made");
     }
     assert!(place.stat("a/b/c").await.is_dir());
     for obstacle in ["file", "file/below"] {
-        let result = place.backend.make_dir(&path(obstacle)).await;
+        let result = place.backend.make_dir(&path(obstacle), None).await;
         assert_eq!(kind(result), ErrorKind::AlreadyExists);
     }
     let made: Vec<_> = (0..16)
         .map(|_| {
             let backend = Arc::clone(&place.backend);
-            tokio::spawn(async move { backend.make_dir(&path("many/at/once")).await })
+            tokio::spawn(async move { backend.make_dir(&path("many/at/once"), None).await })
         })
         .collect();
     for result in made {
         result.await.expect("ended").expect("made");
     }
-    let root = LocalBackend::new(place.file("new/root"), LocalOptions::default());
-    root.make_dir(&RelPath::root()).await.expect("made");
+    let root = LocalBackend::open(place.file("new/root"), LocalOptions::default());
+    root.make_dir(&RelPath::root(), None).await.expect("made");
     let dir = root.stat(&RelPath::root()).await.expect("there");
-    root.delete(&dir).await.expect("deleted");
+    root.delete_one(&dir).await.expect("deleted");
     assert!(!place.file("new/root").exists());
 }
 
@@ -201,8 +201,8 @@ async fn a_file_that_another_place_of_the_machine_lends_is_copied_and_its_faults
     there.write("d/large", vec![7; 300_000]);
     for name in ["d/f", "d/large"] {
         let entry = there.stat(name).await;
-        let lent = there.backend.lend(&entry).expect("a disk lends");
-        let copied = here.backend.copy(&lent, &path(name), PutOptions::default()).await;
+        let lent = there.files().as_local_file(&entry);
+        let copied = here.files().copy_from(&lent, &path(name), PutOptions::default()).await;
         let copied = copied.expect("copied");
         assert_eq!(copied, here.stat(name).await);
         assert_eq!((copied.size, copied.mtime), (entry.size, entry.mtime));
@@ -210,7 +210,7 @@ async fn a_file_that_another_place_of_the_machine_lends_is_copied_and_its_faults
         assert!(content(&here) == content(&there));
         let kept = here.stat(name).await;
         there.write(name, "changed meanwhile");
-        let refused = here.backend.copy(&lent, &path(name), PutOptions::default()).await;
+        let refused = here.files().copy_from(&lent, &path(name), PutOptions::default()).await;
         let error = refused.expect_err("another version");
         assert_eq!(error.kind(), ErrorKind::Changed);
         assert_eq!(error.remote(), Some(there.backend.name()), "{error}");
@@ -227,10 +227,10 @@ async fn a_folder_that_is_made_anew_between_two_puts_gets_the_second() {
     let (here, there) = (place(), place());
     there.write("d/f", "content");
     there.write("d/g", "content");
-    let lend = async |name: &str| there.backend.lend(&there.stat(name).await).expect("lent");
+    let lend = async |name: &str| there.files().as_local_file(&there.stat(name).await);
     for round in 0..3 {
-        here.backend
-            .copy(&lend("d/f").await, &path("d/f"), PutOptions::default())
+        here.files()
+            .copy_from(&lend("d/f").await, &path("d/f"), PutOptions::default())
             .await
             .expect("copied");
         here.put("d/p", "put").await.expect("put");
@@ -239,8 +239,8 @@ async fn a_folder_that_is_made_anew_between_two_puts_gets_the_second() {
         if round > 0 {
             std::fs::create_dir(here.file("d")).expect("made");
         }
-        here.backend
-            .copy(&lend("d/g").await, &path("d/g"), PutOptions::default())
+        here.files()
+            .copy_from(&lend("d/g").await, &path("d/g"), PutOptions::default())
             .await
             .expect("copied");
         assert_eq!(here.names("d").await, ["g"]);

@@ -44,7 +44,7 @@ async fn a_link_that_was_replaced_is_not_the_one_that_was_listed() {
     std::fs::remove_file(place.file("l")).expect("removed");
     place.link("two", "l");
     assert_eq!(kind(place.read(&listed).await), ErrorKind::Changed);
-    assert_eq!(kind(place.backend.delete(&listed).await), ErrorKind::Changed);
+    assert_eq!(kind(place.backend.delete_one(&listed).await), ErrorKind::Changed);
     let over = link_options(Expect::Entry(Box::new(listed)));
     assert_eq!(kind(place.put_with("l", "three", over).await), ErrorKind::Changed);
     assert_eq!(target(&place, "l"), PathBuf::from("two"));

@@ -9,9 +9,10 @@ const DEAD: &str = ".f.ketch-0000dead.part";
 const DEAD_LEDGER: &str = ".f.ketch-0000dead.ledger";
 const CLAIMED: &str = ".f.ketch-0000beef.part";
 
-fn states(place: &Place, below: &str, removes: bool) -> Vec<(String, LeftoverState)> {
-    let disk = place.backend.disk().expect("it has one");
-    let found = disk.leftovers(&path(below), &|number| number == 0xbeef, removes);
+async fn states(place: &Place, below: &str, removes: bool) -> Vec<(String, LeftoverState)> {
+    let resume = place.backend.facets().resume.clone().expect("it has one");
+    let claims: ketch_core::facets::Claims = Arc::new(|number| number == 0xbeef);
+    let found = resume.leftovers(&path(below), &claims, removes).await;
     let found = found.expect("readable").into_iter();
     found.map(|left| (left.path.name().expect("a name").to_owned(), left.state)).collect()
 }
@@ -30,18 +31,18 @@ async fn only_what_nobody_works_on_or_goes_on_with_is_removed() {
     assert!(matches!(try_lock(&file), crate::part::Lock::Ours));
     // A listing shows none of them, and remembers where they are.
     assert_eq!(place.names("d").await, ["f"]);
-    let disk = place.backend.disk().expect("it has one");
-    assert_eq!(disk.folders_with_leftovers(), [path("d")]);
-    assert_eq!(disk.folders_with_leftovers(), []);
+    let resume = place.backend.facets().resume.clone().expect("it has one");
+    assert_eq!(resume.folders_with_leftovers(), [path("d")]);
+    assert_eq!(resume.folders_with_leftovers(), []);
     let expected = [
         (CLAIMED.to_owned(), LeftoverState::Claimed),
         (DEAD.to_owned(), LeftoverState::Dead),
         (".g.ketch-00000001.ledger".to_owned(), LeftoverState::Dead),
         (".h.ketch-00000002.part".to_owned(), LeftoverState::InUse),
     ];
-    assert_eq!(states(&place, "d", false), expected);
+    assert_eq!(states(&place, "d", false).await, expected);
     assert_eq!(place.raw_names().len(), 9, "nothing was to be removed");
-    assert_eq!(states(&place, "d", true), expected);
+    assert_eq!(states(&place, "d", true).await, expected);
     let left = [
         ".f.ketch-0000beef.ledger",
         CLAIMED,
@@ -52,9 +53,9 @@ async fn only_what_nobody_works_on_or_goes_on_with_is_removed() {
     ];
     assert_eq!(place.raw_names(), left);
     drop(file);
-    assert_eq!(states(&place, "d", true).len(), 2);
+    assert_eq!(states(&place, "d", true).await.len(), 2);
     assert_eq!(place.raw_names(), [left[0], CLAIMED, "d", "f"]);
-    assert_eq!(states(&place, "none", true), []);
+    assert_eq!(states(&place, "none", true).await, []);
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn a_folder_with_nothing_but_dead_parts_is_an_empty_one() {
     let file = std::fs::File::open(place.file(&format!("used/{DEAD}"))).expect("there");
     let file = std::os::fd::OwnedFd::from(file);
     assert!(matches!(try_lock(&file), crate::part::Lock::Ours));
-    let delete = async |name: &str| place.backend.delete(&place.stat(name).await).await;
+    let delete = async |name: &str| place.backend.delete_one(&place.stat(name).await).await;
     delete("d").await.expect("deleted");
     assert_eq!(kind(delete("used").await), ErrorKind::InvalidInput);
     assert_eq!(kind(delete("full").await), ErrorKind::InvalidInput);
@@ -87,7 +88,7 @@ async fn what_is_being_written_is_locked_with_and_without_a_job() {
     }
     // It is made, and locked a moment later.
     let states = loop {
-        let states = states(&place, "", false);
+        let states = states(&place, "", false).await;
         if states.iter().all(|(_, state)| *state == LeftoverState::InUse) {
             break states;
         }

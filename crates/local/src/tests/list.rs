@@ -18,7 +18,7 @@ async fn a_name_that_is_not_utf8_survives_a_round_trip() {
         let listed = place.try_list("").await.expect("listed").pop().expect("one");
         assert_eq!(place.read(&listed).await.expect("read"), raw);
         assert_eq!(place.backend.stat(&listed.path).await.expect("there"), listed);
-        place.backend.delete(&listed).await.expect("deleted");
+        place.backend.delete_one(&listed).await.expect("deleted");
         let put = place.backend.put(&listed.path, byte_body(raw.to_vec()), PutOptions::default());
         assert_eq!(put.await.expect("put").path, listed.path);
         assert_eq!(std::fs::read(&file).expect("same name on the disk"), raw);
@@ -118,7 +118,7 @@ async fn trap_a_folder_that_is_removed_while_it_is_open_is_not_empty_but_gone() 
     // The descriptor still works as a root, through /proc.
     use std::os::fd::AsRawFd;
     let root = format!("/proc/self/fd/{}", open.as_raw_fd());
-    let backend = LocalBackend::new(root.into(), LocalOptions::default());
+    let backend = LocalBackend::open(root.into(), LocalOptions::default());
     let listing = backend.list(&RelPath::root(), ListOptions::default());
     assert_eq!(kind(listing.try_collect::<Vec<_>>().await), ErrorKind::NotFound);
 }
@@ -131,13 +131,13 @@ async fn the_root_is_a_folder_or_a_file_or_a_link_to_one() {
     place.link("file", "alias");
     assert!(place.stat("").await.is_dir());
     for name in ["file", "alias"] {
-        let opened = LocalBackend::new(place.file(name), LocalOptions::default());
+        let opened = LocalBackend::open(place.file(name), LocalOptions::default());
         let entry = opened.stat(&RelPath::root()).await.expect("there");
         assert_eq!((entry.path.is_root(), entry.size), (true, Some(3)));
         let read = opened.read(&entry, ReadOptions::default()).await.expect("opens");
         assert_eq!(ketch_core::source::collect(read, 10).await.expect("reads"), "abc");
     }
-    let opened = LocalBackend::new(place.file("here"), LocalOptions::default());
+    let opened = LocalBackend::open(place.file("here"), LocalOptions::default());
     assert_eq!(opened.stat(&path("file")).await.expect("there").size, Some(3));
 }
 
@@ -147,13 +147,13 @@ fn locations_are_equal_for_one_folder_and_prefixes_for_folders_in_it() {
     place.write("a/b/f", "");
     place.link("a", "link");
     let location =
-        |below: &str| LocalBackend::new(place.file(below), LocalOptions::default()).location();
+        |below: &str| LocalBackend::open(place.file(below), LocalOptions::default()).location();
     assert_eq!(location("a"), location("link/"));
     assert_eq!(location("a/missing/../b"), location("link/b/."));
     assert_eq!(location("link/new/deep"), format!("{}/new/deep", location("a")));
-    let all = LocalBackend::new("/".into(), LocalOptions::default()).location();
+    let all = LocalBackend::open("/".into(), LocalOptions::default()).location();
     assert!(location("a").strip_prefix(&all).is_some_and(|rest| rest.starts_with('/')));
-    let relative = LocalBackend::new("src".into(), LocalOptions::default());
+    let relative = LocalBackend::open("src".into(), LocalOptions::default());
     assert!(relative.location().ends_with("/src"));
     assert_eq!(relative.name(), "src");
 }

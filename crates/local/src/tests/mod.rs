@@ -32,7 +32,7 @@ use crate::{Links, LocalBackend, LocalOptions};
 /// A backend at the folder `root` of a scratch folder; what is beside it is outside.
 struct Place {
     scratch: TempDir,
-    backend: Arc<LocalBackend>,
+    backend: Arc<dyn Backend>,
 }
 
 fn place() -> Place {
@@ -46,7 +46,7 @@ fn following() -> Place {
 fn place_with(options: LocalOptions) -> Place {
     let scratch = tempfile::tempdir().expect("scratch");
     std::fs::create_dir(scratch.path().join("root")).expect("made");
-    let backend = Arc::new(LocalBackend::new(scratch.path().join("root"), options));
+    let backend = LocalBackend::open(scratch.path().join("root"), options);
     Place { scratch, backend }
 }
 
@@ -83,6 +83,10 @@ impl Source for Pieces {
 }
 
 impl Place {
+    fn files(&self) -> Arc<dyn ketch_core::facets::LocalFiles> {
+        self.backend.facets().local_files.clone().expect("a disk has files")
+    }
+
     fn file(&self, below: &str) -> PathBuf {
         self.scratch.path().join("root").join(below)
     }

@@ -110,12 +110,12 @@ impl Source for Joined {
 }
 
 impl Place {
-    async fn kept(&self, checkpoint: &Checkpoint) -> Option<Body> {
-        self.backend.kept(&path("f"), checkpoint).await.expect("looked at")
+    async fn partial(&self, checkpoint: &Checkpoint) -> Option<Body> {
+        self.backend.partial(&path("f"), checkpoint).await.expect("looked at")
     }
 
     async fn kept_bytes(&self, checkpoint: &Checkpoint) -> usize {
-        match self.kept(checkpoint).await {
+        match self.partial(checkpoint).await {
             Some(body) => body.size().expect("known") as usize,
             None => 0,
         }
@@ -137,7 +137,7 @@ impl Place {
         let checkpoint = checkpoint(source, true);
         let rest = breaking(content, ALL);
         let asked = Arc::clone(&rest.asked);
-        let body: Body = match self.kept(&checkpoint).await {
+        let body: Body = match self.partial(&checkpoint).await {
             Some(kept) => Arc::new(Joined { kept, rest }),
             None => Arc::new(rest),
         };
@@ -168,7 +168,7 @@ async fn an_interrupted_put_is_gone_on_with_and_its_ranges_are_not_asked_for_aga
     let first = Arc::new(breaking(&content, RANGE + 2 * PIECE));
     place.put_body("f", first, with(checkpoint("one", true))).await.expect_err("broken");
     assert_eq!(place.kept_bytes(&checkpoint("one", true)).await, RANGE);
-    let kept = place.kept(&checkpoint("one", true)).await.expect("kept");
+    let kept = place.partial(&checkpoint("one", true)).await.expect("kept");
     let second = Arc::new(Joined { kept, rest: breaking(&content, SENT) });
     place.put_body("f", second, with(checkpoint("one", true))).await.expect_err("broken");
     assert_eq!(place.go_on("one", &content).await, ALL - 2 * RANGE);

@@ -31,9 +31,9 @@ async fn nothing_is_changed_through_a_link_to_a_folder() {
                     .put(&path("link/f"), byte_body(vec![1; 3_000_000]), PutOptions::default())
                     .await,
             ),
-            kind(backend.make_dir(&path("link/new")).await),
-            kind(backend.make_dir(&path("link")).await),
-            kind(backend.delete(&through).await),
+            kind(backend.make_dir(&path("link/new"), None).await),
+            kind(backend.make_dir(&path("link"), None).await),
+            kind(backend.delete_one(&through).await),
             kind(backend.rename(&source, &path("link/new")).await),
             kind(backend.rename(&through, &path("new")).await),
             kind(backend.copy(&source, &path("link/new"), PutOptions::default()).await),
@@ -81,7 +81,7 @@ async fn a_race_of_folder_and_link_never_leads_outside() {
             Ok(entry) => {
                 stored += 1;
                 // Deleting goes the same way, and may meet the link too.
-                match place.backend.delete(&entry).await {
+                match place.backend.delete_one(&entry).await {
                     Ok(()) => {}
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Denied, "{error}"),
                 }

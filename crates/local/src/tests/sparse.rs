@@ -134,12 +134,15 @@ async fn ranges_that_are_all_hole_are_recorded_and_the_part_is_as_long_as_that()
     let Some(disk) = SmallDisk::mount("size=1m,mode=777") else { return };
     make(&place, "from", 3 * RANGE, &[(2 * RANGE + 5, 2 * RANGE + 2_000_000)]);
     let from = place.stat("from").await;
-    let there = LocalBackend::new(disk.0.path().to_owned(), LocalOptions::default());
+    let there = LocalBackend::open(disk.0.path().to_owned(), LocalOptions::default());
     let copy = || {
-        let lent = place.backend.lend(&from).expect("lent");
+        let lent = place.files().as_local_file(&from);
         let options = with(checkpoint("one", true));
         let there = &there;
-        async move { there.copy(&lent, &path("f"), options).await }
+        async move {
+            let files = there.facets().local_files.clone().expect("a disk has files");
+            files.copy_from(&lent, &path("f"), options).await
+        }
     };
     // The disk is full when the bytes come, and two ranges of nothing but a hole have gone before.
     assert_eq!(kind(copy().await), ErrorKind::Quota);

@@ -77,8 +77,8 @@ async fn what_may_not_be_touched_is_an_error_of_its_own_and_never_empty() {
     let secret = Entry { version: None, ..secret };
     assert_eq!(kind(place.read(&secret).await), ErrorKind::Denied);
     assert_eq!(kind(place.put("read-only/new", "x").await), ErrorKind::Denied);
-    assert_eq!(kind(place.backend.make_dir(&path("read-only/new")).await), ErrorKind::Denied);
-    assert_eq!(kind(place.backend.delete(&inside).await), ErrorKind::Denied);
+    assert_eq!(kind(place.backend.make_dir(&path("read-only/new"), None).await), ErrorKind::Denied);
+    assert_eq!(kind(place.backend.delete_one(&inside).await), ErrorKind::Denied);
     for name in expected {
         set_mode(&place.file(name), 0o700);
     }
@@ -119,7 +119,7 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_full_disk_is_a_quota_error_that_names_the_folder_and_leaves_nothing() {
     let Some(disk) = SmallDisk::mount("size=1200k,mode=777") else { return };
-    let backend = LocalBackend::new(disk.0.path().join("d"), LocalOptions::default());
+    let backend = LocalBackend::open(disk.0.path().join("d"), LocalOptions::default());
     let big = |size, count| Pieces { size, piece: vec![7; 100_000].into(), count, ends: true };
     // Found beforehand, found while writing the first batch, found while writing a later one.
     for body in [big(Some(2_000_000), 20), big(None, 20), big(None, 13), big(None, 12)] {
@@ -136,7 +136,7 @@ async fn a_full_disk_is_a_quota_error_that_names_the_folder_and_leaves_nothing()
                 put = again().await;
             }
             let entry = put.expect("fits");
-            backend.delete(&entry).await.expect("deleted");
+            backend.delete_one(&entry).await.expect("deleted");
             continue;
         }
         let error = put.expect_err("does not fit");
@@ -159,7 +159,7 @@ async fn a_full_disk_is_a_quota_error_that_names_the_folder_and_leaves_nothing()
 #[tokio::test]
 async fn a_disk_without_room_for_another_name_is_a_quota_error() {
     let Some(disk) = SmallDisk::mount("size=1m,nr_inodes=4,mode=777") else { return };
-    let backend = LocalBackend::new(disk.0.path().to_owned(), LocalOptions::default());
+    let backend = LocalBackend::open(disk.0.path().to_owned(), LocalOptions::default());
     let mut last = Ok(());
     for number in 0..5 {
         let name = path(&number.to_string());
@@ -174,7 +174,7 @@ async fn a_disk_without_room_for_another_name_is_a_quota_error() {
 #[tokio::test]
 async fn a_read_only_disk_says_so_and_a_move_to_another_disk_is_not_possible() {
     let Some(disk) = SmallDisk::mount("size=1m,mode=777") else { return };
-    let backend = LocalBackend::new(disk.0.path().to_owned(), LocalOptions::default());
+    let backend = LocalBackend::open(disk.0.path().to_owned(), LocalOptions::default());
     backend.put(&path("f"), byte_body("x"), PutOptions::default()).await.expect("put");
     std::fs::create_dir(disk.0.path().join("other")).expect("made");
     let mount = |arguments: &[&str]| {

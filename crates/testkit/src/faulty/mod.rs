@@ -7,20 +7,20 @@ mod bytes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use ketch_core::facets::{Call, Guard};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Disk, Entry, EntryStream, Error,
-    ErrorKind, ListOptions, PutOptions, ReadOptions, RelPath, Result, Retry, Usage,
+    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, Facets, ListOptions,
+    Metadata, PutOptions, ReadOptions, RelPath, Result, Retry,
 };
 
 use self::bytes::{Damage, DamagedSource, damage};
 
-/// What a rule can name: the methods of the trait.
-const OPERATIONS: [&str; 13] = [
+/// What a rule can name: the methods of the trait, and those of its facets.
+const OPERATIONS: [&str; 17] = [
     "stat",
     "list",
     "read",
@@ -29,17 +29,29 @@ const OPERATIONS: [&str; 13] = [
     "make_dir",
     "copy",
     "rename",
-    "set_mtime",
-    "set_mode",
-    "flush",
+    "set_metadata",
+    "finish",
+    "partial",
+    "abandon",
+    "leftovers",
+    "inspect",
     "usage",
-    "close",
+    "root_identity",
+    "take",
 ];
 
 /// Breaks a backend.
 #[derive(Debug)]
 pub struct Faulty {
     inner: Arc<dyn Backend>,
+    rules: Arc<Rules>,
+    /// Made when they are first asked for: until then rules are added.
+    facets: OnceLock<Facets>,
+}
+
+/// What goes wrong, and what was called.
+#[derive(Debug, Default)]
+struct Rules {
     rules: Vec<Rule>,
     random: Vec<Random>,
     calls: Mutex<BTreeMap<&'static str, u64>>,
@@ -96,7 +108,7 @@ impl Failure {
 impl Faulty {
     /// A backend that does what `inner` does until a rule is added.
     pub fn new(inner: Arc<dyn Backend>) -> Self {
-        Faulty { inner, rules: Vec::new(), random: Vec::new(), calls: Mutex::default() }
+        Faulty { inner, rules: Arc::default(), facets: OnceLock::new() }
     }
 
     /// Every call of `operation` fails.
@@ -184,7 +196,7 @@ impl Faulty {
     }
 
     /// Every call that no rule decides fails with `probability`, before it has any effect. The same `seed` and the same
-    /// order of calls give the same failures. `close` is spared: nothing repeats it. `close` is spared: nothing repeats it.
+    /// order of calls give the same failures.
     pub fn fail_randomly(self, seed: u64, probability: f64, error: Error) -> Self {
         self.randomly(seed, probability, Harm::Fail(Failure::of(&error)))
     }
@@ -196,13 +208,13 @@ impl Faulty {
 
     /// How often `operation` was called, failures included.
     pub fn count(&self, operation: &str) -> u64 {
-        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = self.rules.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.get(known(operation)).copied().unwrap_or(0)
     }
 
     /// How often anything was called.
     pub fn count_all(&self) -> u64 {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.rules.calls.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
     fn rule(
@@ -213,7 +225,7 @@ impl Faulty {
         times: u64,
         harm: Harm,
     ) -> Self {
-        self.rules.push(Rule {
+        self.rules_mut().rules.push(Rule {
             operation: known(operation),
             path: path.map(|path| RelPath::new(path).expect("a legal path")),
             first,
@@ -226,10 +238,16 @@ impl Faulty {
 
     fn randomly(mut self, seed: u64, probability: f64, harm: Harm) -> Self {
         let generator = Mutex::new(fastrand::Rng::with_seed(seed));
-        self.random.push(Random { generator, probability, harm });
+        self.rules_mut().random.push(Random { generator, probability, harm });
         self
     }
 
+    fn rules_mut(&mut self) -> &mut Rules {
+        Arc::get_mut(&mut self.rules).expect("rules are added before the first call")
+    }
+}
+
+impl Rules {
     /// Counts a call and says what is to happen to it.
     fn harm(&self, operation: &'static str, paths: &[&RelPath]) -> Option<Harm> {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -243,8 +261,7 @@ impl Faulty {
                 }
             }
         }
-        let mut random = self.random.iter().filter(|_| operation != "close");
-        let hit = random.find(|random| {
+        let hit = self.random.iter().find(|random| {
             let mut generator = random.generator.lock().unwrap_or_else(PoisonError::into_inner);
             generator.f64() < random.probability
         });
@@ -274,6 +291,21 @@ impl Faulty {
     }
 }
 
+impl Guard for Rules {
+    async fn call<'a, T, F>(
+        &'a self,
+        call: Call<'a>,
+        attempt: impl Fn() -> F + Send + Sync + 'a,
+    ) -> Result<T>
+    where
+        T: Send + 'a,
+        F: Future<Output = Result<T>> + Send + 'a,
+    {
+        let paths: Vec<_> = call.path.into_iter().chain(call.from).collect();
+        self.pass(call.method, &paths, attempt()).await
+    }
+}
+
 fn known(operation: &str) -> &'static str {
     let found = OPERATIONS.into_iter().find(|name| *name == operation);
     found.unwrap_or_else(|| panic!("there is no operation {operation:?}, but {OPERATIONS:?}"))
@@ -282,65 +314,22 @@ fn known(operation: &str) -> &'static str {
 #[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Backend for Faulty {
-    fn name(&self) -> &str {
-        self.inner.name()
+    fn about(&self) -> &About {
+        self.inner.about()
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    /// Reading it would go round the faults.
-    fn doubt(&self) -> Option<String> {
-        self.inner.doubt()
-    }
-
-    fn disk(&self) -> Option<Arc<dyn Disk>> {
-        None
-    }
-
-    async fn root_identity(&self) -> Result<Option<String>> {
-        self.inner.root_identity().await
-    }
-
-    fn view_options(&self) -> String {
-        self.inner.view_options()
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.inner.scope()
-    }
-
-    fn identities(&self) -> Option<Arc<dyn ketch_core::identity::Identities>> {
-        self.inner.identities()
-    }
-
-    async fn recall(&self, dir: &RelPath) -> Option<Vec<Entry>> {
-        self.inner.recall(dir).await
-    }
-
-    fn bill(&self, work: &ketch_core::bill::Work) -> Option<ketch_core::bill::Bill> {
-        self.inner.bill(work)
-    }
-
-    fn services(&self) -> Option<Arc<dyn ketch_core::services::Services>> {
-        self.inner.services()
-    }
-
-    fn lend(&self, entry: &Entry) -> Option<Entry> {
-        self.inner.lend(entry)
+    fn facets(&self) -> &Facets {
+        // What is read from the disk goes round the faults.
+        let facets = || Facets { disk: None, ..self.inner.facets().guarded(&self.rules) };
+        self.facets.get_or_init(facets)
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
-        self.pass("stat", &[path], self.inner.stat(path)).await
+        self.rules.pass("stat", &[path], self.inner.stat(path)).await
     }
 
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
-        let (entries, failure) = match self.harm("list", &[dir]) {
+        let (entries, failure) = match self.rules.harm("list", &[dir]) {
             None => return self.inner.list(dir, options),
             Some(Harm::Stall) => return EntryStream::of_pages(futures::stream::pending()),
             Some(Harm::ListAfter(entries, failure)) => (entries, failure),
@@ -354,7 +343,7 @@ impl Backend for Faulty {
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
-        match self.harm("read", &[&entry.path]) {
+        match self.rules.harm("read", &[&entry.path]) {
             Some(Harm::Read(wanted)) => {
                 let start = options.range.as_ref().map_or(0, |range| range.start);
                 let end = options.range.as_ref().map(|range| range.end).or(entry.size);
@@ -372,7 +361,7 @@ impl Backend for Faulty {
     }
 
     async fn put(&self, path: &RelPath, body: Body, options: PutOptions) -> Result<Entry> {
-        match self.harm("put", &[path]) {
+        match self.rules.harm("put", &[path]) {
             Some(Harm::Put(wanted)) => {
                 let body = DamagedSource::body(body, wanted);
                 self.inner.put(path, body, options).await
@@ -389,56 +378,35 @@ impl Backend for Faulty {
         }
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        self.pass("delete", &[&entry.path], self.inner.delete(entry)).await
+    /// Each entry is a call of its own to the rules; the rest goes on together.
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let deleted = self.inner.delete_one(entry);
+            results.push(self.rules.pass("delete", &[&entry.path], deleted).await);
+        }
+        results
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
-        self.pass("make_dir", &[path], self.inner.make_dir(path)).await
-    }
-
-    async fn make_dir_with(&self, path: &RelPath, mode: u32) -> Result<()> {
-        self.pass("make_dir", &[path], self.inner.make_dir_with(path, mode)).await
+    async fn make_dir(&self, path: &RelPath, mode: Option<u32>) -> Result<()> {
+        self.rules.pass("make_dir", &[path], self.inner.make_dir(path, mode)).await
     }
 
     async fn copy(&self, from: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        self.pass("copy", &[to, &from.path], self.inner.copy(from, to, options)).await
+        self.rules.pass("copy", &[to, &from.path], self.inner.copy(from, to, options)).await
     }
 
     async fn rename(&self, from: &Entry, to: &RelPath) -> Result<Entry> {
-        self.pass("rename", &[to, &from.path], self.inner.rename(from, to)).await
+        self.rules.pass("rename", &[to, &from.path], self.inner.rename(from, to)).await
     }
 
-    async fn take(&self, lent: &Entry, to: &RelPath, options: PutOptions) -> Result<Entry> {
-        self.pass("take", &[to, &lent.path], self.inner.take(lent, to, options)).await
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+        let set = self.inner.set_metadata(entry, metadata);
+        self.rules.pass("set_metadata", &[&entry.path], set).await
     }
 
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        self.pass("set_mtime", &[&entry.path], self.inner.set_mtime(entry, mtime)).await
-    }
-
-    async fn set_mode(&self, entry: &Entry, mode: u32) -> Result<Entry> {
-        self.pass("set_mode", &[&entry.path], self.inner.set_mode(entry, mode)).await
-    }
-
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
-        self.pass("kept", &[path], self.inner.kept(path, checkpoint)).await
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        self.pass("abandon", &[path], self.inner.abandon(path, checkpoint)).await
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.pass("usage", &[], self.inner.usage()).await
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.pass("flush", &[], self.inner.flush()).await
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.pass("close", &[], self.inner.close()).await
+    async fn finish(&self) -> Result<()> {
+        self.rules.pass("finish", &[], self.inner.finish()).await
     }
 }
 

@@ -5,9 +5,11 @@
 //! claims one.
 
 mod change;
+mod facets;
 mod parts;
 mod seed;
 mod tree;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,13 +23,14 @@ use futures::StreamExt;
 use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_exact};
 use ketch_core::{
-    Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream, Error,
-    ErrorKind, Expect, HashAlgo, ListOptions, Order, PutOptions, ReadOptions, RelPath, Result,
-    Usage,
+    About, Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream,
+    Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, MetadataCost, Order,
+    PutOptions, ReadOptions, RelPath, Result,
 };
 
 use self::parts::{Parts, Receiving};
 use self::tree::{File, Folder, Node};
+use self::uploads::Uploads;
 
 pub use self::parts::KEPT_BYTES;
 
@@ -52,6 +55,9 @@ fn next_id() -> u64 {
 pub struct MemoryBackend {
     name: String,
     capabilities: Capabilities,
+    /// Made when it is first asked for: until then scope and location can be set.
+    about: OnceLock<About>,
+    facets: OnceLock<Facets>,
     volume: Arc<Volume>,
     /// The folder of the volume that is the root.
     prefix: RelPath,
@@ -68,6 +74,8 @@ struct Volume {
     /// What interrupted puts left.
     parts: Arc<Parts>,
     trusts_parts: AtomicBool,
+    /// Objects that are being stored as parts.
+    uploads: Uploads,
 }
 
 /// Volumes that can copy among each other, under one lock.
@@ -100,6 +108,8 @@ impl MemoryBackend {
         MemoryBackend {
             name: name.to_owned(),
             capabilities,
+            about: OnceLock::new(),
+            facets: OnceLock::new(),
             volume: Arc::new(Volume {
                 id,
                 account: Mutex::new(account),
@@ -107,6 +117,7 @@ impl MemoryBackend {
                 location: OnceLock::new(),
                 parts: Arc::default(),
                 trusts_parts: AtomicBool::new(false),
+                uploads: Uploads::default(),
             }),
             prefix: RelPath::root(),
             shows_versions: true,
@@ -134,8 +145,10 @@ impl MemoryBackend {
             dir_times: false,
             set_mode: false,
             narrow_mode: false,
+            metadata_cost: MetadataCost::Call,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
+            put_parts: None,
             put_resume: true,
             at_once: None,
             gather: None,
@@ -168,6 +181,8 @@ impl MemoryBackend {
         MemoryBackend {
             name: format!("{}/{below}", self.name),
             capabilities: self.capabilities.clone(),
+            about: OnceLock::new(),
+            facets: OnceLock::new(),
             volume: Arc::clone(&self.volume),
             prefix: self.prefix.join_path(&below),
             shows_versions: self.shows_versions,
@@ -175,12 +190,12 @@ impl MemoryBackend {
         }
     }
 
-    /// Sets what [`Backend::scope`] says. Once only.
+    /// Sets what [`About::scope`] says. Once only.
     pub fn set_scope(&self, scope: &str) {
         self.volume.scope.set(scope.to_owned()).expect("the scope is set once");
     }
 
-    /// Sets what [`Backend::location`] says of the root of the place. Once only.
+    /// Sets what [`About::location`] says of the root of the place. Once only.
     pub fn set_location(&self, location: &str) {
         self.volume.location.set(location.to_owned()).expect("the location is set once");
     }
@@ -294,13 +309,6 @@ impl MemoryBackend {
         Ok(receiving.done())
     }
 
-    /// Is what interrupted puts leave kept at all, and if so what is there of `path`?
-    fn proven(&self, path: &RelPath, checkpoint: &Checkpoint) -> Option<Bytes> {
-        let parts = self.capabilities.put_resume.then_some(&self.volume.parts)?;
-        let is_trusting = self.volume.trusts_parts.load(Ordering::Relaxed);
-        parts::proven(parts, &self.full(path), checkpoint, is_trusting)
-    }
-
     /// From now on what interrupted puts left is believed unseen: a fault for tests to find.
     pub fn trust_parts(&self) {
         self.volume.trusts_parts.store(true, Ordering::Relaxed);
@@ -308,12 +316,21 @@ impl MemoryBackend {
 
     /// Changes a byte of what interrupted puts to `path` left.
     pub fn damage_part(&self, path: &str) {
-        parts::damage_content(&self.volume.parts, &RelPath::new(path).expect("a legal path"));
+        let path = RelPath::new(path).expect("a legal path");
+        parts::damage_content(&self.volume.parts, &path);
+        self.volume.uploads.damage(&path);
+    }
+
+    /// How many objects are being stored as parts, by processes that live or that died.
+    pub fn open_uploads(&self) -> usize {
+        self.volume.uploads.count()
     }
 
     /// Loses a part of what is known about what interrupted puts to `path` left.
     pub fn damage_part_record(&self, path: &str) {
-        parts::damage_record(&self.volume.parts, &RelPath::new(path).expect("a legal path"));
+        let path = RelPath::new(path).expect("a legal path");
+        parts::damage_record(&self.volume.parts, &path);
+        self.volume.uploads.expire(&path);
     }
 
     fn list_now(&self, dir: &RelPath) -> Result<Vec<Entry>> {
@@ -347,22 +364,24 @@ impl MemoryBackend {
 
 #[async_trait]
 impl Backend for MemoryBackend {
-    fn name(&self) -> &str {
-        &self.name
+    fn about(&self) -> &About {
+        self.about.get_or_init(|| {
+            let volume = || format!("memory:{}", self.volume.id);
+            let top = self.volume.location.get().cloned().unwrap_or_else(volume);
+            let location =
+                if self.prefix.is_root() { top } else { format!("{top}/{}", self.prefix) };
+            About {
+                name: self.name.clone(),
+                location,
+                scope: self.volume.scope.get().cloned(),
+                capabilities: self.capabilities.clone(),
+                view_options: String::new(),
+            }
+        })
     }
 
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn location(&self) -> String {
-        let volume = || format!("memory:{}", self.volume.id);
-        let top = self.volume.location.get().cloned().unwrap_or_else(volume);
-        if self.prefix.is_root() { top } else { format!("{top}/{}", self.prefix) }
-    }
-
-    fn scope(&self) -> Option<&str> {
-        self.volume.scope.get().map(String::as_str)
+    fn facets(&self) -> &Facets {
+        self.facets.get_or_init(|| self.own_facets())
     }
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
@@ -425,12 +444,16 @@ impl Backend for MemoryBackend {
         self.try_put(path, body, options).await.map_err(self.say("put", path))
     }
 
-    async fn delete(&self, entry: &Entry) -> Result<()> {
-        tokio::task::yield_now().await;
-        self.try_delete(entry).map_err(self.say("delete", &entry.path))
+    async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            tokio::task::yield_now().await;
+            results.push(self.try_delete(entry).map_err(self.say("delete", &entry.path)));
+        }
+        results
     }
 
-    async fn make_dir(&self, path: &RelPath) -> Result<()> {
+    async fn make_dir(&self, path: &RelPath, _mode: Option<u32>) -> Result<()> {
         tokio::task::yield_now().await;
         if !self.capabilities.dirs {
             return Err(Error::unsupported("make folder").with_remote(&self.name));
@@ -460,19 +483,11 @@ impl Backend for MemoryBackend {
         self.try_rename(from, to).map_err(self.say("rename", to))
     }
 
-    async fn kept(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<Option<Body>> {
+    async fn set_metadata(&self, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
         tokio::task::yield_now().await;
-        Ok(self.proven(path, checkpoint).map(BytesSource::body))
-    }
-
-    async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
-        tokio::task::yield_now().await;
-        lock(&self.volume.parts).remove(&(self.full(path), checkpoint.job));
-        Ok(())
-    }
-
-    async fn set_mtime(&self, entry: &Entry, mtime: SystemTime) -> Result<Entry> {
-        tokio::task::yield_now().await;
+        let Metadata { mtime: Some(mtime), mode: None } = *metadata else {
+            return Err(Error::unsupported(metadata.operation()).with_remote(&self.name));
+        };
         let (true, Some(precision)) = (self.capabilities.set_mtime, self.capabilities.mtime) else {
             return Err(Error::unsupported("set time").with_remote(&self.name));
         };
@@ -486,18 +501,6 @@ impl Backend for MemoryBackend {
         let file = files.find(|file| file.id == id).expect("it was found above");
         file.mtime = truncate(mtime, precision);
         Ok(self.entry(entry.path.clone(), &Node::File(file.clone())))
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        let mut used = 0;
-        self.with_tree(|tree| {
-            tree.walk(&RelPath::root(), &mut |_, node| {
-                if let Node::File(file) = node {
-                    used += file.content.len() as u64;
-                }
-            });
-        });
-        Ok(Usage { total: None, used: Some(used), free: None })
     }
 }
 

@@ -86,7 +86,7 @@ async fn a_delete_dropped_anywhere_is_done_or_not(context: &Context) {
     for polls in polls() {
         let name = format!("d/f{polls}");
         let entry = context.put(&name, "content").await;
-        let deleted = drop_after(context.backend().delete(&entry), polls).await;
+        let deleted = drop_after(context.backend().delete_one(&entry), polls).await;
         let is_done = deleted.transpose().expect("deleted").is_some();
         let found = contents(&*context.afresh(), &name).await;
         assert!(found.iter().all(|found| *found == "content") && found.len() <= 1);
@@ -94,7 +94,7 @@ async fn a_delete_dropped_anywhere_is_done_or_not(context: &Context) {
             context.expect_nothing(&name).await;
             return;
         }
-        context.backend().delete(&entry).await.expect("deleted, or gone already");
+        context.backend().delete_one(&entry).await.expect("deleted, or gone already");
         context.expect_nothing(&name).await;
     }
 }
@@ -145,7 +145,7 @@ async fn a_folder_dropped_anywhere_is_there_or_not(context: &Context) {
     for polls in polls() {
         let name = format!("a{polls}/b/c");
         let target = path(&name);
-        let made = drop_after(context.backend().make_dir(&target), polls).await;
+        let made = drop_after(context.backend().make_dir(&target, None), polls).await;
         let is_done = made.transpose().expect("made").is_some();
         context.make_dir(&name).await;
         assert_eq!(context.names(&format!("a{polls}")).await, ["b"]);

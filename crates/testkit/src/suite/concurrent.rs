@@ -90,7 +90,7 @@ async fn many_delete_the_same_file(context: &Context) {
     context.put("d/g", "stays").await;
     let deletes = (0..16).map(|_| {
         let (backend, entry) = (Arc::clone(context.backend()), entry.clone());
-        async move { backend.delete(&entry).await }
+        async move { backend.delete_one(&entry).await }
     });
     for deleted in at_once(deletes.collect()).await {
         deleted.expect("deleted, or gone already");
@@ -109,7 +109,7 @@ async fn a_listing_among_changes_has_all_that_did_not_change(context: &Context) 
         for number in 0..30 {
             let entry = context.put_new(&format!("d/moving{number}"), "content").await;
             if number % 3 != 0 {
-                context.backend().delete(&entry).await.expect("deleted");
+                context.backend().delete_one(&entry).await.expect("deleted");
             }
         }
         is_done.store(true, Ordering::Relaxed);
@@ -136,6 +136,6 @@ async fn two_backends_of_one_place_see_each_others_work(context: &Context) {
         .await
         .expect("stored");
     assert_eq!(contents(&**context.backend(), "d/g").await, ["by the second"]);
-    other.delete(&entry).await.expect("deleted");
+    other.delete_one(&entry).await.expect("deleted");
     context.expect_nothing("d/f").await;
 }

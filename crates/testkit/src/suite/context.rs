@@ -103,7 +103,7 @@ impl Context {
     }
 
     pub(super) async fn make_dir(&self, name: &str) {
-        let made = self.backend().make_dir(&path(name)).await;
+        let made = self.backend().make_dir(&path(name), None).await;
         made.unwrap_or_else(|error| panic!("make folder {name:?}: {error:?}"));
     }
 

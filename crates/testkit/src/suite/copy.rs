@@ -62,7 +62,7 @@ async fn a_copy_and_its_source_change_apart(context: &Context) {
     context.put("g", "another").await;
     context.expect_file("f", b"one").await;
     copy(context, "f", "h").await;
-    context.backend().delete(&context.stat("f").await).await.expect("deleted");
+    context.backend().delete_one(&context.stat("f").await).await.expect("deleted");
     context.expect_file("h", b"one").await;
 }
 
@@ -85,7 +85,7 @@ async fn a_copy_has_the_time_that_was_given(context: &Context) {
 
 async fn a_missing_source_is_not_found(context: &Context) {
     let entry = context.put("f", "1").await;
-    context.backend().delete(&entry).await.expect("deleted");
+    context.backend().delete_one(&entry).await.expect("deleted");
     let copied = context.backend().copy(&entry, &path("g"), PutOptions::default()).await;
     expect_error(copied, &[ErrorKind::NotFound]);
     context.expect_nothing("g").await;

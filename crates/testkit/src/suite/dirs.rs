@@ -32,7 +32,7 @@ async fn a_folder_that_is_there_is_success(context: &Context) {
     context.make_dir("a/b").await;
     context.make_dir("a").await;
     let second = context.reopen("");
-    second.make_dir(&path("a/b")).await.expect("is there");
+    second.make_dir(&path("a/b"), None).await.expect("is there");
     assert_eq!(context.names("").await, ["a"]);
     assert_eq!(context.names("a").await, ["b"]);
     context.expect_file("a/b/f", b"1").await;
@@ -45,16 +45,16 @@ async fn the_root_is_there_already(context: &Context) {
 
 async fn a_root_that_is_missing_is_made(context: &Context) {
     let below = context.reopen("new/root");
-    below.make_dir(&RelPath::root()).await.expect("made");
+    below.make_dir(&RelPath::root(), None).await.expect("made");
     assert!(try_list(&*below, "").await.expect("listed").is_empty());
     assert!(context.stat("new/root").await.is_dir());
 }
 
 async fn a_file_is_not_replaced_by_a_folder(context: &Context) {
     context.put("f", "file").await;
-    expect_error(context.backend().make_dir(&path("f")).await, &[ErrorKind::AlreadyExists]);
+    expect_error(context.backend().make_dir(&path("f"), None).await, &[ErrorKind::AlreadyExists]);
     for below in ["f/x", "f/x/y"] {
-        let made = context.backend().make_dir(&path(below)).await;
+        let made = context.backend().make_dir(&path(below), None).await;
         expect_error(made, &[ErrorKind::AlreadyExists, ErrorKind::InvalidInput]);
     }
     context.expect_file("f", b"file").await;
@@ -63,7 +63,7 @@ async fn a_file_is_not_replaced_by_a_folder(context: &Context) {
 
 async fn a_folder_that_is_made_again_is_empty(context: &Context) {
     context.make_dir("d").await;
-    context.backend().delete(&context.stat("d").await).await.expect("deleted");
+    context.backend().delete_one(&context.stat("d").await).await.expect("deleted");
     context.make_dir("d").await;
     assert!(context.list("d").await.is_empty());
     context.put("d/f", "1").await;
@@ -72,7 +72,7 @@ async fn a_folder_that_is_made_again_is_empty(context: &Context) {
 
 async fn many_make_the_same_folder_and_there_is_one(context: &Context) {
     let target = path("a/b/c");
-    let made = join_all((0..16).map(|_| context.backend().make_dir(&target))).await;
+    let made = join_all((0..16).map(|_| context.backend().make_dir(&target, None))).await;
     for made in made {
         made.expect("made, or there already");
     }

@@ -78,7 +78,7 @@ async fn a_rename_that_is_not_claimed_is_refused(context: &Context) {
 }
 
 async fn a_folder_that_is_not_claimed_is_refused(context: &Context) {
-    expect_error(context.backend().make_dir(&path("d")).await, UNSUPPORTED);
+    expect_error(context.backend().make_dir(&path("d"), None).await, UNSUPPORTED);
 }
 
 async fn a_time_that_is_not_claimed_is_refused(context: &Context) {
@@ -89,7 +89,7 @@ async fn a_time_that_is_not_claimed_is_refused(context: &Context) {
 
 async fn what_is_missing_is_not_worth_another_attempt(context: &Context) {
     let entry = context.put("d/f", "1").await;
-    context.backend().delete(&entry).await.expect("deleted");
+    context.backend().delete_one(&entry).await.expect("deleted");
     let stat = context.backend().stat(&path("d/f")).await.map(|_| ());
     let read = try_read(&**context.backend(), &entry, None).await.map(|_| ());
     for result in [stat, read] {
@@ -125,10 +125,10 @@ async fn capabilities_agree_with_each_other(context: &Context) {
 async fn closing_twice_is_fine(context: &Context) {
     context.put("f", "content").await;
     for _ in 0..2 {
-        context.backend().close().await.expect("closes");
+        context.backend().finish().await.expect("closes");
     }
     let afresh = context.afresh();
-    afresh.close().await.expect("closes unused");
+    afresh.finish().await.expect("closes unused");
     let afresh = context.afresh();
     assert_eq!(super::context::contents(&*afresh, "f").await, ["content"]);
 }

@@ -76,10 +76,10 @@ async fn a_link_that_is_not_expected_is_left_alone(context: &Context) {
 async fn a_link_is_deleted_and_what_it_points_to_stays(context: &Context) {
     context.put("f", "content").await;
     let link = put_link(context, "x", b"f", Expect::Absent).await.expect("stored");
-    context.backend().delete(&link).await.expect("deleted");
+    context.backend().delete_one(&link).await.expect("deleted");
     context.expect_nothing("x").await;
     context.expect_file("f", b"content").await;
-    context.backend().delete(&link).await.expect("gone already");
+    context.backend().delete_one(&link).await.expect("gone already");
 }
 
 async fn a_link_is_refused_where_none_are_kept(context: &Context) {

@@ -18,10 +18,12 @@ mod delete;
 mod dirs;
 mod errors;
 mod hashes;
+mod inspect;
 mod links;
 mod list;
 mod mtime;
 mod names;
+mod parts;
 mod put;
 mod read;
 mod rename;
@@ -140,8 +142,10 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         copy::CASES,
         rename::CASES,
         resume::CASES,
+        parts::CASES,
         mtime::CASES,
         hashes::CASES,
+        inspect::CASES,
         links::CASES,
         names::CASES,
         errors::CASES,
@@ -190,7 +194,8 @@ fn trials(config: SuiteConfig, seed: u64) -> Vec<Trial> {
     });
     let missing = capabilities.duplicates && !has_duplicate;
     assert!(!missing, "{} claims duplicates and its fixture cannot make one", config.backend);
-    let missing = capabilities.put_resume && !has_interrupting;
+    let resumes = capabilities.put_resume || capabilities.put_parts.is_some();
+    let missing = resumes && !has_interrupting;
     assert!(!missing, "{} claims to resume and its fixture cannot interrupt", config.backend);
     cases().map(|case| trial(config, case, &capabilities, seed)).collect()
 }
@@ -218,7 +223,7 @@ fn run_case(
     let work = async {
         let context = Context::new((config.make)().await, seed);
         (case.run)(&context).await;
-        context.backend().close().await.expect("the backend closes");
+        context.backend().finish().await.expect("the backend closes");
         context.skipped()
     };
     // Inside the runtime, so that what the trial holds is dropped there too.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ketch_core::{ErrorKind, PutOptions};
+use ketch_core::{ErrorKind, Metadata, PutOptions};
 
 use super::case::{Case, case, folder_times, modes, setting_times, times};
 use super::context::{Context, apart, expect_error};
@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_time_is_set_and_the_content_stays, setting_times),
     case!(a_folder_has_the_time_that_was_set_until_it_changes, folder_times),
     case!(permissions_beside_the_content_are_kept, modes),
+    case!(time_and_permissions_are_set_in_one_call, modes),
     case!(the_time_of_a_missing_file_cannot_be_set, setting_times),
     case!(a_time_that_is_not_kept_is_when_it_was_stored, |claimed| {
         claimed.mtime.is_some().then_some("no mtime")
@@ -35,7 +36,7 @@ async fn put_at(context: &Context, name: &str, mtime: SystemTime) -> ketch_core:
 async fn check(context: &Context, mtime: SystemTime) {
     let precision = context.claimed().mtime.expect("claimed");
     let returned = put_at(context, "f", mtime).await;
-    context.backend().flush().await.expect("flushed");
+    context.backend().finish().await.expect("flushed");
     let listed = context.list("").await.remove(0);
     let afresh = context.afresh().stat(&super::context::path("f")).await.expect("there");
     for shown in [returned, listed, context.stat("f").await, afresh] {
@@ -121,7 +122,7 @@ async fn permissions_beside_the_content_are_kept(context: &Context) {
     let entry = context.try_put("d/f", "content".into(), options).await.expect("stored");
     assert_eq!(entry.mode, Some(0o640));
     let set = context.backend().set_mode(&entry, 0o4711).await.expect("set");
-    context.backend().flush().await.expect("flushed");
+    context.backend().finish().await.expect("flushed");
     let afresh = context.afresh().stat(&super::context::path("d/f")).await.expect("there");
     for shown in [set, context.stat("d/f").await, context.list("d").await.remove(0), afresh] {
         assert_eq!(shown.mode, Some(0o711), "nothing makes it run as another");
@@ -130,9 +131,22 @@ async fn permissions_beside_the_content_are_kept(context: &Context) {
     context.expect_file("d/f", b"content").await;
 }
 
+async fn time_and_permissions_are_set_in_one_call(context: &Context) {
+    let entry = put_at(context, "d/f", after(1_500_000_000, 0)).await;
+    let mtime = after(1_400_000_000, 0);
+    let metadata = Metadata { mtime: Some(mtime), mode: Some(0o640) };
+    let set = context.backend().set_metadata(&entry, &metadata).await.expect("set");
+    let nothing = context.backend().set_metadata(&set, &Metadata::default()).await.expect("set");
+    context.backend().finish().await.expect("stored");
+    for shown in [set, nothing, context.stat("d/f").await] {
+        assert_eq!((shown.mode, shown.mtime), (Some(0o640), Some(mtime)));
+    }
+    context.expect_file("d/f", b"content").await;
+}
+
 async fn the_time_of_a_missing_file_cannot_be_set(context: &Context) {
     let entry = context.put("f", "1").await;
-    context.backend().delete(&entry).await.expect("deleted");
+    context.backend().delete_one(&entry).await.expect("deleted");
     let set = context.backend().set_mtime(&entry, after(1_500_000_000, 0)).await;
     expect_error(set, &[ErrorKind::NotFound]);
     context.expect_nothing("f").await;

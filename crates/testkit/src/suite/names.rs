@@ -87,7 +87,7 @@ async fn round_trip_one(
             return Err(format!("reads as {read:?}"));
         }
         if !is_last {
-            backend.delete(entry).await.map_err(|error| format!("delete: {error:?}"))?;
+            backend.delete_one(entry).await.map_err(|error| format!("delete: {error:?}"))?;
             if !contents(&**backend, file.as_str()).await.is_empty() {
                 return Err("still there after delete".to_owned());
             }
@@ -388,7 +388,7 @@ async fn all_are_different(context: &Context, names: &[&str]) {
         context.expect_file(&format!("folders/{name}/f"), format!("in {name}").as_bytes()).await;
     }
     let entry = context.stat(&format!("files/{}", names[0])).await;
-    context.backend().delete(&entry).await.expect("deleted");
+    context.backend().delete_one(&entry).await.expect("deleted");
     context
         .expect_file(&format!("files/{}", names[1]), format!("file {}", names[1]).as_bytes())
         .await;
@@ -474,7 +474,7 @@ async fn a_name_longer_than_claimed_is_refused(context: &Context) {
         expect_error(stored, &[ErrorKind::InvalidInput]);
     }
     if context.claimed().dirs {
-        let made = context.backend().make_dir(&path(&long)).await;
+        let made = context.backend().make_dir(&path(&long), None).await;
         expect_error(made, &[ErrorKind::InvalidInput]);
     }
     assert!(context.list("").await.iter().all(|entry| entry.path.as_str() == "d"));

@@ -117,7 +117,7 @@ async fn a_range_of_a_file_that_was_replaced_is_refused(context: &Context) {
 async fn a_deleted_file_is_not_found(context: &Context) {
     let entry = context.put("d/f", "1").await;
     context.put("d/other", "2").await;
-    context.backend().delete(&entry).await.expect("deleted");
+    context.backend().delete_one(&entry).await.expect("deleted");
     expect_error(try_read(&**context.backend(), &entry, None).await, &[ErrorKind::NotFound]);
 }
 

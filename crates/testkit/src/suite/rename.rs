@@ -79,7 +79,7 @@ async fn a_moved_file_is_shown_as_returned(context: &Context) {
 async fn a_missing_source_is_not_found(context: &Context) {
     let entry = context.put("f", "1").await;
     context.put("g", "obstacle").await;
-    context.backend().delete(&entry).await.expect("deleted");
+    context.backend().delete_one(&entry).await.expect("deleted");
     for to in ["h", "g"] {
         let moved = context.backend().rename(&entry, &path(to)).await;
         expect_error(moved, &[ErrorKind::NotFound]);

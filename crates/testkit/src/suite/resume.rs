@@ -117,7 +117,8 @@ async fn interrupt(context: &Context, content: &Bytes, checkpoint: Checkpoint) {
 
 /// What is kept of `d/f`, which must be the first bytes of `content`.
 async fn kept(context: &Context, content: &Bytes, source: &str) -> (Option<Body>, u64) {
-    let kept = context.afresh().kept(&path("d/f"), &checkpoint(source)).await.expect("looked at");
+    let kept =
+        context.afresh().partial(&path("d/f"), &checkpoint(source)).await.expect("looked at");
     let Some(body) = kept else { return (None, 0) };
     let size = body.size().expect("it is known how much is kept");
     assert!(size > 0 && size <= content.len() as u64, "{size} of {} bytes", content.len());
@@ -154,7 +155,7 @@ async fn expect_nothing_left(context: &Context) {
         Err(error) => return assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}"),
     };
     if context.claimed().dirs {
-        let removed = context.backend().delete(&folder).await;
+        let removed = context.backend().delete_one(&folder).await;
         removed.unwrap_or_else(|error| panic!("the folder holds something: {error:?}"));
     }
 }
@@ -211,7 +212,7 @@ async fn another_job_is_not_gone_on_with(context: &Context) {
     let content = content(context, 1);
     interrupt(context, &content, checkpoint("one")).await;
     let other = Checkpoint { job: JOB + 1, ..checkpoint("one") };
-    let kept = context.backend().kept(&path("d/f"), &other).await.expect("looked at");
+    let kept = context.backend().partial(&path("d/f"), &other).await.expect("looked at");
     assert!(kept.is_none());
     context.backend().abandon(&path("d/f"), &other).await.expect("nothing to do");
     let (kept, _) = go_on(context, &content, "one").await;
@@ -275,7 +276,8 @@ async fn without_the_claim_nothing_is_kept(context: &Context) {
     let put = context.backend().put(&path("d/f"), body, options(checkpoint("one"))).await;
     assert!(put.is_err_and(|error: Error| error.kind() == SOURCE_ERROR));
     context.expect_nothing("d/f").await;
-    let kept = context.backend().kept(&path("d/f"), &checkpoint("one")).await.expect("looked at");
+    let kept =
+        context.backend().partial(&path("d/f"), &checkpoint("one")).await.expect("looked at");
     assert!(kept.is_none());
     context.backend().abandon(&path("d/f"), &checkpoint("one")).await.expect("nothing to do");
 }

@@ -87,7 +87,7 @@ async fn a_folder_opened_as_root_shows_the_same_files(context: &Context) {
     assert_eq!(try_read(&*below, &listed[0], None).await.expect("read"), "12345");
     put(&*below, "g", "67").await;
     context.expect_file("d/e/g", b"67").await;
-    below.delete(&listed[0]).await.expect("deleted");
+    below.delete_one(&listed[0]).await.expect("deleted");
     context.expect_nothing("d/e/f").await;
 }
 

@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::Digest as _;
 
+mod parts;
+
+pub use parts::{PART_ALGOS, PART_ALIGNMENT, PartDigest, PartHasher, Parts};
+
 /// A digest that ketch can compute and remotes report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HashAlgo {
@@ -18,12 +22,36 @@ pub enum HashAlgo {
     Sha1,
     /// MD5.
     Md5,
+    /// CRC-64/NVME, 8 bytes: a checksum of object stores.
+    Crc64Nvme,
+    /// CRC-32C, 4 bytes: a checksum of object stores.
+    Crc32c,
 }
 
 impl HashAlgo {
     /// All, the one to prefer first. Whirlpool is as strong as the two before it and many times slower.
-    pub const BY_STRENGTH: [HashAlgo; 5] =
-        [HashAlgo::Blake3, HashAlgo::Sha256, HashAlgo::Whirlpool, HashAlgo::Sha1, HashAlgo::Md5];
+    pub const BY_STRENGTH: [HashAlgo; 7] = [
+        HashAlgo::Blake3,
+        HashAlgo::Sha256,
+        HashAlgo::Whirlpool,
+        HashAlgo::Sha1,
+        HashAlgo::Md5,
+        HashAlgo::Crc64Nvme,
+        HashAlgo::Crc32c,
+    ];
+
+    /// Is it a checksum? A checksum finds damage, but does not prove that two files are equal: nothing is removed because
+    /// two checksums are equal.
+    pub fn is_checksum(self) -> bool {
+        match self {
+            HashAlgo::Crc64Nvme | HashAlgo::Crc32c => true,
+            HashAlgo::Blake3
+            | HashAlgo::Sha256
+            | HashAlgo::Whirlpool
+            | HashAlgo::Sha1
+            | HashAlgo::Md5 => false,
+        }
+    }
 
     /// The name in options, reports and JSON.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +61,8 @@ impl HashAlgo {
             HashAlgo::Whirlpool => "whirlpool",
             HashAlgo::Sha1 => "sha1",
             HashAlgo::Md5 => "md5",
+            HashAlgo::Crc64Nvme => "crc64nvme",
+            HashAlgo::Crc32c => "crc32c",
         }
     }
 
@@ -43,6 +73,8 @@ impl HashAlgo {
             HashAlgo::Whirlpool => 64,
             HashAlgo::Sha1 => 20,
             HashAlgo::Md5 => 16,
+            HashAlgo::Crc64Nvme => 8,
+            HashAlgo::Crc32c => 4,
         }
     }
 }
@@ -129,12 +161,11 @@ impl Hashes {
     }
 }
 
-/// Bytes that this process has taken into digests of each kind, in the order of [`HashAlgo`].
+/// How many bytes this process has hashed with each kind of digest, in the order of [`HashAlgo`].
 static HASHED_BYTES: [AtomicU64; HashAlgo::BY_STRENGTH.len()] =
     [const { AtomicU64::new(0) }; HashAlgo::BY_STRENGTH.len()];
 
-/// How many bytes this process has taken into digests of that kind while content passed: what proofs cost. Bytes that are
-/// taken twice count twice.
+/// How many bytes this process has hashed with this kind of digest. Bytes that are hashed twice count twice.
 pub fn hashed_bytes(algo: HashAlgo) -> u64 {
     HASHED_BYTES[algo as usize].load(Ordering::Relaxed)
 }
@@ -149,6 +180,14 @@ enum Hasher {
     Whirlpool(Box<ketch_whirlpool::Whirlpool>),
     Sha1(sha1::Sha1),
     Md5(md5::Md5),
+    Crc64Nvme(crc_fast::Digest),
+    Crc32c(crc_fast::Digest),
+}
+
+/// A CRC as a digest: the bytes of its number, the highest first.
+fn crc_digest(algo: HashAlgo, sum: u64) -> Digest {
+    let bytes = sum.to_be_bytes();
+    Digest { algo, bytes: bytes[bytes.len() - algo.bytes()..].into() }
 }
 
 impl Hasher {
@@ -159,6 +198,8 @@ impl Hasher {
             Hasher::Whirlpool(_) => HashAlgo::Whirlpool,
             Hasher::Sha1(_) => HashAlgo::Sha1,
             Hasher::Md5(_) => HashAlgo::Md5,
+            Hasher::Crc64Nvme(_) => HashAlgo::Crc64Nvme,
+            Hasher::Crc32c(_) => HashAlgo::Crc32c,
         }
     }
 }
@@ -179,6 +220,12 @@ impl MultiHasher {
             HashAlgo::Whirlpool => Hasher::Whirlpool(Box::default()),
             HashAlgo::Sha1 => Hasher::Sha1(sha1::Sha1::new()),
             HashAlgo::Md5 => Hasher::Md5(md5::Md5::new()),
+            HashAlgo::Crc64Nvme => {
+                Hasher::Crc64Nvme(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme))
+            }
+            HashAlgo::Crc32c => {
+                Hasher::Crc32c(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
+            }
         });
         MultiHasher(hashers.collect())
     }
@@ -195,6 +242,7 @@ impl MultiHasher {
                 Hasher::Whirlpool(state) => state.update(bytes),
                 Hasher::Sha1(state) => state.update(bytes),
                 Hasher::Md5(state) => state.update(bytes),
+                Hasher::Crc64Nvme(state) | Hasher::Crc32c(state) => state.update(bytes),
             }
         }
     }
@@ -217,6 +265,8 @@ impl MultiHasher {
             Hasher::Md5(state) => {
                 Digest { algo: HashAlgo::Md5, bytes: state.finalize()[..].into() }
             }
+            Hasher::Crc64Nvme(state) => crc_digest(HashAlgo::Crc64Nvme, state.finalize()),
+            Hasher::Crc32c(state) => crc_digest(HashAlgo::Crc32c, state.finalize()),
         });
         Hashes(digests.collect())
     }
@@ -252,6 +302,9 @@ mod tests {
             "abc",
             "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85",
         );
+        // The check values of the catalogue of CRCs.
+        check(HashAlgo::Crc64Nvme, "123456789", "ae8b14860a799888");
+        check(HashAlgo::Crc32c, "123456789", "e3069283");
         check(
             HashAlgo::Whirlpool,
             "",
