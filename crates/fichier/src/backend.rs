@@ -21,7 +21,7 @@ use crate::looks::{self, Proof};
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{change, download, facets, lost, owed, places, settings, upload};
+use crate::{change, download, facets, lost, moving, owed, places, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -195,6 +195,8 @@ impl Fichier {
                 return self.proven(path, &full, *id, file).await;
             }
         }
+        // A folder may be on its way from here.
+        moving::finish(account, &full).await?;
         let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
         Err(looks::missing(ages.max()))
     }
