@@ -46,9 +46,19 @@ impl dyn Backend {
         self.about().view_options.clone()
     }
 
+    /// [`Backend::delete`], with as many results as entries whatever the backend gives.
+    pub async fn delete_all(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut results = self.delete(entries).await;
+        results.truncate(entries.len());
+        for entry in &entries[results.len()..] {
+            results.push(Err(no_result(self, "delete").with_path(&entry.path)));
+        }
+        results
+    }
+
     /// [`Backend::delete`] of one entry.
     pub async fn delete_one(&self, entry: &Entry) -> Result<()> {
-        let mut results = self.delete(std::slice::from_ref(entry)).await;
+        let mut results = self.delete_all(std::slice::from_ref(entry)).await;
         results.pop().unwrap_or_else(|| Err(no_result(self, "delete")))
     }
 

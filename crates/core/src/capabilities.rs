@@ -39,6 +39,19 @@ pub enum MetadataCost {
     Copy,
 }
 
+/// How a remote takes large objects as parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PartRules {
+    /// A body of at least so many bytes is sent as parts.
+    pub from: u64,
+    /// The length of a part, but for the last; a power of two.
+    pub part_bytes: u64,
+    /// The most parts of one object. A larger object has longer parts.
+    pub parts_max: u32,
+    /// Parts that are sent at the same time.
+    pub at_once: usize,
+}
+
 /// What a remote can do. The default can do nothing optional.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
@@ -85,6 +98,8 @@ pub struct Capabilities {
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
+    /// `put` stores a large body as parts, and reads them in any order if the body allows that.
+    pub put_parts: Option<PartRules>,
     /// An interrupted `put` of a large file leaves a part that [`crate::facets::Resume::partial`] can return.
     pub put_resume: bool,
     /// Files that it accepts or serves at the same time before it begins to refuse; `None` = any number.

@@ -22,6 +22,7 @@ pub mod hash;
 pub mod identity;
 pub mod layer;
 mod mode;
+pub mod multipart;
 pub mod names;
 pub mod options;
 pub mod page;
@@ -32,7 +33,7 @@ pub mod source;
 pub use about::About;
 pub use backend::Backend;
 pub use budget::ByteBudget;
-pub use capabilities::{Capabilities, Gather, MetadataCost, Order};
+pub use capabilities::{Capabilities, Gather, MetadataCost, Order, PartRules};
 pub use checkpoint::{Checkpoint, Note, source_identity};
 pub use disk::{Disk, DiskFile};
 pub use entry::{

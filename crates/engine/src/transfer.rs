@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ketch_core::facets::{LocalFile, LocalFiles};
+use ketch_core::hash::PART_ALGOS;
 use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
     Backend, Body, ByteBudget, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect, HashAlgo,
@@ -200,6 +201,13 @@ impl Transfers {
         }
     }
 
+    /// Does the destination store it as parts, which it reads in any order?
+    fn goes_as_parts(&self, entry: &Entry) -> bool {
+        let parts = self.destination.capabilities().put_parts;
+        self.source.capabilities().read_range
+            && parts.zip(entry.size).is_some_and(|(rules, size)| size >= rules.from)
+    }
+
     /// Makes the remote itself copy the file; `None` when it cannot.
     async fn copy_by_remote(&self, entry: &Entry, options: PutOptions) -> Result<Option<Entry>> {
         if !self.can_copy_by_remote() {
@@ -238,8 +246,10 @@ impl Transfers {
         let mut body: Body = Arc::new(EntrySource::new(Arc::clone(&self.source), entry.clone()));
         let from = self.source.capabilities();
         let large = entry.size.is_some_and(|size| size >= self.parallel_from);
-        // A disk gains nothing from several readers of one file; a network does.
-        if large && from.read_range && !from.read_local {
+        let as_parts = self.goes_as_parts(entry) && kept.is_none();
+        // A disk gains nothing from several readers of one file; a network does. A destination that takes parts reads several
+        // at the same time by itself.
+        if large && !as_parts && from.read_range && !from.read_local {
             let budget = self.budget.clone();
             body = ParallelSource::body(body, self.part_bytes, self.streams, budget);
         }
@@ -251,7 +261,10 @@ impl Transfers {
         let by_digest = matches!(self.verify, Verify::Hash | Verify::ReadBack);
         if by_digest {
             let shown = self.destination.capabilities().hashes;
-            algos.extend(strongest(|algo| shown.contains(&algo)));
+            // What can be taken of parts is preferred where parts are sent: other digests need every byte in order.
+            let of_parts = |algo: HashAlgo| as_parts && PART_ALGOS.contains(&algo);
+            let best = strongest(|algo| shown.contains(&algo) && of_parts(algo));
+            algos.extend(best.or_else(|| strongest(|algo| shown.contains(&algo))));
             // BLAKE3 costs next to nothing, and reports, manifests and `read-back` use it.
             if !algos.contains(&HashAlgo::Blake3) {
                 algos.push(HashAlgo::Blake3);
@@ -313,7 +326,7 @@ impl Transfers {
                 let kept = !self.destination.capabilities().hashes.is_empty();
                 let listed = !self.source.capabilities().hashes.is_empty();
                 let is_missing =
-                    kept && stored.hashes.is_none() || listed && entry.hashes.is_none();
+                    kept && !shares_digest(stored, sent, entry) || listed && entry.hashes.is_none();
                 return Ok(!is_missing);
             }
         };
@@ -328,6 +341,17 @@ impl Transfers {
             .with_remote(self.destination.name())
             .with_path(&entry.path))
     }
+}
+
+/// Does what is stored show a digest that is known of what was sent or listed, too?
+fn shares_digest(stored: &Entry, sent: Option<&Hashes>, entry: &Entry) -> bool {
+    let Some(kept) = &stored.hashes else { return false };
+    let known = [sent, entry.hashes.as_deref()];
+    known
+        .into_iter()
+        .flatten()
+        .flat_map(Hashes::iter)
+        .any(|digest| kept.get(digest.algo()).is_some())
 }
 
 /// How size or digests of the stored entry differ from what was listed and sent; `None` if they do not.

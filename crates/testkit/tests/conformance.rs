@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
-use ketch_core::{Backend, Capabilities, Error, ErrorKind, Retry};
+use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, Order, PartRules, Retry};
 use ketch_testkit::suite::{Exception, Fixture, Harm, Interrupting, SuiteConfig, run_all};
 use ketch_testkit::{Faulty, KEPT_BYTES, MemoryBackend};
 
@@ -52,6 +52,91 @@ fn bare() -> BoxFuture<'static, Fixture> {
     fixture(MemoryBackend::with("memory", capabilities))
 }
 
+const PARTS: PartRules =
+    PartRules { from: 64 * 1024, part_bytes: 32 * 1024, parts_max: 100, at_once: 3 };
+
+/// A place with these capabilities, as some remote may have them.
+fn shape(capabilities: Capabilities) -> BoxFuture<'static, Fixture> {
+    let backend = MemoryBackend::with("memory", capabilities);
+    backend.set_scope("account");
+    fixture(backend)
+}
+
+/// An object store: parts, no folders of their own, key order, a checksum.
+fn object_store() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        put_parts: Some(PARTS),
+        put_resume: false,
+        dirs: false,
+        put_unsized: false,
+        rename: false,
+        rename_dir: false,
+        read_local: false,
+        mtime: None,
+        set_mtime: false,
+        hashes: &[HashAlgo::Crc64Nvme],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// The same where parts are sent one by one, and MD5 is all that is shown.
+fn object_store_one_by_one() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        put_parts: Some(PartRules { at_once: 1, parts_max: 2, ..PARTS }),
+        put_resume: false,
+        dirs: false,
+        list_order: Order::Unspecified,
+        hashes: &[HashAlgo::Md5],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// A file server that keeps times to the second and shows no digest.
+fn file_server() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        list_order: Order::Unspecified,
+        read_local: false,
+        copy: false,
+        mtime: Some(Duration::from_secs(1)),
+        hashes: &[],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// One that can neither give a range nor take a time.
+fn old_file_server() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        list_order: Order::Unspecified,
+        read_range: false,
+        read_local: false,
+        copy: false,
+        rename_dir: false,
+        put_resume: false,
+        mtime: None,
+        set_mtime: false,
+        hashes: &[],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// Times and SHA-1, folders that cannot be moved, sizes that must be known.
+fn drive() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        put_unsized: false,
+        rename_dir: false,
+        put_resume: false,
+        duplicates: true,
+        mtime: Some(Duration::from_millis(1)),
+        hashes: &[HashAlgo::Sha1],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// Parts and folders, times and every digest.
+fn parts_and_all() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities { put_parts: Some(PARTS), put_resume: false, ..MemoryBackend::everything() })
+}
+
 /// All layers, with waits that take no time.
 fn stack(raw: Arc<dyn Backend>) -> Arc<dyn Backend> {
     let retry = RetrySettings {
@@ -84,6 +169,15 @@ fn main() -> ExitCode {
         config("everything", everything),
         config("like-fichier", like_fichier),
         config("bare", bare),
+        config("object-store", object_store),
+        config("object-store-one-by-one", object_store_one_by_one),
+        config("file-server", file_server),
+        config("old-file-server", old_file_server),
+        config("drive", drive),
+        config("parts-and-all", parts_and_all),
+        config("object-store-in-layers", || {
+            object_store().map(|fixture| fixture.behind(stack)).boxed()
+        }),
         config("everything-in-layers", || {
             everything().map(|fixture| fixture.behind(stack)).boxed()
         }),

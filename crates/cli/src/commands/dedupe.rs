@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ketch_core::{Backend, Entry, HashAlgo, RelPath};
@@ -225,26 +224,24 @@ impl Dedupe<'_> {
     async fn delete(&mut self, unwanted: Vec<Entry>) -> Result<()> {
         let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
         let (backend, dry_run) = (Arc::clone(&self.backend), self.args.dry_run);
-        let results = futures::stream::iter(unwanted).map(|entry| {
-            let backend = Arc::clone(&backend);
-            async move {
-                let result = if dry_run { Ok(()) } else { backend.delete_one(&entry).await };
-                (entry, result)
+        for some in unwanted.chunks(at_a_time.max(1)) {
+            let results = match dry_run {
+                true => some.iter().map(|_| Ok(())).collect(),
+                false => backend.delete_all(some).await,
+            };
+            for (entry, result) in some.iter().zip(results) {
+                if let Err(error) = result {
+                    self.failed(entry, "delete", &error)?;
+                    continue;
+                }
+                self.counts.deleted += 1;
+                self.counts.bytes += entry.size.unwrap_or(0);
+                let body = json!({
+                    "path": entry.path, "outcome": "deleted", "reason": "asked",
+                    "size": entry.size, "dry_run": dry_run,
+                });
+                self.console.event("file_done", body)?;
             }
-        });
-        let mut results = Box::pin(results.buffered(at_a_time));
-        while let Some((entry, result)) = results.next().await {
-            if let Err(error) = result {
-                self.failed(&entry, "delete", &error)?;
-                continue;
-            }
-            self.counts.deleted += 1;
-            self.counts.bytes += entry.size.unwrap_or(0);
-            let body = json!({
-                "path": entry.path, "outcome": "deleted", "reason": "asked", "size": entry.size,
-                "dry_run": dry_run,
-            });
-            self.console.event("file_done", body)?;
         }
         Ok(())
     }

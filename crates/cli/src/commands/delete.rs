@@ -290,19 +290,17 @@ impl Deleter<'_> {
         let (backend, dry_run) = (Arc::clone(&self.backend), self.dry_run);
         let stop = self.stop;
         let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
-        let results = futures::stream::iter(files)
-            .take_until(stop.stopping())
-            .map(|entry| {
-                let backend = Arc::clone(&backend);
-                async move {
-                    let result = if dry_run { Ok(()) } else { backend.delete_one(&entry).await };
-                    (entry, result)
-                }
-            })
-            .buffered(at_a_time);
-        let mut results = Box::pin(results);
-        while let Some((entry, result)) = results.next().await {
-            frame.stays |= !self.outcome(&entry, result)?;
+        for some in files.chunks(at_a_time.max(1)) {
+            if stop.is_stopping() {
+                break;
+            }
+            let results = match dry_run {
+                true => some.iter().map(|_| Ok(())).collect(),
+                false => backend.delete_all(some).await,
+            };
+            for (entry, result) in some.iter().zip(results) {
+                frame.stays |= !self.outcome(entry, result)?;
+            }
         }
         frame.stays |= self.is_ending();
         Ok(Some(frame))

@@ -136,6 +136,7 @@ mod tests {
         metadata_cost: crate::capabilities::MetadataCost::Call,
         hashes: &[],
         name_max_bytes: None,
+        put_parts: None,
         put_resume: false,
         at_once: None,
         gather: None,

@@ -80,13 +80,29 @@ impl MemoryBackend {
         }
         self.check_size(body.size())?;
         self.with_tree(|tree| self.check_expect(tree, &to, &options.expect))?;
+        if let Some((rules, size)) = self.capabilities.put_parts.zip(body.size())
+            && size >= rules.from
+        {
+            let content = self.put_parts(&to, &body, size, &options, &rules).await?;
+            return self.store_content(path, &to, content, &options);
+        }
         let checkpoint = options.checkpoint.as_ref().filter(|_| self.capabilities.put_resume);
         let receiving = Receiving::new(&self.volume.parts, &to, checkpoint);
         let content = self.pull(&body, receiving).await?;
         self.check_size(Some(content.len() as u64))?;
+        self.store_content(path, &to, content, &options)
+    }
+
+    fn store_content(
+        &self,
+        path: &RelPath,
+        to: &RelPath,
+        content: Bytes,
+        options: &PutOptions,
+    ) -> Result<Entry> {
         let file = self.file(content, options.mtime);
         let entry = self.entry(path.clone(), &Node::File(file.clone()));
-        self.with_tree(|tree| self.store(tree, &to, file, &options.expect))?;
+        self.with_tree(|tree| self.store(tree, to, file, &options.expect))?;
         Ok(entry)
     }
 

@@ -1,6 +1,6 @@
 //! What a place in memory has beside the methods that every remote means.
 
-use ketch_core::facets::{Inspect, ReportUsage, Resume, Usage, Wanted};
+use ketch_core::facets::{Claims, Inspect, Leftover, ReportUsage, Resume, Usage, Wanted};
 
 use super::*;
 
@@ -11,7 +11,8 @@ struct OfMemory(Arc<MemoryBackend>);
 impl MemoryBackend {
     pub(super) fn own_facets(&self) -> Facets {
         let view = Arc::new(OfMemory(Arc::new(self.view())));
-        let resume = self.capabilities.put_resume.then(|| Arc::clone(&view) as Arc<dyn Resume>);
+        let resumes = self.capabilities.put_resume || self.capabilities.put_parts.is_some();
+        let resume = resumes.then(|| Arc::clone(&view) as Arc<dyn Resume>);
         Facets {
             resume,
             inspect: Some(Arc::clone(&view) as Arc<dyn Inspect>),
@@ -34,7 +35,24 @@ impl Resume for OfMemory {
     async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()> {
         tokio::task::yield_now().await;
         lock(&self.0.volume.parts).remove(&(self.0.full(path), checkpoint.job));
+        self.0.volume.uploads.abandon(&self.0.full(path), checkpoint.job);
         Ok(())
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.0.capabilities.put_parts.is_some()
+    }
+
+    async fn leftovers(
+        &self,
+        dir: &RelPath,
+        claims: &Claims,
+        removes: bool,
+    ) -> Result<Vec<Leftover>> {
+        tokio::task::yield_now().await;
+        let (dir, place) = (self.0.full(dir), &self.0);
+        let own = |path: &RelPath| path.relative_to(&place.prefix);
+        Ok(place.volume.uploads.leftovers(&dir, own, claims, removes))
     }
 }
 

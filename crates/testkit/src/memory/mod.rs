@@ -9,6 +9,7 @@ mod facets;
 mod parts;
 mod seed;
 mod tree;
+mod uploads;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,7 @@ use ketch_core::{
 
 use self::parts::{Parts, Receiving};
 use self::tree::{File, Folder, Node};
+use self::uploads::Uploads;
 
 pub use self::parts::KEPT_BYTES;
 
@@ -72,6 +74,8 @@ struct Volume {
     /// What interrupted puts left.
     parts: Arc<Parts>,
     trusts_parts: AtomicBool,
+    /// Objects that are being stored as parts.
+    uploads: Uploads,
 }
 
 /// Volumes that can copy among each other, under one lock.
@@ -113,6 +117,7 @@ impl MemoryBackend {
                 location: OnceLock::new(),
                 parts: Arc::default(),
                 trusts_parts: AtomicBool::new(false),
+                uploads: Uploads::default(),
             }),
             prefix: RelPath::root(),
             shows_versions: true,
@@ -143,6 +148,7 @@ impl MemoryBackend {
             metadata_cost: MetadataCost::Call,
             hashes: &HashAlgo::BY_STRENGTH,
             name_max_bytes: Some(255),
+            put_parts: None,
             put_resume: true,
             at_once: None,
             gather: None,
@@ -310,12 +316,21 @@ impl MemoryBackend {
 
     /// Changes a byte of what interrupted puts to `path` left.
     pub fn damage_part(&self, path: &str) {
-        parts::damage_content(&self.volume.parts, &RelPath::new(path).expect("a legal path"));
+        let path = RelPath::new(path).expect("a legal path");
+        parts::damage_content(&self.volume.parts, &path);
+        self.volume.uploads.damage(&path);
+    }
+
+    /// How many objects are being stored as parts, by processes that live or that died.
+    pub fn open_uploads(&self) -> usize {
+        self.volume.uploads.count()
     }
 
     /// Loses a part of what is known about what interrupted puts to `path` left.
     pub fn damage_part_record(&self, path: &str) {
-        parts::damage_record(&self.volume.parts, &RelPath::new(path).expect("a legal path"));
+        let path = RelPath::new(path).expect("a legal path");
+        parts::damage_record(&self.volume.parts, &path);
+        self.volume.uploads.expire(&path);
     }
 
     fn list_now(&self, dir: &RelPath) -> Result<Vec<Entry>> {

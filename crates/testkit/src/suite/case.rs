@@ -121,6 +121,10 @@ pub(super) fn resumes(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.put_resume, "put_resume")
 }
 
+pub(super) fn sends_parts(claimed: &Capabilities) -> Option<&'static str> {
+    unless(claimed.put_parts.is_some(), "put_parts")
+}
+
 pub(super) fn longest_name(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.name_max_bytes.is_some(), "name_max_bytes")
 }

@@ -23,6 +23,7 @@ mod links;
 mod list;
 mod mtime;
 mod names;
+mod parts;
 mod put;
 mod read;
 mod rename;
@@ -141,6 +142,7 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         copy::CASES,
         rename::CASES,
         resume::CASES,
+        parts::CASES,
         mtime::CASES,
         hashes::CASES,
         inspect::CASES,
@@ -192,7 +194,8 @@ fn trials(config: SuiteConfig, seed: u64) -> Vec<Trial> {
     });
     let missing = capabilities.duplicates && !has_duplicate;
     assert!(!missing, "{} claims duplicates and its fixture cannot make one", config.backend);
-    let missing = capabilities.put_resume && !has_interrupting;
+    let resumes = capabilities.put_resume || capabilities.put_parts.is_some();
+    let missing = resumes && !has_interrupting;
     assert!(!missing, "{} claims to resume and its fixture cannot interrupt", config.backend);
     cases().map(|case| trial(config, case, &capabilities, seed)).collect()
 }
