@@ -271,6 +271,8 @@ struct State {
     respell: Vec<respell::Respelling>,
     /// Items that were started and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
+    /// A large file failed, and the destination may hold a part of it that the next run continues.
+    keeps_parts: bool,
 }
 
 impl Runner {
@@ -500,7 +502,9 @@ impl Runner {
 
     /// Is there, or may there be, something at the destination that the next run must know about?
     fn leaves_something(&self) -> bool {
-        self.records.memory().has_left() || self.records.has_open_notes()
+        self.records.memory().has_left()
+            || self.records.has_open_notes()
+            || self.state().keeps_parts
     }
 
     /// Ends the job: no new item is started.

@@ -21,7 +21,7 @@ use crate::settings::{Settings, Verify};
 use crate::witness::Witness;
 
 /// Files from this size on may leave a part that a later process continues.
-const RESUME_FROM: u64 = 16 * 1024 * 1024;
+pub(crate) const RESUME_FROM: u64 = 16 * 1024 * 1024;
 
 /// How a transfer went.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -133,6 +133,7 @@ impl Fichier {
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,
+            put_parts: None,
             put_resume: false,
             at_once: Some(FILES_AT_ONCE.min(account.api.settings.connections)),
             gather: Some(account.api.settings.gather).filter(|gather| gather.items > 1),

@@ -43,6 +43,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     metadata_cost: MetadataCost::Call,
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
+    put_parts: None,
     put_resume: true,
     at_once: None,
     gather: Some(Gather { items: 64, item_bytes: SMALL_BYTES, bytes: 64 * SMALL_BYTES }),

@@ -212,17 +212,13 @@ impl Records {
             kept: Some(kept),
             next: resumed.mark.next,
         };
-        let (lists, keep) = (Mutex::new(lists), Arc::default());
+        // What a failed or dropped transfer has stored is kept: the next run of this job goes on with it.
+        let (lists, keep) = (Mutex::new(lists), Arc::new(AtomicBool::new(true)));
         Ok(Records { lists, job: Some(job), resumed, memory, keep })
     }
 
     fn lists(&self) -> MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Is the job on disk, so that a later process can continue it?
-    pub(crate) fn is_kept(&self) -> bool {
-        self.job.is_some()
     }
 
     /// What earlier processes planned and did, if their plan is being finished; nothing if a new plan is made.
@@ -254,11 +250,6 @@ impl Records {
             }
         };
         list.push(&format!("{print:032x}"))
-    }
-
-    /// From now on, a dropped transfer leaves a part that a later process can continue.
-    pub(crate) fn keep_parts(&self) {
-        self.keep.store(self.is_kept(), std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Adds an action to the plan and returns its number.

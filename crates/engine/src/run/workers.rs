@@ -21,15 +21,8 @@ impl Runner {
     /// than others, so that it can gather many of them.
     pub(super) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
         let work = self.work(tasks);
-        // CANCEL: from the first stop on, parts that a later process can continue stay where they are.
-        let keep = async {
-            self.context.stop.stopping().await;
-            self.records.keep_parts();
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
             biased;
-            () = keep => {}
             () = work => {}
             () = self.context.stop.now.cancelled() => {}
             () = self.grace_is_over() => {}

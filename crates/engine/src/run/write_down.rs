@@ -7,6 +7,7 @@ use ketch_core::source_identity;
 use super::act::{Acted, reason_of};
 use super::*;
 use crate::journal::{ItemOutcome, Status};
+use crate::transfer::RESUME_FROM;
 
 impl Runner {
     /// Writes down what was done.
@@ -95,6 +96,10 @@ impl Runner {
     /// Writes down a failure whose text is complete.
     pub(super) async fn write_failure(&self, task: &Task, failure: Failure) {
         let (status, mut is_failure) = self.judge(&task.action, &failure);
+        let is_large = act::size_of(&task.action).is_some_and(|size| size >= RESUME_FROM);
+        if status == Status::Failed && is_large {
+            self.state().keeps_parts = true;
+        }
         if status == Status::Vanished {
             // Checked also if it is a failure anyway, because it decides whether anything may be deleted.
             is_failure |= self.is_source_going_away(&failure).await;
