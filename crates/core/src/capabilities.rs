@@ -100,7 +100,7 @@ pub struct Capabilities {
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
-    /// `put` stores a large body as parts, which it reads in any order where the body allows that.
+    /// `put` stores a large body as parts, and reads them in any order if the body allows that.
     pub put_parts: Option<PartRules>,
     /// An interrupted `put` of a large file leaves a part that [`crate::facets::Resume::partial`] can return.
     pub put_resume: bool,
