@@ -92,6 +92,7 @@ fn slow() -> ExitCode {
             ("KETCH_WIRE_SEED", &seed),
         ];
         run(TEST, &more)?;
+        run(OWN_BACKEND, &[])?;
         run(SCALING, &[("KETCH_SCALING", "10000000")])?;
         fuzz()
     });
@@ -140,6 +141,9 @@ const DOCUMENT: &[&str] = &["doc", "--workspace", "--no-deps", "--locked"];
 const TEST: &[&str] = &["test", "--workspace", "--locked"];
 
 /// Ten million files on each side.
+/// The backend that the docs of the library lead to, in a crate outside of the workspace.
+const OWN_BACKEND: &[&str] =
+    &["test", "--manifest-path", "crates/ketch/examples/own_backend/Cargo.toml"];
 const SCALING: &[&str] = &[
     "test",
     "--release",

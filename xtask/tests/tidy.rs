@@ -80,6 +80,10 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
                 "ketch-fichier-sim",
             ],
         ),
+        (
+            "ketch",
+            vec!["ketch-core", "ketch-engine", "ketch-local", "ketch-fichier", "ketch-catalog"],
+        ),
         ("xtask", vec![]),
     ]
     .into_iter()
