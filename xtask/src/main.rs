@@ -140,10 +140,11 @@ const LINT: &[&str] =
 const DOCUMENT: &[&str] = &["doc", "--workspace", "--no-deps", "--locked"];
 const TEST: &[&str] = &["test", "--workspace", "--locked"];
 
-/// Ten million files on each side.
 /// The backend that the docs of the library lead to, in a crate outside of the workspace.
 const OWN_BACKEND: &[&str] =
     &["test", "--manifest-path", "crates/ketch/examples/own_backend/Cargo.toml"];
+
+/// Ten million files on each side.
 const SCALING: &[&str] = &[
     "test",
     "--release",

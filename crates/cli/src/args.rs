@@ -309,7 +309,7 @@ pub(crate) enum RemoteCommand {
 pub(crate) struct RemoteAddArgs {
     /// The name of the remote.
     pub(crate) name: String,
-    /// Its type: fichier or local.
+    /// Its type: fichier, local, catalog or alias.
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
     /// Options of that type; a value may be file:PATH, env:NAME or cmd:COMMAND.

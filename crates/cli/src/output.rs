@@ -228,7 +228,7 @@ impl Console {
         flush().map_err(|error| Problem::output(&error))
     }
 
-    /// Hands on what was written, unless somebody is being kept waiting by a reader that does not read.
+    /// Hands on what was written, unless a write already waits for a reader that does not read.
     pub(crate) fn flush_at_end(&self) -> Result<()> {
         match self.stdout.try_lock() {
             Ok(mut stdout) => {

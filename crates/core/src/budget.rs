@@ -22,7 +22,7 @@ impl ByteBudget {
         ByteBudget { semaphore: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits until `bytes` may be buffered. First come, first served, so nobody starves. A wish above the whole budget
+    /// Waits until `bytes` may be buffered. First come, first served, so no caller starves. A wish above the whole budget
     /// gets the whole budget: a buffer larger than all there is may be kept only while there is no other.
     pub async fn acquire(&self, bytes: u64) -> BytePermit {
         let wish = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.total);

@@ -212,7 +212,7 @@ impl Records {
             kept: Some(kept),
             next: resumed.mark.next,
         };
-        // What a failed or dropped transfer has stored is kept: the next run of this job goes on with it.
+        // The part of a failed or dropped transfer is kept: the next run of this job continues it.
         let (lists, keep) = (Mutex::new(lists), Arc::new(AtomicBool::new(true)));
         Ok(Records { lists, job: Some(job), resumed, memory, keep })
     }

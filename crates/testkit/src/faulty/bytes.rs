@@ -21,8 +21,8 @@ pub(super) enum Damage {
     Flip,
 }
 
-/// Harms the part `start..end` of a content. The inner stream is always read to its end, as far as nothing fails, so that
-/// whoever watches it believes that all went well.
+/// Harms the part `start..end` of a content. The inner stream is always read to its end, as far as nothing fails, so that a
+/// layer that watches it sees no error.
 pub(super) fn damage(
     stream: ByteStream,
     start: u64,

@@ -1,5 +1,5 @@
-//! Objects that are stored as parts: open uploads, which outlive the process that began them, are listed, gone on with and
-//! abandoned, and of which nothing is seen before they are complete.
+//! Objects that are stored as parts: open uploads, which outlive the process that began them, can be listed, continued and
+//! abandoned, and show nothing before they are complete.
 //!
 //! As at a real object store an open upload cannot be read. A part that is there already is proven by reading that range of
 //! the source and comparing it with what was stored.
@@ -235,7 +235,7 @@ impl MemoryBackend {
         }
         if let Err(error) = multipart::send(body, parts, rules.at_once, &open).await {
             if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Changed) {
-                // What was read is not what was listed, so no later process goes on with it.
+                // The bytes that were read are not those that were listed, so no later process continues the upload.
                 open.is_complete = true;
             }
             return Err(error);

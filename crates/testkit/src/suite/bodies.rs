@@ -77,7 +77,7 @@ impl Source for Script {
         let length = self.content.len();
         let is_rest = self.declared.is_none_or(|declared| range.end >= declared);
         let start = usize::try_from(range.start).unwrap_or(length).min(length);
-        // A body that is longer than it declares gives its surplus to whoever asks for the last byte.
+        // A body that is longer than it declares returns its surplus with the last byte.
         let end = if is_rest { length } else { (range.end as usize).min(length).max(start) };
         let content = self.content.slice(start..end);
         let step = self.piece_bytes;
@@ -106,7 +106,7 @@ impl Source for Script {
     }
 }
 
-/// A body of a size that nobody may ask for the bytes of.
+/// A body with a size whose bytes must not be asked for.
 #[derive(Debug)]
 pub(super) struct Untouchable(pub(super) u64);
 

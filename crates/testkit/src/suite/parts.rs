@@ -1,5 +1,5 @@
-//! Large bodies that are stored as parts: in every order, one part again, gone on with by another process, and never seen
-//! before all of it is there.
+//! Large bodies that are stored as parts: in every order, with one part repeated, continued by another process, and not
+//! visible before all parts are there.
 
 use std::collections::HashMap;
 use std::ops::Range;

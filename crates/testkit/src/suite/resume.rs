@@ -1,4 +1,4 @@
-//! Interrupted puts: what is kept of them, how it is gone on with, and that nothing wrong is ever believed.
+//! Interrupted puts: which part stays, how it is continued, and that wrong bytes are never used.
 
 use std::ops::Range;
 use std::sync::Arc;
