@@ -1,4 +1,4 @@
-//! `catalog = true` on a 1fichier remote, through the built binary and the emulator: what comes back, what it costs, and what a
+//! A catalogue around a 1fichier remote, through the built binary and the emulator: what comes back, what it costs, and what a
 //! stale, damaged, missing or newer catalogue does.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -405,4 +405,99 @@ fn a_manifest_tells_of_the_links_that_it_leaves_out() {
     );
     scene.run("manifest verify --links keep sums box:there").expect(0);
     scene.run("manifest verify --links keep sums src").expect(0);
+}
+
+/// `box:` on the emulator, and the remotes that stand on it, in the configuration.
+fn configured(scene: &Scene, wrappers: &[(&str, &str, &str)]) {
+    let url = format!("api_url=http://{}/v1", scene.server.address);
+    let key = format!("api_key={}", support::SANDBOX_KEY);
+    scene.home.run(["remote", "add", "box", "fichier", &key, &url, "pace=off"]).expect(0);
+    for (name, kind, below) in wrappers {
+        let below = format!("remote={below}");
+        scene.home.run(["remote", "add", name, kind, &below]).expect(0);
+    }
+}
+
+#[test]
+fn a_catalogue_is_a_remote_of_its_own_and_the_old_spelling_works_and_says_what_to_write() {
+    let scene = Scene::new();
+    scene.write_source();
+    configured(&scene, &[("docs", "catalog", "box:there")]);
+    let home = &scene.home;
+    let words = ["sync", "--links", "keep", "--create-empty-src-dirs", "src", "docs:in"];
+    let run = home.run(words).expect(0);
+    assert!(!run.stderr.contains("old spelling"), "{}", run.stderr);
+    home.run(["copy", "--links", "keep", "--create-empty-src-dirs", "docs:in", "back"]).expect(0);
+    assert_eq!(facts(&home.path("back")), facts(&home.path("src")));
+    let names = home.run(["ls", "box:there/in"]).expect(0).stdout;
+    assert!(names.contains(CATALOG) && !names.contains("empty"), "{names}");
+    let old = home.run(["ls", "box,catalog=true:there/in"]).expect(0);
+    assert!(old.stdout.contains(" empty\n"), "{}", old.stdout);
+    old.says("old spelling").says("ketch remote add NAME catalog remote=box:");
+    // On the spot, and as one file.
+    let place = ":catalog,remote=\"box:there\":in/plain.txt";
+    home.run(["copy", place, "one"]).expect(0);
+    assert_eq!(facts(&home.path("one"))["plain.txt"], facts(&home.path("src"))["plain.txt"]);
+    // What is wrong is told of the place that was typed.
+    let gone = home.run(["cat", "docs:in/none"]);
+    assert!(gone.code != 0 && gone.stderr.contains("docs:in"), "{}", gone.stderr);
+    assert!(!gone.stderr.contains("box"), "{}", gone.stderr);
+    scene.server.fault("folder/ls next=9 status 403");
+    let refused = home.run(["ls", "docs:in"]);
+    assert!(refused.code != 0 && !refused.stderr.contains("box:"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_stands_on_another_remote_nests_and_never_stands_on_itself() {
+    let scene = Scene::new();
+    let home = &scene.home;
+    home.write("src/d/f", "content");
+    let deep: Vec<(String, String)> =
+        (1..20).map(|number| (format!("n{number}"), format!("n{}:d", number + 1))).collect();
+    let mut wrappers = vec![
+        ("outer", "alias", "middle:b"),
+        ("middle", "catalog", "inner:a"),
+        ("inner", "alias", "box:top"),
+        ("one", "alias", "two:"),
+        ("two", "catalog", "one:x"),
+        ("self", "catalog", "self:"),
+        ("lost", "alias", "nowhere:x"),
+        ("twice", "catalog", "middle:"),
+        ("folder", "catalog", "disk"),
+    ];
+    wrappers.extend(deep.iter().map(|(name, below)| (name.as_str(), "alias", below.as_str())));
+    configured(&scene, &wrappers);
+    home.run(["sync", "src", "outer:c"]).expect(0);
+    let listed = home.run(["ls", "--recursive", "box:top/a/b/c"]).expect(0).stdout;
+    assert!(listed.contains("d/f"), "{listed}");
+    assert_eq!(home.run(["cat", "outer:c/d/f"]).expect(0).stdout, "content");
+    for (place, said) in [
+        ("one:", "a remote stands on itself: `one:` on `two:` on `one:`"),
+        ("two:a", "a remote stands on itself: `two:` on `one:` on `two:`"),
+        ("self:", "a remote stands on itself: `self:` on `self:`"),
+        ("lost:", "there is no remote `nowhere:`"),
+        ("n1:", "more than 16 remotes stand on one another"),
+        ("twice:", "has a catalogue already"),
+        (":alias,remote=\"one:\":", "`one:` on `two:` on `one:`"),
+        (":alias:", "the option `remote` is missing"),
+        (":alias,remote=:", "the option `remote` of :alias,remote=***:"),
+        ("outer:../x", "outer:../x"),
+        (":fichier,remote=x:", "has the option `remote`"),
+    ] {
+        let run = home.run(["ls", place]);
+        assert_eq!(run.code, 1, "{place}: {}", run.stderr);
+        run.says(said);
+    }
+    // A catalogue on a folder of this machine: what the disk keeps is kept there, and a place is not copied onto itself.
+    scene.write_source();
+    home.run(["sync", "--links", "skip", "src", "folder:"]).expect(0);
+    assert!(home.path("disk").join(CATALOG).is_file());
+    assert!(!home.run(["ls", "folder:"]).expect(0).stdout.contains("catalog"));
+    for words in
+        [["sync", "disk", "folder:"], ["move", "disk", "folder:"], ["move", "folder:", "disk"]]
+    {
+        home.run(words);
+        assert_eq!(fs::read(home.path("disk/plain.txt")).unwrap(), b"plain", "{words:?}");
+    }
+    assert_eq!(fs::read_to_string(home.path("disk/d/tool")).unwrap(), "#!/bin/sh\n");
 }

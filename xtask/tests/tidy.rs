@@ -202,3 +202,152 @@ fn every_test_that_a_page_of_tests_names_exists() {
         assert!(missing.is_empty(), "{page} names tests that do not exist: {missing:?}");
     }
 }
+
+/// Cycles that are still there: for each crate, the modules that depend on one another, in the order of the alphabet. None may
+/// grow, and a cycle that is gone leaves the list.
+const CYCLES: &[(&str, &[&[&str]])] = &[
+    ("cli", &[&["notices", "output", "reminders", "teller", "term"], &["app", "commands"]]),
+    (
+        "engine",
+        &[
+            &["digest", "known"],
+            &[
+                "bill",
+                "decide",
+                "event",
+                "job",
+                "journal",
+                "leftovers",
+                "march",
+                "plan",
+                "plan_file",
+                "report",
+                "run",
+                "settings",
+                "transfer",
+            ],
+        ],
+    ),
+    (
+        "fichier",
+        &[&[
+            "account",
+            "api",
+            "bill",
+            "board",
+            "cache",
+            "evidence",
+            "gather",
+            "index",
+            "known",
+            "listing",
+            "looks",
+            "lost",
+            "note",
+            "owed",
+            "pace",
+            "placement",
+            "recent",
+            "reconcile",
+            "report",
+            "resume",
+            "send",
+            "target",
+            "tokens",
+            "tree",
+            "upload",
+            "verify",
+            "windows",
+        ]],
+    ),
+    ("fichier-sim", &[&["api", "call", "others", "token", "upload", "world"]]),
+    (
+        "local",
+        &[&[
+            "backend", "copy", "delete", "disk", "entry", "facets", "fence", "holes", "identity",
+            "leftover", "lenient", "list", "nameless", "open", "options", "part", "read", "rename",
+            "root", "spelling", "symlink", "temp", "write",
+        ]],
+    ),
+];
+
+/// The modules at the top of a crate, each with those that its code names.
+fn module_graph(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let folder = format!("crates/{krate}/src/");
+    let module = |path: &str| {
+        let below = path.strip_prefix(&folder).expect("a file of the crate");
+        below.split('/').next().expect("a name").trim_end_matches(".rs").to_owned()
+    };
+    let files = sources(&folder);
+    let modules: BTreeSet<String> = files.iter().map(|(path, _)| module(path)).collect();
+    let mut graph = BTreeMap::<String, BTreeSet<String>>::new();
+    for (path, text) in &files {
+        let (here, file) = (module(path), path.rsplit('/').next().expect("a name"));
+        if matches!(&*here, "lib" | "main") || path.contains("/tests/") || file.starts_with("tests")
+        {
+            continue;
+        }
+        // Tests may look anywhere.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code: String = code_lines(code).flat_map(|line| [line, "\n"]).collect();
+        let named = code.match_indices("crate::").flat_map(|(at, found)| {
+            let rest = &code[at + found.len()..];
+            match rest.strip_prefix('{') {
+                // `use crate::{a, b::c}`: what is inside the braces of braces names no module, or one more than it should.
+                Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
+                None => vec![rest],
+            }
+        });
+        let word = |text: &str| -> String {
+            text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        };
+        let named = named.map(word).filter(|name| modules.contains(name) && *name != here);
+        graph.entry(here.clone()).or_default().extend(named.collect::<Vec<_>>());
+    }
+    graph
+}
+
+/// All that can be reached from a module.
+fn reached(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let (mut seen, mut waiting) = (BTreeSet::new(), vec![from.to_owned()]);
+    while let Some(module) = waiting.pop() {
+        for next in graph.get(&module).into_iter().flatten() {
+            if seen.insert(next.clone()) {
+                waiting.push(next.clone());
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
+    for entry in fs::read_dir(root().join("crates")).expect("a folder of the project") {
+        let krate = entry.expect("readable").file_name().into_string().expect("UTF-8");
+        let graph = module_graph(&krate);
+        let reached: BTreeMap<_, _> =
+            graph.keys().map(|module| (module.clone(), reached(&graph, module))).collect();
+        let mut cycles = BTreeSet::new();
+        for (module, from_here) in &reached {
+            let back =
+                |other: &&String| reached.get(*other).is_some_and(|all| all.contains(module));
+            let cycle: Vec<&str> = from_here.iter().filter(back).map(String::as_str).collect();
+            if cycle.len() > 1 {
+                cycles.insert(cycle);
+            }
+        }
+        let known = CYCLES.iter().find(|(name, _)| *name == krate).map_or(&[][..], |(_, all)| all);
+        for cycle in &cycles {
+            let holds = |known: &&[&str]| cycle.iter().all(|module| known.contains(module));
+            let why =
+                format!("{krate}: these modules depend on one another in a circle: {cycle:?}");
+            assert!(known.iter().any(holds), "{why}");
+        }
+        for known in known {
+            assert!(
+                cycles.contains(*known),
+                "{krate}: this cycle is gone, take it off the list: {known:?}"
+            );
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! ones gather, and the next upload stores all of them.
 
 mod change;
+mod identities;
 mod keep;
 mod services;
 
@@ -20,7 +21,7 @@ use ketch_core::services::Services;
 use ketch_core::source::{Body, ByteStream, BytesSource};
 use ketch_core::{
     About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, HashAlgo,
-    ListOptions, Metadata, MetadataCost, PutOptions, ReadOptions, RelPath, Result,
+    Identities, ListOptions, Metadata, MetadataCost, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::book::{self, Book};
@@ -28,6 +29,9 @@ use crate::format::RECORDS_MAX;
 use crate::record::{Fact, Kept, Record};
 use crate::records::Records;
 use crate::view::{View, is_own_path};
+
+/// How the view options of a place with a catalogue begin.
+pub(crate) const VIEW: &str = "catalog";
 
 /// So many hints may be lost with the process.
 const HINTS_UNSTORED: u64 = 4096;
@@ -79,6 +83,8 @@ impl Catalog {
             metadata_cost: MetadataCost::Call,
             // Each place has a catalogue of its own.
             rename_dir: false,
+            // What the catalogue knows is added folder by folder.
+            list_recursive: false,
             ..kept.clone()
         };
         let state = State {
@@ -89,7 +95,7 @@ impl Catalog {
         let about = About {
             capabilities,
             // The catalogue itself decides: what it keeps is listed.
-            view_options: format!("catalog {}", remote.view_options()),
+            view_options: format!("{VIEW} {}", remote.view_options()),
             ..remote.about().clone()
         };
         let inner = Arc::new(Inner {
@@ -248,8 +254,11 @@ impl Inner {
         Facets {
             // Entries that only the catalogue holds are not on a disk, and facts about a file must be copied with it.
             disk: None,
-            identities: None,
             local_files: None,
+            // It stays known that a place on a disk is another one, or is in it.
+            identities: below.identities.clone().map(|below| {
+                Arc::new(identities::OwnIdentities(below, Arc::clone(self))) as Arc<dyn Identities>
+            }),
             // The catalogue adds entries to a listing, so folders must be listed.
             snapshot: None,
             // The remote does not know digests of entries that only the catalogue holds.

@@ -6,12 +6,14 @@
 //! holds when it is stale, damaged, missing, or written by two processes.
 
 mod book;
+mod factory;
 mod format;
 mod layer;
 mod record;
 mod records;
 mod view;
 
+pub use factory::FACTORY;
 pub use format::{FormatError, OBJECT_MAX, RECORDS_MAX, VERSION, decode, encode};
 pub use layer::Catalog;
 pub use record::{Fact, FileFact, Kept, Record, identity};

@@ -4,23 +4,26 @@
 //! mistake may be the one with the key.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use ketch_core::factory::Factory;
+use ketch_core::factory::{Factory, REMOTE};
 use ketch_engine::file::force_and_close;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::environment::Environment;
-use crate::location::{Options, is_remote_name};
+use crate::location::{Location, Options, is_remote_name};
 use crate::problem::{Problem, Result};
 use crate::{secrets, text_file};
 
 /// The name of the remote that needs no configuration.
 pub(crate) const SANDBOX: &str = "sandbox";
+/// The option by which a 1fichier remote was given a catalogue, before that was a kind of remote.
+pub(crate) const OLD_CATALOG: &str = "catalog";
 /// How the names of variables begin that make a remote.
 pub(crate) const PREFIX: &str = "KETCH_REMOTE_";
 
@@ -130,8 +133,15 @@ impl Remote {
                 .flat_map(|kind| kind.options)
                 .any(|option| option.secret && option.name == name);
             is_secret && !secrets::is_reference(value.expose_secret())
+                || name == REMOTE && has_secret_within(value, kinds)
         })
     }
+}
+
+/// Is a key written into the place that a wrapper stands on, `:fichier,api_key=…:box`?
+fn has_secret_within(place: &SecretString, kinds: &[Factory]) -> bool {
+    let Ok(place) = Location::parse(OsStr::new(place.expose_secret())) else { return false };
+    Remote { options: place.options, ..Remote::default() }.holds_secret(kinds)
 }
 
 fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Remote {
@@ -179,20 +189,14 @@ fn read_remote(name: &str, value: toml::Value, kinds: &[Factory]) -> Remote {
 
 /// Is every option one of the kind's?
 pub(crate) fn check_options(name: &str, kind: &Factory, options: &Options) -> Result<(), String> {
-    let known: Vec<_> = kind.options.iter().map(|option| option.name).collect();
-    match options.keys().find(|option| !known.contains(&option.as_str())) {
-        None => Ok(()),
-        Some(unknown) => Err(format!(
-            "`{name}` has the option `{unknown}`, and `{}` knows only {}",
-            kind.kind,
-            known.join(", ")
-        )),
-    }
+    let is_old = |option: &str| option == OLD_CATALOG && kind.kind == ketch_fichier::FACTORY.kind;
+    let given = options.keys().map(String::as_str).filter(|option| !is_old(option));
+    kind.check_names(name, given)
 }
 
 fn known_options(kinds: &[Factory]) -> impl Iterator<Item = &'static str> {
     let of_kinds = kinds.iter().flat_map(|kind| kind.options).map(|option| option.name);
-    of_kinds.chain(["type"])
+    of_kinds.chain(["type", OLD_CATALOG])
 }
 
 /// `WORK_API_KEY` is `WORK` and `api_key`: the longest end that is an option.

@@ -116,6 +116,9 @@ impl Context {
 
     /// Warns of keys that were given where others can see them.
     pub(crate) fn warn_of_keys(&self, remotes: &mut Remotes) {
+        for text in remotes.take_old_spellings() {
+            self.console.tell_notice(&text);
+        }
         for place in remotes.take_exposed() {
             self.console.tell_notice(&format!(
                 "{place} has a key in it, which other users of this machine can see and the shell may keep \

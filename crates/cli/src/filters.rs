@@ -13,8 +13,8 @@ use ketch_engine::filter::{Filter, FilterSpec};
 
 use crate::args::FilterArgs;
 use crate::problem::{Problem, Result};
-use crate::settings::{is_dash, size};
 use crate::text_file;
+use crate::values::{is_dash, size};
 
 /// Understands the flags; files are read now and ages count from `now`.
 pub(crate) fn spec(args: &FilterArgs, now: Timestamp) -> Result<FilterSpec> {

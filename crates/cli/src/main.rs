@@ -31,6 +31,7 @@ mod summary;
 mod teller;
 mod term;
 mod text_file;
+mod values;
 mod waits;
 mod watch;
 

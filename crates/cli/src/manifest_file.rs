@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use crate::context::Context;
 use crate::output::{Answer, Console, Level};
 use crate::problem::{Problem, Result, about_file};
-use crate::settings::is_dash;
+use crate::values::is_dash;
 use crate::{exit, secrets};
 
 /// Names up to this length leave room for what makes them a name of something unfinished.

@@ -3,17 +3,20 @@
 //! The configuration is read only when a named remote is asked for, and secrets are followed only for remotes that are
 //! opened. A missing or wrong key shows at the first use.
 
+mod alias;
+mod chain;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ketch_catalog::Catalog;
-use ketch_core::factory::{BuildRequest, Factory};
+use ketch_core::factory::{ConnectRequest, Factory};
 use ketch_core::layer::Observer;
 use ketch_core::{Backend, EntryKind, ErrorKind, RelPath};
 use secrecy::{ExposeSecret, SecretString};
 
+use self::chain::{Bottom, Chain};
 use crate::args::{Fsync, Links, LocalArgs};
-use crate::config::{self, Config, SANDBOX};
+use crate::config::{Config, SANDBOX};
 use crate::environment::Environment;
 use crate::location::{Base, Location, Options};
 use crate::problem::{Problem, Result};
@@ -21,10 +24,8 @@ use crate::sandbox::Sandbox;
 use crate::{descriptors, secrets};
 
 /// Every kind of remote in this build.
-pub(crate) const KINDS: &[Factory] = &[ketch_fichier::FACTORY, ketch_local::FACTORY];
-
-/// The option of remotes that may have a catalogue.
-const CATALOG: &str = "catalog";
+pub(crate) const KINDS: &[Factory] =
+    &[ketch_fichier::FACTORY, ketch_local::FACTORY, ketch_catalog::FACTORY, alias::FACTORY];
 
 /// The option that says how many connections there are at most.
 const CONNECTIONS: &str = "connections";
@@ -37,15 +38,24 @@ pub(crate) struct Remotes {
     local: Options,
     sandbox: Option<Sandbox>,
     observer: Arc<dyn Observer>,
-    /// Where no link of a local place may lead: the other side of the job.
-    fence: Vec<PathBuf>,
-    /// What is opened next is written to.
-    opens_target: bool,
     /// Places whose connection string has a key in it, to be warned about.
     exposed: Vec<String>,
+    /// What is written in an old way, and what to write.
+    old_spellings: Vec<String>,
     /// What is to store what it knows at the end.
     opened: Vec<Arc<dyn Backend>>,
     accepts_recent: bool,
+}
+
+/// How a place is opened. The default is for a place that is looked at or changed by itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Manner {
+    /// Where no link of a local place may lead: the other side of a job.
+    pub(crate) fence: Vec<PathBuf>,
+    /// A job writes to it.
+    pub(crate) is_target: bool,
+    /// A link that was named is in it, and is meant, also where links that are found are skipped.
+    pub(crate) follows_links: bool,
 }
 
 /// A place files are taken from.
@@ -72,8 +82,7 @@ impl Remotes {
             local,
             sandbox: None,
             observer,
-            fence: Vec::new(),
-            opens_target: false,
+            old_spellings: Vec::new(),
             exposed: Vec::new(),
             opened: Vec::new(),
             accepts_recent: false,
@@ -105,123 +114,97 @@ impl Remotes {
         std::mem::take(&mut self.exposed)
     }
 
+    /// What is written in an old way, and what to write, since the last call.
+    pub(crate) fn take_old_spellings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.old_spellings)
+    }
+
     /// Opens a folder, which need not exist.
     pub(crate) async fn open(&mut self, place: &Location) -> Result<Arc<dyn Backend>> {
-        match &place.base {
-            Base::Local => {
-                let request = self.request(place, self.local.clone(), true)?;
-                self.open_local(request)
-            }
-            Base::Named(name) if name == SANDBOX => {
-                // A configuration that cannot be read is no matter of the remote that needs none.
-                if let Ok(config) = self.config()
-                    && let Some(problem) = config.problem(SANDBOX)
-                {
-                    return Err(Problem::other(problem.to_owned()));
-                }
+        self.open_as(place, &Manner::default()).await
+    }
+
+    /// Opens what the place stands on, and then each wrapper around it. All of them are called by the name of the place.
+    async fn open_as(&mut self, place: &Location, manner: &Manner) -> Result<Arc<dyn Backend>> {
+        let Chain { wrappers, bottom, bottom_place } = self.chain(place)?;
+        let name = place.redacted();
+        // What is in a wrapper's own objects is merged and written, and for that it must be what is there now.
+        let accepts_recent = self.accepts_recent && wrappers.is_empty();
+        let (factory, mut options, keep_state) = match bottom {
+            Bottom::Remote { factory, options } => (factory, options, true),
+            Bottom::Sandbox { options } => {
                 if self.sandbox.is_none() {
                     self.sandbox = Some(Sandbox::start(&self.environment).await?);
                 }
-                let mut options = self.sandbox.as_ref().map(Sandbox::options).unwrap_or_default();
-                options.extend(place.options.clone());
+                let mut all = self.sandbox.as_ref().map(Sandbox::options).unwrap_or_default();
+                all.extend(options);
                 // The emulator lives no longer than this process, so nothing about it is worth being remembered.
-                let request = self.request(place, options, false)?;
-                use_tls();
-                self.open_remote(&ketch_fichier::FACTORY, request)
+                (ketch_fichier::FACTORY, all, false)
             }
-            Base::Named(name) => self.open_configured(name, place),
-            Base::OfType(kind) => {
-                let factory = find_kind(kind)?;
-                self.note_exposed(&factory, place);
-                self.open_kind(&factory, place, place.options.clone())
-            }
-        }
-    }
-
-    fn open_configured(&mut self, name: &str, place: &Location) -> Result<Arc<dyn Backend>> {
-        let file = self.config_file.as_ref().map(|file| file.display().to_string());
-        let config = self.config()?;
-        let Some(remote) = config.remotes.get(name) else {
-            let known = config.remotes.keys().map(String::as_str).chain([SANDBOX]);
-            let known: Vec<_> = known.map(|name| format!("{name}:")).collect();
-            return Err(Problem::other(format!(
-                "there is no remote `{name}:` in {} (known: {}; `ketch remote add {name} TYPE` makes one, \
-                 `./{name}:…` is a local path)",
-                file.as_deref().unwrap_or("the configuration"),
-                known.join(", ")
-            )));
         };
-        if let Some(problem) = &remote.problem {
-            let file = file.as_deref().unwrap_or("the configuration");
-            return Err(Problem::other(format!("{file}: {problem}")));
+        let is_local = factory.kind == ketch_local::FACTORY.kind;
+        match is_local {
+            true => self.add_local_options(&mut options, manner),
+            false => use_tls(),
         }
-        if remote.kind.is_empty() {
-            return Err(Problem::other(format!(
-                "the remote `{name}:` has no type (known: {})",
-                kind_names()
-            )));
-        }
-        let factory = find_kind(&remote.kind)?;
-        let mut options = remote.options.clone();
-        options.extend(place.options.clone());
-        self.note_exposed(&factory, place);
-        self.open_kind(&factory, place, options)
-    }
-
-    fn open_kind(
-        &mut self,
-        factory: &Factory,
-        place: &Location,
-        mut options: Options,
-    ) -> Result<Arc<dyn Backend>> {
-        config::check_options(&place.redacted(), factory, &options).map_err(Problem::other)?;
-        if factory.kind == ketch_local::FACTORY.kind {
-            options.extend(self.local.clone());
-            let request = self.request(place, options, true)?;
-            return self.open_local(request);
-        }
-        let request = self.request(place, options, true)?;
-        use_tls();
-        self.open_remote(factory, request)
-    }
-
-    /// Opens a folder of this machine. What is written to follows no link: what it points to would count as being there.
-    fn open_local(&self, mut request: BuildRequest) -> Result<Arc<dyn Backend>> {
-        if self.opens_target && request.options.get("links").is_some_and(|links| links == "follow")
+        let mut request = self.request(&name, options, keep_state)?;
+        request.root = bottom_place.path;
+        request.accepts_recent = accepts_recent;
+        request.fence.clone_from(&manner.fence);
+        let has_connections = factory.options.iter().any(|option| option.name == CONNECTIONS);
+        if let Some(most) = descriptors::connections().filter(|_| has_connections)
+            && !request.options.contains(CONNECTIONS)
         {
-            request.options.insert("links".to_owned(), "skip".to_owned());
+            request.options.insert(CONNECTIONS, most.to_string());
         }
-        Ok(ketch_local::open_fenced(request, self.fence.clone())?)
+        let mut backend = factory.connect(request).await?;
+        let is_wrapped = !wrappers.is_empty();
+        for (factory, options) in wrappers.into_iter().rev() {
+            let request = self.request(&name, options, keep_state)?;
+            backend = factory.wrap(backend, request).await?;
+        }
+        if is_wrapped {
+            self.opened.push(Arc::clone(&backend));
+        }
+        Ok(backend)
+    }
+
+    /// What the command line says of all local places. What is written to follows no link: what it points to would count as
+    /// being there.
+    fn add_local_options(&self, options: &mut Options, manner: &Manner) {
+        options.extend(self.local.clone());
+        if manner.follows_links {
+            options.insert("links".to_owned(), SecretString::from("follow"));
+        }
+        let follows = options.get("links").is_some_and(|links| links.expose_secret() == "follow");
+        if manner.is_target && follows {
+            options.insert("links".to_owned(), SecretString::from("skip"));
+        }
     }
 
     /// What the constructor of a backend gets, with all references to secrets followed.
-    fn request(
-        &self,
-        place: &Location,
-        options: Options,
-        keep_state: bool,
-    ) -> Result<BuildRequest> {
-        let name = place.redacted();
+    fn request(&self, name: &str, options: Options, keep_state: bool) -> Result<ConnectRequest> {
         let resolve = |(option, value): (String, SecretString)| {
             let value = secrets::resolve(&value, &self.environment).map_err(|problem| {
                 Problem::other(format!("the option `{option}` of {name}: {problem}"))
             })?;
-            Ok((option, value.expose_secret().to_owned()))
+            Ok((option, value))
         };
-        Ok(BuildRequest {
+        Ok(ConnectRequest {
+            name: name.to_owned(),
             options: options.into_iter().map(resolve).collect::<Result<_>>()?,
-            root: place.path.clone(),
             state_folder: self.environment.state_folder().filter(|_| keep_state),
             observer: Some(Arc::clone(&self.observer)),
-            accepts_recent: self.accepts_recent,
-            name,
+            ..ConnectRequest::default()
         })
     }
 
     /// Where an open place is, in a form that does not change between processes: the sandbox has another port each time.
-    pub(crate) fn lasting_location(&self, place: &Location, backend: &dyn Backend) -> String {
-        match (&place.base, crate::sandbox::folder(&self.environment)) {
-            (Base::Named(name), Ok(folder)) if name == SANDBOX => {
+    pub(crate) fn lasting_location(&mut self, place: &Location, backend: &dyn Backend) -> String {
+        let is_sandbox =
+            self.chain(place).is_ok_and(|chain| matches!(chain.bottom, Bottom::Sandbox { .. }));
+        match crate::sandbox::folder(&self.environment) {
+            Ok(folder) if is_sandbox => {
                 let location = backend.location();
                 // What comes behind the account is the path.
                 let scope = backend.scope().unwrap_or_default();
@@ -242,12 +225,12 @@ impl Remotes {
         let source = &self.meant(source).await?;
         let source_folder = self.local_folder(source)?;
         let opened = self.open_fenced(source, destination).await?;
-        self.fence = source_folder.into_iter().collect();
-        self.opens_target = true;
-        let destination = self.open(destination).await;
-        self.opens_target = false;
-        self.fence.clear();
-        Ok((opened, destination?))
+        let manner = Manner {
+            fence: source_folder.into_iter().collect(),
+            is_target: true,
+            ..Manner::default()
+        };
+        Ok((opened, self.open_as(destination, &manner).await?))
     }
 
     /// Opens two places that must exist and are only read, each of which may be a file.
@@ -268,46 +251,48 @@ impl Remotes {
     }
 
     async fn open_fenced(&mut self, place: &Location, other: &Location) -> Result<Opened> {
-        self.fence = self.local_folder(other)?.into_iter().collect();
-        let opened = self.open_source(place).await;
-        self.fence.clear();
-        opened
+        let fence = self.local_folder(other)?.into_iter().collect();
+        self.open_source_as(place, &Manner { fence, ..Manner::default() }).await
     }
 
-    /// Where a place on this machine is.
+    /// Where a place on this machine is, also below wrappers. `None` for what cannot be opened, too: opening it says why.
     pub(crate) fn local_folder(&mut self, place: &Location) -> Result<Option<PathBuf>> {
-        let is_local = |kind: &str| kind == ketch_local::FACTORY.kind;
-        let here = match &place.base {
-            Base::Local => true,
-            Base::OfType(kind) => is_local(kind),
-            Base::Named(name) if name == SANDBOX => false,
-            Base::Named(name) => {
-                self.config()?.remotes.get(name).is_some_and(|remote| is_local(&remote.kind))
-            }
+        let Ok(Chain { bottom, bottom_place, .. }) = self.chain(place) else { return Ok(None) };
+        let is_local = match bottom {
+            Bottom::Remote { factory, .. } => factory.kind == ketch_local::FACTORY.kind,
+            Bottom::Sandbox { .. } => false,
         };
-        Ok(here.then(|| ketch_local::canonical(&place.path)))
+        Ok(is_local.then(|| ketch_local::canonical(&bottom_place.path)))
     }
 
     /// The place that is meant by one that must exist. Where it can be read in one way only, nothing is asked.
     pub(crate) async fn meant(&mut self, place: &Location) -> Result<Location> {
+        self.meant_as(place, &Manner::default()).await
+    }
+
+    async fn meant_as(&mut self, place: &Location, manner: &Manner) -> Result<Location> {
         let Some(other) = place.other() else { return Ok(place.clone()) };
         let missing = |looked: ketch_core::Result<ketch_core::Entry>| {
             looked.is_err_and(|error| error.kind() == ErrorKind::NotFound)
         };
-        let is_other = missing(self.open(place).await?.stat(&RelPath::root()).await)
-            && !missing(self.open(&other).await?.stat(&RelPath::root()).await);
+        let is_other = missing(self.open_as(place, manner).await?.stat(&RelPath::root()).await)
+            && !missing(self.open_as(&other, manner).await?.stat(&RelPath::root()).await);
         Ok(if is_other { other } else { Location { other: None, ..place.clone() } })
     }
 
     /// Opens a place that must exist: a folder, or a file, which is then the only one of its folder that takes part.
     pub(crate) async fn open_source(&mut self, place: &Location) -> Result<Opened> {
-        let place = &self.meant(place).await?;
-        let backend = self.open(place).await?;
+        self.open_source_as(place, &Manner::default()).await
+    }
+
+    async fn open_source_as(&mut self, place: &Location, manner: &Manner) -> Result<Opened> {
+        let place = &self.meant_as(place, manner).await?;
+        let backend = self.open_as(place, manner).await?;
         let entry = match backend.stat(&RelPath::root()).await {
             // What a catalogue alone holds is something of its folder, and no place by itself.
             Err(error) if error.kind() == ErrorKind::NotFound && backend.capabilities().links => {
                 let Some((folder, name)) = place.split() else { return Err(error.into()) };
-                let backend = self.open(&folder).await?;
+                let backend = self.open_as(&folder, manner).await?;
                 let path = RelPath::new(&name).map_err(|_| Problem::from(error))?;
                 return match backend.stat(&path).await?.has_content() {
                     true => Ok(Opened { backend, only: Some(name) }),
@@ -318,14 +303,9 @@ impl Remotes {
         };
         match (entry.kind, place.split()) {
             (EntryKind::File | EntryKind::Link, Some((folder, name))) => {
-                // A link that is named is meant, also where links that are found are skipped.
-                let links = (folder.base == Base::Local)
-                    .then(|| self.local.insert("links".to_owned(), SecretString::from("follow")));
-                let backend = self.open(&folder).await?;
-                if let Some(before) = links {
-                    self.local.remove("links");
-                    self.local.extend(before.map(|links| ("links".to_owned(), links)));
-                }
+                let follows_links = folder.base == Base::Local;
+                let manner = Manner { follows_links, ..manner.clone() };
+                let backend = self.open_as(&folder, &manner).await?;
                 Ok(Opened { backend, only: Some(name) })
             }
             (EntryKind::Special(special), _) => {
@@ -348,35 +328,6 @@ impl Remotes {
         if in_clear {
             self.exposed.push(place.redacted());
         }
-    }
-
-    /// Opens a remote that is reached by a network, with its catalogue if it is to have one.
-    fn open_remote(
-        &mut self,
-        factory: &Factory,
-        mut request: BuildRequest,
-    ) -> Result<Arc<dyn Backend>> {
-        if let Some(most) = descriptors::connections() {
-            request.options.entry(CONNECTIONS.to_owned()).or_insert_with(|| most.to_string());
-        }
-        let has_catalog = match request.options.get(CATALOG).map(String::as_str) {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => {
-                let name = &request.name;
-                let text = format!("the option `{CATALOG}` of {name} must be `true` or `false`");
-                return Err(Problem::other(text));
-            }
-        };
-        // What is in a catalogue is merged and written, and for that it must be what is there now.
-        request.accepts_recent &= !has_catalog;
-        let remote = factory.open(request)?;
-        if !has_catalog {
-            return Ok(remote);
-        }
-        let remote: Arc<dyn Backend> = Arc::new(Catalog::around(remote));
-        self.opened.push(Arc::clone(&remote));
-        Ok(remote)
     }
 
     /// Ends what is running in this process, and has remotes store what they know and have not stored.

@@ -15,7 +15,7 @@ use crate::args::RecordArgs;
 use crate::jsonl;
 use crate::output::Console;
 use crate::problem::{Problem, Result, about_file};
-use crate::settings::is_dash;
+use crate::values::is_dash;
 
 /// No line of a report is longer.
 const LINE_LIMIT: usize = 16 * 1024 * 1024;

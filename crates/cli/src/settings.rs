@@ -1,12 +1,11 @@
 //! From raw flags to the settings of a job. Everything that cannot be understood is told here, before anything is opened.
 
 use std::num::NonZeroU64;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ketch_engine::filter::units::{parse_duration, parse_size, parse_size_or_off};
+use ketch_engine::filter::units::{parse_duration, parse_size_or_off};
 use ketch_engine::filter::{Filter, FilterSpec};
 use ketch_engine::{Compare, DeleteLimit, OnChanged, Settings, Verify};
 
@@ -17,6 +16,7 @@ use crate::descriptors;
 use crate::filters;
 use crate::location::Location;
 use crate::problem::{Problem, Result};
+use crate::values::size;
 
 /// Ranges of one file are this large, unless the buffer is too small for it.
 const PART_BYTES: u64 = 4 * 1024 * 1024;
@@ -162,18 +162,8 @@ fn delete_limit(text: &str) -> Result<DeleteLimit> {
     })
 }
 
-/// A size given to `flag`.
-pub(crate) fn size(flag: &str, text: &str) -> Result<u64> {
-    parse_size(text).map_err(|error| Problem::usage(format!("{flag}: {error}")))
-}
-
 fn duration(flag: &str, text: &str) -> Result<Duration> {
     parse_duration(text).map_err(|error| Problem::usage(format!("{flag}: {error}")))
-}
-
-/// Is this the name of standard input or output?
-pub(crate) fn is_dash(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How a kind of remote is made from its options: a table of names, help and defaults, and a constructor.
+//! How a kind of remote is made from its options: a table of names, help and defaults, and what connects it.
 //!
 //! The table feeds `--help`, the check of a config file and the redaction of secrets, so an option cannot exist without
 //! being documented.
@@ -7,10 +7,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::backend::Backend;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::layer::Observer;
+
+/// The option of every wrapper that names the remote it stands on: `work:box`.
+pub const REMOTE: &str = "remote";
+
+/// For so long a remote may be asked what it can do before it counts as out of reach.
+const CONNECT_TIME: Duration = Duration::from_secs(60);
 
 /// One option of a kind of remote.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +46,19 @@ impl OptionInfo {
     }
 }
 
+/// A backend that is being connected.
+pub type Connecting = BoxFuture<'static, Result<Arc<dyn Backend>>>;
+
+/// What connects a kind of remote. It may ask the remote what it can do, and keep in [`ConnectRequest::state_folder`] what it
+/// learnt. The backend comes with all the layers it needs ([`crate::layer`]); no caller adds any.
+#[derive(Debug, Clone, Copy)]
+pub enum Connect {
+    /// A remote that reaches its files by itself.
+    Remote(fn(ConnectRequest) -> Connecting),
+    /// A wrapper around a remote that is connected already. The option [`REMOTE`], which a caller has followed, named it.
+    Wrapper(fn(Arc<dyn Backend>, ConnectRequest) -> Connecting),
+}
+
 /// A kind of remote.
 #[derive(Debug, Clone, Copy)]
 pub struct Factory {
@@ -45,20 +68,64 @@ pub struct Factory {
     pub about: &'static str,
     /// All its options.
     pub options: &'static [OptionInfo],
-    /// Makes the backend with all the layers it needs ([`crate::layer`]); callers add none. No I/O: a wrong key or a
-    /// missing folder shows at the first use.
-    pub build: fn(BuildRequest) -> Result<Arc<dyn Backend>>,
+    /// What connects it.
+    pub connect: Connect,
 }
 
-/// What a constructor gets.
-#[derive(Clone)]
-pub struct BuildRequest {
-    /// How messages call this place, with its path: `work:photos`.
+/// Option values, already taken from file, environment or command. They stay secret until a request needs them.
+#[derive(Clone, Default)]
+pub struct Options(BTreeMap<String, SecretString>);
+
+impl Options {
+    /// The value of an option, in clear: for the constructor that reads it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(ExposeSecret::expose_secret)
+    }
+
+    /// Is it given?
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Gives an option a value, and takes the one it had.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<SecretString>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    /// Takes an option away.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// The names of all that are given.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl<N: Into<String>, V: Into<SecretString>> FromIterator<(N, V)> for Options {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Options(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+// Options hold secrets, so only their names are ever shown.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// What a remote is connected with.
+#[derive(Clone, Default)]
+pub struct ConnectRequest {
+    /// How messages call this place, with its path: `work:photos`. What stands below a wrapper gets the name of the place as it was
+    /// typed, so that errors are about that one.
     pub name: String,
-    /// The folder of the remote that is the root, as the user wrote it.
+    /// The folder of the remote that is the root, as the user wrote it. A wrapper's is the root of what it stands on.
     pub root: String,
-    /// Option values, already taken from file, environment or command. Secrets are in clear here.
-    pub options: BTreeMap<String, String>,
+    /// Option values.
+    pub options: Options,
     /// Where the backend may keep small state that must outlive the process (times of requests, for limits that are shared
     /// by processes). `None`: nothing is kept.
     pub state_folder: Option<PathBuf>,
@@ -67,49 +134,172 @@ pub struct BuildRequest {
     /// The backend may use a listing that another process of this machine made in the last minutes, if a new one would have
     /// to wait: a person wants to see it. Never set for a job, because a job concludes from what is missing.
     pub accepts_recent: bool,
+    /// Folders of this machine to which no link that is followed may lead: the other side of a job.
+    pub fence: Vec<PathBuf>,
 }
 
-// Options hold secrets in clear, so only their names are ever shown.
-impl fmt::Debug for BuildRequest {
+impl fmt::Debug for ConnectRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BuildRequest")
+        f.debug_struct("ConnectRequest")
             .field("name", &self.name)
             .field("root", &self.root)
-            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
 
 impl Factory {
-    /// [`Factory::check`], then builds.
-    pub fn open(&self, request: BuildRequest) -> Result<Arc<dyn Backend>> {
+    /// Does it stand on another remote?
+    pub fn is_wrapper(&self) -> bool {
+        matches!(self.connect, Connect::Wrapper(_))
+    }
+
+    /// Checks the options, then connects, within a minute.
+    ///
+    /// Errors: `InvalidInput` for options that are unknown, missing or wrong; `Unavailable` when the remote does not answer; what
+    /// it says otherwise.
+    pub async fn connect(&self, request: ConnectRequest) -> Result<Arc<dyn Backend>> {
         self.check(&request)?;
-        (self.build)(request)
+        let name = request.name.clone();
+        match self.connect {
+            Connect::Remote(connect) => within_time(&name, connect(request)).await,
+            Connect::Wrapper(_) => {
+                let text = format!("`{}` stands on another remote, and none is there", self.kind);
+                Err(refuse(&name, text))
+            }
+        }
     }
 
-    /// Checks that every option is known and every required one is given.
-    pub fn check(&self, request: &BuildRequest) -> Result<()> {
-        for name in request.options.keys() {
-            if !self.options.iter().any(|option| option.name == name) {
+    /// Checks the options of a wrapper, then puts it around `below`, within a minute.
+    ///
+    /// Errors: as [`Factory::connect`].
+    pub async fn wrap(
+        &self,
+        below: Arc<dyn Backend>,
+        request: ConnectRequest,
+    ) -> Result<Arc<dyn Backend>> {
+        self.check(&request)?;
+        let name = request.name.clone();
+        match self.connect {
+            Connect::Wrapper(connect) => within_time(&name, connect(below, request)).await,
+            Connect::Remote(_) => {
+                Err(refuse(&name, format!("`{}` stands on no other remote", self.kind)))
+            }
+        }
+    }
+
+    /// Is every option one of this kind's? `Err` says which is not.
+    pub fn check_names<'a>(
+        &self,
+        name: &str,
+        mut given: impl Iterator<Item = &'a str>,
+    ) -> Result<(), String> {
+        let is_known = |given: &str| self.options.iter().any(|option| option.name == given);
+        match given.find(|given| !is_known(given)) {
+            None => Ok(()),
+            Some(unknown) => {
                 let known: Vec<_> = self.options.iter().map(|option| option.name).collect();
-                return Err(self.refuse(
-                    &request.name,
-                    format!("there is no option `{name}` (known: {})", known.join(", ")),
-                ));
+                Err(format!(
+                    "`{name}` has the option `{unknown}`, and `{}` knows only {}",
+                    self.kind,
+                    known.join(", ")
+                ))
             }
         }
-        for option in self.options.iter().filter(|option| option.required) {
-            if option.is_missing(|name| request.options.contains_key(name)) {
-                return Err(self.refuse(
-                    &request.name,
-                    format!("the option `{}` is missing: {}", option.name, option.help),
-                ));
-            }
-        }
-        Ok(())
     }
 
-    fn refuse(&self, name: &str, message: String) -> Error {
-        Error::new(ErrorKind::InvalidInput, message).with_operation("open").with_remote(name)
+    fn check(&self, request: &ConnectRequest) -> Result<()> {
+        let name = &request.name;
+        let known = self.check_names(name, request.options.names());
+        known.map_err(|why| refuse(name, why))?;
+        // What it stands on is there already.
+        let is_given =
+            |name: &str| request.options.contains(name) || name == REMOTE && self.is_wrapper();
+        match self.options.iter().find(|option| option.required && option.is_missing(is_given)) {
+            None => Ok(()),
+            Some(OptionInfo { name: option, help, .. }) => {
+                Err(refuse(name, format!("the option `{option}` is missing: {help}")))
+            }
+        }
+    }
+}
+
+fn refuse(name: &str, message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, message).with_operation("open").with_remote(name)
+}
+
+async fn within_time(name: &str, connecting: Connecting) -> Result<Arc<dyn Backend>> {
+    let connected = tokio::time::timeout(CONNECT_TIME, connecting).await;
+    let connected = connected.unwrap_or_else(|_| {
+        let message = format!("it did not say within {} s what it can do", CONNECT_TIME.as_secs());
+        Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff))
+    });
+    connected.map_err(|error| error.with_operation("open").with_remote(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    const OPTION: OptionInfo = OptionInfo {
+        name: "key",
+        help: "A key.",
+        default: None,
+        secret: true,
+        required: true,
+        unless: Some("guest"),
+    };
+    const OPTIONS: &[OptionInfo] =
+        &[OPTION, OptionInfo { name: "guest", required: false, secret: false, ..OPTION }];
+    const SILENT: Factory = Factory {
+        kind: "silent",
+        about: "Never answers.",
+        options: OPTIONS,
+        connect: Connect::Remote(|_| std::future::pending().boxed()),
+    };
+    const AROUND: Factory = Factory {
+        kind: "around",
+        about: "Is what it stands on.",
+        options: &[OptionInfo { name: REMOTE, secret: false, unless: None, ..OPTION }],
+        connect: Connect::Wrapper(|below, _| std::future::ready(Ok(below)).boxed()),
+    };
+
+    fn request(options: &[(&str, &str)]) -> ConnectRequest {
+        let options = options.iter().copied().collect();
+        ConnectRequest { name: "work:a".to_owned(), options, ..ConnectRequest::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connecting_ends_in_time_and_options_are_checked_before_it_begins() {
+        for (options, kind, said) in [
+            (&[("key", "K")][..], ErrorKind::Unavailable, "within 60 s"),
+            (&[("guest", "yes")], ErrorKind::Unavailable, "within 60 s"),
+            (&[], ErrorKind::InvalidInput, "`key` is missing: A key."),
+            (&[("key", "K"), ("keys", "K")], ErrorKind::InvalidInput, "knows only key, guest"),
+        ] {
+            let error = SILENT.connect(request(options)).await.expect_err("it never answers");
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!((error.operation(), error.remote()), (Some("open"), Some("work:a")));
+            assert!(error.message().contains(said), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrapper_needs_what_it_stands_on_and_a_remote_stands_on_nothing() {
+        let below: Arc<dyn Backend> = Arc::new(crate::layer::tests_script::Scripted::new());
+        let around = AROUND.wrap(Arc::clone(&below), request(&[])).await.expect("wrapped");
+        assert!(Arc::ptr_eq(&around, &below));
+        let error = AROUND.connect(request(&[])).await.expect_err("on nothing");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        let error = SILENT.wrap(below, request(&[("key", "K")])).await.expect_err("on something");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+
+    #[test]
+    fn the_values_of_options_are_never_shown() {
+        let request = request(&[("key", "CANARY")]);
+        let shown = format!("{request:?} {:?}", request.options);
+        assert!(shown.contains("key") && !shown.contains("CANARY"), "{shown}");
     }
 }

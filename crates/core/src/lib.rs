@@ -14,6 +14,7 @@ pub mod capabilities;
 pub mod checkpoint;
 pub mod disk;
 pub mod entry;
+mod entry_source;
 pub mod entry_stream;
 pub mod error;
 pub mod facets;
@@ -39,6 +40,7 @@ pub use disk::{Disk, DiskFile};
 pub use entry::{
     Entry, EntryKind, MODE_MASK, Special, nanoseconds, seconds_and_nanoseconds, time_of,
 };
+pub use entry_source::EntrySource;
 pub use entry_stream::EntryStream;
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use facets::{Facets, Leftover, LeftoverState, Usage};

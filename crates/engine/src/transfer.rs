@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ketch_core::EntrySource;
 use ketch_core::facets::{LocalFile, LocalFiles};
 use ketch_core::hash::PART_ALGOS;
-use ketch_core::source::{EntrySource, ExactSource, HashingSource, ParallelSource, ResumedSource};
+use ketch_core::source::{ExactSource, HashingSource, ParallelSource, ResumedSource};
 use ketch_core::{
     Backend, Body, ByteBudget, Checkpoint, Entry, EntryKind, Error, ErrorKind, Expect, HashAlgo,
     Hashes, Proof, PutOptions, Result, Retry,

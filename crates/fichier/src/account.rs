@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use ketch_core::Result;
-use ketch_core::factory::BuildRequest;
+use ketch_core::factory::ConnectRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
@@ -68,12 +68,12 @@ impl Drop for Account {
 
 impl Account {
     /// An account that shares nothing in memory.
-    pub(crate) fn alone(request: &BuildRequest) -> Result<Arc<Self>> {
+    pub(crate) fn alone(request: &ConnectRequest) -> Result<Arc<Self>> {
         Account::beside(request, None)
     }
 
     /// One that takes what the same account has listed for `other` commands of this process.
-    fn beside(request: &BuildRequest, other: Option<&Account>) -> Result<Arc<Self>> {
+    fn beside(request: &ConnectRequest, other: Option<&Account>) -> Result<Arc<Self>> {
         let settings = Settings::new(&request.options)?;
         let file = request.state_folder.as_deref().map(|folder| folder.join(settings.tree_name()));
         let known = request.state_folder.as_deref().filter(|_| settings.account_view);
@@ -119,7 +119,7 @@ impl Account {
     }
 
     /// The account of this process for these options.
-    pub(crate) fn shared(request: &BuildRequest) -> Result<Arc<Self>> {
+    pub(crate) fn shared(request: &ConnectRequest) -> Result<Arc<Self>> {
         static ACCOUNTS: LazyLock<Mutex<HashMap<Key, Weak<Account>>>> =
             LazyLock::new(Mutex::default);
         let settings = Settings::new(&request.options)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use ketch_core::factory::{BuildRequest, Factory};
+use ketch_core::factory::{Connect, ConnectRequest, Connecting, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
@@ -28,14 +28,20 @@ pub const FACTORY: Factory = Factory {
     kind: "fichier",
     about: "1fichier.com: files up to 300 GB, verified by Whirlpool digests.",
     options: settings::OPTIONS,
-    build,
+    connect: Connect::Remote(connect),
 };
 
 /// For how long a call may wait for its turn. The patience with floods comes on top.
 const TURN_WAIT: Duration = Duration::from_secs(30 * 60);
 
-/// Opens a remote with all its layers.
-fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
+fn connect(request: ConnectRequest) -> Connecting {
+    Box::pin(std::future::ready(layered(request)))
+}
+
+/// Opens a remote with all its layers. Nothing is asked: a wrong key shows at the first use.
+///
+/// Errors: as [`raw`].
+pub fn layered(request: ConnectRequest) -> Result<Arc<dyn Backend>> {
     let account = Account::shared(&request).map_err(|error| opening(error, &request))?;
     // Each request has deadlines of its own below. From above only a whole call is seen, and nearly all of its time may be
     // a wait for the right to ask, so the layer's limits are long and its watch on the throughput is not used.
@@ -63,9 +69,9 @@ fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
 /// Opens a remote without any layer around it. Remotes of one account share what is known about it within the process.
 ///
 /// Errors: `InvalidInput` for options that make no sense; `Unsupported` when TLS is needed and has no provider.
-pub fn raw(request: BuildRequest) -> Result<Arc<dyn Backend>> {
+pub fn raw(request: ConnectRequest) -> Result<Arc<dyn Backend>> {
     let account = Account::shared(&request).map_err(|error| opening(error, &request))?;
-    if request.options.contains_key("shared_folder") {
+    if request.options.contains("shared_folder") {
         let shared = SharedFolder::new(account, &request);
         return Ok(Arc::new(shared.map_err(|error| opening(error, &request))?));
     }
@@ -101,17 +107,18 @@ const FILES_AT_ONCE: usize = 8;
 impl Fichier {
     /// Opens a remote that shares nothing in memory with others, as if it were in a process of its own: limits are shared
     /// through the state folder only.
-    pub fn alone(request: &BuildRequest) -> Result<Self> {
+    pub fn alone(request: &ConnectRequest) -> Result<Self> {
         let account = Account::alone(request);
         let backend = account.and_then(|account| Fichier::new(account, request));
         backend.map_err(|error| opening(error, request))
     }
 
-    fn new(account: Arc<Account>, request: &BuildRequest) -> Result<Self> {
+    fn new(account: Arc<Account>, request: &ConnectRequest) -> Result<Self> {
         let root = RelPath::from_user(&request.root)
             .map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))?;
         let capabilities = Capabilities {
             list_order: Order::Unspecified,
+            list_recursive: false,
             read_range: true,
             read_local: false,
             put_unsized: false,
@@ -165,8 +172,8 @@ impl Fichier {
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
             // Asked for, so that a wrong key shows.
             account.tree.listing_of(&account.api, &full).await?;
-            // Without a handle: the top can be listed and neither moved nor deleted.
-            return Ok(Entry::dir(path.clone()));
+            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
+            return Ok(entries::folder(path.clone(), 0, &top));
         };
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
@@ -281,7 +288,7 @@ fn no_folder(account: &Account, folder: &RelPath) -> Error {
     Error::new(ErrorKind::NotFound, message)
 }
 
-fn opening(error: Error, request: &BuildRequest) -> Error {
+fn opening(error: Error, request: &ConnectRequest) -> Error {
     error.with_operation("open").with_remote(&request.name)
 }
 

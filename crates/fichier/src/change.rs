@@ -250,6 +250,9 @@ pub(crate) async fn rename_folder(
         let message = "nothing can be moved onto the top of the account";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     };
+    if id == 0 {
+        return Err(Error::new(ErrorKind::Unsupported, "the top of the account cannot be moved"));
+    }
     let into_itself = || {
         let message = "a folder cannot be moved into itself";
         Error::new(ErrorKind::InvalidInput, message)

@@ -57,4 +57,4 @@ mod upload;
 mod verify;
 mod windows;
 
-pub use backend::{FACTORY, Fichier, raw};
+pub use backend::{FACTORY, Fichier, layered, raw};

@@ -1,12 +1,11 @@
 //! The options of a 1fichier remote, checked.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use ketch_core::capabilities::Gather;
-use ketch_core::factory::OptionInfo;
+use ketch_core::factory::{OptionInfo, Options};
 use ketch_core::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,16 +22,6 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
         secret: true,
         required: true,
         unless: Some("shared_folder"),
-    },
-    // Read by whoever opens the remote: it is a wrapper that knows no remote.
-    OptionInfo {
-        name: "catalog",
-        help: "Whether ketch keeps times, permissions, empty files and links in a small object of its own, in the folder that \
-               is opened: `true` or `false`.",
-        default: Some("false"),
-        secret: false,
-        required: false,
-        unless: None,
     },
     OptionInfo {
         name: "shared_folder",
@@ -190,10 +179,10 @@ impl fmt::Debug for Settings {
 
 impl Settings {
     /// Reads the options that a factory was given. Unknown ones are the factory's matter.
-    pub(crate) fn new(options: &BTreeMap<String, String>) -> Result<Self> {
+    pub(crate) fn new(options: &Options) -> Result<Self> {
         let get = |name: &str| options.get(name).map(|value| value.trim());
         let key = get("api_key").unwrap_or_default();
-        let is_needed = !options.contains_key("shared_folder");
+        let is_needed = !options.contains("shared_folder");
         let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+/.".contains(&byte);
         if (key.is_empty() && is_needed) || key.len() > 256 || !key.bytes().all(is_key) {
             return Err(refuse("api_key", "is not a key (letters, digits, `-`, `_` and `=`)"));
@@ -364,10 +353,8 @@ fn refuse(name: &str, why: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let mut map = BTreeMap::from([("api_key".to_owned(), "KETCHCANARY123".to_owned())]);
-        map.extend(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        map
+    fn options(pairs: &[(&str, &str)]) -> Options {
+        [("api_key", "KETCHCANARY123")].iter().chain(pairs).copied().collect()
     }
 
     #[test]

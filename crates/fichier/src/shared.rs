@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use ketch_core::factory::BuildRequest;
+use ketch_core::factory::ConnectRequest;
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
     About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, ListOptions, PutOptions,
@@ -61,7 +61,7 @@ struct SharedFile {
 
 impl SharedFolder {
     /// Errors: `InvalidInput` for an address that is not one of a public folder.
-    pub(crate) fn new(account: Arc<Account>, request: &BuildRequest) -> Result<Self> {
+    pub(crate) fn new(account: Arc<Account>, request: &ConnectRequest) -> Result<Self> {
         let wrong = |why: String| Error::new(ErrorKind::InvalidInput, why);
         let root = RelPath::from_user(&request.root).map_err(|error| wrong(error.to_string()))?;
         let address = request.options.get("shared_folder").map_or("", |text| text.trim());

@@ -6,27 +6,21 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ketch_catalog::Catalog;
-use ketch_core::factory::BuildRequest;
+use ketch_core::factory::ConnectRequest;
 use ketch_core::source::BytesSource;
 use ketch_core::{Backend, Expect, PutOptions, RelPath};
-use ketch_fichier::{FACTORY, Fichier, raw};
+use ketch_fichier::{Fichier, layered, raw};
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
 use ketch_testkit::suite::{Fixture, SuiteConfig, run_all};
 
-fn request(api_url: &str, root: &str) -> BuildRequest {
-    let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    BuildRequest {
+fn request(api_url: &str, root: &str) -> ConnectRequest {
+    ConnectRequest {
         name: format!("sandbox:{root}"),
         root: root.to_owned(),
-        options: [
-            option("api_key", SANDBOX_KEY),
-            option("api_url", api_url),
-            option("pace", "off"),
-        ]
-        .into(),
-        state_folder: None,
-        observer: None,
-        accepts_recent: false,
+        options: [("api_key", SANDBOX_KEY), ("api_url", api_url), ("pace", "off")]
+            .into_iter()
+            .collect(),
+        ..ConnectRequest::default()
     }
 }
 
@@ -35,7 +29,7 @@ fn alone(api_url: &str, root: &str) -> Arc<dyn Backend> {
     Arc::new(Fichier::alone(&request(api_url, root)).expect("legal options"))
 }
 
-async fn fixture(open: fn(BuildRequest) -> ketch_core::Result<Arc<dyn Backend>>) -> Fixture {
+async fn fixture(open: fn(ConnectRequest) -> ketch_core::Result<Arc<dyn Backend>>) -> Fixture {
     let scratch = tempfile::tempdir().expect("a scratch folder");
     let sim = Sim::start(SimOptions::new(scratch.path())).await.expect("the emulator starts");
     let url = sim.api_url();
@@ -62,7 +56,7 @@ fn bare() -> BoxFuture<'static, Fixture> {
 }
 
 fn in_layers() -> BoxFuture<'static, Fixture> {
-    fixture(|request| FACTORY.open(request)).boxed()
+    fixture(layered).boxed()
 }
 
 /// With a catalogue, also around what looks at it as another process would.

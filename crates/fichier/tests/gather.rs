@@ -18,7 +18,7 @@ use ketch_core::{
     Backend, Checkpoint, Entry, Error, ErrorKind, Expect, HashAlgo, Note, PutOptions, Result,
     Retry, Source,
 };
-use ketch_fichier::{FACTORY, Fichier};
+use ketch_fichier::{Fichier, layered};
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
 
 struct World {
@@ -33,7 +33,7 @@ impl World {
         World { sim, _folder: folder }
     }
 
-    fn request(&self, more: &[(&str, &str)]) -> ketch_core::factory::BuildRequest {
+    fn request(&self, more: &[(&str, &str)]) -> ketch_core::factory::ConnectRequest {
         let url = self.sim.api_url();
         let mut options =
             vec![("api_url", url.as_str()), ("api_key", SANDBOX_KEY), ("end_wait", "1")];
@@ -46,7 +46,7 @@ impl World {
     }
 
     fn layered(&self) -> Arc<dyn Backend> {
-        FACTORY.open(self.request(&[])).expect("opens")
+        layered(self.request(&[])).expect("opens")
     }
 
     fn fault(&self, text: &str) {

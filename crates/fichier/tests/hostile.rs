@@ -293,7 +293,7 @@ async fn a_lost_upload_that_the_first_listings_lack_is_found_and_replaces_the_ol
         .await;
         let url = server.api_url();
         let options = [("api_url", url.as_str()), ("pace", "documented")];
-        let backend = ketch_fichier::FACTORY.open(common::request("", &options, None));
+        let backend = ketch_fichier::layered(common::request("", &options, None));
         let replaced = Entry {
             handle: Some(format!("file 0 {old}").into()),
             version: Some("oldoldoldoldoldoldol".into()),

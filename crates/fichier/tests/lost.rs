@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use common::{list, names, path, put, put_with, read};
 use ketch_core::source::{Body, ByteStream, BytesSource, Source};
 use ketch_core::{Backend, Entry, ErrorKind, Expect, Proof, PutOptions, Result};
-use ketch_fichier::{FACTORY, Fichier};
+use ketch_fichier::{Fichier, layered};
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
 
 struct World {
@@ -24,7 +24,7 @@ impl World {
         World { sim, _folder: folder }
     }
 
-    fn request(&self) -> ketch_core::factory::BuildRequest {
+    fn request(&self) -> ketch_core::factory::ConnectRequest {
         let url = self.sim.api_url();
         let options = [
             ("api_url", url.as_str()),
@@ -37,7 +37,7 @@ impl World {
 
     /// With all layers.
     fn open(&self) -> Arc<dyn Backend> {
-        FACTORY.open(self.request()).expect("opens")
+        layered(self.request()).expect("opens")
     }
 
     /// Without any.

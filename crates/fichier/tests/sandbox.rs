@@ -452,18 +452,18 @@ async fn the_factory_checks_its_options_and_adds_the_layers() {
     let options = [("api_url", url.as_str()), ("api_key", SANDBOX_KEY)];
     let request = common::request("d", &options, Some(&world.folder.path().join("state")));
     let mut wrong = request.clone();
-    wrong.options.insert("api_keys".into(), "x".into());
-    assert_eq!(FACTORY.open(wrong).expect_err("unknown").kind(), ErrorKind::InvalidInput);
+    wrong.options.insert("api_keys", "x");
+    assert_eq!(FACTORY.connect(wrong).await.expect_err("unknown").kind(), ErrorKind::InvalidInput);
     let mut wrong = request.clone();
     wrong.options.remove("api_key");
-    assert_eq!(FACTORY.open(wrong).expect_err("missing").kind(), ErrorKind::InvalidInput);
+    assert_eq!(FACTORY.connect(wrong).await.expect_err("missing").kind(), ErrorKind::InvalidInput);
     let secrets = ["api_key", "shared_password", "file_password"];
     for option in FACTORY.options {
         assert_eq!(option.secret, secrets.contains(&option.name), "{}", option.name);
     }
 
-    let backend = FACTORY.open(request.clone()).expect("opens");
-    let other = FACTORY.open(request).expect("opens");
+    let backend = FACTORY.connect(request.clone()).await.expect("opens");
+    let other = FACTORY.connect(request).await.expect("opens");
     world.fault("upload/get_upload_server next=2 flood");
     world.fault("upload next=1 reset-after 100");
     world.fault("upload nth=2 damage");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{list, names, path, put, read, request};
 use ketch_core::{Backend, ErrorKind};
-use ketch_fichier::{FACTORY, Fichier};
+use ketch_fichier::{Fichier, layered};
 use ketch_fichier_sim::{SANDBOX_KEY, Sim, SimOptions};
 
 struct World {
@@ -37,8 +37,8 @@ impl World {
     fn guest(&self, root: &str, more: &[(&str, &str)]) -> Arc<dyn Backend> {
         let mut request = request(root, &[("api_url", &self.sim.api_url())], None);
         request.options.remove("api_key");
-        request.options.extend(more.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        FACTORY.open(request).expect("opens")
+        more.iter().for_each(|(name, value)| request.options.insert(*name, *value));
+        layered(request).expect("opens")
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_shared_folder_that_is_gone_or_does_not_answer_is_never_an_empty_one()
     ] {
         world.sim.faults().inject(fault.parse().expect("a fault"));
         let mut request = request("", &[("api_url", &world.sim.api_url())], None);
-        request.options.extend(options.map(|(name, value)| (name.into(), value.into())));
+        options.into_iter().for_each(|(name, value)| request.options.insert(name, value));
         let guest = ketch_fichier::raw(request).expect("opens");
         let error = list(&*guest, "").await.expect_err(fault);
         assert_eq!(error.kind(), kind, "{fault}: {error}");
@@ -143,7 +143,7 @@ fn only_the_address_of_a_public_folder_is_taken() {
     ] {
         let options = [("shared_folder", wrong), ("api_url", "http://127.0.0.1:9/v1")];
         let request = request("", &options, None);
-        let error = FACTORY.open(request).expect_err(wrong);
+        let error = layered(request).expect_err(wrong);
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     }
     let mut without = request("", &[], None);

@@ -45,4 +45,4 @@ mod write;
 mod tests;
 
 pub use backend::LocalBackend;
-pub use options::{FACTORY, Fsync, Inodes, Links, LocalOptions, canonical, open_fenced};
+pub use options::{FACTORY, Fsync, Inodes, Links, LocalOptions, canonical};

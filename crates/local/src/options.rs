@@ -1,12 +1,11 @@
 //! The options of a local place, and how a place is made from their texts.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ketch_core::factory::{BuildRequest, Factory, OptionInfo};
+use ketch_core::factory::{Connect, ConnectRequest, Connecting, Factory, OptionInfo, Options};
 use ketch_core::layer::{RetrySettings, Stack};
 use ketch_core::names::bytes_from_core;
 use ketch_core::{Backend, Error, ErrorKind, Result};
@@ -94,17 +93,11 @@ pub const FACTORY: Factory = Factory {
             unless: None,
         },
     ],
-    build,
+    connect: Connect::Remote(connect),
 };
 
-fn build(request: BuildRequest) -> Result<Arc<dyn Backend>> {
-    build_fenced(request, Vec::new())
-}
-
-/// [`FACTORY`]'s `open`, with [`LocalOptions::fence`].
-pub fn open_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Backend>> {
-    FACTORY.check(&request)?;
-    build_fenced(request, fence)
+fn connect(request: ConnectRequest) -> Connecting {
+    Box::pin(std::future::ready(build(request)))
 }
 
 /// The place of `root`, which is in core form and need not exist, with all links resolved as far as it exists.
@@ -113,7 +106,7 @@ pub fn canonical(root: &str) -> PathBuf {
 }
 
 /// The layers around it only repeat calls that failed because descriptors, memory or a file server were not available.
-fn build_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Backend>> {
+fn build(request: ConnectRequest) -> Result<Arc<dyn Backend>> {
     let refuse = |error: Error| error.with_operation("open").with_remote(&request.name);
     let options = LocalOptions {
         links: choose(
@@ -134,7 +127,7 @@ fn build_fenced(request: BuildRequest, fence: Vec<PathBuf>) -> Result<Arc<dyn Ba
             &[("check", Inodes::Check), ("ignore", Inodes::Ignore)],
         )
         .map_err(refuse)?,
-        fence,
+        fence: request.fence,
     };
     let backend = LocalBackend::named(request.name, path_of(&request.root), options);
     let mut stack = Stack::new(Arc::new(backend)).retry(RetrySettings::default());
@@ -148,13 +141,9 @@ fn path_of(root: &str) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes_from_core(root)))
 }
 
-fn choose<T: Copy + Default>(
-    options: &BTreeMap<String, String>,
-    name: &str,
-    choices: &[(&str, T)],
-) -> Result<T> {
+fn choose<T: Copy + Default>(options: &Options, name: &str, choices: &[(&str, T)]) -> Result<T> {
     let Some(given) = options.get(name) else { return Ok(T::default()) };
-    if let Some((_, choice)) = choices.iter().find(|(text, _)| text == given) {
+    if let Some((_, choice)) = choices.iter().find(|(text, _)| *text == given) {
         return Ok(*choice);
     }
     let known: Vec<_> = choices.iter().map(|(text, _)| *text).collect();

@@ -23,8 +23,8 @@ use crate::exit;
 use crate::manifest_file::names_within;
 use crate::output::Level;
 use crate::problem::{Problem, Result, about_file};
-use crate::settings::is_dash;
 use crate::signals::Signals;
+use crate::values::is_dash;
 
 /// The digests of the job are stored beside its records under this name, so that a process that continues the job has them
 /// too.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use ketch_core::source::{Body, ByteStream, EntrySource, HashingSource, open_all};
+use ketch_core::EntrySource;
+use ketch_core::source::{Body, ByteStream, HashingSource, open_all};
 use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, ReadOptions, RelPath};
 use serde_json::json;
 

@@ -21,7 +21,8 @@ use crate::context::{Context, Done};
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
-use crate::settings::{self, is_dash};
+use crate::settings;
+use crate::values::is_dash;
 use crate::{exit, jsonl, summary, watch};
 
 /// Runs the check and tells what it finds.

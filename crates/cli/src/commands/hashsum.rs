@@ -21,8 +21,9 @@ use crate::manifest_file::unopened;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::remotes::Opened;
-use crate::settings::{self, is_dash};
+use crate::settings;
 use crate::text_file::is_wide;
+use crate::values::is_dash;
 use crate::{exit, jsonl, watch};
 
 /// Lines of a SUM file that are in memory together.

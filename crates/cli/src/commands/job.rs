@@ -269,5 +269,5 @@ pub(crate) async fn plan(
 
 /// Where a plan or a report goes.
 pub(crate) fn is_standard_output(path: Option<&PathBuf>) -> bool {
-    path.is_none_or(|path| crate::settings::is_dash(path))
+    path.is_none_or(|path| crate::values::is_dash(path))
 }

@@ -21,8 +21,9 @@ use crate::context::{Context, Done};
 use crate::manifest_file::{Output, Signer, entries, names_within, open};
 use crate::output::Level;
 use crate::problem::{Problem, Result, about_file};
-use crate::settings::{self, is_dash};
+use crate::settings;
 use crate::signals::Signals;
+use crate::values::is_dash;
 use crate::{exit, jsonl, watch};
 
 /// How files are read, for all commands of this kind.

@@ -28,7 +28,7 @@ mod tests_put;
 #[cfg(test)]
 mod tests_retry;
 #[cfg(test)]
-mod tests_script;
+pub(crate) mod tests_script;
 #[cfg(test)]
 mod tests_stack;
 #[cfg(test)]

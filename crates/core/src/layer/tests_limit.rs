@@ -11,9 +11,10 @@ use super::tests_parts::{Slow, pending_for};
 use super::tests_script::{Scripted, Step, flood, path};
 use super::{LimitSettings, Stack};
 use crate::backend::Backend;
+use crate::entry_source::EntrySource;
 use crate::error::{ErrorKind, Retry};
 use crate::options::{ListOptions, PutOptions, ReadOptions};
-use crate::source::{EntrySource, collect};
+use crate::source::collect;
 
 const SECOND: Duration = Duration::from_secs(1);
 

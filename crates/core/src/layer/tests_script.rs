@@ -37,7 +37,7 @@ pub(super) struct State {
 }
 
 #[derive(Debug)]
-pub(super) struct Scripted {
+pub(crate) struct Scripted {
     about: About,
     shows_version: bool,
     shows_hash: bool,
@@ -58,7 +58,7 @@ pub(super) fn path(text: &str) -> RelPath {
 }
 
 impl Scripted {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         fastrand::seed(7);
         Scripted {
             about: About {

@@ -18,11 +18,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use crate::backend::Backend;
-use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::hash::{Digest, HashAlgo};
-use crate::options::ReadOptions;
 
 pub use exact::{ExactSource, exact_length};
 pub use hashing::{HashingSource, Observe, PassObserver};
@@ -32,7 +29,7 @@ pub use resumed::ResumedSource;
 /// Pieces of content, in order. After an `Err` the stream has ended.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// A source as it is handed to [`Backend::put`].
+/// A source as it is handed to [`crate::Backend::put`].
 pub type Body = Arc<dyn Source>;
 
 /// Bytes that can be opened again.
@@ -128,36 +125,5 @@ impl Source for BytesSource {
         let piece = self.0.slice(start.min(end)..end);
         let pieces = (!piece.is_empty()).then_some(Ok(piece));
         Ok(futures::stream::iter(pieces).boxed())
-    }
-}
-
-/// The content of an entry of a backend.
-#[derive(Debug, Clone)]
-pub struct EntrySource {
-    backend: Arc<dyn Backend>,
-    entry: Entry,
-}
-
-impl EntrySource {
-    /// The content of `entry`, read from `backend`, which made the entry.
-    pub fn new(backend: Arc<dyn Backend>, entry: Entry) -> Self {
-        EntrySource { backend, entry }
-    }
-}
-
-#[async_trait]
-impl Source for EntrySource {
-    fn size(&self) -> Option<u64> {
-        self.entry.size
-    }
-
-    fn any_order(&self) -> bool {
-        self.entry.size.is_some() && self.backend.capabilities().read_range
-    }
-
-    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
-        let whole = range.start == 0 && self.entry.size.is_none_or(|size| range.end >= size);
-        let range = (!whole).then_some(range);
-        self.backend.read(&self.entry, ReadOptions { range }).await
     }
 }

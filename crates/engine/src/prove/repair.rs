@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use ketch_core::source::{EntrySource, ExactSource, HashingSource};
+use ketch_core::EntrySource;
+use ketch_core::source::{ExactSource, HashingSource};
 use ketch_core::{
     Backend, Body, ByteStream, Entry, Error, ErrorKind, Expect, HashAlgo, PutOptions, Result,
     Source,

@@ -1,12 +1,10 @@
 //! The distances that calls keep, the floods, and what processes share of both.
 
 use super::*;
-use std::collections::BTreeMap;
 
 fn pacer(scale: &str, folder: Option<&std::path::Path>) -> Arc<Pacer> {
     let options = [("api_key", "KETCHCANARY"), ("pace_scale", scale)];
-    let options: BTreeMap<_, _> =
-        options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let options = options.into_iter().collect();
     Arc::new(Pacer::new(&Settings::new(&options).expect("legal"), folder, None))
 }
 
@@ -274,8 +272,7 @@ async fn a_budget_for_the_hour_is_kept_and_waits_are_told() {
         }
     }
     let options = [("api_key", "KETCHCANARY"), ("requests_per_hour", "10")];
-    let options: BTreeMap<_, _> =
-        options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let options = options.into_iter().collect();
     let told = Arc::new(Told::default());
     let observer = Arc::clone(&told) as Arc<dyn Observer>;
     let watch = Some(Watch { observer, remote: "work:".into() });

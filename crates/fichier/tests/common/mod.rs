@@ -6,12 +6,11 @@ pub mod answers;
 
 pub mod world;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use futures::TryStreamExt;
-use ketch_core::factory::BuildRequest;
+use ketch_core::factory::ConnectRequest;
 use ketch_core::source::{Body, BytesSource, collect};
 use ketch_core::{Backend, Entry, ListOptions, PutOptions, ReadOptions, RelPath, Result};
 use ketch_fichier::Fichier;
@@ -24,20 +23,14 @@ pub fn path(text: &str) -> RelPath {
     RelPath::new(text).expect("a legal path")
 }
 
-pub fn request(root: &str, options: &[(&str, &str)], state: Option<&Path>) -> BuildRequest {
-    let mut map = BTreeMap::from([
-        ("api_key".to_owned(), KEY.to_owned()),
-        ("pace".to_owned(), "off".to_owned()),
-        ("pace_scale".to_owned(), "200".to_owned()),
-    ]);
-    map.extend(options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    BuildRequest {
+pub fn request(root: &str, options: &[(&str, &str)], state: Option<&Path>) -> ConnectRequest {
+    let own = [("api_key", KEY), ("pace", "off"), ("pace_scale", "200")];
+    ConnectRequest {
         name: format!("test:{root}"),
         root: root.to_owned(),
-        options: map,
+        options: own.iter().chain(options).copied().collect(),
         state_folder: state.map(Path::to_path_buf),
-        observer: None,
-        accepts_recent: false,
+        ..ConnectRequest::default()
     }
 }
 

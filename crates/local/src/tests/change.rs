@@ -171,26 +171,24 @@ async fn every_policy_stores_and_room_is_reported() {
     }
 }
 
-#[test]
-fn options_are_read_from_texts_and_wrong_ones_are_refused() {
-    use ketch_core::factory::BuildRequest;
+#[tokio::test]
+async fn options_are_read_from_texts_and_wrong_ones_are_refused() {
+    use ketch_core::factory::ConnectRequest;
     let open = |name: &str, value: &str| {
-        crate::FACTORY.open(BuildRequest {
+        crate::FACTORY.connect(ConnectRequest {
             name: "here:".into(),
             root: "/tmp".into(),
-            options: [(name.to_owned(), value.to_owned())].into(),
-            state_folder: None,
-            observer: None,
-            accepts_recent: false,
+            options: [(name, value)].into_iter().collect(),
+            ..ConnectRequest::default()
         })
     };
     for (name, value) in
         [("links", "skip"), ("links", "follow"), ("fsync", "none"), ("fsync", "all")]
     {
-        assert_eq!(open(name, value).expect("built").name(), "here:");
+        assert_eq!(open(name, value).await.expect("built").name(), "here:");
     }
     for (name, value) in [("links", "maybe"), ("fsync", ""), ("colour", "red")] {
-        assert_eq!(kind(open(name, value)), ErrorKind::InvalidInput);
+        assert_eq!(kind(open(name, value).await), ErrorKind::InvalidInput);
     }
 }
 
