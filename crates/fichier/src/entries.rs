@@ -7,6 +7,7 @@ use ketch_core::{Entry, EntryKind, Error, ErrorKind, Hashes, RelPath, Result, Sp
 use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::names;
 use crate::places::Below;
+use crate::tree::TOP;
 
 /// What an entry's handle says: enough to act on it without a listing, also for another remote of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,14 @@ impl Handle {
         match self {
             Handle::File { folder, url } => format!("file {folder} {url}").into(),
             Handle::Folder { parent, id } => format!("folder {parent} {id}").into(),
+        }
+    }
+
+    /// The same for what changes no tree: there the top folder, whose entry has no handle, is a folder as well.
+    pub(crate) fn of_any(entry: &Entry) -> Result<Handle> {
+        match entry.handle {
+            None if entry.is_dir() => Ok(Handle::Folder { parent: TOP, id: TOP }),
+            _ => Handle::of(entry),
         }
     }
 

@@ -28,6 +28,7 @@ mod index;
 mod json;
 mod known;
 mod listing;
+mod locks;
 mod looks;
 mod lost;
 mod moving;

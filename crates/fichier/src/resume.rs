@@ -27,27 +27,27 @@ use crate::{gather, listing, names};
 /// How many listings are asked for when the node gives no clear answer.
 const LOOKS: usize = 3;
 
-/// How many transfers that were given up are remembered, of which something may still arrive.
+/// How many transfers that were given up are remembered.
 const GIVEN_UP_MAX: usize = 256;
 
-/// Transfers that this process has ended and of which something may still arrive: whoever stores a file under that name
-/// next looks once more.
+/// Transfers that this process has ended and of which something may still arrive, or something stayed that a listing may not
+/// show yet: whoever stores a file under that name next looks once more.
 #[derive(Debug, Default)]
-pub(crate) struct GivenUp(Mutex<VecDeque<Note>>);
+pub(crate) struct GivenUp(Mutex<VecDeque<(Note, Vec<String>)>>);
 
 impl GivenUp {
-    /// The last one of that name in that folder.
-    pub(crate) fn of(&self, folder: u64, name: &str) -> Option<Note> {
+    /// The last one of that name in that folder, and the addresses of what stayed there.
+    pub(crate) fn of(&self, folder: u64, name: &str) -> Option<(Note, Vec<String>)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().rev().find(|note| note.folder == folder && note.name == name).cloned()
+        all.iter().rev().find(|(note, _)| note.folder == folder && note.name == name).cloned()
     }
 
-    fn add(&self, note: Note) {
+    fn add(&self, note: Note, stayed: Vec<String>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == GIVEN_UP_MAX {
             all.pop_front();
         }
-        all.push_back(note);
+        all.push_back((note, stayed));
     }
 }
 
@@ -222,8 +222,11 @@ pub(crate) async fn abandon(
     if let Some(pending) = account.lost.of(path) {
         account.lost.remove(&pending);
     }
-    if traces.is_open {
-        account.given_up.add(note);
+    let removes_ours = good.is_some() || !traces.old.is_empty();
+    let ours = traces.ours.iter().filter(|_| !removes_ours).map(|ours| &ours.file);
+    let stayed: Vec<String> = ours.chain(&good).map(|file| file.url.clone()).collect();
+    if traces.is_open || !stayed.is_empty() {
+        account.given_up.add(note, stayed);
     }
     checkpoint.note.save(bytes::Bytes::new()).await
 }

@@ -49,7 +49,7 @@ impl FichierServices {
         check_password(request.password.as_deref())?;
         let api = &self.account.api;
         let lasting = |url| Link { url, begin_within: None, lasts: None };
-        match Handle::of(entry)? {
+        match Handle::of_any(entry)? {
             Handle::File { url, .. } if request.direct => {
                 let url = api.token_url(&url, request.password.as_deref()).await?;
                 Ok(Link { url, begin_within: Some(TOKEN_BEGINS), lasts: Some(TOKEN_LASTS) })
@@ -77,7 +77,7 @@ impl FichierServices {
     }
 
     async fn tell_details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {
-        match Handle::of(entry)? {
+        match Handle::of_any(entry)? {
             Handle::File { url, .. } => {
                 let told = match self.account.tree.looks.take_info(&url) {
                     Some(info) => Ok(info),
@@ -351,7 +351,7 @@ impl Services for FichierServices {
     }
 
     async fn unlink(&self, entry: &Entry) -> Result<()> {
-        let result = match Handle::of(entry) {
+        let result = match Handle::of_any(entry) {
             Ok(Handle::Folder { id: TOP, .. }) => Ok(()),
             Ok(Handle::Folder { id, .. }) => {
                 self.account.api.unshare(id).await.map_err(Error::from)

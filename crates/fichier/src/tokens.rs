@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::api::Api;
 use crate::error::Said;
 use crate::hosts::Place;
-use crate::tree::Locks;
+use crate::locks::Locks;
 
 /// A download must begin within five minutes of its address being given out...
 const BEGIN_WITHIN: Duration = Duration::from_secs(240);

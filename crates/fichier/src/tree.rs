@@ -3,33 +3,33 @@
 //! All paths here are those of the account, not of a remote's root, so that all remotes of an account share what is known.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
-use crate::api::{Api, polls};
-use crate::cache::{Cache, Change, FolderItem, FolderListing};
-use crate::error::{Refusal, Said};
+use crate::api::Api;
+use crate::cache::{Cache, FolderItem, FolderListing};
+use crate::error::Refusal;
 use crate::index::Index;
 use crate::listing::{self, Habits};
+use crate::locks::Locks;
 use crate::looks::{Bounds, Looks};
 use crate::pace::{Listing as ListingCall, Want};
-use crate::{names, reconcile};
+use crate::reconcile;
+
+mod finding;
+mod making;
+mod paths;
+
+use paths::Paths;
 
 /// The number of the folder that holds all others.
 pub(crate) const TOP: u64 = 0;
-/// How many paths are remembered: at most twice this.
-const PATHS_MAX: usize = 100_000;
 /// How often in a run removals that lag are waited for in vain.
 const LAGS_MAX: usize = 5;
-/// How many folders are remembered that could not be made.
-const REFUSED_MAX: usize = 4_096;
 /// Of how many names several folders are remembered.
 const TWINS_MAX: usize = 4_096;
 
@@ -223,152 +223,6 @@ impl Tree {
         known.or_else(|| if self.looks.is_on() { shared() } else { None })
     }
 
-    /// The listing of the folder at `path`; `None` when there is no such folder, as a listing of its parent shows.
-    ///
-    /// Errors: `Unavailable` when 1fichier does not find a folder that its parent shows, or the top.
-    pub(crate) async fn listing_of(
-        &self,
-        api: &Api,
-        path: &RelPath,
-    ) -> Result<Option<(u64, Arc<FolderListing>)>> {
-        let Some(id) = self.resolve(api, path).await? else { return Ok(None) };
-        self.listing_at(api, path, id).await
-    }
-
-    /// The listings of all folders at `path`: the first is that of [`Tree::listing_of`], the others are of folders of the
-    /// same name.
-    pub(crate) async fn listings_of(
-        &self,
-        api: &Api,
-        path: &RelPath,
-    ) -> Result<Vec<(u64, Arc<FolderListing>)>> {
-        let Some(first) = self.listing_of(api, path).await? else { return Ok(Vec::new()) };
-        let mut all = vec![first];
-        for id in self.twins(path) {
-            all.push((id, self.twin(api, path, id).await?));
-        }
-        Ok(all)
-    }
-
-    /// The listing of another folder at `path`. Where it is not found, the next look begins with a new one at its parent.
-    async fn twin(&self, api: &Api, path: &RelPath, id: u64) -> Result<Arc<FolderListing>> {
-        match self.seen(api, id).await {
-            Ok(listing) => Ok(listing),
-            Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => {
-                self.forget(path);
-                if let Some(parent) = path.parent() {
-                    self.distrust(&parent);
-                }
-                Err(not_found(path).with_retry(Retry::Backoff))
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
-
-    /// The listing of the folder that is known to have the number `id` at `path`. One answer that it is not there proves
-    /// nothing: its parent is asked, and where that shows it, or there is none, it is asked once more.
-    fn listing_at<'a>(
-        &'a self,
-        api: &'a Api,
-        path: &'a RelPath,
-        id: u64,
-    ) -> BoxFuture<'a, Result<Option<Listed>>> {
-        async move {
-            let refusal = match self.seen(api, id).await {
-                Ok(listing) => return Ok(Some((id, listing))),
-                Err(refusal) => refusal,
-            };
-            if !matches!(refusal.said, Said::NotFound | Said::Other) || !is_clear(&refusal) {
-                return Err(refusal.into());
-            }
-            let is_missing =
-                refusal.said == Said::NotFound || refusal.error.kind() == ErrorKind::NotFound;
-            let Some(parent) = path.parent().filter(|_| id != TOP) else {
-                if !is_missing {
-                    return Err(refusal.into());
-                }
-                return self.once_more(api, path, id).await;
-            };
-            // The number may be out of date: what a folder that is gone is answered with is not known.
-            self.forget(path);
-            self.distrust(&parent);
-            match self.resolve(api, path).await? {
-                None => Ok(None),
-                Some(again) if again == id && is_missing => self.once_more(api, path, id).await,
-                Some(again) if again == id => Err(refusal.into()),
-                Some(again) => match self.seen(api, again).await {
-                    Ok(listing) => Ok(Some((again, listing))),
-                    Err(refusal) if refusal.said == Said::NotFound => Err(not_found(path)),
-                    Err(refusal) => Err(refusal.into()),
-                },
-            }
-        }
-        .boxed()
-    }
-
-    async fn once_more(
-        &self,
-        api: &Api,
-        path: &RelPath,
-        id: u64,
-    ) -> Result<Option<(u64, Arc<FolderListing>)>> {
-        if let Some(wait) = polls(&api.settings).next() {
-            tokio::time::sleep(wait).await;
-        }
-        match self.listing(api, id, api.pacer.listing_life()).await {
-            Ok(listing) => Ok(Some((id, listing))),
-            Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => Err(not_found(path)),
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
-
-    /// The number of the folder at `path`; `None` when there is no such folder.
-    pub(crate) async fn resolve(&self, api: &Api, path: &RelPath) -> Result<Option<u64>> {
-        self.recall(api, path).await?;
-        let (mut at, id) = self.deepest_known(path);
-        let Some(rest) = path.relative_to(&at) else { return Ok(None) };
-        let from_top = id == TOP;
-        let mut ids = self.all_at(&at, id);
-        for name in rest.parts() {
-            let below = join(&at, name)?;
-            let Some(found) = self.find(api, &at, &ids, name).await? else { return Ok(None) };
-            self.learn_all(&below, &found);
-            (at, ids) = (below, found);
-        }
-        if from_top {
-            self.index.saw(path);
-        }
-        Ok(ids.first().copied())
-    }
-
-    /// The numbers of the folders called `name` in the folders `ids`, which are all at `path`: the oldest first. `None`: there
-    /// is none.
-    async fn find(
-        &self,
-        api: &Api,
-        path: &RelPath,
-        ids: &[u64],
-        name: &str,
-    ) -> Result<Option<Vec<u64>>> {
-        let above = self.above(path);
-        let mut found = Vec::new();
-        for (index, id) in ids.iter().enumerate() {
-            let listing = match index {
-                0 => match self.listing_at(api, path, *id).await? {
-                    Some((_, listing)) => listing,
-                    None => return Ok(None),
-                },
-                _ => self.twin(api, path, *id).await?,
-            };
-            found.extend(listing.folders_of(name).map(|folder| folder.id));
-        }
-        // A folder that lists one above itself would have no end.
-        found.retain(|id| *id != TOP && !ids.contains(id) && !above.contains(id));
-        found.sort_unstable();
-        found.dedup();
-        Ok((!found.is_empty()).then_some(found))
-    }
-
     /// The numbers of the folder at `path` and of all above it, as far as they are known.
     pub(crate) fn above(&self, path: &RelPath) -> Vec<u64> {
         let mut above = Vec::new();
@@ -421,40 +275,6 @@ impl Tree {
         listing.folders.iter().any(|folder| folder.id == id).then_some(other)
     }
 
-    /// Makes what an earlier run knew of the folder at `path` known in this one, if it is proven: the folder has its name, and
-    /// one of its files says that it is at that path. That saves the listings of all folders above. A number that is out of
-    /// date is forgotten, and its folder is looked for from above.
-    async fn recall(&self, api: &Api, path: &RelPath) -> Result<()> {
-        let above = path.parent().filter(|above| !above.is_root());
-        let Some(above) =
-            above.filter(|above| self.known(path).is_none() && self.known(above).is_none())
-        else {
-            return Ok(());
-        };
-        // With the folder above known, one listing of it would tell as much.
-        let Some(id) = self.index.get(path) else { return Ok(()) };
-        tracing::trace!(%above, id, "an earlier run knew the folder");
-        let listing = match self.seen(api, id).await {
-            Ok(listing) => listing,
-            Err(refusal) if is_clear(&refusal) && refusal.said != Said::Forbidden => {
-                self.index.forget(path);
-                return Ok(());
-            }
-            Err(refusal) => return Err(refusal.into()),
-        };
-        // Somebody may have moved it in the minutes since it was seen there, as somebody may while a run goes on. Only where
-        // calls are dear is that taken into account.
-        if api.settings.paced && self.index.is_trusted(path) {
-            self.learn(path, id);
-        } else if self.is_proven(api, path, id, &listing).await? {
-            self.learn(path, id);
-            self.index.saw(path);
-        } else {
-            self.index.forget(path);
-        }
-        Ok(())
-    }
-
     /// Was there a folder in the folder `id`, in this run or in one before it?
     fn has_known_folders(&self, id: u64) -> bool {
         let is_listed = |listing: Arc<FolderListing>| !listing.folders.is_empty();
@@ -474,136 +294,6 @@ impl Tree {
         if id == TOP { Some(RelPath::root()) } else { self.paths().of_number(id) }
     }
 
-    /// Does one of the files of the folder, or of its first sub-folder, say that it is at that path?
-    async fn is_proven(
-        &self,
-        api: &Api,
-        path: &RelPath,
-        id: u64,
-        listing: &FolderListing,
-    ) -> Result<bool> {
-        let (path, id, file) = match (listing.files.first(), listing.folders.first()) {
-            (Some(file), _) => (path.clone(), id, Some(file.clone())),
-            (None, Some(below)) => {
-                let Ok(path) = path.join(&below.name) else { return Ok(false) };
-                let listing = self.seen(api, below.id).await?;
-                (path, below.id, listing.files.first().cloned())
-            }
-            (None, None) => return Ok(false),
-        };
-        let Some(file) = file else { return Ok(false) };
-        // Whoever does not answer has proven nothing, and the folders above are listed.
-        let Ok(info) = api.file_info(&file.url).await else { return Ok(false) };
-        Ok(info.folder_id == Some(id) && info.is_at(&path))
-    }
-
-    /// The number of the folder at `path`, made with all above it if need be. However many tasks ask for it at the same
-    /// time, each folder is made once.
-    pub(crate) async fn ensure(&self, api: &Api, path: &RelPath) -> Result<u64> {
-        match (self.ensure_from_known(api, path).await, path.parts().next()) {
-            // A folder above has gone since it was seen.
-            (Err(error), Some(first)) if error.kind() == ErrorKind::NotFound => {
-                self.forget(&join(&RelPath::root(), first)?);
-                self.ensure_from_known(api, path).await
-            }
-            (result, _) => result,
-        }
-    }
-
-    async fn ensure_from_known(&self, api: &Api, path: &RelPath) -> Result<u64> {
-        self.recall(api, path).await?;
-        // A person who waits is spared the listings of all folders above one that an earlier run knew.
-        let mut above = path.parent().filter(|_| self.looks.is_on());
-        while let Some(here) = above.filter(|here| self.known(here).is_none()) {
-            self.recall(api, &here).await?;
-            above = here.parent().filter(|_| self.known(&here).is_none());
-        }
-        let (mut at, mut id) = self.deepest_known(path);
-        let Some(rest) = path.relative_to(&at) else { return Ok(TOP) };
-        let from_top = id == TOP;
-        for name in rest.parts() {
-            let below = join(&at, name)?;
-            id = self.ensure_one(api, (&at, id), &below, name).await?;
-            at = below;
-        }
-        if from_top {
-            self.index.saw(path);
-        }
-        Ok(id)
-    }
-
-    async fn ensure_one(
-        &self,
-        api: &Api,
-        (above, parent): (&RelPath, u64),
-        path: &RelPath,
-        name: &str,
-    ) -> Result<u64> {
-        // ORDER: a lock of each folder and not one of all in its parent. Whoever waits for a folder goes on as soon as it is
-        // made, and not when those are made that others asked for meanwhile: files of one folder then travel together.
-        let lock = self.making_locks.get(path.clone());
-        let _one = lock.lock().await;
-        if let Some(id) = self.known(path) {
-            return Ok(id);
-        }
-        let ids = self.all_at(above, parent);
-        if let Some(found) = self.find(api, above, &ids, name).await? {
-            if let Some(age) = self.looks.age(parent) {
-                self.looks.found(path, age);
-            }
-            self.learn_all(path, &found);
-            return Ok(found[0]);
-        }
-        let listing = self.cache.last(parent);
-        if listing.is_some_and(|listing| listing.files.iter().any(|file| file.name == name)) {
-            let message = format!("`{name}` is a file, a folder is needed there");
-            return Err(Error::new(ErrorKind::AlreadyExists, message));
-        }
-        if let Some((kind, message)) = self.refused().get(path) {
-            return Err(Error::new(*kind, message.as_str()));
-        }
-        let asked = Instant::now();
-        let id = match api.mkdir(parent, &names::to_remote(name)?).await {
-            Ok(id) => {
-                // It was made just now, so what is in it need not be asked.
-                self.cache.store(id, FolderListing::default(), asked);
-                id
-            }
-            // Refused because it is there, or made although the answer was lost: the next listing tells.
-            Err(refusal)
-                if refusal.said == Said::Other
-                    && matches!(
-                        refusal.error.kind(),
-                        ErrorKind::Denied | ErrorKind::CommitUnknown
-                    ) =>
-            {
-                let listing = self.listing(api, parent, Duration::ZERO).await?;
-                match listing.folder(name) {
-                    Some(folder) => folder.id,
-                    None => {
-                        // Another file of the folder would ask for the same.
-                        if refusal.error.kind() == ErrorKind::Denied {
-                            let told = refusal.error.message().to_owned();
-                            self.refused().insert(path.clone(), (ErrorKind::Denied, told));
-                        }
-                        return Err(refusal.into());
-                    }
-                }
-            }
-            Err(refusal) => {
-                if refusal.said == Said::Name {
-                    let told = refusal.error.message().to_owned();
-                    self.refused().insert(path.clone(), (refusal.error.kind(), told));
-                }
-                return Err(refusal.into());
-            }
-        };
-        let folder = FolderItem { name: name.to_owned(), id, date: None };
-        self.cache.change(parent, Change::AddFolder(folder));
-        self.learn(path, id);
-        Ok(id)
-    }
-
     /// Notes that a file of the folder at `path` says that it is there.
     pub(crate) fn saw(&self, path: &RelPath) {
         self.index.saw(path);
@@ -612,16 +302,6 @@ impl Tree {
     /// Was the folder at `path` seen there in the last `span`?
     pub(crate) fn saw_within(&self, path: &RelPath, span: Duration) -> bool {
         self.index.saw_within(path, span)
-    }
-
-    /// How many folders must be made, as far as is known, so that `path` is one.
-    pub(crate) fn missing(&self, path: &RelPath) -> usize {
-        path.parts().count() - self.deepest_known(path).0.parts().count()
-    }
-
-    /// The nearest folder above `path` that is known to be there.
-    pub(crate) fn nearest(&self, path: &RelPath) -> RelPath {
-        self.deepest_known(path).0
     }
 
     /// Remembers where a folder is.
@@ -675,14 +355,6 @@ impl Tree {
         (RelPath::root(), TOP)
     }
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, HashMap<RelPath, (ErrorKind, String)>> {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.len() >= REFUSED_MAX {
-            refused.clear();
-        }
-        refused
-    }
-
     fn paths(&self) -> std::sync::MutexGuard<'_, Paths> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -693,89 +365,8 @@ fn is_clear(refusal: &Refusal) -> bool {
     matches!(refusal.error.kind(), ErrorKind::Denied | ErrorKind::NotFound)
 }
 
-/// 1fichier says that a folder is not there which is.
-fn not_found(path: &RelPath) -> Error {
-    let what = if path.is_root() { "its top folder".to_owned() } else { format!("`{path}`") };
-    let message = format!(
-        "1fichier does not find {what}, which must be there: nothing is concluded from that"
-    );
-    Error::new(ErrorKind::Unavailable, message)
-}
-
 fn join(path: &RelPath, name: &str) -> Result<RelPath> {
     path.join(name).map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))
-}
-
-/// Paths and numbers in two generations: when the young one is full it becomes the old one, and the old one is dropped,
-/// unless it was used.
-#[derive(Debug, Default)]
-struct Paths {
-    young: HashMap<RelPath, u64>,
-    old: HashMap<RelPath, u64>,
-    /// The path that was learnt last of each number of the young ones.
-    numbers: HashMap<u64, RelPath>,
-}
-
-impl Paths {
-    fn get(&mut self, path: &RelPath) -> Option<u64> {
-        if let Some(id) = self.young.get(path) {
-            return Some(*id);
-        }
-        let id = self.old.remove(path)?;
-        self.insert(path, id);
-        Some(id)
-    }
-
-    fn insert(&mut self, path: &RelPath, id: u64) {
-        if self.young.len() >= PATHS_MAX {
-            self.old = std::mem::take(&mut self.young);
-            self.numbers.clear();
-        }
-        self.young.insert(path.clone(), id);
-        self.numbers.insert(id, path.clone());
-    }
-
-    /// The path at which a number was seen, of those that are still known.
-    fn of_number(&self, id: u64) -> Option<RelPath> {
-        self.numbers.get(&id).cloned()
-    }
-
-    fn of(&self, id: u64) -> Vec<RelPath> {
-        let all = self.young.iter().chain(&self.old);
-        all.filter(|(_, known)| **known == id).map(|(path, _)| path.clone()).collect()
-    }
-
-    fn remove(&mut self, path: &RelPath) {
-        self.numbers.retain(|_, known| !known.is_within(path));
-        self.young.retain(|known, _| !known.is_within(path));
-        self.old.retain(|known, _| !known.is_within(path));
-    }
-}
-
-/// One lock for each key that is in use.
-#[derive(Debug)]
-pub(crate) struct Locks<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
-
-impl<K> Default for Locks<K> {
-    fn default() -> Self {
-        Locks(Mutex::default())
-    }
-}
-
-impl<K: Eq + Hash> Locks<K> {
-    /// The lock of `key`.
-    pub(crate) fn get(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = locks.get(&key).and_then(Weak::upgrade) {
-            return lock;
-        }
-        if locks.len() >= 1_024 {
-            locks.retain(|_, lock| lock.strong_count() > 0);
-        }
-        let lock = Arc::default();
-        locks.insert(key, Arc::downgrade(&lock));
-        lock
-    }
 }
 
 #[cfg(test)]
@@ -796,26 +387,5 @@ mod tests {
         tree.forget_folder(1);
         assert_eq!(tree.deepest_known(&path("a/b/c")), (RelPath::root(), TOP));
         assert_eq!(tree.deepest_known(&path("ab/x")), (path("ab"), 4));
-    }
-
-    #[test]
-    fn paths_in_use_survive_and_the_number_is_bounded() {
-        let mut paths = Paths::default();
-        paths.insert(&path("used"), 7);
-        for number in 0..(PATHS_MAX as u64 * 3) {
-            paths.insert(&path(&format!("p{number}")), number);
-            if number % 1_000 == 0 {
-                assert_eq!(paths.get(&path("used")), Some(7));
-            }
-        }
-        assert!(paths.young.len() + paths.old.len() <= PATHS_MAX * 2);
-    }
-
-    #[test]
-    fn a_lock_is_shared_while_it_is_in_use() {
-        let locks = Locks::<u64>::default();
-        let first = locks.get(1);
-        assert!(Arc::ptr_eq(&first, &locks.get(1)));
-        assert!(!Arc::ptr_eq(&first, &locks.get(2)));
     }
 }

@@ -57,7 +57,13 @@ pub(crate) async fn put(
     let mut target = Target::new(account, path, old).await?;
     // What an earlier process, or an earlier try of this one, has sent may still arrive, whatever is done about the file now.
     let noted = trail.earlier().await?;
-    let earlier = noted.clone().or_else(|| account.given_up.of(target.folder, &target.name));
+    let mut earlier = noted.clone();
+    if earlier.is_none()
+        && let Some((note, stayed)) = account.given_up.of(target.folder, &target.name)
+    {
+        target.learn(stayed);
+        earlier = Some(note);
+    }
     if let Some(note) = &earlier {
         trail.adopt(note.clone()).await;
     }

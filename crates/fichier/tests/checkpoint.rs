@@ -500,3 +500,27 @@ async fn a_second_try_of_a_process_looks_for_what_the_one_before_it_had_sent() {
     assert_eq!(found, (vec!["new content".to_owned()], 3));
     assert_eq!(world.sim.stored().len(), 1, "with what shows later");
 }
+
+#[tokio::test]
+async fn what_stayed_of_a_transfer_that_was_given_up_is_replaced_though_no_listing_shows_it_yet() {
+    let world = World::start().await;
+    put(&*world.process(), "other", b"other").await.expect("stored");
+    let put_new = |process: Arc<dyn Backend>, content: &'static str, options: PutOptions| async move {
+        process.put(&path("f"), BytesSource::body(content), options).await
+    };
+    world.fault("end.pl nth=1 hold-answer");
+    let options = world.options("content", None);
+    tokio::select! {
+        result = put_new(world.process(), "content", options) => panic!("{result:?}"),
+        () = world.sim.unanswered(1) => {}
+    }
+    world.sim.faults().clear();
+    world.sim.set_lag(LATE);
+    // The source has changed, so nobody goes on; the only file of its name stays, and is not listed yet.
+    let process = world.process();
+    process.abandon(&path("f"), &world.checkpoint("content")).await.expect("abandoned");
+    let options = world.options("another version", None);
+    put_new(process, "another version", options).await.expect("stored");
+    world.sim.set_lag(Duration::ZERO);
+    assert_eq!(world.contents_of("").await, ["another version", "other"]);
+}

@@ -4,6 +4,8 @@
 
 pub mod answers;
 
+pub mod world;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
