@@ -9,7 +9,7 @@ use crate::job::JobKind;
 /// The version of all files of a job. Raised whenever a field gets another meaning; another version is never read.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Which folders the two sides of a job were, by [`ketch_core::Backend::root_identity`].
+/// Which folders the two sides of a job were, by [`ketch_core::facets::Root::identity`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
     /// The source.
