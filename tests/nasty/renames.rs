@@ -1,5 +1,7 @@
 //! A move within one account: files by their addresses, folders whole.
 
+use std::process::Stdio;
+
 use crate::Scene;
 
 impl Scene {
@@ -132,4 +134,29 @@ fn everything_in_the_account_is_moved_one_by_one_because_the_top_stays() {
     scene.run("move box:a box:").expect(0);
     scene.shows(&[("deep/er/g", "two"), ("f", "one")]);
     assert_eq!(scene.server.stat("folder/mv"), 1);
+}
+
+#[test]
+fn a_move_of_a_folder_whose_process_dies_at_any_of_its_calls_is_ended_by_the_next_run() {
+    // To another folder under another name it is two calls.
+    for moment in [
+        "folder/mv nth=1 hold",
+        "folder/mv nth=1 hold-answer",
+        "folder/mv nth=2 hold",
+        "folder/mv nth=2 hold-answer",
+    ] {
+        let scene = Scene::with_a_folder();
+        scene.server.fault(moment);
+        let command = ["move", "box:a", "box:new/b"];
+        let mut child = scene.home.command().args(command).stderr(Stdio::null()).spawn().unwrap();
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        // What is moved already is not there any more.
+        let run = scene.run("move box:a box:new/b");
+        let expected = if moment == "folder/mv nth=1 hold" { 0 } else { 3 };
+        assert_eq!(run.code, expected, "{moment}: {}", run.stderr);
+        scene.shows(&[("new/b/deep/er/g", "two"), ("new/b/f", "one")]);
+    }
 }

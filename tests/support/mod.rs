@@ -164,10 +164,21 @@ impl Server {
         assert!(answer.starts_with("HTTP/1.1 20"), "{words}: {answer}");
     }
 
-    /// Lets listings show what was there so long ago.
+    /// Lets listings show what was there so long ago: a time, or `changes N`.
     pub fn lag(&self, behind: &str) {
         let answer = self.request("POST", "/__sim/lag", behind);
         assert!(answer.starts_with("HTTP/1.1 20"), "{behind}: {answer}");
+    }
+
+    /// Makes all identifiers that it gives follow from a number.
+    pub fn seed(&self, seed: u64) {
+        let answer = self.request("POST", "/__sim/seed", &seed.to_string());
+        assert!(answer.starts_with("HTTP/1.1 20"), "{seed}: {answer}");
+    }
+
+    /// Lets requests that are held go on, or drops them.
+    pub fn release(&self, goes_on: bool) {
+        self.request("POST", "/__sim/release", if goes_on { "go" } else { "drop" });
     }
 
     /// A call of another client of the account; the answer's JSON.

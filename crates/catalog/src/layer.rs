@@ -83,6 +83,8 @@ impl Catalog {
             metadata_cost: MetadataCost::Call,
             // Each place has a catalogue of its own.
             rename_dir: false,
+            // What the catalogue knows is added folder by folder.
+            list_recursive: false,
             ..kept.clone()
         };
         let state = State {

@@ -57,6 +57,8 @@ pub struct PartRules {
 pub struct Capabilities {
     /// Order of one folder's listing.
     pub list_order: Order,
+    /// `list` shows everything below a folder at once, in key order ([`crate::ListOptions::recursive`]).
+    pub list_recursive: bool,
     /// `read` honours a range, and several ranges of one entry may be read at the same time.
     pub read_range: bool,
     /// Reading costs no network: digests can be computed by reading the content.
@@ -98,7 +100,7 @@ pub struct Capabilities {
     pub hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
-    /// `put` stores a large body as parts, which it reads in any order where the body allows that.
+    /// `put` stores a large body as parts, and reads them in any order if the body allows that.
     pub put_parts: Option<PartRules>,
     /// An interrupted `put` of a large file leaves a part that [`crate::facets::Resume::partial`] can return.
     pub put_resume: bool,

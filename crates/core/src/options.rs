@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::checkpoint::Checkpoint;
 use crate::entry::Entry;
+use crate::path::RelPath;
 
 /// Options of [`crate::Backend::list`].
 #[derive(Debug, Clone, Default)]
@@ -14,6 +15,12 @@ pub struct ListOptions {
     /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an
     /// earlier job wanted and could not make.
     pub may_change: bool,
+    /// Everything below the folder, and not only what is directly in it: files, and folders where they exist on their own, in
+    /// the order of their keys, each page with the entries of one folder. Only where
+    /// [`crate::Capabilities::list_recursive`] says so.
+    pub recursive: bool,
+    /// Of a recursive listing: only what lies behind this key, a path and whether it is a folder's.
+    pub after: Option<(RelPath, bool)>,
 }
 
 /// Options of [`crate::Backend::read`].

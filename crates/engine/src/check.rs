@@ -229,6 +229,7 @@ impl Checker {
             recall: true,
             settles: None,
             whole: false,
+            flat: false,
             moves: false,
             may_write: false,
             scratch: settings.plan_folder.clone(),
@@ -317,6 +318,8 @@ impl Checker {
     fn judge(&self, step: Step) -> Result<Judged> {
         let pair = match step {
             Step::Pair(pair) => pair,
+            // Never said, because the march is not flat.
+            Step::Anew => return Ok(Judged::Nothing),
             Step::Occupied { .. } | Step::Equal { .. } => return Ok(Judged::Nothing),
             Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => {
                 return Err(error);

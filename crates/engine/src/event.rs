@@ -234,6 +234,12 @@ impl Progress {
         self.finish_listing();
     }
 
+    /// What was planned so far does not count.
+    pub(crate) fn forget_planned(&self) {
+        self.0.planned_items.store(0, Ordering::Relaxed);
+        self.0.planned_bytes.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn finish_listing(&self) {
         self.0.listing_done.store(true, Ordering::Relaxed);
     }

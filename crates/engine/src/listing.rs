@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ketch_core::{Error, ErrorKind, Order, PackedKey, Page, RelPath, Result, View, compare_keys};
+use ketch_core::{
+    Entry, Error, ErrorKind, Order, PackedKey, Page, RelPath, Result, View, compare_keys,
+};
 
 use self::cursor::Cursor;
 use self::scratch::Scratch;
@@ -272,6 +274,19 @@ pub(crate) struct Listing {
     pub(crate) head: Head,
     /// The folders in it.
     pub(crate) dirs: Dirs,
+}
+
+impl Listing {
+    /// The next entry, and whether there are several of its key.
+    ///
+    /// Errors: `Io` when a listing that had no room in memory cannot be read back.
+    pub(crate) fn take(&mut self) -> Result<Option<(Entry, bool)>> {
+        self.head.fill()?;
+        let Some(view) = self.head.view() else { return Ok(None) };
+        let taken = (view.to_entry(&self.dir)?, self.head.has_duplicates());
+        self.head.pass();
+        Ok(Some(taken))
+    }
 }
 
 /// The names of the folders of a listing, to be searched: the length of the name and four bytes each.

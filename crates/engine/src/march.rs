@@ -19,6 +19,7 @@ use crate::event::Progress;
 use crate::filter::Filter;
 use crate::join::Pair;
 
+mod flat;
 mod folder;
 mod spelling;
 
@@ -62,6 +63,9 @@ pub enum Step {
         /// Why.
         error: Error,
     },
+    /// Nothing that was said so far counts, and nothing follows: a flat listing is not in the order that was promised, or a side
+    /// must be looked at folder by folder. The same march without [`March::flat`] says everything.
+    Anew,
 }
 
 /// What to march over.
@@ -78,6 +82,8 @@ pub struct March {
     /// Skip everything up to this key (a path, and whether it is a folder's), because an earlier march saw it: folders
     /// before it are not listed.
     pub after: Option<(RelPath, bool)>,
+    /// Places that list everything at once are asked to. Then a march may end with [`Step::Anew`].
+    pub flat: bool,
     /// May the march's caller change the destination? See [`ketch_core::ListOptions`].
     pub may_change: bool,
     /// Folders listed ahead.
@@ -172,6 +178,10 @@ struct Gone;
 
 impl Marcher {
     async fn run(&mut self) -> std::result::Result<(), Gone> {
+        if flat::applies(&self.folders.march) {
+            flat::Joining::new(&self.folders).run(self).await?;
+            return self.flush().await;
+        }
         let both = Sides { source: true, destination: true };
         let root = Arc::clone(&self.folders).open(RelPath::root(), both).await;
         let mut stack = Vec::new();

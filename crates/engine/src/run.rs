@@ -273,6 +273,12 @@ struct State {
     begun: HashMap<u64, (RelPath, &'static str)>,
     /// A large file failed, and the destination may hold a part of it that the next run continues.
     keeps_parts: bool,
+    /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
+    walks_folders: bool,
+    /// The plan is to be made anew.
+    is_anew: bool,
+    /// Items of the plan before this number do not count.
+    valid_from: u64,
 }
 
 impl Runner {
@@ -385,16 +391,20 @@ impl Runner {
     async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
         self.act_on(self.stored_tasks()?).await;
-        if !self.records.resumed().is_planned && !self.is_stopping() {
+        while self.is_to_be_planned() && !self.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
             let planning =
                 AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(Some(sender))));
             let tasks = futures::stream::poll_fn(move |context| tasks.poll_recv(context));
             self.act_on(tasks.map(Ok)).await;
-            if !self.is_stopping()
-                && let Err(error) = finish(planning).await
-            {
+            if self.is_stopping() {
+                break;
+            }
+            if let Err(error) = finish(planning).await {
                 self.fatal(error);
+            }
+            if !self.takes_anew() {
+                break;
             }
         }
         self.try_again().await;
@@ -402,11 +412,14 @@ impl Runner {
     }
 
     async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
-        if !self.records.resumed().is_planned {
+        while self.is_to_be_planned() {
             let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
             tokio::select! {
                 planned = finish(planning) => planned?,
                 () = self.stopping() => return Ok(()),
+            }
+            if !self.takes_anew() {
+                break;
             }
         }
         let admitted = self.is_within_limits();
@@ -418,6 +431,15 @@ impl Runner {
         self.try_again().await;
         self.end_with_deletions().await?;
         admitted
+    }
+
+    fn is_to_be_planned(&self) -> bool {
+        !self.records.resumed().is_planned
+    }
+
+    /// Is the plan to be made once more? Asked once after each.
+    fn takes_anew(&self) -> bool {
+        std::mem::take(&mut self.state().is_anew)
     }
 
     /// Is the plan within every limit that was set?

@@ -10,7 +10,8 @@
 //! | `POST /__sim/release` | `go` or `drop`: what is held goes on, or is reset |
 //! | `POST /__sim/plant` | `COUNT SPACING FOLDER`: many files at once, see [`crate::Plant`] |
 //! | `POST /__sim/folders` | `COUNT FOLDER`: many empty folders at once in a folder of the top |
-//! | `POST /__sim/lag` | a duration: listings show what was there so long ago |
+//! | `POST /__sim/lag` | a duration, or `changes N`: listings show what was there so long ago, or before the last N changes, but nothing older than has been shown |
+//! | `POST /__sim/seed` | a number that all identifiers of this process follow from |
 //! | `POST /__sim/digest` | every upload is told to have this Whirlpool digest, and none is taken; empty: as usual |
 //! | `POST /__sim/limits` | new [`crate::Limits`] |
 
@@ -18,6 +19,7 @@ use std::io;
 
 use crate::fault::Fault;
 use crate::http::{Connection, Request, Response};
+use crate::lag::Behind;
 use crate::world::World;
 
 /// Serves one debug route.
@@ -79,9 +81,16 @@ pub(crate) async fn serve(
                 None => Response::text(400, "COUNT, at most a million, and FOLDER\n"),
             }
         }
-        ("POST", "/__sim/lag") => match crate::limits::parse_duration(&body) {
+        ("POST", "/__sim/lag") => match behind(&body) {
             Ok(behind) => {
                 world.lag.set_behind(behind);
+                Response::text(200, "OK\n")
+            }
+            Err(error) => Response::text(400, format!("{error}\n")),
+        },
+        ("POST", "/__sim/seed") => match body.trim().parse() {
+            Ok(seed) => {
+                crate::names::set_seed(seed);
                 Response::text(200, "OK\n")
             }
             Err(error) => Response::text(400, format!("{error}\n")),
@@ -100,6 +109,15 @@ pub(crate) async fn serve(
         },
         _ => Response::text(404, "no such debug route\n"),
     })
+}
+
+fn behind(text: &str) -> Result<Behind, String> {
+    match text.trim().strip_prefix("changes ") {
+        Some(count) => count.parse().map(Behind::Changes).map_err(|error| format!("{error}")),
+        None => {
+            crate::limits::parse_duration(text).map(Behind::Time).map_err(|error| error.to_string())
+        }
+    }
 }
 
 /// All lines are read before any takes effect.

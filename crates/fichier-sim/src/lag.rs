@@ -14,9 +14,24 @@ pub(crate) struct Lag {
     inner: Mutex<Inner>,
 }
 
+/// How far listings lag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// They show what was there so long ago.
+    Time(Duration),
+    /// They show what was there before the last so many changes, however fast those came.
+    Changes(usize),
+}
+
+impl Default for Behind {
+    fn default() -> Self {
+        Behind::Time(Duration::ZERO)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
-    behind: Duration,
+    behind: Behind,
     hidden: HashMap<String, u32>,
     lingering: Vec<(FileRecord, u32)>,
     lingering_until: Vec<(FileRecord, Instant)>,
@@ -27,13 +42,13 @@ impl Lag {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets every listing of a folder show what was there so long ago.
-    pub(crate) fn set_behind(&self, behind: Duration) {
+    /// Lets every listing of a folder show what was there a while ago.
+    pub(crate) fn set_behind(&self, behind: Behind) {
         self.lock().behind = behind;
     }
 
     /// How long ago.
-    pub(crate) fn behind(&self) -> Duration {
+    pub(crate) fn behind(&self) -> Behind {
         self.lock().behind
     }
 

@@ -1,5 +1,7 @@
 //! Identifiers, links and the characters a name may not have.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// The domains a file may live on, by the `domain` number of the upload form.
 pub(crate) const DOMAINS: [&str; 11] = [
     "1fichier.com",
@@ -21,8 +23,26 @@ pub(crate) const FOLDER_NAME_CHARACTERS: usize = 250;
 const LOWER_ALPHANUMERIC: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ALPHANUMERIC: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
+/// What the next identifier is made of; 0: of chance.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Makes all identifiers of this process follow from a number, so that the same requests give the same ones.
+pub(crate) fn set_seed(seed: u64) {
+    NEXT.store(seed.max(1), Ordering::Relaxed);
+}
+
+/// The random numbers of one identifier.
+pub(crate) fn random() -> fastrand::Rng {
+    let next = |next: u64| (next > 0).then(|| next.wrapping_add(1).max(1));
+    match NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+        Ok(seed) => fastrand::Rng::with_seed(seed),
+        Err(_) => fastrand::Rng::new(),
+    }
+}
+
 fn random_from(alphabet: &[u8], length: usize) -> String {
-    (0..length).map(|_| char::from(alphabet[fastrand::usize(..alphabet.len())])).collect()
+    let mut random = random();
+    (0..length).map(|_| char::from(alphabet[random.usize(..alphabet.len())])).collect()
 }
 
 /// Twenty lower-case letters and digits: the identity of a file.

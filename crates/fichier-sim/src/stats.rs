@@ -27,6 +27,8 @@ pub struct Stats {
     pub files: u64,
     /// Folders at this moment, without the root.
     pub folders: u64,
+    /// Requests that are held at this moment.
+    pub held: u64,
     /// The last 100 000 requests, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LoggedRequest>,

@@ -153,6 +153,7 @@ impl World {
             bytes_out: self.traffic.sent.load(Relaxed),
             files,
             folders,
+            held: self.holds.waiting() as u64,
             ..lock(&self.counters).stats()
         }
     }

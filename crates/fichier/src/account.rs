@@ -20,6 +20,7 @@ use crate::index::Index;
 use crate::known::Known;
 use crate::looks::Looks;
 use crate::lost::Lost;
+use crate::moving::Moving;
 use crate::owed::Owed;
 use crate::pace::Watch;
 use crate::placement::Placement;
@@ -48,6 +49,7 @@ pub(crate) struct Account {
     pub(crate) asked: Asked,
     pub(crate) owed: Owed,
     pub(crate) given_up: GivenUp,
+    pub(crate) moving: Moving,
     /// Held while the whole account is looked at. Was that done?
     pub(crate) look: tokio::sync::Mutex<bool>,
     /// Held while a folder is being removed.
@@ -78,6 +80,8 @@ impl Account {
         let known = Known::new(known.map(|folder| folder.join(settings.known_name())));
         let owed = request.state_folder.as_deref();
         let owed = Owed::new(owed.map(|folder| folder.join(settings.owed_name())));
+        let moving = request.state_folder.as_deref();
+        let moving = Moving::new(moving.map(|folder| folder.join(settings.moving_name())));
         let recent = request.state_folder.as_deref();
         let recent = Recent::new(recent.map(|folder| folder.join(settings.recent_name())));
         // Without distances there is nothing to wait for, and nothing to share.
@@ -106,6 +110,7 @@ impl Account {
             asked: Asked::default(),
             owed,
             given_up: GivenUp::default(),
+            moving,
             look: tokio::sync::Mutex::default(),
             folder_removals: tokio::sync::Mutex::default(),
             places: Semaphore::new(connections),

@@ -21,7 +21,7 @@ use crate::looks::{self, Proof};
 use crate::shared::SharedFolder;
 use crate::target::Old;
 use crate::upload::{SIZE_MAX, Wish};
-use crate::{change, download, facets, lost, owed, places, settings, upload};
+use crate::{change, download, facets, lost, moving, owed, places, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -118,6 +118,7 @@ impl Fichier {
             .map_err(|error| Error::new(ErrorKind::InvalidInput, error.to_string()))?;
         let capabilities = Capabilities {
             list_order: Order::Unspecified,
+            list_recursive: false,
             read_range: true,
             read_local: false,
             put_unsized: false,
@@ -171,8 +172,8 @@ impl Fichier {
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
             // Asked for, so that a wrong key shows.
             account.tree.listing_of(&account.api, &full).await?;
-            // Without a handle: the top can be listed and neither moved nor deleted.
-            return Ok(Entry::dir(path.clone()));
+            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
+            return Ok(entries::folder(path.clone(), 0, &top));
         };
         if let Some((id, file)) = lost::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
@@ -194,6 +195,8 @@ impl Fichier {
                 return self.proven(path, &full, *id, file).await;
             }
         }
+        // A folder may be on its way from here.
+        moving::finish(account, &full).await?;
         let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
         Err(looks::missing(ages.max()))
     }

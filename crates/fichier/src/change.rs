@@ -12,6 +12,7 @@ use crate::entries::file_of;
 use crate::error::{Refusal, Said};
 use crate::evidence::{self, Ground, Removal};
 use crate::gather::Copied;
+use crate::moving::Step;
 use crate::note::Trail;
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
@@ -249,6 +250,9 @@ pub(crate) async fn rename_folder(
         let message = "nothing can be moved onto the top of the account";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     };
+    if id == 0 {
+        return Err(Error::new(ErrorKind::Unsupported, "the top of the account cannot be moved"));
+    }
     let into_itself = || {
         let message = "a folder cannot be moved into itself";
         Error::new(ErrorKind::InvalidInput, message)
@@ -280,6 +284,7 @@ pub(crate) async fn rename_folder(
             tree.cache.change(destination, Change::RemoveFolder(id));
             tree.cache.change(destination, Change::AddFolder(folder.clone()));
         }
+        account.moving.end(id);
         tree.forget_folder(id);
         tree.learn(path, id);
         return Ok((destination, folder));
@@ -310,6 +315,12 @@ pub(crate) async fn rename_folder(
         return Err(taken(path));
     }
     let clash = listing.folder(from).is_some();
+    if !keeps_name
+        && moves
+        && let Some(from) = tree.path_of(id)
+    {
+        account.moving.begin(Step::new(id, (&from, parent), (path, destination)));
+    }
     // The server does one or the other in a call. A name that is taken there is changed before the move.
     let result = async {
         if !keeps_name && (clash || !moves) {
@@ -331,6 +342,7 @@ pub(crate) async fn rename_folder(
         tree.cache.forget(destination);
         return Err(refusal.into());
     }
+    account.moving.end(id);
     tree.cache.change(parent, Change::RemoveFolder(id));
     tree.cache.change(destination, Change::AddFolder(folder.clone()));
     tree.learn(path, id);

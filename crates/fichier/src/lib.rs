@@ -30,6 +30,7 @@ mod known;
 mod listing;
 mod looks;
 mod lost;
+mod moving;
 mod multipart;
 mod names;
 mod note;

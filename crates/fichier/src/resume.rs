@@ -21,7 +21,7 @@ use crate::report::Told;
 use crate::sent::digest_of;
 use crate::target::Target;
 use crate::tree::TOP;
-use crate::types::Link;
+use crate::types::{Info, Link};
 use crate::{gather, listing, names};
 
 /// How many listings are asked for when the node gives no clear answer.
@@ -131,6 +131,13 @@ pub(crate) async fn upload(
         );
     }
     Ok(found.cloned())
+}
+
+/// The addresses of what an earlier transfer has stored.
+pub(crate) async fn sent(account: &Arc<Account>, note: &Note) -> Result<Vec<String>> {
+    let traces = find(account, note).await?;
+    let ours = traces.ours.into_iter().map(|ours| ours.file.url);
+    Ok(ours.chain(traces.stored.map(|file| file.url)).collect())
 }
 
 /// The addresses of what arrived of an earlier upload only after it had been looked for and sent anew: the bytes of a
@@ -381,12 +388,7 @@ async fn alive(
     if let Some(found) = listed(listing) {
         return Ok(Some(found));
     }
-    let info = match account.api.file_info(url).await {
-        Ok(info) => info,
-        Err(refusal) if refusal.said == Said::NotFound => return Ok(None),
-        Err(refusal) if refusal.error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let Some(info) = told(account, url).await? else { return Ok(None) };
     let date = info.date.as_deref().and_then(crate::dates::parse);
     let folder = match info.is_file(note.folder, &note.name) {
         Some(true) => note.folder,
@@ -414,4 +416,20 @@ async fn alive(
     let hash = info.checksum.as_deref().and_then(listing::digest).or_else(|| reported.clone());
     let (name, url) = (note.name.clone(), url.to_owned());
     Ok(Some((folder, FileItem { name, url, size: info.size, date, hash })))
+}
+
+/// What 1fichier says of the file at `url`; `None`: it does not know it, and says so twice.
+async fn told(account: &Account, url: &str) -> Result<Option<Info>> {
+    let mut waits = crate::api::polls(&account.api.settings).take(1);
+    loop {
+        let refusal = match account.api.file_info(url).await {
+            Ok(info) => return Ok(Some(info)),
+            Err(refusal) => refusal,
+        };
+        if refusal.said != Said::NotFound && refusal.error.kind() != ErrorKind::NotFound {
+            return Err(refusal.into());
+        }
+        let Some(wait) = waits.next() else { return Ok(None) };
+        tokio::time::sleep(wait).await;
+    }
 }

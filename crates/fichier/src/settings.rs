@@ -306,6 +306,11 @@ impl Settings {
         format!("fichier-{}.recent", self.identity())
     }
 
+    /// The name of the file that keeps moves of folders in two calls.
+    pub(crate) fn moving_name(&self) -> String {
+        format!("fichier-{}.moving.json", self.identity())
+    }
+
     /// The name of the file that keeps the removals that are owed.
     pub(crate) fn owed_name(&self) -> String {
         format!("fichier-{}.owed.json", self.identity())

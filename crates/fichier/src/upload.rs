@@ -90,10 +90,32 @@ pub(crate) async fn put(
     if let Some(lost) = &lost {
         account.lost.remove(lost);
     }
-    target.folder = folder;
+    if folder != target.folder {
+        target.folder = folder;
+        target.learn(elsewhere(account, noted.as_ref(), &target).await?);
+    }
     target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
     target.replace_old(account, &file, &trail).await?;
     Ok((folder, file))
+}
+
+/// What this machine had put under that name into the folder that the file was brought to, because its own was moved away.
+/// A file there that nothing shows to be of this machine stays beside the new one.
+async fn elsewhere(
+    account: &Arc<Account>,
+    noted: Option<&Note>,
+    target: &Target,
+) -> Result<Vec<String>> {
+    let tree = &account.tree;
+    let life = account.api.pacer.listing_life();
+    let listing = tree.listing(&account.api, target.folder, life).await?;
+    let files = listing.files(&target.name).into_iter().map(|file| file.url.clone());
+    let mut ours: Vec<String> =
+        files.filter(|url| tree.cache.recent.has_added(target.folder, url)).collect();
+    if let Some(note) = noted.filter(|note| note.folder == target.folder) {
+        ours.extend(resume::sent(account, note).await?);
+    }
+    Ok(ours)
 }
 
 /// What has arrived meanwhile of earlier uploads to `target`.

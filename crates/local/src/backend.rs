@@ -23,6 +23,7 @@ use crate::{copy, delete, facets, list, read, rename, write};
 
 const CAPABILITIES: Capabilities = Capabilities {
     list_order: Order::Key,
+    list_recursive: false,
     read_range: true,
     read_local: true,
     put_unsized: true,

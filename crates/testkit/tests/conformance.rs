@@ -65,6 +65,7 @@ fn shape(capabilities: Capabilities) -> BoxFuture<'static, Fixture> {
 /// An object store: parts, no folders of their own, key order, a checksum.
 fn object_store() -> BoxFuture<'static, Fixture> {
     shape(Capabilities {
+        list_recursive: true,
         put_parts: Some(PARTS),
         put_resume: false,
         dirs: false,
@@ -137,6 +138,46 @@ fn parts_and_all() -> BoxFuture<'static, Fixture> {
     shape(Capabilities { put_parts: Some(PARTS), put_resume: false, ..MemoryBackend::everything() })
 }
 
+/// Everything at once in key order, with folders of their own and SHA-256.
+fn flat_with_folders() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        list_recursive: true,
+        read_local: false,
+        hashes: &[HashAlgo::Sha256],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// A bucket of old: no ranges, no parts, MD5, no order.
+fn old_store() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        list_order: Order::Unspecified,
+        read_range: false,
+        read_local: false,
+        dirs: false,
+        rename: false,
+        rename_dir: false,
+        put_resume: false,
+        put_empty: false,
+        mtime: None,
+        set_mtime: false,
+        hashes: &[HashAlgo::Md5],
+        ..MemoryBackend::everything()
+    })
+}
+
+/// A store that shows both checksums and takes one part at a time beside folders.
+fn checksums() -> BoxFuture<'static, Fixture> {
+    shape(Capabilities {
+        list_recursive: true,
+        put_parts: Some(PartRules { at_once: 2, ..PARTS }),
+        put_resume: false,
+        mtime: Some(Duration::from_secs(2)),
+        hashes: &[HashAlgo::Crc32c, HashAlgo::Crc64Nvme],
+        ..MemoryBackend::everything()
+    })
+}
+
 /// All layers, with waits that take no time.
 fn stack(raw: Arc<dyn Backend>) -> Arc<dyn Backend> {
     let retry = RetrySettings {
@@ -175,6 +216,9 @@ fn main() -> ExitCode {
         config("old-file-server", old_file_server),
         config("drive", drive),
         config("parts-and-all", parts_and_all),
+        config("flat-with-folders", flat_with_folders),
+        config("old-store", old_store),
+        config("checksums", checksums),
         config("object-store-in-layers", || {
             object_store().map(|fixture| fixture.behind(stack)).boxed()
         }),

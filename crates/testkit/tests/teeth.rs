@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use ketch_core::facets::{Inspect, Resume, Wanted};
+use ketch_core::facets::{Claims, Inspect, Leftover, Resume, Wanted};
 use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_all};
 use ketch_core::{
-    About, Backend, Body, ByteStream, Checkpoint, Entry, EntryStream, Facets, ListOptions,
-    Metadata, PutOptions, ReadOptions, RelPath, Result,
+    About, Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, Facets,
+    ListOptions, Metadata, PartRules, PutOptions, ReadOptions, RelPath, Result,
 };
 use ketch_testkit::suite::{Fixture, Harm, Interrupting, SuiteConfig, failures};
 use ketch_testkit::{KEPT_BYTES, MemoryBackend};
@@ -47,6 +47,8 @@ enum Fault {
     SetsNoMetadata,
     MixesFacts,
     InventsFacts,
+    ListsOutOfOrder,
+    ReadsWholeForPart,
 }
 
 /// The backend in memory with one fault.
@@ -100,7 +102,11 @@ impl Backend for Broken {
     }
 
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
+        let is_recursive = options.recursive;
         let entries = self.inner.list(&self.name_of(dir), options);
+        if is_recursive {
+            return entries;
+        }
         let fault = self.fault;
         let mut seen = Vec::new();
         let shown = entries.enumerate().filter_map(move |(number, entry)| {
@@ -178,6 +184,10 @@ impl Backend for Broken {
             Fault::ReportsNoHashes => {
                 let entry = self.inner.put(path, body, options).await?;
                 Ok(Entry { hashes: None, ..entry })
+            }
+            Fault::ReadsWholeForPart => {
+                self.inner.put(path, Arc::clone(&body), options.clone()).await?;
+                self.inner.put(path, body, options).await
             }
             _ => self.inner.put(path, body, options).await,
         }
@@ -282,6 +292,23 @@ impl Resume for BrokenFacet<dyn Resume> {
             fault => self.0.abandon(path, &changed_checkpoint(fault, checkpoint)).await,
         }
     }
+
+    fn folders_with_leftovers(&self) -> Vec<RelPath> {
+        self.0.folders_with_leftovers()
+    }
+
+    fn has_leftovers(&self) -> bool {
+        self.0.has_leftovers()
+    }
+
+    async fn leftovers(
+        &self,
+        dir: &RelPath,
+        claims: &Claims,
+        removes: bool,
+    ) -> Result<Vec<Leftover>> {
+        self.0.leftovers(dir, claims, removes).await
+    }
 }
 
 #[async_trait]
@@ -307,6 +334,9 @@ fn fixture(memory: MemoryBackend, fault: Fault) -> BoxFuture<'static, Fixture> {
     let memory = Arc::new(memory);
     if fault == Fault::TrustsParts {
         memory.trust_parts();
+    }
+    if fault == Fault::ListsOutOfOrder {
+        memory.list_out_of_order();
     }
     let (reopened, duplicated) = (Arc::clone(&memory), Arc::clone(&memory));
     let damaged = Arc::clone(&memory);
@@ -350,7 +380,53 @@ macro_rules! bites {
     };
 }
 
+/// Lists everything at once, and stores large bodies as parts.
+fn store() -> Capabilities {
+    Capabilities {
+        list_recursive: true,
+        put_resume: false,
+        put_parts: Some(PartRules {
+            from: 64 * 1024,
+            part_bytes: 32 * 1024,
+            parts_max: 100,
+            at_once: 3,
+        }),
+        ..MemoryBackend::everything()
+    }
+}
+
 bites!(without_a_fault_nothing_fails, None, MemoryBackend::everything(), []);
+bites!(a_store_without_a_fault_fails_nothing, None, store(), []);
+bites!(
+    a_listing_of_everything_in_another_order_is_found,
+    ListsOutOfOrder,
+    store(),
+    ["list::everything_below_a_folder_is_listed_at_once_in_key_order"]
+);
+bites!(
+    stored_parts_that_are_believed_are_found,
+    TrustsParts,
+    store(),
+    ["parts::a_part_that_was_changed_is_not_believed"]
+);
+bites!(
+    an_upload_that_is_abandoned_and_stays_is_found,
+    AbandonsNothing,
+    store(),
+    ["parts::an_abandoned_upload_leaves_nothing"]
+);
+bites!(
+    an_upload_that_nobody_will_go_on_with_and_stays_is_found,
+    KeepsAlways,
+    store(),
+    ["parts::an_upload_that_nobody_will_go_on_with_leaves_nothing"]
+);
+bites!(
+    a_put_that_reads_everything_again_for_one_part_is_found,
+    ReadsWholeForPart,
+    store(),
+    ["parts::a_part_that_fails_is_read_again_and_no_other_is"]
+);
 bites!(
     a_body_that_ends_early_and_is_stored_is_found,
     StoresWhatCame,

@@ -118,6 +118,7 @@ mod tests {
     const SECONDS: Capabilities = Capabilities {
         mtime: Some(Duration::from_secs(1)),
         list_order: crate::Order::Unspecified,
+        list_recursive: false,
         read_range: false,
         read_local: false,
         put_unsized: false,

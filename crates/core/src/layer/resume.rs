@@ -1,7 +1,7 @@
 //! Streams that are opened again when they break.
 //!
 //! A read continues at the byte where it broke, so callers see one stream; the backend checks that the object is still the
-//! same, by the version in the entry. A listing starts again from the beginning, and only while no entry was handed out: to
+//! same, by the version in the entry. A recursive listing continues behind the last key. Another one starts again from the beginning, and only while no entry was handed out: to
 //! find the new entries of a second listing would take memory that grows with the folder.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{ListOptions, ReadOptions};
-use crate::page::Page;
+use crate::page::{Page, View};
 use crate::path::RelPath;
 use crate::source::ByteStream;
 
@@ -129,7 +129,7 @@ fn is_of_the_line(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
 }
 
-/// Lists `dir` and starts anew after an error, as long as nothing was handed out.
+/// Lists `dir` and starts anew after an error, as long as nothing was handed out; a recursive listing goes on behind what was.
 pub(super) fn list(
     inner: Arc<dyn Backend>,
     dir: RelPath,
@@ -152,18 +152,33 @@ struct Listing {
 }
 
 impl Listing {
+    fn go_on_behind(&mut self, page: &Page) -> Result<()> {
+        if let Some((last, _)) = View::first(page.last()) {
+            let last = last.to_entry(page.dir())?;
+            let is_dir = last.is_dir();
+            self.options.after = Some((last.path, is_dir));
+            self.effort.reset();
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Result<Option<Page>> {
         loop {
             let open = || self.inner.list(&self.dir, self.options.clone());
             match self.stream.get_or_insert_with(open).next_page().await {
                 Some(Ok(page)) => {
                     self.handed_out = true;
+                    if self.options.recursive {
+                        self.go_on_behind(&page)?;
+                    }
                     return Ok(Some(page));
                 }
                 Some(Err(error)) => {
                     self.stream = None;
                     let error = self.effort.named(error);
-                    if self.handed_out || !self.effort.wait(&error, false).await {
+                    // A listing of everything goes on behind what was handed out.
+                    let can_go_on = !self.handed_out || self.options.recursive;
+                    if !can_go_on || !self.effort.wait(&error, false).await {
                         return Err(error);
                     }
                 }

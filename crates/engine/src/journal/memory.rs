@@ -144,6 +144,12 @@ impl Memory {
         }
     }
 
+    /// What was planned so far does not count.
+    pub(crate) fn forget_taken(&self) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lock_taken().retain(|path, _| ended.contains(path));
+    }
+
     pub(crate) fn is_ended(&self, path: &RelPath) -> bool {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
     }

@@ -26,6 +26,15 @@ pub(super) struct Sides {
     pub(super) destination: bool,
 }
 
+impl Sides {
+    pub(super) fn has(self, side: Side) -> bool {
+        match side {
+            Side::Source => self.source,
+            Side::Destination => self.destination,
+        }
+    }
+}
+
 /// What comes next in a folder.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -240,8 +249,16 @@ impl Folders {
         tokio::join!(source, destination)
     }
 
+    /// The listing of a folder on one side.
+    pub(super) async fn list_one(&self, side: Side, dir: &RelPath) -> Result<Collector> {
+        match side {
+            Side::Source => self.list_side(&self.march.source, dir, ListOptions::default()).await,
+            Side::Destination => self.list_destination(dir).await,
+        }
+    }
+
     async fn list_destination(&self, dir: &RelPath) -> Result<Collector> {
-        let options = ListOptions { may_change: self.march.may_change };
+        let options = ListOptions { may_change: self.march.may_change, ..ListOptions::default() };
         match self.list_side(&self.march.destination, dir, options).await {
             // Nothing is there, so nothing is extra: this is complete knowledge.
             Err(error) if error.kind() == ErrorKind::NotFound => match self.is_shown(dir).await? {
@@ -259,7 +276,7 @@ impl Folders {
 
     /// Does the destination show the folder by a `stat`, although the listing said it is not there? One such answer would
     /// make the job store everything again, so it is not believed alone.
-    async fn is_shown(&self, dir: &RelPath) -> Result<bool> {
+    pub(super) async fn is_shown(&self, dir: &RelPath) -> Result<bool> {
         let destination = &self.march.destination;
         let Some((parent, name)) = dir.parent().zip(dir.name()) else {
             return match destination.stat(dir).await {
@@ -342,7 +359,7 @@ impl Folders {
 
     /// Does a pair take part? If the source has an entry of that name, the filter judges that entry by its size and age. So
     /// an excluded entry of the source is never "missing", and the destination's entry of that name is never "extra".
-    fn admits(&self, pair: &Pair) -> bool {
+    pub(super) fn admits(&self, pair: &Pair) -> bool {
         let Some(entry) = pair.source.as_ref().or(pair.destination.as_ref()) else { return false };
         let path = entry.path.as_str();
         let filter = &self.march.filter;

@@ -49,6 +49,7 @@ pub fn walk(
         recall: false,
         settles: None,
         whole: false,
+        flat: false,
         moves: false,
         may_write: false,
         scratch: None,
@@ -92,7 +93,8 @@ fn understand(step: Step) -> Option<Result<Found>> {
                 EntryKind::Special(special) => other(special.describe().to_owned()),
             }
         }
-        Step::Occupied { .. } | Step::Equal { .. } => None,
+        // The last is never said, because the march is not flat.
+        Step::Occupied { .. } | Step::Equal { .. } | Step::Anew => None,
         Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => Some(Err(error)),
         Step::Failed { dir, error, .. } => Some(Ok(Found::Failed(dir, error))),
     }

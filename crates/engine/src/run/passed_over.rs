@@ -36,7 +36,8 @@ impl Runner {
 /// Would a finished job have done this?
 fn is_undone(found: &Found, rules: &Rules<'_>) -> bool {
     match found {
-        Found::Nothing => false,
+        // The last is not found, because this march is not flat.
+        Found::Nothing | Found::Anew => false,
         Found::Failed(_) => true,
         // The second action removes a folder of the source, in which something may be left; it does not count.
         Found::Action(action) | Found::Both(action, _) => is_undone_action(action, rules),

@@ -22,6 +22,8 @@ pub(super) enum Found {
     Both(Action, Action),
     /// Something failed while planning.
     Failed(Failure),
+    /// What was found so far does not count ([`Step::Anew`]).
+    Anew,
 }
 
 /// Steps that are settled together, with one write of the plan.
@@ -65,6 +67,9 @@ impl Runner {
         while let Some(chunk) = found.next().await {
             let mut ready = Vec::new();
             for (key, passed, found) in chunk {
+                if matches!(found, Ok(Found::Anew)) {
+                    return self.begin_anew().await;
+                }
                 let planned = self.settle(found?).await?;
                 ready.extend(planned);
                 place.key = key.or(place.key);
@@ -107,6 +112,31 @@ impl Runner {
         Ok(())
     }
 
+    /// Forgets the plan so far: the next one is made folder by folder.
+    async fn begin_anew(&self) -> Result<()> {
+        {
+            let mark = &self.records.resumed().mark;
+            let state = &mut *self.state();
+            state.walks_folders = true;
+            state.is_anew = true;
+            state.valid_from = self.records.planned();
+            (state.deletions, state.planned_bytes) = (0, 0);
+            let report = &mut state.report;
+            report.source_files = mark.source_files;
+            report.source_entries = mark.source_entries;
+            report.destination_entries = mark.destination_entries;
+            report.unchanged = mark.unchanged;
+            if let Some(tally) = &mut state.tally {
+                *tally = Tally::new(self.context.destination.capabilities());
+            }
+        }
+        self.records.memory().forget_taken();
+        self.context.progress.forget_planned();
+        let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
+        self.tell(Event::Notice { path: None, text: text.to_owned() }).await;
+        Ok(())
+    }
+
     /// Makes a plan of this one action.
     async fn plan_one(&self, action: Action, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
         self.state().report.source_entries += 1;
@@ -137,6 +167,7 @@ impl Runner {
             recall: context.settings.compare == Compare::Checksum && context.kind != JobKind::Move,
             settles,
             whole: self.moves_whole(),
+            flat: !self.state().walks_folders,
             moves: context.kind == JobKind::Move,
             may_write: !context.settings.dry_run,
             scratch: context.settings.plan_folder.clone(),
@@ -216,7 +247,7 @@ impl Runner {
                 report.source_entries += u64::from(pair.source.is_some());
                 report.destination_entries += u64::from(pair.destination.is_some());
             }
-            Step::Occupied { .. } | Step::Failed { .. } => {}
+            Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => {}
         }
     }
 
@@ -240,6 +271,7 @@ impl Runner {
         let pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
+            Step::Anew => return Ok(Found::Anew),
             Step::Occupied { dir } => {
                 self.state().occupy(dir);
                 return Ok(Found::Nothing);
@@ -361,7 +393,7 @@ impl Runner {
     /// Writes the outcomes of items that need no action, and records the actions.
     async fn settle(&self, found: Found) -> Result<Option<Task>> {
         let action = match found {
-            Found::Nothing => return Ok(None),
+            Found::Nothing | Found::Anew => return Ok(None),
             Found::Failed(failure) => {
                 let seq = self.records.plan(Planned::refusal(&failure))?;
                 self.refused(seq, failure, Status::Failed).await;
@@ -445,7 +477,7 @@ fn key_of(step: &Step) -> Option<(RelPath, bool)> {
     match step {
         Step::Pair(pair) => Some((pair.path().clone(), pair.is_dir())),
         Step::Equal { last, .. } => Some((last.clone(), false)),
-        Step::Occupied { .. } | Step::Failed { .. } => None,
+        Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => None,
     }
 }
 
@@ -453,7 +485,7 @@ fn key_of(step: &Step) -> Option<(RelPath, bool)> {
 fn passed_by(step: &Step) -> usize {
     match step {
         Step::Equal { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
-        Step::Pair(_) | Step::Occupied { .. } | Step::Failed { .. } => 1,
+        Step::Pair(_) | Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => 1,
     }
 }
 

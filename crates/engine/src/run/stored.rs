@@ -16,6 +16,7 @@ impl Runner {
         let next = move |runner: Arc<Runner>| {
             let found = loop {
                 match plan.next() {
+                    Ok(Some(PlanRecord::Item(item))) if item.seq < runner.state().valid_from => {}
                     Ok(Some(PlanRecord::Item(item))) => {
                         // `jobs resume`: items that are recorded as done are checked, too.
                         let is_looked_at =

@@ -59,7 +59,8 @@ impl Runner {
         let mut first_error = None;
         let mut waiting = vec![dir.clone()];
         while let Some(dir) = waiting.pop() {
-            let mut entries = from.list(&dir.path, ListOptions { may_change: true });
+            let mut entries =
+                from.list(&dir.path, ListOptions { may_change: true, ..ListOptions::default() });
             while let Some(entry) = entries.next().await {
                 let entry = entry?;
                 if self.is_stopping() {

@@ -52,7 +52,8 @@ impl Runner {
         }
         self.context.progress.done(bytes.unwrap_or(0));
         self.context.progress.kept(kept);
-        if let Action::Copy { source, .. } = &task.action {
+        // A move that finds its file stored only removes it at the source.
+        if let Action::Copy { source, .. } | Action::RemoveSource { source, .. } = &task.action {
             // A part of another version still remains.
             let (memory, version) =
                 (self.records.memory(), source_identity(&self.source_location, source));

@@ -1,7 +1,6 @@
 //! `file/ls` and `folder/ls`.
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::{Answer, Context, Refusal};
 use crate::fault::Effect;
@@ -81,8 +80,7 @@ fn shown(
     tables: &Tables,
     folder: u64,
 ) -> (Vec<FileRecord>, Vec<FolderRecord>) {
-    let moment = Instant::now().checked_sub(context.world.lag.behind());
-    tables.as_of(moment.unwrap_or_else(Instant::now), folder)
+    tables.as_of(context.world.lag.behind(), folder)
 }
 
 /// Folders that are shown in `folder` and are not in it.

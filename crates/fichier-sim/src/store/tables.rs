@@ -1,11 +1,13 @@
 //! The account in memory: files by id, folders by id, and who is inside whom.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
 use super::journal::Change;
 use super::record::{FileRecord, FolderRecord, Report};
+use crate::lag::Behind;
 
 /// How many changes are remembered for listings that lag.
 const CHANGES_MAX: usize = 20_000;
@@ -31,8 +33,11 @@ pub(crate) struct Tables {
     waiting: BTreeSet<(i64, String)>,
     /// All reports by their time.
     reports_by_age: BTreeSet<(i64, String)>,
-    /// The last changes, oldest first.
+    /// The last changes, oldest first, and how many there were ever.
     past: VecDeque<(Instant, Past)>,
+    changes: u64,
+    /// Up to which of them a listing has shown what is there: a later one shows nothing older.
+    shown: AtomicU64,
 }
 
 impl Tables {
@@ -85,18 +90,34 @@ impl Tables {
         if self.past.len() == CHANGES_MAX {
             self.past.pop_front();
         }
+        self.changes += 1;
         self.past.push_back((Instant::now(), past));
     }
 
-    /// What was in a folder at a moment that is not long ago.
+    /// What was in a folder a while ago.
     pub(crate) fn as_of(
         &self,
-        moment: Instant,
+        behind: Behind,
         folder: u64,
     ) -> (Vec<FileRecord>, Vec<FolderRecord>) {
+        let since = match behind {
+            Behind::Time(behind) => {
+                let now = Instant::now();
+                let moment = now.checked_sub(behind).unwrap_or(now);
+                let newer = self.past.iter().rev().take_while(|(at, _)| *at > moment);
+                let since = newer.count();
+                self.shown.fetch_max(self.changes - since as u64, Ordering::Relaxed);
+                since
+            }
+            Behind::Changes(behind) => {
+                let wanted = self.changes.saturating_sub(behind as u64);
+                let shown = self.shown.fetch_max(wanted, Ordering::Relaxed).max(wanted);
+                (self.changes - shown) as usize
+            }
+        };
         let (mut files, mut folders) = (BTreeMap::new(), BTreeMap::new());
         // The change that is nearest to the moment comes last and tells what was then.
-        for (_, past) in self.past.iter().rev().take_while(|(at, _)| *at > moment) {
+        for (_, past) in self.past.iter().rev().take(since) {
             match past {
                 Past::File(id, file) => drop(files.insert(id.as_str(), file.as_ref())),
                 Past::Folder(id, folder) => drop(folders.insert(*id, folder.as_ref())),
@@ -237,7 +258,7 @@ impl Tables {
     /// Seven digits nobody has yet.
     pub(crate) fn new_folder_id(&self) -> u64 {
         loop {
-            let id = fastrand::u64(1_000_000..10_000_000);
+            let id = crate::names::random().u64(1_000_000..10_000_000);
             if !self.folders.contains_key(&id) {
                 return id;
             }

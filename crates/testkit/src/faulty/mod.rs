@@ -14,7 +14,7 @@ use futures::StreamExt;
 use ketch_core::facets::{Call, Guard};
 use ketch_core::{
     About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, Facets, ListOptions,
-    Metadata, PutOptions, ReadOptions, RelPath, Result, Retry,
+    Metadata, Page, PutOptions, ReadOptions, RelPath, Result, Retry,
 };
 
 use self::bytes::{Damage, DamagedSource, damage};
@@ -339,7 +339,15 @@ impl Backend for Faulty {
         };
         let error = failure.error().with_operation("list").with_path(dir);
         let end = futures::stream::once(std::future::ready(Err(error)));
-        EntryStream::of_entries(dir, self.inner.list(dir, options).take(entries).chain(end))
+        let pages = self.inner.list(dir, options).into_pages();
+        let cut = pages.scan(entries, |left, page| {
+            std::future::ready(match page {
+                Ok(_) if *left == 0 => None,
+                Ok(page) => Some(first_of(page, left)),
+                Err(error) => Some(Err(error)),
+            })
+        });
+        EntryStream::of_pages(cut.chain(end))
     }
 
     async fn read(&self, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
@@ -408,6 +416,17 @@ impl Backend for Faulty {
     async fn finish(&self) -> Result<()> {
         self.rules.pass("finish", &[], self.inner.finish()).await
     }
+}
+
+/// The first `left` entries of a page, which are counted off.
+fn first_of(page: Page, left: &mut usize) -> Result<Page> {
+    if page.len() <= *left {
+        *left -= page.len();
+        return Ok(page);
+    }
+    let mut first = Page::new(page.dir());
+    page.views().take(std::mem::take(left)).for_each(|view| first.push_view(&view));
+    Ok(first)
 }
 
 #[cfg(test)]

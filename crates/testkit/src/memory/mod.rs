@@ -24,8 +24,8 @@ use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_exact};
 use ketch_core::{
     About, Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream,
-    Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, MetadataCost, Order,
-    PutOptions, ReadOptions, RelPath, Result,
+    Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, MetadataCost, Order, Page,
+    PutOptions, ReadOptions, RelPath, Result, compare_keys,
 };
 
 use self::parts::{Parts, Receiving};
@@ -41,6 +41,8 @@ pub fn seed_time() -> SystemTime {
 
 /// The longest piece a read hands out.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Entries of one page of a listing of everything.
+const FLAT_PAGE: usize = 100;
 /// Where the listing order of a new backend starts; see [`MemoryBackend::set_listing_seed`].
 const LISTING_SEED: u64 = 0x6b65_7463;
 
@@ -74,6 +76,7 @@ struct Volume {
     /// What interrupted puts left.
     parts: Arc<Parts>,
     trusts_parts: AtomicBool,
+    lists_out_of_order: AtomicBool,
     /// Objects that are being stored as parts.
     uploads: Uploads,
 }
@@ -117,6 +120,7 @@ impl MemoryBackend {
                 location: OnceLock::new(),
                 parts: Arc::default(),
                 trusts_parts: AtomicBool::new(false),
+                lists_out_of_order: AtomicBool::new(false),
                 uploads: Uploads::default(),
             }),
             prefix: RelPath::root(),
@@ -129,6 +133,7 @@ impl MemoryBackend {
     pub fn everything() -> Capabilities {
         Capabilities {
             list_order: Order::Key,
+            list_recursive: false,
             read_range: true,
             read_local: true,
             put_unsized: true,
@@ -349,6 +354,52 @@ impl MemoryBackend {
         Ok(entries)
     }
 
+    /// Everything below `dir`, a page for each run of entries of one folder.
+    fn list_all(&self, dir: &RelPath, after: Option<&(RelPath, bool)>) -> Result<Vec<Page>> {
+        if !self.capabilities.list_recursive {
+            return Err(Error::unsupported("list everything"));
+        }
+        let mut entries: Vec<Entry> = self.with_tree(|tree| {
+            let folder = tree.folder(&self.full(dir)).ok_or_else(not_found)?;
+            let mut entries = Vec::new();
+            folder.walk(dir, &mut |path, node| {
+                // Without folders of their own, they are only what the paths of files say.
+                if self.capabilities.dirs || !matches!(node, Node::Dir(_)) {
+                    entries.push(self.entry(path, node));
+                }
+            });
+            Ok(entries)
+        })?;
+        entries.sort_by(Entry::compare_key);
+        if self.volume.lists_out_of_order.load(Ordering::Relaxed) {
+            let middle = entries.len() / 2;
+            entries.rotate_left(middle);
+        }
+        if let Some((path, is_dir)) = after {
+            let is_behind = |entry: &Entry| {
+                let key = (entry.path.as_str(), entry.is_dir());
+                compare_keys(key, (path.as_str(), *is_dir)).is_gt()
+            };
+            entries.retain(is_behind);
+        }
+        let mut pages: Vec<Page> = Vec::new();
+        for entry in &entries {
+            let above = entry.path.parent().unwrap_or_else(RelPath::root);
+            if pages.last().is_none_or(|page| *page.dir() != above || page.len() >= FLAT_PAGE) {
+                pages.push(Page::new(&above));
+            }
+            if let Some(page) = pages.last_mut() {
+                page.push(entry)?;
+            }
+        }
+        Ok(pages)
+    }
+
+    /// From now on everything is listed in another order than the one that is claimed: a fault for callers to find.
+    pub fn list_out_of_order(&self) {
+        self.volume.lists_out_of_order.store(true, Ordering::Relaxed);
+    }
+
     fn say(&self, operation: &'static str, path: &RelPath) -> impl FnOnce(Error) -> Error {
         let (name, path) = (self.name.clone(), path.clone());
         move |error| error.with_operation(operation).with_remote(&name).with_path(&path)
@@ -395,8 +446,18 @@ impl Backend for MemoryBackend {
         .map_err(self.say("stat", path))
     }
 
-    fn list(&self, dir: &RelPath, _options: ListOptions) -> EntryStream {
+    fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
         let (view, folder) = (self.view(), dir.clone());
+        if options.recursive {
+            let pages = futures::stream::once(async move {
+                tokio::task::yield_now().await;
+                view.list_all(&folder, options.after.as_ref()).map_err(view.say("list", &folder))
+            });
+            return EntryStream::of_pages(pages.flat_map(|pages| match pages {
+                Ok(pages) => futures::stream::iter(pages.into_iter().map(Ok)).boxed(),
+                Err(error) => futures::stream::iter([Err(error)]).boxed(),
+            }));
+        }
         EntryStream::once(dir, async move {
             tokio::task::yield_now().await;
             view.list_now(&folder).map_err(view.say("list", &folder))

@@ -77,6 +77,10 @@ pub(super) fn key_order(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.list_order == ketch_core::Order::Key, "list_order")
 }
 
+pub(super) fn recursive_listings(claimed: &Capabilities) -> Option<&'static str> {
+    unless(claimed.list_recursive, "list_recursive")
+}
+
 pub(super) fn folders(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.dirs, "dirs")
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt;
-use ketch_core::{Entry, ErrorKind, ListOptions, RelPath};
+use ketch_core::{Capabilities, Entry, ErrorKind, ListOptions, RelPath, Result};
 
-use super::case::{Case, case, duplicates, folders, key_order};
+use super::case::{Case, case, duplicates, folders, key_order, recursive_listings};
 use super::context::{Context, expect_error, try_list};
 
 pub(super) const CASES: &[Case] = &[
@@ -19,6 +19,12 @@ pub(super) const CASES: &[Case] = &[
     case!(duplicates_are_all_shown, duplicates),
     case!(a_listing_that_is_dropped_harms_nothing),
     case!(a_listing_ends_and_stays_ended),
+    case!(everything_below_a_folder_is_listed_at_once_in_key_order, recursive_listings),
+    case!(a_listing_of_everything_can_begin_behind_any_key, recursive_listings),
+    case!(a_missing_folder_has_no_listing_of_everything, recursive_listings),
+    case!(without_the_claim_nothing_lists_everything, |claimed: &Capabilities| {
+        claimed.list_recursive.then_some("no list_recursive")
+    }),
 ];
 
 /// More than one page of any service that pages by the thousand.
@@ -126,4 +132,69 @@ async fn a_listing_ends_and_stays_ended(context: &Context) {
         context.backend().list(&super::context::path("missing"), ListOptions::default());
     assert!(missing.next().await.expect("an error").is_err());
     assert!(missing.next().await.is_none(), "after an error a listing has ended");
+}
+
+async fn list_all(
+    context: &Context,
+    dir: &str,
+    after: Option<(RelPath, bool)>,
+) -> Result<Vec<Entry>> {
+    let options = ListOptions { recursive: true, after, ..ListOptions::default() };
+    let dir = super::context::path(dir);
+    futures::TryStreamExt::try_collect(context.backend().list(&dir, options)).await
+}
+
+/// Names on both sides of what a folder's key is.
+const DEEP: [&str; 9] = ["a", "a-b/x", "a.b", "b/a/x", "b/a-x", "b/c/d/e", "b.c/f", "c/g", "c0"];
+
+async fn fill_deep(context: &Context) {
+    for name in DEEP {
+        context.put_new(name, name.to_owned()).await;
+    }
+}
+
+async fn everything_below_a_folder_is_listed_at_once_in_key_order(context: &Context) {
+    fill_deep(context).await;
+    for dir in ["", "b", "b/c"] {
+        let listed = list_all(context, dir, None).await.expect("listed");
+        assert!(listed.windows(2).all(|pair| pair[0].compare_key(&pair[1]).is_le()), "{listed:?}");
+        let is_in = |name: &&str| {
+            dir.is_empty() || name.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let mut expected: Vec<&str> = DEEP.into_iter().filter(is_in).collect();
+        let mut files: Vec<&str> = listed
+            .iter()
+            .filter(|entry| entry.is_file())
+            .map(|entry| entry.path.as_str())
+            .collect();
+        expected.sort_unstable();
+        files.sort_unstable();
+        assert_eq!(files, expected, "{dir:?}");
+        for entry in listed.iter().filter(|entry| entry.is_file()) {
+            assert_eq!(*entry, context.stat(entry.path.as_str()).await, "as stat shows it");
+        }
+    }
+}
+
+async fn a_listing_of_everything_can_begin_behind_any_key(context: &Context) {
+    fill_deep(context).await;
+    let all = list_all(context, "", None).await.expect("listed");
+    for (number, entry) in all.iter().enumerate() {
+        let after = Some((entry.path.clone(), entry.is_dir()));
+        let rest = list_all(context, "", after).await.expect("listed");
+        assert_eq!(rest, all[number + 1..], "behind {}", entry.path);
+    }
+}
+
+async fn a_missing_folder_has_no_listing_of_everything(context: &Context) {
+    fill_deep(context).await;
+    expect_error(list_all(context, "b/none", None).await, &[ErrorKind::NotFound]);
+}
+
+async fn without_the_claim_nothing_lists_everything(context: &Context) {
+    fill_deep(context).await;
+    if let Ok(listed) = list_all(context, "", None).await {
+        // What does not know of it lists the folder: that can be told apart, and is never taken for everything.
+        assert!(listed.iter().all(|entry| !entry.path.as_str().contains('/')), "{listed:?}");
+    }
 }

@@ -1,0 +1,556 @@
+//! Both trees as two streams in key order, joined while they stream by.
+//!
+//! For places that list everything below a folder at once, in the order of their keys, which is ours: a million objects are a
+//! thousand requests, and no folder of them is asked for by itself. The other side may be such a place, too, or is walked
+//! folder by folder in the same order. In memory are a page of each flat side, and the listings of the folders on the current
+//! path of the other one.
+//!
+//! What is missing on a flat side is concluded when its stream has passed the key. So the order is checked, and a stream that
+//! departs from it says that nothing concluded from it counts ([`Step::Anew`]).
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+use ketch_core::{Entry, EntryKind, ListOptions, compare_keys};
+
+use super::folder::{Folders, Sides};
+use super::*;
+use crate::listing::Listing;
+
+/// Steps that may wait until it is known whether a folder has the name of a file.
+const HELD_STEPS: usize = 1024;
+
+const SIDES: [Side; 2] = [Side::Source, Side::Destination];
+
+/// What a side shows next.
+#[derive(Debug)]
+struct Item {
+    entry: Entry,
+    /// The side has several of that key; this is the newest.
+    has_duplicates: bool,
+}
+
+impl Item {
+    fn key(&self) -> (&str, bool) {
+        (self.entry.path.as_str(), self.entry.is_dir())
+    }
+}
+
+/// Why a side ends early.
+#[derive(Debug)]
+enum Broken {
+    /// One folder of a side that is walked could not be listed. The others go on.
+    Folder(RelPath, Error),
+    /// A flat listing failed.
+    Whole(Error),
+    /// A flat listing is not in order, so nothing that was concluded from it counts.
+    Order,
+    /// The side must be walked folder by folder for another reason.
+    Unfit,
+}
+
+/// One side, in key order.
+#[derive(Debug)]
+enum Stream {
+    Flat(Box<Flat>),
+    Walk(Box<Walk>),
+}
+
+/// A side that lists everything at once.
+struct Flat {
+    pages: futures::stream::BoxStream<'static, Result<ketch_core::Page>>,
+    waiting: VecDeque<Entry>,
+    /// The last key of the listing.
+    last: Option<(RelPath, bool)>,
+    /// The folders above what was shown last, from the root down; files imply them.
+    open: Vec<RelPath>,
+    /// What is in this folder is passed over.
+    skipped: Option<RelPath>,
+    /// Shown, because it may have duplicates, when the next one is known.
+    ahead: Option<Entry>,
+    progress: Progress,
+}
+
+impl fmt::Debug for Flat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flat").field("last", &self.last).finish_non_exhaustive()
+    }
+}
+
+/// A side that is walked folder by folder, without those that are not entered.
+#[derive(Debug)]
+struct Walk {
+    folders: Arc<Folders>,
+    side: Side,
+    /// The folders on the current path that were entered.
+    levels: Vec<Listing>,
+}
+
+impl Flat {
+    fn new(backend: &Arc<dyn Backend>, may_change: bool, progress: Progress) -> Self {
+        let options = ListOptions { recursive: true, may_change, after: None };
+        Flat {
+            pages: backend.list(&RelPath::root(), options).into_pages(),
+            waiting: VecDeque::new(),
+            last: None,
+            open: Vec::new(),
+            skipped: None,
+            ahead: None,
+            progress,
+        }
+    }
+
+    /// The next listed entry that takes part.
+    async fn listed(&mut self) -> std::result::Result<Option<Entry>, Broken> {
+        loop {
+            if let Some(entry) = self.waiting.pop_front() {
+                let key = (entry.path.as_str(), entry.is_dir());
+                let last = self.last.as_ref().map(|(path, is_dir)| (path.as_str(), *is_dir));
+                if last.is_some_and(|last| compare_keys(last, key).is_gt()) {
+                    return Err(Broken::Order);
+                }
+                self.last = Some((entry.path.clone(), entry.is_dir()));
+                let is_skipped = self.skipped.as_ref().is_some_and(|dir| entry.path.is_within(dir));
+                if is_skipped {
+                    continue;
+                }
+                return Ok(Some(entry));
+            }
+            let Some(page) = futures::StreamExt::next(&mut self.pages).await else {
+                return Ok(None);
+            };
+            let page = page.map_err(Broken::Whole)?;
+            self.progress.listed(page.len() as u64);
+            let dir = page.dir().clone();
+            let entries: Result<Vec<Entry>> =
+                page.views().map(|view| view.to_entry(&dir)).collect();
+            self.waiting.extend(entries.map_err(Broken::Whole)?);
+        }
+    }
+
+    async fn next(&mut self) -> std::result::Result<Option<Item>, Broken> {
+        let entry = match self.ahead.take() {
+            Some(entry) => entry,
+            None => match self.listed().await? {
+                Some(entry) => entry,
+                None => return Ok(None),
+            },
+        };
+        self.open.retain(|dir| entry.path.is_within(dir) && entry.path != *dir);
+        // A file implies the folders above it, each of which is shown once.
+        let deepest = self.open.last().cloned().unwrap_or_else(RelPath::root);
+        let missing = entry.path.ancestors().find(|above| {
+            !above.is_root() && above.parent().unwrap_or_else(RelPath::root) == deepest
+        });
+        if let Some(dir) = missing {
+            self.open.push(dir.clone());
+            self.ahead = Some(entry);
+            return Ok(Some(Item { entry: Entry::dir(dir), has_duplicates: false }));
+        }
+        if entry.is_dir() {
+            self.open.push(entry.path.clone());
+        }
+        let mut shown = Item { entry, has_duplicates: false };
+        while let Some(next) = self.listed().await? {
+            if next.path != shown.entry.path || next.is_dir() != shown.entry.is_dir() {
+                self.ahead = Some(next);
+                break;
+            }
+            shown.has_duplicates |= !next.is_dir();
+            if next.mtime > shown.entry.mtime {
+                shown.entry = next;
+            }
+        }
+        Ok(Some(shown))
+    }
+
+    fn skip(&mut self, dir: &RelPath) {
+        self.ahead.take_if(|ahead| ahead.path.is_within(dir));
+        self.open.retain(|open| open != dir);
+        self.skipped = Some(dir.clone());
+    }
+}
+
+impl Walk {
+    async fn next(&mut self) -> std::result::Result<Option<Item>, Broken> {
+        loop {
+            let Some(level) = self.levels.last_mut() else { return Ok(None) };
+            let dir = level.dir.clone();
+            match level.take() {
+                Ok(Some((entry, has_duplicates))) => {
+                    return Ok(Some(Item { entry, has_duplicates }));
+                }
+                Ok(None) => _ = self.levels.pop(),
+                Err(error) => {
+                    self.levels.pop();
+                    return Err(Broken::Folder(dir, error));
+                }
+            }
+        }
+    }
+
+    async fn enter(&mut self, dir: &RelPath) -> std::result::Result<(), Broken> {
+        let listed = self.folders.list_one(self.side, dir).await;
+        let broken = |error| Broken::Folder(dir.clone(), error);
+        let collector = listed.map_err(broken)?;
+        // Names of several spellings are found folder by folder.
+        let may_fold = self.side == Side::Destination
+            && self.folders.march.destination.identities().is_some()
+            && collector.folding() != Some(false);
+        if may_fold {
+            return Err(Broken::Unfit);
+        }
+        self.levels.push(collector.finish().map_err(broken)?);
+        Ok(())
+    }
+}
+
+impl Stream {
+    async fn next(&mut self) -> std::result::Result<Option<Item>, Broken> {
+        match self {
+            Stream::Flat(flat) => flat.next().await,
+            Stream::Walk(walk) => walk.next().await,
+        }
+    }
+
+    /// The folder that was shown last is entered.
+    async fn enter(&mut self, dir: &RelPath) -> std::result::Result<(), Broken> {
+        match self {
+            Stream::Flat(_) => Ok(()),
+            Stream::Walk(walk) => walk.enter(dir).await,
+        }
+    }
+
+    /// It is not.
+    fn skip(&mut self, dir: &RelPath) {
+        match self {
+            Stream::Flat(flat) => flat.skip(dir),
+            Stream::Walk(_) => {}
+        }
+    }
+
+    /// What is in this folder, which may have been entered already, is passed over.
+    fn leave(&mut self, dir: &RelPath) {
+        match self {
+            Stream::Flat(flat) => flat.skip(dir),
+            Stream::Walk(walk) => {
+                walk.levels.pop_if(|level| level.dir == *dir);
+            }
+        }
+    }
+}
+
+/// Is this march made over flat listings? One that begins in the middle, or that remembers, is not.
+pub(super) fn applies(march: &March) -> bool {
+    let is_flat = |side: &Arc<dyn Backend>| side.capabilities().list_recursive;
+    // A copy lists the folders of the destination that the source has, and no more, so a flat listing of it is worth while only
+    // where the whole destination is looked at.
+    let destination = march.enter_extra && is_flat(&march.destination);
+    march.flat
+        && (is_flat(&march.source) || destination)
+        && march.after.is_none()
+        && !march.recall
+        && !march.whole
+}
+
+/// A file whose name a folder may still have: that has a larger key, behind `name-x` and `name.x`.
+struct OpenFile {
+    path: RelPath,
+    sides: Sides,
+}
+
+impl OpenFile {
+    /// Does its pair wait? Of a file that both sides have nothing depends on a folder.
+    fn waits(&self) -> bool {
+        self.sides.source != self.sides.destination
+    }
+}
+
+/// A joined march over two streams.
+pub(super) struct Joining {
+    folders: Arc<Folders>,
+    source: Stream,
+    destination: Stream,
+    left: Option<Item>,
+    right: Option<Item>,
+    /// Steps in order, which wait for the first file of which it is not known yet whether a folder has its name.
+    held: VecDeque<Step>,
+    /// Files whose name a folder may still have.
+    files: Vec<OpenFile>,
+    /// Folders of the destination alone, from the root down, and whether that they are occupied was said.
+    extra: Vec<(RelPath, bool)>,
+}
+
+impl Joining {
+    pub(super) fn new(folders: &Arc<Folders>) -> Self {
+        let march = &folders.march;
+        let side = |side: Side, is_wanted: bool| {
+            let backend = match side {
+                Side::Source => &march.source,
+                Side::Destination => &march.destination,
+            };
+            let may_change = side == Side::Destination && march.may_change;
+            match is_wanted && backend.capabilities().list_recursive {
+                true => {
+                    let flat = Flat::new(backend, may_change, march.progress.clone());
+                    Stream::Flat(Box::new(flat))
+                }
+                false => Stream::Walk(Box::new(Walk {
+                    folders: Arc::clone(folders),
+                    side,
+                    levels: Vec::new(),
+                })),
+            }
+        };
+        Joining {
+            source: side(Side::Source, true),
+            destination: side(Side::Destination, march.enter_extra),
+            folders: Arc::clone(folders),
+            left: None,
+            right: None,
+            held: VecDeque::new(),
+            files: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// Marches to the end.
+    pub(super) async fn run(mut self, out: &mut Marcher) -> std::result::Result<(), Gone> {
+        for side in SIDES {
+            let entered = self.side(side).enter(&RelPath::root()).await;
+            if let Err(broken) = entered
+                && !self.tell(side, broken, out).await?
+            {
+                return Ok(());
+            }
+        }
+        let mut taken = Sides { source: true, destination: true };
+        loop {
+            for side in SIDES {
+                if taken.has(side) && !self.advance(side, out).await? {
+                    return Ok(());
+                }
+            }
+            let order = match (&self.left, &self.right) {
+                (Some(left), Some(right)) => compare_keys(left.key(), right.key()),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            let left = if order.is_le() { self.left.take() } else { None };
+            let right = if order.is_ge() { self.right.take() } else { None };
+            let pair = pair_of(left, right);
+            taken = sides_of(&pair);
+            let dir = pair.is_dir().then(|| pair.path().clone());
+            let is_entered = self.take_pair(pair, out).await?;
+            if let Some(dir) = dir
+                && !self.enter(&dir, taken, is_entered, out).await?
+            {
+                return Ok(());
+            }
+        }
+        self.flush(None, out).await
+    }
+
+    /// Enters a folder on the sides that have it, or passes over it. `false`: the march is over.
+    async fn enter(
+        &mut self,
+        dir: &RelPath,
+        sides: Sides,
+        is_entered: bool,
+        out: &mut Marcher,
+    ) -> std::result::Result<bool, Gone> {
+        for side in SIDES.into_iter().filter(|side| sides.has(*side)) {
+            if !is_entered {
+                self.side(side).skip(dir);
+                continue;
+            }
+            if let Err(broken) = self.side(side).enter(dir).await {
+                // Nothing is concluded of what is in it on the other side.
+                self.other(side).leave(dir);
+                return self.tell(side, broken, out).await;
+            }
+        }
+        Ok(true)
+    }
+
+    fn side(&mut self, side: Side) -> &mut Stream {
+        match side {
+            Side::Source => &mut self.source,
+            Side::Destination => &mut self.destination,
+        }
+    }
+
+    fn other(&mut self, side: Side) -> &mut Stream {
+        match side {
+            Side::Source => &mut self.destination,
+            Side::Destination => &mut self.source,
+        }
+    }
+
+    /// Takes the next item of a side. `false`: the march is over.
+    async fn advance(&mut self, side: Side, out: &mut Marcher) -> std::result::Result<bool, Gone> {
+        loop {
+            match self.side(side).next().await {
+                Ok(item) => {
+                    match side {
+                        Side::Source => self.left = item,
+                        Side::Destination => self.right = item,
+                    }
+                    return Ok(true);
+                }
+                Err(broken) => {
+                    if !self.tell(side, broken, out).await? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what is broken. `false`: the march is over.
+    async fn tell(
+        &mut self,
+        side: Side,
+        broken: Broken,
+        out: &mut Marcher,
+    ) -> std::result::Result<bool, Gone> {
+        match broken {
+            Broken::Folder(dir, error) => {
+                let is_root = dir.is_root();
+                self.say(Step::Failed { side, dir, error }, out).await?;
+                Ok(!is_root)
+            }
+            Broken::Whole(error)
+                if side == Side::Destination
+                    && error.kind() == ErrorKind::NotFound
+                    && matches!(&self.destination, Stream::Flat(flat) if flat.last.is_none()) =>
+            {
+                match self.folders.is_shown(&RelPath::root()).await {
+                    // Nothing is there, so nothing is extra.
+                    Ok(false) => Ok(true),
+                    Ok(true) => self.fail_whole(side, error, out).await,
+                    Err(error) => self.fail_whole(side, error, out).await,
+                }
+            }
+            Broken::Whole(error) => self.fail_whole(side, error, out).await,
+            Broken::Order | Broken::Unfit => {
+                // What waits counts no more than what was said.
+                out.push(Step::Anew).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn fail_whole(
+        &mut self,
+        side: Side,
+        error: Error,
+        out: &mut Marcher,
+    ) -> std::result::Result<bool, Gone> {
+        let error = error.with_operation("list");
+        self.say(Step::Failed { side, dir: RelPath::root(), error }, out).await?;
+        self.flush(None, out).await?;
+        Ok(false)
+    }
+
+    /// Takes a pair, which may have to wait. Is it a folder that is entered?
+    async fn take_pair(
+        &mut self,
+        mut pair: Pair,
+        out: &mut Marcher,
+    ) -> std::result::Result<bool, Gone> {
+        let path = pair.path().clone();
+        self.extra.retain(|(dir, _)| path.is_within(dir) && path != *dir);
+        let key = (path.as_str(), pair.is_dir());
+        // The key of a folder of that name is behind us.
+        self.files.retain(|file| compare_keys(key, (file.path.as_str(), true)).is_le());
+        let sides = sides_of(&pair);
+        if pair.is_dir() {
+            self.find_clash(&mut pair, sides);
+        } else {
+            self.files.push(OpenFile { path: path.clone(), sides });
+        }
+        let is_admitted = self.folders.admits(&pair);
+        let special = |entry: &Entry| matches!(entry.kind, EntryKind::Special(_));
+        let occupies = !is_admitted || pair.destination.as_ref().is_some_and(special);
+        let is_entered = is_admitted && self.folders.sides_to_enter(&pair).is_some();
+        if occupies
+            && let Some((dir, is_said)) = self.extra.last_mut()
+            && path.parent().as_ref() == Some(dir)
+            && !std::mem::replace(is_said, true)
+        {
+            let dir = dir.clone();
+            self.say(Step::Occupied { dir }, out).await?;
+        }
+        if is_entered && pair.source.is_none() {
+            self.extra.push((path, false));
+        }
+        if is_admitted {
+            self.say(Step::Pair(pair), out).await?;
+        }
+        Ok(is_entered)
+    }
+
+    /// Has the other side a file of the name of this folder? Then neither replaces the other.
+    fn find_clash(&mut self, dir: &mut Pair, sides: Sides) {
+        let path = dir.path().clone();
+        let Some(file) = self.files.iter().find(|file| file.path == path) else { return };
+        dir.clash = sides.source != sides.destination
+            && SIDES.into_iter().any(|side| !sides.has(side) && file.sides.has(side));
+        let is_file_clash =
+            file.waits() && SIDES.into_iter().any(|side| !file.sides.has(side) && sides.has(side));
+        for step in &mut self.held {
+            if let Step::Pair(held) = step
+                && is_file_clash
+                && *held.path() == path
+            {
+                held.clash = true;
+            }
+        }
+    }
+
+    async fn say(&mut self, step: Step, out: &mut Marcher) -> std::result::Result<(), Gone> {
+        self.held.push_back(step);
+        let first = self.files.iter().find(|file| file.waits()).map(|file| file.path.clone());
+        self.flush(first.as_ref(), out).await
+    }
+
+    /// Hands on what waits, up to a file whose name a folder may still have.
+    async fn flush(
+        &mut self,
+        until: Option<&RelPath>,
+        out: &mut Marcher,
+    ) -> std::result::Result<(), Gone> {
+        while let Some(step) = self.held.pop_front() {
+            let waits = matches!(&step, Step::Pair(pair) if until == Some(pair.path()));
+            if waits && self.held.len() < HELD_STEPS {
+                self.held.push_front(step);
+                return Ok(());
+            }
+            out.push(step).await?;
+        }
+        Ok(())
+    }
+}
+
+fn sides_of(pair: &Pair) -> Sides {
+    Sides { source: pair.source.is_some(), destination: pair.destination.is_some() }
+}
+
+fn pair_of(left: Option<Item>, right: Option<Item>) -> Pair {
+    let split = |item: Option<Item>| match item {
+        Some(Item { entry, has_duplicates }) => (Some(entry), has_duplicates),
+        None => (None, false),
+    };
+    let (source, source_duplicates) = split(left);
+    let (destination, destination_duplicates) = split(right);
+    Pair {
+        source,
+        destination,
+        source_duplicates,
+        destination_duplicates,
+        clash: false,
+        folds: false,
+    }
+}

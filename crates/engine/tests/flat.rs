@@ -1,0 +1,225 @@
+//! A march over places that list everything at once is the march folder by folder, with fewer listings.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use ketch_core::{Backend, Capabilities, Error, ErrorKind, RelPath};
+use ketch_engine::filter::{Filter, FilterSpec};
+use ketch_engine::march::{March, Step};
+use ketch_engine::{DeleteLimit, Event, JobKind, Report, Request, Settings, start};
+use ketch_testkit::tree::{Shape, random_tree, seed_all};
+use ketch_testkit::{Faulty, MemoryBackend, Recorder};
+
+const SHAPE: Shape = Shape { files: 30, folders: 8, bytes_max: 20, empty_files: true };
+
+fn place(name: &str, is_flat: bool, dirs: bool) -> MemoryBackend {
+    let capabilities = Capabilities {
+        list_recursive: is_flat,
+        dirs,
+        read_local: false,
+        duplicates: true,
+        ..MemoryBackend::everything()
+    };
+    MemoryBackend::with(name, capabilities)
+}
+
+fn march(
+    source: &Arc<dyn Backend>,
+    destination: &Arc<dyn Backend>,
+    flat: bool,
+    sync: bool,
+) -> March {
+    March {
+        source: Arc::clone(source),
+        destination: Arc::clone(destination),
+        filter: Arc::default(),
+        enter_extra: sync,
+        after: None,
+        may_change: false,
+        flat,
+        lookahead: 4,
+        recall: false,
+        settles: None,
+        whole: false,
+        moves: false,
+        may_write: false,
+        scratch: None,
+        progress: Default::default(),
+    }
+}
+
+/// What a march says, in lines.
+async fn said(march: March) -> Vec<String> {
+    let mut steps = march.start();
+    let mut said = Vec::new();
+    while let Some(step) = steps.next().await {
+        said.push(match step {
+            Step::Pair(pair) => format!(
+                "{}{} {}{}{}{}{}",
+                pair.path(),
+                if pair.is_dir() { "/" } else { "" },
+                if pair.source.is_some() { "s" } else { "-" },
+                if pair.destination.is_some() { "d" } else { "-" },
+                if pair.source_duplicates { " twice at the source" } else { "" },
+                if pair.destination_duplicates { " twice" } else { "" },
+                if pair.clash { " clash" } else { "" },
+            ),
+            Step::Equal { count, last } => format!("{count} equal up to {last}"),
+            Step::Occupied { dir } => format!("{dir} is occupied"),
+            Step::Failed { dir, error, .. } => format!("{dir} failed: {:?}", error.kind()),
+            Step::Anew => "anew".to_owned(),
+        });
+    }
+    said
+}
+
+async fn compare(
+    source: MemoryBackend,
+    destination: MemoryBackend,
+    filter: &Arc<Filter>,
+    name: &str,
+) {
+    let (source, destination): (Arc<dyn Backend>, Arc<dyn Backend>) =
+        (Arc::new(source), Arc::new(destination));
+    for sync in [true, false] {
+        let of =
+            |flat| March { filter: Arc::clone(filter), ..march(&source, &destination, flat, sync) };
+        // When a folder is said to be occupied does not matter.
+        let apart = |said: Vec<String>| -> (Vec<String>, std::collections::BTreeSet<String>) {
+            let (occupied, others): (Vec<_>, Vec<_>) =
+                said.into_iter().partition(|line| line.ends_with("is occupied"));
+            (others, occupied.into_iter().collect())
+        };
+        let (walked, flat) = (apart(said(of(false)).await), apart(said(of(true)).await));
+        assert_eq!(flat, walked, "{name}, sync {sync}");
+    }
+}
+
+#[tokio::test]
+async fn a_flat_march_says_what_a_march_folder_by_folder_says() {
+    let first = std::env::var("KETCH_FLAT_SEED").ok().and_then(|text| text.parse().ok());
+    let first: u64 = first.unwrap_or(1_000);
+    eprintln!("seeds from {first} (KETCH_FLAT_SEED)");
+    let rules = ["- /b/**\n", "- *a*\n", "+ *.txt\n- *\n"];
+    for seed in first..first + 120 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let dirs = random.bool();
+        let (flat_source, flat_destination) =
+            [(true, true), (true, false), (false, true)][random.usize(0..3)];
+        let source = place("source", flat_source, dirs);
+        let destination = place("destination", flat_destination, dirs);
+        seed_all(&source, &random_tree(random.u64(..), SHAPE));
+        seed_all(&destination, &random_tree(random.u64(..), SHAPE));
+        // Names around the key of a folder, and twins of files and folders.
+        for _ in 0..20 {
+            let name =
+                ["a", "a-b", "a.b", "a b", "a0", "a/x", "a/a", "a-b/c", "b/a/x", "b/a", "b/a-x"];
+            let path = name[random.usize(0..name.len())];
+            let side = if random.bool() { &source } else { &destination };
+            if side.tree().keys().any(|known| clashes(known, path)) {
+                continue;
+            }
+            side.seed(path, vec![0; random.usize(0..9)]);
+            if random.u8(0..5) == 0 {
+                side.insert_duplicate(path, b"twin");
+            }
+        }
+        let filter = match random.usize(0..6) {
+            number if number < rules.len() => compiled(rules[number]),
+            _ => Arc::default(),
+        };
+        compare(source, destination, &filter, &format!("seed {seed}")).await;
+    }
+}
+
+/// Is one a file where the other wants a folder, on one side?
+fn clashes(known: &str, path: &str) -> bool {
+    let is_in = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    is_in(known, path) || is_in(path, known)
+}
+
+fn compiled(rules: &str) -> Arc<Filter> {
+    let rules = rules.lines().map(str::to_owned).collect();
+    let spec = FilterSpec { filter: rules, ..FilterSpec::default() };
+    Arc::new(Filter::new(&spec).unwrap())
+}
+
+async fn sync(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> (Report, Vec<String>) {
+    let settings = Settings { delete_limit: DeleteLimit::Percent(100), ..Settings::default() };
+    let request = Request { settings, ..Request::new(JobKind::Sync, source, destination) };
+    let mut job = start(request);
+    let mut notices = Vec::new();
+    while let Some(event) = job.events.recv().await {
+        if let Event::Notice { text, .. } = event {
+            notices.push(text);
+        }
+    }
+    (job.report().await, notices)
+}
+
+fn filled(name: &str, is_flat: bool, files: usize) -> Arc<MemoryBackend> {
+    let backend = place(name, is_flat, true);
+    for number in 0..files {
+        backend
+            .seed(&format!("d{:02}/e{}/f{number}", number % 20, number % 3), format!("{number}"));
+    }
+    Arc::new(backend)
+}
+
+#[tokio::test]
+async fn a_thousand_objects_are_one_listing_and_a_sync_makes_both_equal() {
+    let (source, destination) = (filled("source", true, 1_000), filled("destination", true, 300));
+    destination.seed("extra/one", "1");
+    destination.seed("d00/extra", "2");
+    let (from, to) =
+        (Arc::new(Recorder::new(source.clone())), Arc::new(Recorder::new(destination.clone())));
+    let (report, _) = sync(from.clone(), to.clone()).await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(destination.tree(), source.tree());
+    assert_eq!((report.copied, report.deleted), (700, 3), "two files and a folder");
+    assert_eq!((from.count("list"), to.count("list")), (1, 1));
+    let (again, _) = sync(from.clone(), to.clone()).await;
+    assert_eq!((again.copied, again.deleted, again.unchanged), (0, 0, 1_000));
+}
+
+#[tokio::test]
+async fn a_listing_that_is_not_in_order_is_found_and_nothing_concluded_from_it_counts() {
+    for lies in ["source", "destination"] {
+        let (source, destination) = (filled("source", true, 200), filled("destination", true, 200));
+        destination.seed("zz/extra", "2");
+        let liar = if lies == "source" { &source } else { &destination };
+        liar.list_out_of_order();
+        let before = source.tree();
+        let (report, notices) = sync(source.clone(), destination.clone()).await;
+        assert!(report.is_success(), "{lies}: {report:?}");
+        assert_eq!((report.copied, report.unchanged), (0, 200), "{lies}: nothing is sent for it");
+        assert_eq!(report.deleted, 2, "{lies}: the extra file and its folder");
+        assert_eq!((source.tree(), destination.tree()), (before.clone(), before), "{lies}");
+        assert!(notices.iter().any(|text| text.contains("folder by folder")), "{notices:?}");
+    }
+}
+
+#[tokio::test]
+async fn promise_1_a_flat_listing_that_breaks_off_deletes_nothing() {
+    let (source, destination) = (filled("source", true, 200), filled("destination", true, 200));
+    destination.seed("a-extra", "1");
+    let there = destination.tree();
+    let broken = Error::new(ErrorKind::Unavailable, "the line is cut");
+    let from = Arc::new(Faulty::new(source).fail_list_after("", 150, broken));
+    let (report, _) = sync(from, destination.clone()).await;
+    assert!(report.fatal.is_some() && report.deleted == 0, "{report:?}");
+    assert_eq!(destination.tree(), there);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_not_there_yet_is_filled() {
+    let source = filled("source", true, 50);
+    let destination = place("destination", true, true).reopen("deep/down");
+    let destination = Arc::new(destination);
+    let (report, _) = sync(source.clone(), destination.clone()).await;
+    assert!(report.is_success(), "{report:?}");
+    assert!(destination.stat(&RelPath::new("d01/e1/f1").unwrap()).await.is_ok());
+}

@@ -1,0 +1,182 @@
+//! Moves of folders in two calls, on record until both are made.
+//!
+//! 1fichier moves a folder or renames it, and never does both in one call. A process that dies between the two leaves the
+//! folder in its new place under its old name, where nobody looks for it. So the move is written down before the first call,
+//! and whoever looks for the folder in its old place in the next hours makes the second one. Nothing is done without a look:
+//! the folder must be where the first call has put it, by its number, and nothing may have its new name.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ketch_core::{RelPath, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::cache::{Change, FolderItem};
+use crate::index::replace;
+use crate::names;
+use crate::pace::since_1970;
+
+/// For how long a move is remembered, in seconds: longer than the service answers nothing for.
+const LIFE: u64 = 6 * 3_600;
+/// The most moves that are remembered, and the longest file that is read.
+const MOVES_MAX: usize = 64;
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// The moves of an account that may be half made.
+#[derive(Debug, Default)]
+pub(crate) struct Moving {
+    /// `None`: of this process only.
+    file: Option<PathBuf>,
+    steps: Mutex<Vec<Step>>,
+}
+
+/// One move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) folder: u64,
+    /// Paths in the account.
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// The folder that it is in, and the one that it goes into.
+    pub(crate) parent: u64,
+    pub(crate) destination: u64,
+    /// In seconds since 1970.
+    #[serde(default)]
+    at: u64,
+}
+
+impl Step {
+    /// The move of `folder` from a path, and the folder of that, to others.
+    pub(crate) fn new(folder: u64, from: (&RelPath, u64), to: (&RelPath, u64)) -> Step {
+        let ((from, parent), (to, destination)) = (from, to);
+        let (from, to) = (from.to_string(), to.to_string());
+        Step { folder, from, to, parent, destination, at: since_1970().as_secs() }
+    }
+}
+
+impl Moving {
+    /// What is in `file`. Nothing is read yet.
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Moving { file, steps: Mutex::default() }
+    }
+
+    /// Writes down a move before its first call.
+    pub(crate) fn begin(&self, step: Step) {
+        self.change(|steps| {
+            steps.retain(|known| known.folder != step.folder);
+            if steps.len() == MOVES_MAX {
+                steps.remove(0);
+            }
+            steps.push(step);
+        });
+    }
+
+    /// Forgets a move that was made, or that nobody wants any more.
+    pub(crate) fn end(&self, folder: u64) {
+        if self.read(&self.lock()).iter().any(|step| step.folder == folder) {
+            self.change(|steps| steps.retain(|step| step.folder != folder));
+        }
+    }
+
+    fn of(&self, from: &RelPath) -> Option<Step> {
+        let steps = self.read(&self.lock());
+        steps.into_iter().find(|step| step.from == from.as_str())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Step>)) {
+        let mut known = self.lock();
+        let mut steps = self.read(&known);
+        change(&mut steps);
+        let written = self.file.as_ref().map(|file| {
+            serde_json::to_vec(&steps).map_err(Into::into).and_then(|text| replace(file, &text))
+        });
+        if let Some(Err(error)) = written {
+            tracing::warn!(%error, file = ?self.file, "the move of a folder cannot be written down");
+        }
+        *known = steps;
+    }
+
+    fn read(&self, known: &[Step]) -> Vec<Step> {
+        let now = since_1970().as_secs();
+        let is_small = |file: &&PathBuf| {
+            std::fs::metadata(file).is_ok_and(|found| found.len() <= FILE_MAX_BYTES)
+        };
+        let read = self.file.as_ref().filter(is_small).and_then(|file| std::fs::read(file).ok());
+        let read = read.and_then(|text| serde_json::from_slice(&text).ok());
+        let mut steps: Vec<Step> = read.unwrap_or_else(|| known.to_vec());
+        steps.retain(|step| now.saturating_sub(step.at) < LIFE);
+        steps
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the second call of a move that began at `from`, where nothing is any more.
+pub(crate) async fn finish(account: &Arc<Account>, from: &RelPath) -> Result<()> {
+    let Some(step) = account.moving.of(from) else { return Ok(()) };
+    let (api, tree) = (&account.api, &account.tree);
+    let (Ok(to), destination) = (RelPath::new(&step.to), step.destination) else { return Ok(()) };
+    let Some(name) = to.name() else { return Ok(()) };
+    let life = api.pacer.listing_life();
+    let listing = tree.listing(api, destination, life).await?;
+    let is_it = |folder: &&FolderItem| folder.id == step.folder;
+    let is_taken = listing.folder(name).is_some() || !listing.files(name).is_empty();
+    let is_made = match listing.folders.iter().find(is_it) {
+        Some(there) if there.name != name && !is_taken => {
+            api.folder_rename(step.folder, &names::to_remote(name)?).await?;
+            true
+        }
+        Some(_) => false,
+        // It was renamed first, because its old name was taken where it goes.
+        None if !is_taken => {
+            let here = tree.listing(api, step.parent, life).await?;
+            let is_renamed = here.folders.iter().find(is_it).is_some_and(|here| here.name == name);
+            if is_renamed {
+                api.folder_mv(step.folder, destination).await?;
+                tree.cache.change(step.parent, Change::RemoveFolder(step.folder));
+            }
+            is_renamed
+        }
+        None => false,
+    };
+    if is_made {
+        tracing::info!(%from, %to, "the move of an earlier process was ended");
+        let folder = FolderItem { name: name.to_owned(), id: step.folder, date: None };
+        tree.forget_folder(step.folder);
+        tree.cache.change(destination, Change::RemoveFolder(step.folder));
+        tree.cache.change(destination, Change::AddFolder(folder));
+        tree.learn(&to, step.folder);
+    }
+    account.moving.end(step.folder);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::new(text).expect("legal")
+    }
+
+    #[test]
+    fn a_move_is_known_to_the_next_process_until_it_is_ended_or_old() {
+        let scratch = tempfile::tempdir().expect("scratch");
+        let file = Some(scratch.path().join("state/moving.json"));
+        let one = Moving::new(file.clone());
+        let step = Step::new(7, (&path("a"), 1), (&path("new/b"), 3));
+        one.begin(step.clone());
+        let two = Moving::new(file.clone());
+        assert_eq!(two.of(&path("a")), Some(step.clone()));
+        assert_eq!(two.of(&path("b")), None);
+        two.end(7);
+        assert_eq!(one.of(&path("a")), None);
+        one.begin(Step { at: 1, ..step });
+        assert_eq!(one.of(&path("a")), None);
+        std::fs::write(file.as_ref().expect("given"), "{").expect("written");
+        assert_eq!(Moving::new(file).of(&path("a")), None);
+    }
+}
