@@ -243,6 +243,7 @@ const CYCLES: &[(&str, &[&[&str]])] = &[
             "listing",
             "looks",
             "lost",
+            "moving",
             "note",
             "owed",
             "pace",
@@ -260,7 +261,7 @@ const CYCLES: &[(&str, &[&[&str]])] = &[
             "windows",
         ]],
     ),
-    ("fichier-sim", &[&["api", "call", "others", "token", "upload", "world"]]),
+    ("fichier-sim", &[&["api", "call", "others", "token", "upload", "world"], &["lag", "store"]]),
     (
         "local",
         &[&[

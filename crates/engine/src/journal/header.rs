@@ -23,7 +23,7 @@ pub struct Roots {
 pub struct JobIdentity {
     /// The verb.
     pub kind: JobKind,
-    /// Where the files come from: [`ketch_core::Backend::location`], or a text that is the same in every process.
+    /// Where the files come from: [`ketch_core::About::location`], or a text that is the same in every process.
     pub source_location: String,
     /// Where they go.
     pub destination_location: String,
