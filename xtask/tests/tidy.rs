@@ -247,6 +247,7 @@ const CYCLES: &[(&str, &[&[&str]])] = &[
             "listing",
             "looks",
             "lost",
+            "moving",
             "note",
             "owed",
             "pace",
@@ -264,7 +265,7 @@ const CYCLES: &[(&str, &[&[&str]])] = &[
             "windows",
         ]],
     ),
-    ("fichier-sim", &[&["api", "call", "others", "token", "upload", "world"]]),
+    ("fichier-sim", &[&["api", "call", "others", "token", "upload", "world"], &["lag", "store"]]),
     (
         "local",
         &[&[

@@ -17,7 +17,7 @@ pub struct ResumedSource {
 }
 
 impl ResumedSource {
-    /// `rest`, with its first bytes read from `kept` ([`crate::Backend::kept`]). `rest` is never asked for them.
+    /// `rest`, with its first bytes read from `kept` ([`crate::facets::Resume::partial`]). `rest` is never asked for them.
     pub fn body(kept: Body, rest: Body) -> Body {
         Arc::new(ResumedSource { kept, rest })
     }

@@ -9,7 +9,7 @@ use crate::job::JobKind;
 /// The version of all files of a job. Raised whenever a field gets another meaning; another version is never read.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Which folders the two sides of a job were, by [`ketch_core::Backend::root_identity`].
+/// Which folders the two sides of a job were, by [`ketch_core::facets::Root::identity`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
     /// The source.
@@ -23,7 +23,7 @@ pub struct Roots {
 pub struct JobIdentity {
     /// The verb.
     pub kind: JobKind,
-    /// Where the files come from: [`ketch_core::Backend::location`], or a text that is the same in every process.
+    /// Where the files come from: [`ketch_core::About::location`], or a text that is the same in every process.
     pub source_location: String,
     /// Where they go.
     pub destination_location: String,

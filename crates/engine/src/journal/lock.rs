@@ -30,7 +30,7 @@ pub(crate) struct TreeLock {
 }
 
 impl TreeLock {
-    /// Locks the trees at `locations` (see [`ketch_core::Backend::location`]), with the files of all locks in `folder`. The trees
+    /// Locks the trees at `locations` (see [`ketch_core::About::location`]), with the files of all locks in `folder`. The trees
     /// of one job may be the same, or inside one another.
     ///
     /// Errors: `InvalidInput` that names the process which works on such a tree, on one inside it or on one around it.

@@ -29,7 +29,7 @@ impl Runner {
         }
     }
 
-    /// Handles an `error` of [`Backend::set_mtime`] that says that the destination does not set the time of this file: the
+    /// Handles an `error` of [`Backend::set_metadata`] that says that the destination does not set the time of this file: the
     /// file keeps the time it has. `Err`: the error says something else.
     ///
     /// The job learns something about the place only if the error is `Unsupported`; `Denied` may be true of one file only,

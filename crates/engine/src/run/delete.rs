@@ -4,7 +4,7 @@ use ketch_core::EntryKind;
 
 use super::*;
 
-/// Is this an entry that a place may hold without listing it ([`Backend::doubt`])?
+/// Is this an entry that a place may hold without listing it ([`ketch_core::facets::Gaps`])?
 fn may_be_unseen(entry: &Entry) -> bool {
     entry.kind == EntryKind::Link || entry.is_file() && entry.size == Some(0)
 }
