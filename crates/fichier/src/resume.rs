@@ -313,6 +313,14 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
             if is_astray { &mut traces.astray } else { &mut traces.ours }.push(ours);
         }
     }
+    // A report may name another address; what has the digest that it tells, and was not there before, is what was sent.
+    for file in alike(note, &listing, &[]) {
+        let is_it = |named: &&Named| named.digest.is_some() && named.digest == file.hash;
+        let is_known = traces.ours.iter().any(|ours| ours.file.url == file.url);
+        if let Some(named) = links.iter().find(is_it).filter(|_| !is_known) {
+            traces.ours.push(Ours { file, size: named.size });
+        }
+    }
     let ours: Vec<String> = traces.ours.iter().map(|ours| ours.file.url.clone()).collect();
     traces.alike = alike(note, &listing, &ours);
     let is_other = |file: &&FileItem| {

@@ -524,3 +524,16 @@ async fn what_stayed_of_a_transfer_that_was_given_up_is_replaced_though_no_listi
     world.sim.set_lag(Duration::ZERO);
     assert_eq!(world.contents_of("").await, ["another version", "other"]);
 }
+
+#[tokio::test]
+async fn a_report_that_names_another_address_does_not_hide_what_was_sent() {
+    let world = World::start().await;
+    put(&*world.process(), "other", b"other").await.expect("stored");
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die("end.pl nth=1 hold-answer", "new content", Some(&old)).await;
+    world.fault("end.pl every stranger-address other");
+    let checkpoint = world.checkpoint("new content");
+    world.process().abandon(&path("d/f"), &checkpoint).await.expect("abandoned");
+    assert_eq!(world.contents().await, ["old"]);
+    assert_eq!(world.sim.stored().len(), 2);
+}
