@@ -183,8 +183,9 @@ impl World {
                     self.write(side, &path, size);
                 }
                 // Only once: what is away is out of everybody's reach.
-                let away = format!("away{}", self.clock);
-                fs::rename(self.side("away"), self.side(&away)).unwrap();
+                let away = (0..).map(|number| self.side(&format!("away{number}")));
+                let away = away.into_iter().find(|away| !away.exists()).unwrap();
+                fs::rename(self.side("away"), away).unwrap();
                 format!("{side}: another folder at this place")
             }
             _ => {

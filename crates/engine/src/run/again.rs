@@ -266,6 +266,12 @@ impl Runner {
             && let Some(algo) = self.rules().common_hash()
         {
             if self.have_same_content((from, &source), (to, there), algo).await? {
+                // Where several files can have one name, the interrupted tries may have stored it several times. The backend knows
+                // from its note what they stored: it finds this one, sends nothing, and removes the others.
+                if to.capabilities().duplicates && self.records.memory().is_taken(path) {
+                    let source = Box::new(source);
+                    return Ok(Again::Act(Action::Copy { source, replaces: planned, reason }));
+                }
                 return self.finish_stored(source, there, planned).await;
             }
             differ = true;
