@@ -94,6 +94,24 @@ fn two_folders_of_one_name_are_both_moved() {
 }
 
 #[test]
+fn two_files_of_one_name_in_two_folders_of_one_name_both_stay() {
+    let scene = Scene::with_a_folder();
+    scene.home.write("other/er", "three");
+    scene.home.write("more/er", "four");
+    scene.run("copy other box:c").expect(0);
+    scene.run("copy more box:a/deeper").expect(0);
+    // Another client gives two folders one name, and both have a file of one name.
+    scene.server.fault("folder/ls nth=1 move c > a/deeper");
+    scene.run("ls box:");
+    scene.server.fault("clear");
+    scene.run("move box:a/deeper box:d").expect(23);
+    let mut contents: Vec<_> =
+        scene.server.files().into_iter().map(|(_, content)| content).collect();
+    contents.sort();
+    assert_eq!(contents, [&b"four"[..], b"one", b"three", b"two"]);
+}
+
+#[test]
 fn a_folder_whose_move_is_not_answered_is_moved_once_and_lost_nowhere() {
     for fault in [
         "folder/mv next=1 lose-answer",

@@ -24,6 +24,8 @@ use crate::source::{Body, ByteStream, BytesSource, Passed, Source, open_exact};
 const TRIES: u32 = 4;
 /// The wait before a part is sent again; twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The longest pause that a remote may ask for before a part is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// One part of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +105,13 @@ async fn store_one<S: PartStore>(part: Part, body: Body, store: &S) -> Result<(P
     let mut wait = FIRST_WAIT;
     for _ in 1..TRIES {
         match store.store(&part, Arc::clone(&body)).await {
-            Err(error) if error.retry() != Retry::Never && !error.is_fatal() => {}
+            Err(error) if !error.is_fatal() => match error.retry() {
+                Retry::Never => return Err(error),
+                Retry::Backoff => {}
+                // What is longer is for the layer that repeats requests.
+                Retry::After(pause) if pause > LONGEST_PAUSE => return Err(error),
+                Retry::After(pause) => wait = wait.max(pause),
+            },
             done => return Ok((part, done?)),
         }
         tokio::time::sleep(wait).await;

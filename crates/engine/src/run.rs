@@ -97,6 +97,7 @@ pub(crate) async fn run(
             .into_iter()
             .any(|side| counts_calls(&**side))
             .then(|| Tally::new(destination.capabilities())),
+        valid_from: records.resumed().mark.valid_from,
         ..State::default()
     };
     let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
@@ -273,6 +274,8 @@ struct State {
     begun: HashMap<u64, (RelPath, &'static str)>,
     /// A large file failed, and the destination may hold a part of it that the next run continues.
     keeps_parts: bool,
+    /// The whole source is at the destination now, and no more where it was.
+    is_root_moved: bool,
     /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
     walks_folders: bool,
     /// The plan is to be made anew.
@@ -342,7 +345,9 @@ impl Runner {
             }
             JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await?,
         }
-        if journal.is_some_and(|journal| journal.finishes_plan) && !self.is_stopping() {
+        let is_moved = self.state().is_root_moved;
+        if journal.is_some_and(|journal| journal.finishes_plan) && !is_moved && !self.is_stopping()
+        {
             return self.look_for_what_was_passed_over().await;
         }
         Ok(())
@@ -403,7 +408,7 @@ impl Runner {
             if let Err(error) = finish(planning).await {
                 self.fatal(error);
             }
-            if !self.takes_anew() {
+            if !self.takes_anew()? {
                 break;
             }
         }
@@ -418,7 +423,7 @@ impl Runner {
                 planned = finish(planning) => planned?,
                 () = self.stopping() => return Ok(()),
             }
-            if !self.takes_anew() {
+            if !self.takes_anew()? {
                 break;
             }
         }
@@ -437,9 +442,13 @@ impl Runner {
         !self.records.resumed().is_planned
     }
 
-    /// Is the plan to be made once more? Asked once after each.
-    fn takes_anew(&self) -> bool {
-        std::mem::take(&mut self.state().is_anew)
+    /// Is the plan to be made once more? Asked after each, when nothing of it is under way.
+    fn takes_anew(&self) -> Result<bool> {
+        let is_anew = self.state().is_anew;
+        if is_anew {
+            self.forget_plan()?;
+        }
+        Ok(is_anew)
     }
 
     /// Is the plan within every limit that was set?

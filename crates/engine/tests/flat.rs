@@ -101,7 +101,7 @@ async fn a_flat_march_says_what_a_march_folder_by_folder_says() {
     let first = std::env::var("KETCH_FLAT_SEED").ok().and_then(|text| text.parse().ok());
     let first: u64 = first.unwrap_or(1_000);
     eprintln!("seeds from {first} (KETCH_FLAT_SEED)");
-    let rules = ["- /b/**\n", "- *a*\n", "+ *.txt\n- *\n"];
+    let rules = ["- /b/**\n", "- *a*\n", "+ *.txt\n- *\n", "- /a\n"];
     for seed in first..first + 120 {
         let mut random = fastrand::Rng::with_seed(seed);
         let dirs = random.bool();
@@ -125,7 +125,7 @@ async fn a_flat_march_says_what_a_march_folder_by_folder_says() {
                 side.insert_duplicate(path, b"twin");
             }
         }
-        let filter = match random.usize(0..6) {
+        let filter = match random.usize(0..8) {
             number if number < rules.len() => compiled(rules[number]),
             _ => Arc::default(),
         };
@@ -148,8 +148,16 @@ fn compiled(rules: &str) -> Arc<Filter> {
 }
 
 async fn sync(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> (Report, Vec<String>) {
+    run(JobKind::Sync, source, destination).await
+}
+
+async fn run(
+    kind: JobKind,
+    source: Arc<dyn Backend>,
+    destination: Arc<dyn Backend>,
+) -> (Report, Vec<String>) {
     let settings = Settings { delete_limit: DeleteLimit::Percent(100), ..Settings::default() };
-    let request = Request { settings, ..Request::new(JobKind::Sync, source, destination) };
+    let request = Request { settings, ..Request::new(kind, source, destination) };
     let mut job = start(request);
     let mut notices = Vec::new();
     while let Some(event) = job.events.recv().await {
@@ -199,6 +207,20 @@ async fn a_listing_that_is_not_in_order_is_found_and_nothing_concluded_from_it_c
         assert_eq!(report.deleted, 2, "{lies}: the extra file and its folder");
         assert_eq!((source.tree(), destination.tree()), (before.clone(), before), "{lies}");
         assert!(notices.iter().any(|text| text.contains("folder by folder")), "{notices:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_acts_while_it_lists_sends_nothing_twice_when_the_order_is_found_wrong() {
+    for kind in [JobKind::Copy, JobKind::Move] {
+        let (source, destination) = (filled("source", true, 200), filled("destination", true, 0));
+        source.list_out_of_order();
+        let expected = source.tree();
+        let (report, _) = run(kind, source.clone(), destination.clone()).await;
+        assert!(report.is_success(), "{kind:?}: {report:?}");
+        assert_eq!(report.copied, 200, "{kind:?}: {report:?}");
+        assert_eq!(destination.tree(), expected, "{kind:?}");
+        assert_eq!(source.tree().is_empty(), kind == JobKind::Move);
     }
 }
 

@@ -136,10 +136,21 @@ impl Job {
                 *writer = Err(error);
             }
         });
-        let report = job.finish().await?;
-        if let Some(error) = report.fatal {
-            return Err(error);
-        }
+        let report = job.finish().await;
+        let report = report.and_then(|report| match report.fatal {
+            Some(error) => Err(error),
+            // A plan that was not made to its end is none.
+            None if report.stopped => Err(Error::cancelled()),
+            None => Ok(report),
+        });
+        let report = match report {
+            Ok(report) => report,
+            Err(error) => {
+                // Why there is no plan says more than that its beginning is still there.
+                let _ = std::fs::remove_file(&temporary);
+                return Err(error);
+            }
+        };
         let seen = PlanTotals {
             source_files: report.source_files,
             destination_entries: report.destination_entries,
@@ -160,7 +171,10 @@ impl Job {
     async fn finish(self) -> Result<Report> {
         let Job { mut request, records, mut on_event, on_start } = self;
         if let Some(folder) = records {
-            request.journal = begin(&request, folder).await?;
+            let jobs = Jobs::new(folder, None);
+            request.journal = begin(&request, &jobs).await?;
+            // What jobs that are over have left is cleared up by the next one.
+            request.settings.jobs.get_or_insert(jobs);
         }
         // CANCEL: dropped from here on, the job is told to stop at once.
         let stop = request.stop.now.clone().drop_guard();
@@ -176,10 +190,7 @@ impl Job {
 }
 
 /// Puts the job on record, and takes over what an interrupted one between the same places left.
-async fn begin(
-    request: &Request,
-    folder: PathBuf,
-) -> Result<Option<ketch_engine::journal::Journal>> {
+async fn begin(request: &Request, jobs: &Jobs) -> Result<Option<ketch_engine::journal::Journal>> {
     if request.settings.dry_run {
         return Ok(None);
     }
@@ -207,5 +218,5 @@ async fn begin(
         Some(_) => Earlier::Finish,
         None => Earlier::Remember,
     };
-    Jobs::new(folder, None).begin(begin, earlier).map(Some)
+    jobs.begin(begin, earlier).map(Some)
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::{LogBackward, LogReader, LogWriter};
 use super::memory::Memory;
-use super::outcome::ItemOutcome;
+use super::outcome::{ItemOutcome, Status};
 use super::resume::Resumed;
 use crate::plan::Planned;
 
@@ -64,6 +64,9 @@ pub(crate) struct Mark {
     pub(crate) destination_entries: u64,
     /// Files that need nothing.
     pub(crate) unchanged: u64,
+    /// Items before this number do not count: the plan was made anew.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) valid_from: u64,
     /// Folders, since the mark before, in which something failed: nothing is deleted in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) held: Vec<RelPath>,
@@ -81,6 +84,10 @@ pub(crate) enum OutcomeRecord {
     /// The plan was cut before this number and made anew from there: earlier outcomes of this number and later ones are
     /// void.
     Cut(u64),
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a backend noted about an open transfer; the last note of an item counts.
@@ -327,7 +334,9 @@ impl Records {
         let lists = &mut *self.lists();
         let Some(kept) = &mut lists.kept else { return Ok(()) };
         kept.outcomes.push(&OutcomeRecord::Item(Box::new(outcome.clone())))?;
-        if let Some(seq) = outcome.seq.filter(|_| outcome.status.is_final()) {
+        if let Some(seq) =
+            outcome.seq.filter(|_| matches!(outcome.status, Status::Done | Status::Skipped))
+        {
             kept.noted.remove(&seq);
         }
         kept.waiting += 1;

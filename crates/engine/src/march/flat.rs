@@ -194,10 +194,10 @@ impl Walk {
         let broken = |error| Broken::Folder(dir.clone(), error);
         let collector = listed.map_err(broken)?;
         // Names of several spellings are found folder by folder.
-        let may_fold = self.side == Side::Destination
-            && self.folders.march.destination.identities().is_some()
-            && collector.folding() != Some(false);
-        if may_fold {
+        if self.side == Side::Destination
+            && collector.len() > 0
+            && self.folders.may_fold(dir, &collector).await.map_err(broken)?
+        {
             return Err(Broken::Unfit);
         }
         self.levels.push(collector.finish().map_err(broken)?);
@@ -234,7 +234,7 @@ impl Stream {
         match self {
             Stream::Flat(flat) => flat.skip(dir),
             Stream::Walk(walk) => {
-                walk.levels.pop_if(|level| level.dir == *dir);
+                walk.levels.retain(|level| level.dir != *dir && !level.dir.is_within(dir));
             }
         }
     }
@@ -273,6 +273,8 @@ pub(super) struct Joining {
     destination: Stream,
     left: Option<Item>,
     right: Option<Item>,
+    /// Sides that have shown everything.
+    ended: Sides,
     /// Steps in order, which wait for the first file of which it is not known yet whether a folder has its name.
     held: VecDeque<Step>,
     /// Files whose name a folder may still have.
@@ -308,6 +310,7 @@ impl Joining {
             folders: Arc::clone(folders),
             left: None,
             right: None,
+            ended: Sides { source: false, destination: false },
             held: VecDeque::new(),
             files: Vec::new(),
             extra: Vec::new(),
@@ -324,10 +327,10 @@ impl Joining {
                 return Ok(());
             }
         }
-        let mut taken = Sides { source: true, destination: true };
         loop {
-            for side in SIDES {
-                if taken.has(side) && !self.advance(side, out).await? {
+            // Once more, because what one side says may take away what the other one had shown.
+            for side in SIDES.into_iter().chain(SIDES) {
+                if self.wants(side) && !self.advance(side, out).await? {
                     return Ok(());
                 }
             }
@@ -340,7 +343,7 @@ impl Joining {
             let left = if order.is_le() { self.left.take() } else { None };
             let right = if order.is_ge() { self.right.take() } else { None };
             let pair = pair_of(left, right);
-            taken = sides_of(&pair);
+            let taken = sides_of(&pair);
             let dir = pair.is_dir().then(|| pair.path().clone());
             let is_entered = self.take_pair(pair, out).await?;
             if let Some(dir) = dir
@@ -349,7 +352,7 @@ impl Joining {
                 return Ok(());
             }
         }
-        self.flush(None, out).await
+        self.flush(out, true).await
     }
 
     /// Enters a folder on the sides that have it, or passes over it. `false`: the march is over.
@@ -388,11 +391,24 @@ impl Joining {
         }
     }
 
+    /// Is the next item of a side to be taken?
+    fn wants(&self, side: Side) -> bool {
+        let shown = match side {
+            Side::Source => &self.left,
+            Side::Destination => &self.right,
+        };
+        shown.is_none() && !self.ended.has(side)
+    }
+
     /// Takes the next item of a side. `false`: the march is over.
     async fn advance(&mut self, side: Side, out: &mut Marcher) -> std::result::Result<bool, Gone> {
         loop {
             match self.side(side).next().await {
                 Ok(item) => {
+                    match side {
+                        Side::Source => self.ended.source = item.is_none(),
+                        Side::Destination => self.ended.destination = item.is_none(),
+                    }
                     match side {
                         Side::Source => self.left = item,
                         Side::Destination => self.right = item,
@@ -400,6 +416,16 @@ impl Joining {
                     return Ok(true);
                 }
                 Err(broken) => {
+                    if let Broken::Folder(dir, _) = &broken {
+                        // Nothing is concluded of the rest of it on the other side.
+                        let other = match side {
+                            Side::Source => &mut self.right,
+                            Side::Destination => &mut self.left,
+                        };
+                        other.take_if(|item| item.entry.path.is_within(dir));
+                        let dir = dir.clone();
+                        self.other(side).leave(&dir);
+                    }
                     if !self.tell(side, broken, out).await? {
                         return Ok(false);
                     }
@@ -419,6 +445,9 @@ impl Joining {
             Broken::Folder(dir, error) => {
                 let is_root = dir.is_root();
                 self.say(Step::Failed { side, dir, error }, out).await?;
+                if is_root {
+                    self.flush(out, true).await?;
+                }
                 Ok(!is_root)
             }
             Broken::Whole(error)
@@ -450,7 +479,7 @@ impl Joining {
     ) -> std::result::Result<bool, Gone> {
         let error = error.with_operation("list");
         self.say(Step::Failed { side, dir: RelPath::root(), error }, out).await?;
-        self.flush(None, out).await?;
+        self.flush(out, true).await?;
         Ok(false)
     }
 
@@ -512,19 +541,19 @@ impl Joining {
 
     async fn say(&mut self, step: Step, out: &mut Marcher) -> std::result::Result<(), Gone> {
         self.held.push_back(step);
-        let first = self.files.iter().find(|file| file.waits()).map(|file| file.path.clone());
-        self.flush(first.as_ref(), out).await
+        self.flush(out, false).await
     }
 
-    /// Hands on what waits, up to a file whose name a folder may still have.
-    async fn flush(
-        &mut self,
-        until: Option<&RelPath>,
-        out: &mut Marcher,
-    ) -> std::result::Result<(), Gone> {
+    /// Hands on what waits, up to a file whose name a folder may still have; with `all` everything.
+    async fn flush(&mut self, out: &mut Marcher, all: bool) -> std::result::Result<(), Gone> {
         while let Some(step) = self.held.pop_front() {
-            let waits = matches!(&step, Step::Pair(pair) if until == Some(pair.path()));
-            if waits && self.held.len() < HELD_STEPS {
+            let waits = match &step {
+                Step::Pair(pair) => {
+                    self.files.iter().any(|file| file.waits() && file.path == *pair.path())
+                }
+                _ => false,
+            };
+            if waits && !all && self.held.len() < HELD_STEPS {
                 self.held.push_front(step);
                 return Ok(());
             }

@@ -249,6 +249,19 @@ impl Folders {
         tokio::join!(source, destination)
     }
 
+    /// May the destination find the names of this folder in other spellings, too?
+    pub(super) async fn may_fold(&self, dir: &RelPath, listed: &Collector) -> Result<bool> {
+        let Some(identities) = self.march.destination.identities() else { return Ok(false) };
+        let known = match listed.folding() {
+            Some(folding) => Some(folding),
+            None => {
+                let dir = dir.clone();
+                blocking(move |_| identities.folds(&dir, false)).await?
+            }
+        };
+        Ok(known != Some(false))
+    }
+
     /// The listing of a folder on one side.
     pub(super) async fn list_one(&self, side: Side, dir: &RelPath) -> Result<Collector> {
         match side {

@@ -8,14 +8,16 @@ use futures::StreamExt;
 use super::planner::Found;
 use super::*;
 use crate::decide::Rules;
+use crate::march::March;
 
 impl Runner {
     /// Counts what both sides still differ in.
     pub(super) async fn look_for_what_was_passed_over(self: &Arc<Self>) -> Result<()> {
-        let steps =
-            futures::stream::unfold(self.march(None, None).start(), |mut steps| async move {
-                steps.next().await.map(|step| (step, steps))
-            });
+        // Folder by folder: a flat march may end early, and then it says nothing of what it has not seen.
+        let march = March { flat: false, ..self.march(None, None) };
+        let steps = futures::stream::unfold(march.start(), |mut steps| async move {
+            steps.next().await.map(|step| (step, steps))
+        });
         let found = steps.map(|step| {
             let runner = Arc::clone(self);
             async move { runner.consider(step).await }
@@ -36,7 +38,7 @@ impl Runner {
 /// Would a finished job have done this?
 fn is_undone(found: &Found, rules: &Rules<'_>) -> bool {
     match found {
-        // The last is not found, because this march is not flat.
+        // The last is not found: this march is not flat.
         Found::Nothing | Found::Anew => false,
         Found::Failed(_) => true,
         // The second action removes a folder of the source, in which something may be left; it does not count.

@@ -102,7 +102,7 @@ impl Runner {
         let (items, bytes, deletions) = {
             let state = self.state();
             (
-                self.records.planned(),
+                self.records.planned() - state.valid_from,
                 state.planned_bytes + mark.bytes,
                 state.deletions + mark.deletions,
             )
@@ -112,15 +112,28 @@ impl Runner {
         Ok(())
     }
 
-    /// Forgets the plan so far: the next one is made folder by folder.
+    /// The plan so far does not count, and the next one is made folder by folder. What of it is under way is finished before.
     async fn begin_anew(&self) -> Result<()> {
         {
-            let mark = &self.records.resumed().mark;
             let state = &mut *self.state();
             state.walks_folders = true;
             state.is_anew = true;
+        }
+        let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
+        self.tell(Event::Notice { path: None, text: text.to_owned() }).await;
+        Ok(())
+    }
+
+    /// Forgets the plan that does not count. Nothing of it is under way.
+    pub(super) fn forget_plan(&self) -> Result<()> {
+        {
+            let mark = &self.records.resumed().mark;
+            let state = &mut *self.state();
+            state.is_anew = false;
             state.valid_from = self.records.planned();
             (state.deletions, state.planned_bytes) = (0, 0);
+            // What failed and may pass is planned once more.
+            state.again.clear();
             let report = &mut state.report;
             report.source_files = mark.source_files;
             report.source_entries = mark.source_entries;
@@ -132,9 +145,8 @@ impl Runner {
         }
         self.records.memory().forget_taken();
         self.context.progress.forget_planned();
-        let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
-        self.tell(Event::Notice { path: None, text: text.to_owned() }).await;
-        Ok(())
+        // ORDER: on record before anything of the next plan is.
+        self.records.mark(self.mark(&mut Place { key: march_start(&self.records), steps: 0 }))
     }
 
     /// Makes a plan of this one action.
@@ -199,6 +211,7 @@ impl Runner {
             source_entries: state.report.source_entries,
             destination_entries: state.report.destination_entries,
             unchanged: state.report.unchanged,
+            valid_from: state.valid_from,
             held: std::mem::take(&mut state.new_failed_dirs),
             occupied: std::mem::take(&mut state.new_occupied_dirs),
             ..Mark::default()

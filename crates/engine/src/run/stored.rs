@@ -103,7 +103,8 @@ impl Runner {
         let by_remote = self.transfers.can_copy_by_remote();
         let moves = context.kind == JobKind::Move;
         let mut add = |item: PlanItem| {
-            if self.records.resumed().settled.contains(item.seq) {
+            let is_void = item.seq < self.state().valid_from;
+            if is_void || self.records.resumed().settled.contains(item.seq) {
                 return;
             }
             // Items that only report something cost nothing.

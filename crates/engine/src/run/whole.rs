@@ -4,10 +4,11 @@
 //! This is done only without a filter and without a manifest, because then everything is moved and no bytes must be hashed;
 //! and only if the destination has nothing of that name, because two folders are joined file by file.
 
+use futures::TryStreamExt;
 use ketch_core::{EntryKind, ListOptions};
 
 use super::*;
-use crate::decide::Action;
+use crate::decide::{Action, Reason};
 use crate::join::Pair;
 
 impl Runner {
@@ -56,30 +57,49 @@ impl Runner {
     /// the first error is returned after everything else was moved.
     pub(super) async fn move_files_of(self: &Arc<Self>, task: &Task, dir: &Entry) -> Result<()> {
         let (from, to) = (&self.context.source, &self.context.destination);
-        let mut first_error = None;
-        let mut waiting = vec![dir.clone()];
+        let (mut first_error, mut waiting, mut emptied) = (None, vec![dir.clone()], Vec::new());
         while let Some(dir) = waiting.pop() {
-            let mut entries =
-                from.list(&dir.path, ListOptions { may_change: true, ..ListOptions::default() });
-            while let Some(entry) = entries.next().await {
-                let entry = entry?;
+            let options = ListOptions { may_change: true, ..ListOptions::default() };
+            let entries: Vec<Entry> = from.list(&dir.path, options).try_collect().await?;
+            if entries.is_empty() {
+                to.make_dir(&dir.path, None).await?;
+            }
+            for entry in &entries {
                 if self.is_stopping() {
                     return Err(Error::new(ErrorKind::Cancelled, "the job is being stopped"));
                 }
+                let is_twice = entries.iter().filter(|other| other.path == entry.path).count() > 1;
                 let moved = match entry.kind {
-                    EntryKind::Dir => match to.rename(&entry, &entry.path).await {
+                    // As `decide` refuses it: one would replace the other.
+                    _ if is_twice => Err(several(Reason::AmbiguousSource)),
+                    EntryKind::Dir => match to.rename(entry, &entry.path).await {
                         Err(error) if error.kind() == ErrorKind::Unsupported => {
                             waiting.push(entry.clone());
                             Ok(())
                         }
                         moved => moved.map(drop),
                     },
-                    EntryKind::File => self.move_file(task, &entry, None).await.map(drop),
+                    EntryKind::File => match to.stat(&entry.path).await {
+                        Ok(_) => Err(several(Reason::AmbiguousDestination)),
+                        Err(error) if error.kind() == ErrorKind::NotFound => {
+                            self.move_file(task, entry, None).await.map(drop)
+                        }
+                        Err(error) => Err(error),
+                    },
                     EntryKind::Link | EntryKind::Special(_) => Err(Error::unsupported("move")),
                 };
                 if let Err(error) = moved {
                     first_error.get_or_insert(error.with_path(&entry.path));
                 }
+            }
+            emptied.push(dir);
+        }
+        // What was moved whole leaves nothing behind. A folder in which something had to stay does.
+        for dir in emptied.iter().rev().filter(|dir| !dir.path.is_root()) {
+            match from.delete_one(dir).await {
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+                Err(error) => _ = first_error.get_or_insert(error.with_path(&dir.path)),
+                Ok(()) => {}
             }
         }
         first_error.map_or(Ok(()), Err)
@@ -89,4 +109,8 @@ impl Runner {
     fn owns_below(&self, path: &RelPath) -> bool {
         self.is_owned(path) || self.overlap.get().is_some_and(|overlap| overlap.has_below(path))
     }
+}
+
+fn several(reason: Reason) -> Error {
+    Error::new(ErrorKind::AlreadyExists, reason.to_string())
 }

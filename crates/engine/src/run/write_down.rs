@@ -13,6 +13,7 @@ impl Runner {
     /// Writes down what was done.
     pub(super) async fn succeeded(&self, task: &Task, acted: Acted) {
         let Acted { outcome, hashes, bytes, kept } = acted;
+        let mut is_root_moved = false;
         {
             let report = &mut self.state().report;
             report.done += u64::from(outcome.status() == Status::Done);
@@ -40,7 +41,10 @@ impl Runner {
                 }
                 Outcome::TimeSet => report.times_set += 1,
                 Outcome::DirMade => report.dirs_made += 1,
-                Outcome::DirMoved => report.dirs_moved += 1,
+                Outcome::DirMoved => {
+                    report.dirs_moved += 1;
+                    is_root_moved = act::path_of(&task.action).is_root();
+                }
                 Outcome::Deleted => report.deleted += 1,
                 // A folder of the source in which something is left is not reported.
                 Outcome::Kept => report.kept += u64::from(!is_dir_removal(&task.action)),
@@ -50,6 +54,7 @@ impl Runner {
             report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
             report.bytes_kept = report.bytes_kept.saturating_add(kept);
         }
+        self.state().is_root_moved |= is_root_moved;
         self.context.progress.done(bytes.unwrap_or(0));
         self.context.progress.kept(kept);
         // A move that finds its file stored only removes it at the source.
@@ -98,7 +103,7 @@ impl Runner {
     pub(super) async fn write_failure(&self, task: &Task, failure: Failure) {
         let (status, mut is_failure) = self.judge(&task.action, &failure);
         let is_large = act::size_of(&task.action).is_some_and(|size| size >= RESUME_FROM);
-        if status == Status::Failed && is_large {
+        if status == Status::Failed && is_large && self.may_leave_parts() && !failure.at_source {
             self.state().keeps_parts = true;
         }
         if status == Status::Vanished {
@@ -122,6 +127,13 @@ impl Runner {
         }
         let record = Box::new(record);
         self.tell(Event::ItemFailed { failure, is_failure: true, record }).await;
+    }
+
+    /// Does the destination keep parts of what failed, for a job that is on record?
+    fn may_leave_parts(&self) -> bool {
+        let to = self.context.destination.capabilities();
+        let can_continue = self.context.source.capabilities().read_range;
+        self.records.job().is_some() && can_continue && (to.put_resume || to.put_parts.is_some())
     }
 
     fn count_failure(&self, failure: &Failure, status: Status, is_failure: bool) {
