@@ -303,7 +303,9 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
     let old = listing.files(&note.name).into_iter().filter(is_known).cloned().collect();
     let mut traces = Traces { old, ..Traces::default() };
     if let Some(url) = &note.stored {
-        traces.stored = alive(account, note, &listing, url, None).await?.map(|(_, file)| file);
+        // One that others moved to the top is theirs: the folder lacks it.
+        let found = alive(account, note, &listing, url, None).await?;
+        traces.stored = found.filter(|(at, _)| *at == note.folder).map(|(_, file)| file);
     }
     for named in links.iter().filter(|named| note.stored.as_ref() != Some(&named.url)) {
         let digest = named.digest.clone();

@@ -240,6 +240,19 @@ async fn an_old_version_that_was_moved_away_meanwhile_is_not_removed() {
 }
 
 #[tokio::test]
+async fn a_verified_upload_that_others_moved_to_the_top_is_not_taken_for_one_in_its_folder() {
+    let world = World::start().await;
+    let old = put(&*world.process(), "d/f", b"old").await.expect("stored");
+    world.die("file/rm nth=1 stall", "new content", Some(&old)).await;
+    let (backend, new) = world.arrived(11).await;
+    backend.rename(&new, &path("f")).await.expect("moved by somebody else");
+    world.put("new content", Some(&old)).await.expect("stored again");
+    assert_eq!(world.contents().await, ["new content"]);
+    let top = list(&*world.process(), "").await.expect("lists");
+    assert!(top.iter().any(|entry| entry.path == path("f")), "theirs stays");
+}
+
+#[tokio::test]
 async fn a_report_that_is_gone_leaves_the_listing_and_the_digest_to_tell() {
     let cases = [("new content", 2), ("NEW CONTENT", 3)].into_iter();
     for ((content, uploads), proof) in cases.flat_map(|case| PROOFS.map(|proof| (case, proof))) {
