@@ -91,3 +91,26 @@ fn what_is_ignored_because_it_exists_stays_also_where_an_upload_was_killed() {
     scene.run("copy src box:there").expect(0);
     scene.holds_the_content();
 }
+
+#[test]
+fn one_answer_that_a_folder_is_gone_does_not_give_up_what_a_killed_process_stored() {
+    let scene = Scene::new();
+    scene.home.write("src/d/f", "an older and longer content");
+    scene.run("copy src box:there").expect(0);
+    scene.home.write("src/d/f", "the new content");
+    // The new version is stored and proven, and the old one is about to go.
+    scene.server.fault("file/rm next=1 hold");
+    let mut child = scene.start("copy src box:there");
+    scene.server.held();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    scene.server.clear();
+    assert_eq!(scene.server.stat("files"), 2);
+    scene.home.write("src/d/f", "the content");
+    scene.server.fault("folder/ls next=1 ko 404 Resource not found #469");
+    // It may fail, and it must not forget.
+    scene.run("copy src box:there");
+    scene.server.fault("clear");
+    scene.run("copy src box:there").expect(0);
+    scene.holds_the_content();
+}

@@ -140,7 +140,10 @@ impl Transfers {
         });
         let body = ExactSource::body(Arc::clone(&hashing) as Body);
         let stored = self.destination.put(&entry.path, body, options).await?;
-        let hashes = hashing.hashes();
+        let mut hashes = hashing.hashes();
+        if hashes.is_none() && self.verify == Verify::Hash {
+            hashes = self.digest_of_adopted(entry, &stored).await?;
+        }
         let verified = self.verify(entry, &stored, hashes.as_ref()).await?;
         if let Some(hashes) = &hashes {
             let found = witness.and_then(|witness| witness.facts()).unwrap_or_default();
@@ -313,6 +316,17 @@ impl Transfers {
                 Ok((found != expected).then_some(wrong))
             }
         }
+    }
+
+    /// The digest of the source, where the destination had the file from an earlier try and read nothing of the body: what is
+    /// there is proven by what the source holds now.
+    async fn digest_of_adopted(&self, entry: &Entry, stored: &Entry) -> Result<Option<Hashes>> {
+        let shown = stored.hashes.as_deref();
+        let Some(algo) = shown.and_then(|shown| strongest(|algo| shown.get(algo).is_some())) else {
+            return Ok(None);
+        };
+        let digest = content_digest(&self.source, entry, algo).await?;
+        Ok(Some(Hashes::of(digest)))
     }
 
     /// Compares what is stored with what was listed and sent. `Ok(false)`: nothing disagrees, and a digest that the

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::{Change, FileItem, FolderListing};
-use crate::error::{Refusal, Said};
+use crate::error::Said;
 use crate::evidence::{Ground, Removal};
 use crate::note::{self, Note, Upload};
 use crate::report::Told;
@@ -350,23 +350,31 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
     Ok(traces)
 }
 
-/// A listing of the folder asked for after `asked`; `None` when the folder is gone. Those who look for the files of one
-/// upload share it.
+/// A listing of the folder asked for after `asked`; `None` when the folder is gone, which only a second answer proves: the note of
+/// an upload is given up for it. Those who look for the files of one upload share it.
 async fn look(
     account: &Arc<Account>,
     folder: u64,
     asked: Instant,
 ) -> Result<Option<Arc<FolderListing>>> {
-    match account.tree.listing(&account.api, folder, asked.elapsed()).await {
-        Ok(listing) => Ok(Some(listing)),
-        Err(Refusal { said: Said::NotFound, .. }) => Ok(None),
-        Err(refusal)
-            if matches!(refusal.error.kind(), ErrorKind::NotFound | ErrorKind::Denied)
-                && refusal.said == Said::Other =>
-        {
-            Ok(None)
+    let mut asked = asked;
+    let mut waits = crate::api::polls(&account.api.settings).take(1);
+    loop {
+        let refusal = match account.tree.listing(&account.api, folder, asked.elapsed()).await {
+            Ok(listing) => return Ok(Some(listing)),
+            Err(refusal) => refusal,
+        };
+        let is_gone = refusal.said == Said::NotFound
+            || refusal.said == Said::Other
+                && matches!(refusal.error.kind(), ErrorKind::NotFound | ErrorKind::Denied);
+        match waits.next() {
+            _ if !is_gone => return Err(refusal.into()),
+            None => return Ok(None),
+            Some(wait) => {
+                asked = Instant::now();
+                tokio::time::sleep(wait).await;
+            }
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 
