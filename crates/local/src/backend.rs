@@ -62,6 +62,7 @@ pub struct LocalBackend {
     /// Where the place is, is looked up when it is first asked for.
     about: OnceLock<About>,
     facets: Facets,
+    givers: Arc<facets::Givers>,
 }
 
 impl LocalBackend {
@@ -81,8 +82,9 @@ impl LocalBackend {
         let links = options.links == Links::Keep;
         let capabilities = Capabilities { links, ..CAPABILITIES };
         let root = Arc::new(Root::new(&root, options));
-        let facets = facets::facets(&name, &root);
-        LocalBackend { name, capabilities, root, about: OnceLock::new(), facets }
+        let givers = Arc::default();
+        let facets = facets::facets(&name, &root, &givers);
+        LocalBackend { name, capabilities, root, about: OnceLock::new(), facets, givers }
     }
 
     /// Runs `work` on another thread and says in its error what was done and where.
@@ -213,6 +215,7 @@ impl Backend for LocalBackend {
 
     async fn finish(&self) -> Result<()> {
         self.root.forget_folders();
+        self.givers.forget();
         Ok(())
     }
 }

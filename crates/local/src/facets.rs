@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use ketch_core::facets::{
@@ -27,8 +27,25 @@ use crate::{copy, leftover, part, rename};
 struct OfPlace {
     name: String,
     root: Arc<Root>,
+    givers: Arc<Givers>,
+}
+
+/// The other places that files come from.
+#[derive(Debug, Default)]
+pub(crate) struct Givers {
     /// The place whose file was copied or taken last.
     last: Mutex<Option<(Giver, Arc<Root>)>>,
+}
+
+impl Givers {
+    /// Closes what is kept open of them.
+    pub(crate) fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Giver, Arc<Root>)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What tells places apart that files come from.
@@ -40,11 +57,11 @@ struct Giver {
 }
 
 /// All facets of a local place.
-pub(crate) fn facets(name: &str, root: &Arc<Root>) -> Facets {
-    let (name, root) = (name.to_owned(), Arc::clone(root));
+pub(crate) fn facets(name: &str, root: &Arc<Root>, givers: &Arc<Givers>) -> Facets {
+    let (name, root, givers) = (name.to_owned(), Arc::clone(root), Arc::clone(givers));
     let disk = LocalDisk { name: name.clone(), root: Arc::clone(&root) };
     let identities = LocalIdentities::new(name.clone(), Arc::clone(&root));
-    let place = Arc::new(OfPlace { name, root, last: Mutex::default() });
+    let place = Arc::new(OfPlace { name, root, givers });
     Facets {
         disk: Some(Arc::new(disk)),
         identities: Some(Arc::new(identities)),
@@ -76,7 +93,7 @@ impl OfPlace {
             follows_links: *follows_links,
             has_numbers: *has_numbers,
         };
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.givers.lock();
         if let Some((known, root)) = &*last
             && *known == giver
         {

@@ -71,32 +71,27 @@ impl Inner {
     }
 
     pub(super) async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
-        // Files that the remote holds travel together, if nothing that comes before or after them is something else.
-        if entries.iter().all(|entry| Kept::of(entry).is_none() && !entry.is_dir()) {
-            let results = self.remote.delete(entries).await;
-            let mut state = self.state();
-            for (entry, _) in entries.iter().zip(&results).filter(|(_, result)| result.is_ok()) {
-                state.forget(&entry.path);
-            }
-            return results;
-        }
+        // Files that the remote holds and that follow one another travel together.
+        let is_plain = |entry: &Entry| Kept::of(entry).is_none() && !entry.is_dir();
         let mut results = Vec::with_capacity(entries.len());
-        for entry in entries {
-            results.push(self.delete_one(entry).await);
+        for run in entries.chunk_by(|one, next| is_plain(one) && is_plain(next)) {
+            match run {
+                [entry] if Kept::of(entry).is_some() => results.push(self.let_go(entry).await),
+                [entry] if entry.is_dir() => results.push(self.delete_folder(entry).await),
+                files => results.extend(self.delete_files(files).await),
+            }
         }
         results
     }
 
-    async fn delete_one(&self, entry: &Entry) -> Result<()> {
-        if Kept::of(entry).is_some() {
-            return self.let_go(entry).await;
+    /// Removes files that the remote holds, in one call.
+    async fn delete_files(&self, files: &[Entry]) -> Vec<Result<()>> {
+        let results = self.remote.delete(files).await;
+        let mut state = self.state();
+        for (entry, _) in files.iter().zip(&results).filter(|(_, result)| result.is_ok()) {
+            state.forget(&entry.path);
         }
-        if entry.is_dir() {
-            return self.delete_folder(entry).await;
-        }
-        self.remote.delete_one(entry).await?;
-        self.state().forget(&entry.path);
-        Ok(())
+        results
     }
 
     async fn delete_folder(&self, entry: &Entry) -> Result<()> {

@@ -220,6 +220,23 @@ async fn a_file_that_another_place_of_the_machine_lends_is_copied_and_its_faults
     assert_eq!(kind(refused), ErrorKind::InvalidInput);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn after_the_end_nothing_of_the_place_that_lent_files_is_open() {
+    let (here, there) = (place(), place());
+    there.write("d/f", "content");
+    let lent = there.files().as_local_file(&there.stat("d/f").await);
+    here.files().copy_from(&lent, &path("d/f"), PutOptions::default()).await.expect("copied");
+    there.backend.finish().await.expect("ended");
+    here.backend.finish().await.expect("ended");
+    let folder = std::fs::canonicalize(there.file("")).expect("there");
+    let open = std::fs::read_dir("/proc/self/fd").expect("listed").filter_map(|entry| {
+        let target = std::fs::read_link(entry.ok()?.path()).ok()?;
+        target.starts_with(&folder).then_some(target)
+    });
+    assert_eq!(open.count(), 0);
+}
+
 #[tokio::test]
 async fn a_folder_that_is_made_anew_between_two_puts_gets_the_second() {
     let (here, there) = (place(), place());
