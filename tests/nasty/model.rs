@@ -69,6 +69,9 @@ struct Model {
     /// Commands whose process was killed or that failed, by where they go. What such a process has stored and not noted the
     /// same job finds and no other one ("Gaps" in docs/FICHIER.md), so they are what goes there next.
     open: BTreeMap<String, String>,
+    /// Since everything was well last: did listings lag, and was a process killed?
+    lagged: bool,
+    killed: bool,
     done: Vec<String>,
 }
 
@@ -89,6 +92,8 @@ impl Model {
             moved: BTreeSet::new(),
             kept: BTreeSet::from(["of another client".to_owned()]),
             open: BTreeMap::new(),
+            lagged: false,
+            killed: false,
             done: Vec::new(),
         }
     }
@@ -174,6 +179,7 @@ impl Model {
         }
         let lag = LAGS[self.random.usize(0..LAGS.len())];
         self.scene.server.lag(lag);
+        self.lagged |= lag != "0s";
         let fault = FAULTS[self.random.usize(0..FAULTS.len())];
         // A report that lies while listings lag may leave an old version beside the new one ("Gaps" in docs/FICHIER.md).
         let fault = if lag != "0s" && fault.starts_with("end.pl") { "" } else { fault };
@@ -207,6 +213,7 @@ impl Model {
                     self.scene.server.release(true);
                 }
                 None => {
+                    self.killed = true;
                     first.kill().unwrap();
                     first.wait().unwrap();
                     // What has left the process arrives without it.
@@ -336,25 +343,46 @@ impl Model {
         }
         std::fs::create_dir_all(self.scene.home.path("mv")).unwrap();
         let open = std::mem::take(&mut self.open);
-        for command in open.into_values().chain(commands.map(str::to_owned)) {
-            let command = &*command;
-            // A run that meets the rests of one that was killed may have to say so once.
-            let mut runs: Vec<_> = Vec::new();
-            while runs.len() < 3 && runs.last().is_none_or(|(code, _)| *code != 0) {
-                let run = self.scene.run(command);
-                runs.push((run.code, run.stderr));
-            }
-            let code = runs.last().map(|run| run.0);
-            assert_eq!(code, Some(0), "{command}: {runs:?} {}", self.told());
-        }
+        let mut wrong = self.bring_about(open.into_values().chain(commands.map(str::to_owned)));
         self.check();
-        let twice = self.twice();
-        assert!(twice.is_empty(), "stored twice: {twice:?} {}", self.told());
+        if wrong.is_empty() && !self.twice().is_empty() {
+            wrong = format!("stored twice: {:?}", self.twice());
+        }
+        if !wrong.is_empty() {
+            // After kills while listings lag a file may be there twice, and the next job says so ("Gaps" in docs/FICHIER.md). With
+            // a seed of one's own, as in `xtask check --slow`, that is a failure; anything else always is.
+            let is_gap = self.lagged && self.killed && !is_strict();
+            let is_double = wrong.contains("twice") || wrong.contains("several of that name");
+            assert!(is_gap && is_double, "{wrong} {}", self.told());
+            eprintln!("{wrong}");
+            for place in ["purge box:c1", "purge box:c2"] {
+                self.scene.run(place);
+            }
+            let wrong = self.bring_about(commands.map(str::to_owned));
+            assert!(wrong.is_empty(), "{wrong} {}", self.told());
+        }
+        (self.lagged, self.killed) = (false, false);
         for client in 1..3 {
             let run = self.scene.run(&format!("check src{client} box:c{client}"));
             assert_eq!(run.code, 0, "{} {} {}", run.stdout, run.stderr, self.told());
         }
         self.done.push(SETTLED.to_owned());
+    }
+
+    /// Runs the commands, each up to three times, because a run that meets the rests of one that was killed may have to say so.
+    /// What a command says that does not succeed then.
+    fn bring_about(&self, commands: impl IntoIterator<Item = String>) -> String {
+        for command in commands {
+            let mut runs: Vec<_> = Vec::new();
+            while runs.len() < 3 && runs.last().is_none_or(|(code, _)| *code != 0) {
+                let run = self.scene.run(&command);
+                runs.push((run.code, run.stderr));
+            }
+            if runs.last().is_some_and(|(code, _)| *code != 0) {
+                return format!("{command}: {runs:?}");
+            }
+        }
+        String::new()
     }
 
     /// What was done since everything was well last.
@@ -369,6 +397,10 @@ const SETTLED: &str = "settled";
 /// Where a command goes.
 fn place(command: &str) -> &str {
     command.rsplit(' ').next().unwrap_or_default()
+}
+
+fn is_strict() -> bool {
+    std::env::var_os("KETCH_WIRE_SEED").is_some()
 }
 
 fn number(name: &str, otherwise: u64) -> u64 {
