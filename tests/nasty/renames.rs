@@ -178,3 +178,45 @@ fn a_move_of_a_folder_whose_process_dies_at_any_of_its_calls_is_ended_by_the_nex
         scene.shows(&[("new/b/deep/er/g", "two"), ("new/b/f", "one")]);
     }
 }
+
+impl Scene {
+    /// A folder that was moved to `box:new` and not renamed there yet.
+    fn with_half_a_move() -> Scene {
+        let scene = Scene::with_a_folder();
+        scene.server.fault("folder/mv nth=2 hold");
+        let command = ["move", "box:a", "box:new/b"];
+        let mut child = scene.home.command().args(command).stderr(Stdio::null()).spawn().unwrap();
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        scene.shows(&[("new/a/deep/er/g", "two"), ("new/a/f", "one")]);
+        scene
+    }
+}
+
+#[test]
+fn a_look_and_a_dry_run_do_not_end_what_a_move_of_a_folder_has_left_half_done() {
+    let scene = Scene::with_half_a_move();
+    for command in [
+        "ls box:a",
+        "check box:a box:new",
+        "move --dry-run box:a box:new/b",
+        "plan move box:a box:new/b -o plan",
+    ] {
+        scene.run(command).expect(3);
+        scene.shows(&[("new/a/deep/er/g", "two"), ("new/a/f", "one")]);
+    }
+    scene.run("move box:a box:new/b").expect(3);
+    scene.shows(&[("new/b/deep/er/g", "two"), ("new/b/f", "one")]);
+}
+
+#[test]
+fn what_others_renamed_keeps_its_name_after_half_a_move() {
+    let scene = Scene::with_half_a_move();
+    scene.server.fault("folder/ls nth=1 move new/a > new/mine");
+    scene.run("ls box:");
+    scene.server.fault("clear");
+    scene.run("move box:a box:new/b").expect(3);
+    scene.shows(&[("new/mine/deep/er/g", "two"), ("new/mine/f", "one")]);
+}

@@ -45,6 +45,7 @@ pub(crate) struct Remotes {
     /// What is to store what it knows at the end.
     opened: Vec<Arc<dyn Backend>>,
     accepts_recent: bool,
+    may_change: bool,
 }
 
 /// How a place is opened. The default is for a place that is looked at or changed by itself.
@@ -86,6 +87,7 @@ impl Remotes {
             exposed: Vec::new(),
             opened: Vec::new(),
             accepts_recent: false,
+            may_change: false,
         }
     }
 
@@ -93,6 +95,12 @@ impl Remotes {
     /// to wait: for commands of a person who looks, and never for what concludes from what is missing.
     pub(crate) fn accept_recent(&mut self, accepts: bool) {
         self.accepts_recent = accepts;
+    }
+
+    /// Whether what is opened from now on may end what an earlier process has left half done: for a job, and never for a look
+    /// or a dry run.
+    pub(crate) fn allow_changes(&mut self, may_change: bool) {
+        self.may_change = may_change;
     }
 
     /// The configuration.
@@ -107,6 +115,12 @@ impl Remotes {
     /// Is there a remote of that name?
     pub(crate) fn is_configured(&mut self, name: &str) -> Result<bool> {
         Ok(name == SANDBOX || self.config()?.remotes.contains_key(name))
+    }
+
+    /// Looks for keys in the connection string of a place that is not opened.
+    pub(crate) fn look_for_keys(&mut self, place: &Location) {
+        // What is wrong with the place shows when it is opened, and is no matter of the keys in it.
+        drop(self.chain(place));
     }
 
     /// Places with a key in their connection string, since the last call.
@@ -128,8 +142,10 @@ impl Remotes {
     async fn open_as(&mut self, place: &Location, manner: &Manner) -> Result<Arc<dyn Backend>> {
         let Chain { wrappers, bottom, bottom_place } = self.chain(place)?;
         let name = place.redacted();
-        // What is in a wrapper's own objects is merged and written, and for that it must be what is there now.
-        let accepts_recent = self.accepts_recent && wrappers.is_empty();
+        // What is in a wrapper's own objects is merged and written, and for that it must be what is there now. An alias has
+        // none.
+        let has_objects = wrappers.iter().any(|(factory, _)| factory.kind != alias::FACTORY.kind);
+        let accepts_recent = self.accepts_recent && !has_objects;
         let (factory, mut options, keep_state) = match bottom {
             Bottom::Remote { factory, options } => (factory, options, true),
             Bottom::Sandbox { options } => {
@@ -150,6 +166,7 @@ impl Remotes {
         let mut request = self.request(&name, options, keep_state)?;
         request.root = bottom_place.path;
         request.accepts_recent = accepts_recent;
+        request.may_change = self.may_change;
         request.fence.clone_from(&manner.fence);
         let has_connections = factory.options.iter().any(|option| option.name == CONNECTIONS);
         if let Some(most) = descriptors::connections().filter(|_| has_connections)

@@ -134,6 +134,9 @@ pub struct ConnectRequest {
     /// The backend may use a listing that another process of this machine made in the last minutes, if a new one would have
     /// to wait: a person wants to see it. Never set for a job, because a job concludes from what is missing.
     pub accepts_recent: bool,
+    /// The backend may end what an earlier process of this machine has left half done, also when it is only asked what is there:
+    /// for a command that changes the place. Never set for a look and for a dry run, which change nothing.
+    pub may_change: bool,
     /// Folders of this machine to which no link that is followed may lead: the other side of a job.
     pub fence: Vec<PathBuf>,
 }

@@ -85,6 +85,7 @@ pub struct Fichier {
     account: Arc<Account>,
     about: About,
     facets: Facets,
+    may_change: bool,
 }
 
 impl fmt::Debug for Fichier {
@@ -158,7 +159,7 @@ impl Fichier {
             view_options: String::new(),
         };
         let facets = facets::facets(&request.name, &root, &account);
-        Ok(Fichier { root, account, about, facets })
+        Ok(Fichier { root, account, about, facets, may_change: request.may_change })
     }
 
     /// Adds to an error what the layers below do not know.
@@ -196,7 +197,9 @@ impl Fichier {
             }
         }
         // A folder may be on its way from here.
-        moving::finish(account, &full).await?;
+        if self.may_change {
+            moving::finish(account, &full).await?;
+        }
         let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
         Err(looks::missing(ages.max()))
     }

@@ -12,7 +12,7 @@ use crate::entries::file_of;
 use crate::error::{Refusal, Said};
 use crate::evidence::{self, Ground, Removal};
 use crate::gather::Copied;
-use crate::moving::Step;
+use crate::moving::{self, Step};
 use crate::note::Trail;
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
@@ -262,6 +262,14 @@ pub(crate) async fn rename_folder(
     }
     let remote_name = names::to_remote(name)?;
     let (api, tree) = (&account.api, &account.tree);
+    // Of the top of a remote the caller does not know the name. Asked for before a new listing may show another one.
+    let known = account.moving.path_of(id).or_else(|| tree.path_of(id));
+    let old = Some(from).filter(|from| !from.is_empty());
+    let old = old.or(known.as_ref().and_then(|path| path.name())).map(str::to_owned);
+    let by_others = || {
+        let message = "the folder was moved or renamed by others";
+        Error::new(ErrorKind::Changed, message)
+    };
     let destination = tree.ensure(api, &above).await?;
     // Now the numbers of all folders above are known.
     if tree.is_below(path, id) {
@@ -276,6 +284,10 @@ pub(crate) async fn rename_folder(
     // An earlier try whose answer was lost has made it, or the first half of it.
     if let Some(there) = listing.folders.iter().find(|known| moves && known.id == id) {
         if there.name != name {
+            if old.as_ref() != Some(&there.name) {
+                account.moving.end(id);
+                return Err(by_others());
+            }
             let is_taken = listing.folder(name).is_some() || !listing.files(name).is_empty();
             if is_taken {
                 return Err(taken(path));
@@ -297,8 +309,7 @@ pub(crate) async fn rename_folder(
         known.id == id && (from.is_empty() || known.name == from || known.name == name)
     };
     let Some(found) = here.folders.iter().find(is_it) else {
-        let message = "the folder was moved or renamed by others";
-        return Err(Error::new(ErrorKind::Changed, message));
+        return Err(by_others());
     };
     let (from, keeps_name) = (found.name.as_str(), found.name == name);
     if keeps_name && !moves {
@@ -322,12 +333,15 @@ pub(crate) async fn rename_folder(
         account.moving.begin(Step::new(id, (&from, parent), (path, destination)));
     }
     // The server does one or the other in a call. A name that is taken there is changed before the move.
+    let mut is_begun = false;
     let result = async {
         if !keeps_name && (clash || !moves) {
             api.folder_rename(id, &remote_name).await?;
+            is_begun = true;
         }
         if moves {
             api.folder_mv(id, destination).await?;
+            is_begun = true;
         }
         if !keeps_name && !clash && moves {
             api.folder_rename(id, &remote_name).await?;
@@ -340,6 +354,9 @@ pub(crate) async fn rename_folder(
         // The first of two steps may have been done: what is known of both places is not.
         tree.cache.forget(parent);
         tree.cache.forget(destination);
+        if !is_begun && moving::is_final(&refusal) {
+            account.moving.end(id);
+        }
         return Err(refusal.into());
     }
     account.moving.end(id);

@@ -2,19 +2,22 @@
 //!
 //! 1fichier moves a folder or renames it, and never does both in one call. A process that dies between the two leaves the
 //! folder in its new place under its old name, where nobody looks for it. So the move is written down before the first call,
-//! and whoever looks for the folder in its old place in the next hours makes the second one. Nothing is done without a look:
-//! the folder must be where the first call has put it, by its number, and nothing may have its new name.
+//! and a command that may change things and looks for the folder in its old place in the next hours makes the second one. Nothing
+//! is done without a look: the folder must be where the first call has put it, by its number and under the name that this
+//! call left it, and nothing may have its new name.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ketch_core::{RelPath, Result};
+use ketch_core::{ErrorKind, RelPath, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::cache::{Change, FolderItem};
+use crate::error::{Refusal, Said};
 use crate::index::replace;
 use crate::names;
+use crate::owed::lock_file;
 use crate::pace::since_1970;
 
 /// For how long a move is remembered, in seconds: longer than the service answers nothing for.
@@ -79,6 +82,12 @@ impl Moving {
         }
     }
 
+    /// Where a folder was before its move began.
+    pub(crate) fn path_of(&self, folder: u64) -> Option<RelPath> {
+        let step = self.read(&self.lock()).into_iter().find(|step| step.folder == folder)?;
+        RelPath::new(&step.from).ok()
+    }
+
     fn of(&self, from: &RelPath) -> Option<Step> {
         let steps = self.read(&self.lock());
         steps.into_iter().find(|step| step.from == from.as_str())
@@ -86,6 +95,14 @@ impl Moving {
 
     fn change(&self, change: impl FnOnce(&mut Vec<Step>)) {
         let mut known = self.lock();
+        // ORDER: held until the new content is in place, or a move that another process writes down meanwhile is lost.
+        let _lock = self.file.as_deref().and_then(|file| match lock_file(file) {
+            Ok(lock) => Some(lock),
+            Err(error) => {
+                tracing::warn!(%error, ?file, "the record of moves cannot be locked");
+                None
+            }
+        });
         let mut steps = self.read(&known);
         change(&mut steps);
         let written = self.file.as_ref().map(|file| {
@@ -114,19 +131,45 @@ impl Moving {
     }
 }
 
-/// Makes the second call of a move that began at `from`, where nothing is any more.
+/// Makes the second call of a move that began at `from`, where nothing is any more. It changes the account.
+///
+/// A move that cannot be ended, because a folder is gone or the call is refused, is forgotten.
 pub(crate) async fn finish(account: &Arc<Account>, from: &RelPath) -> Result<()> {
     let Some(step) = account.moving.of(from) else { return Ok(()) };
+    match second_call(account, from, &step).await {
+        // The next look for the folder asks again.
+        Err(refusal) if !is_final(&refusal) => return Err(refusal.into()),
+        Err(refusal) => {
+            tracing::info!(%from, error = %refusal.error, "a move that an earlier process began cannot be ended");
+        }
+        Ok(()) => {}
+    }
+    account.moving.end(step.folder);
+    Ok(())
+}
+
+/// Is it said of this folder, and will be said again?
+pub(crate) fn is_final(refusal: &Refusal) -> bool {
+    match refusal.said {
+        Said::NotFound | Said::Forbidden | Said::Name => true,
+        Said::Other => matches!(refusal.error.kind(), ErrorKind::NotFound | ErrorKind::Denied),
+        _ => false,
+    }
+}
+
+async fn second_call(account: &Arc<Account>, from: &RelPath, step: &Step) -> Result<(), Refusal> {
     let (api, tree) = (&account.api, &account.tree);
     let (Ok(to), destination) = (RelPath::new(&step.to), step.destination) else { return Ok(()) };
-    let Some(name) = to.name() else { return Ok(()) };
+    let (Some(old), Some(name)) = (from.name(), to.name()) else { return Ok(()) };
+    let Ok(remote_name) = names::to_remote(name) else { return Ok(()) };
     let life = api.pacer.listing_life();
     let listing = tree.listing(api, destination, life).await?;
     let is_it = |folder: &&FolderItem| folder.id == step.folder;
     let is_taken = listing.folder(name).is_some() || !listing.files(name).is_empty();
     let is_made = match listing.folders.iter().find(is_it) {
-        Some(there) if there.name != name && !is_taken => {
-            api.folder_rename(step.folder, &names::to_remote(name)?).await?;
+        // Another name is one that others gave it.
+        Some(there) if there.name == old && old != name && !is_taken => {
+            api.folder_rename(step.folder, &remote_name).await?;
             true
         }
         Some(_) => false,
@@ -150,7 +193,6 @@ pub(crate) async fn finish(account: &Arc<Account>, from: &RelPath) -> Result<()>
         tree.cache.change(destination, Change::AddFolder(folder));
         tree.learn(&to, step.folder);
     }
-    account.moving.end(step.folder);
     Ok(())
 }
 

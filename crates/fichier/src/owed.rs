@@ -196,7 +196,7 @@ impl Owed {
 }
 
 /// The lock of the record at `path`: a file of its own, because the record is replaced.
-fn lock_file(path: &Path) -> std::io::Result<File> {
+pub(crate) fn lock_file(path: &Path) -> std::io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

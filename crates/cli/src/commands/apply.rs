@@ -25,6 +25,7 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
     settings.report_started = settings.report_unchanged;
     let mut remotes = context.remotes(&args.local);
     let signals = context.signals()?;
+    remotes.allow_changes(true);
     let both = remotes.open_job(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
     context.warn_of_keys(&mut remotes);

@@ -29,6 +29,7 @@ pub(crate) async fn run(
         ..args.local.clone()
     };
     let mut remotes = context.remotes(&local);
+    remotes.allow_changes(!args.dry_run);
     let signals = context.signals()?;
     let ages_from = finishes.map(|job| job.header.ages_from);
     let job = open(context, &mut remotes, &signals, kind, args, ages_from).await?;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures::StreamExt;
-use ketch_core::factory::{Factory, OptionInfo};
+use ketch_core::factory::{Factory, OptionInfo, REMOTE};
 use ketch_core::{ListOptions, RelPath};
 use ketch_engine::filter::units::format_duration;
 use secrecy::{ExposeSecret, SecretString};
@@ -48,6 +48,13 @@ pub(crate) fn add(context: &Context, args: &RemoteAddArgs) -> Result<Done> {
                  (leave it out to be asked for it)"
             ));
         }
+    }
+    if let Some(below) = options.get(REMOTE).filter(|_| factory.is_wrapper())
+        && let Ok(below) = Location::of_record(below.expose_secret())
+    {
+        let mut remotes = context.remotes(&LocalArgs::default());
+        remotes.look_for_keys(&below);
+        context.warn_of_keys(&mut remotes);
     }
     ask_for_secrets(context, &factory, &mut options)?;
     let written =

@@ -46,6 +46,8 @@ impl Remotes {
     pub(super) fn chain(&mut self, place: &Location) -> Result<Chain> {
         let mut wrappers = Vec::new();
         let mut names: Vec<String> = Vec::new();
+        // What a configuration says of what a wrapper stands on is not on the command line.
+        let mut is_typed = true;
         let mut here = place.clone();
         loop {
             if let Base::Named(name) = &here.base {
@@ -55,8 +57,6 @@ impl Remotes {
                     return Err(circle(&names));
                 }
             }
-            // What a configuration says of what a wrapper stands on is not on the command line.
-            let is_typed = names.is_empty() || wrappers.is_empty();
             let (factory, mut options) = match self.kind_of(&here, is_typed)? {
                 Some(found) => found,
                 None => {
@@ -83,6 +83,7 @@ impl Remotes {
                 );
                 return Err(Problem::other(text));
             }
+            is_typed &= here.options.contains_key(REMOTE);
             here = below(&here, &label, options.remove(REMOTE))?;
             wrappers.push((factory, options));
         }
@@ -101,7 +102,7 @@ impl Remotes {
                 }
                 return Ok(None);
             }
-            Base::Named(name) => self.configured(name, place)?,
+            Base::Named(name) => self.configured(name, place, is_typed)?,
             Base::OfType(kind) => {
                 let factory = find_kind(kind)?;
                 if is_typed {
@@ -112,7 +113,12 @@ impl Remotes {
         }))
     }
 
-    fn configured(&mut self, name: &str, place: &Location) -> Result<(Factory, Options)> {
+    fn configured(
+        &mut self,
+        name: &str,
+        place: &Location,
+        is_typed: bool,
+    ) -> Result<(Factory, Options)> {
         let file = self.config_file.as_ref().map(|file| file.display().to_string());
         let config = self.config()?;
         let Some(remote) = config.remotes.get(name) else {
@@ -138,7 +144,9 @@ impl Remotes {
         let factory = find_kind(&remote.kind)?;
         let mut options = remote.options.clone();
         options.extend(place.options.clone());
-        self.note_exposed(&factory, place);
+        if is_typed {
+            self.note_exposed(&factory, place);
+        }
         Ok((factory, options))
     }
 

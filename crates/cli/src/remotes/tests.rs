@@ -52,3 +52,32 @@ async fn an_unknown_remote_is_told_with_what_to_do() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn a_key_that_is_typed_in_what_a_wrapper_stands_on_is_noticed_and_one_of_a_configuration_is_not() {
+    let environment = [
+        ("KETCH_REMOTE_WORK_TYPE", "alias"),
+        ("KETCH_REMOTE_WORK_REMOTE", "local:"),
+        ("KETCH_REMOTE_KEPT_TYPE", "alias"),
+        ("KETCH_REMOTE_KEPT_REMOTE", ":fichier,api_key=CANARY:"),
+        ("KETCH_REMOTE_BOX_TYPE", "fichier"),
+    ];
+    for (place, count) in [
+        ("work,remote=\":fichier,api_key=CANARY:\":x", 1),
+        (":alias,remote=\":fichier,api_key=CANARY:\":x", 1),
+        (":alias,remote=\"box,api_key=CANARY:\":x", 1),
+        (":alias,remote=kept:x", 0),
+        ("kept:x", 0),
+    ] {
+        let mut remotes = Remotes::new(
+            Environment::of(&environment),
+            None,
+            &LocalArgs::default(),
+            Arc::new(Silent),
+        );
+        remotes.look_for_keys(&Location::parse(OsStr::new(place)).expect("legal"));
+        let exposed = remotes.take_exposed();
+        assert_eq!(exposed.len(), count, "{place}: {exposed:?}");
+        assert!(!format!("{exposed:?}").contains("CANARY"));
+    }
+}

@@ -59,7 +59,7 @@ enum Word {
     Elsewhere(Error),
     /// None of them says anything.
     None(Error),
-    /// No file of those that are to be removed is left in it.
+    /// No file of those that are to be removed is left in it: all were asked about, or a new listing shows no other one.
     Empty,
 }
 
@@ -79,7 +79,9 @@ impl Folders {
                 parent.is_root() || account.tree.saw_within(&parent, look_life(account));
             let calls = 1 + usize::from(!is_proven);
             let is_known = account.tree.remembered(&parent).is_some();
-            if groups.len() <= calls || !is_known {
+            // One file says where one of several folders of one name is.
+            let has_twins = !is_proven && !account.tree.twins(&parent).is_empty();
+            if groups.len() <= calls || !is_known || has_twins {
                 for group in &groups {
                     seen.enter(group.folder, seen_of(account, group, begun).await);
                 }
@@ -134,7 +136,9 @@ impl Folders {
 
     fn enter(&mut self, folder: u64, word: Word) {
         match word {
-            Word::Here | Word::Empty => {}
+            Word::Here => {}
+            // What was listed before it was asked about is out of date.
+            Word::Empty => drop(self.listings.remove(&folder)),
             Word::Elsewhere(error) | Word::None(error) => {
                 drop(self.misplaced.insert(folder, error))
             }
@@ -146,7 +150,10 @@ impl Folders {
         for group in groups {
             let error = match seen_of(account, group, begun).await {
                 Word::Here => return,
-                Word::Empty => continue,
+                Word::Empty => {
+                    self.listings.remove(&group.folder);
+                    continue;
+                }
                 Word::Elsewhere(error) => {
                     self.misplaced.insert(group.folder, error);
                     let why = "another folder beside its own was moved by others";
@@ -234,8 +241,9 @@ async fn seen_of(account: &Arc<Account>, group: &Group<'_>, begun: Instant) -> W
     };
     let mut files: Vec<&Removal> = group.removals.iter().copied().filter(is_listed).collect();
     fastrand::shuffle(&mut files);
-    let mut told = None;
-    for removal in files.into_iter().take(SAMPLES_MAX) {
+    let (mut told, mut newest) = (None, None);
+    let unasked = files.split_off(files.len().min(SAMPLES_MAX));
+    for removal in files {
         admitted(account).await;
         match ask(account, removal, begun).await {
             Seen::There => return Word::Here,
@@ -245,12 +253,23 @@ async fn seen_of(account: &Arc<Account>, group: &Group<'_>, begun: Instant) -> W
             }
             Seen::Other(error) => told = Some(error),
             Seen::Gone => {
-                // What is known of the folder is out of date.
+                // What is known of the folder is out of date. This listing was asked for since.
+                newest = account.tree.cache.last(group.folder);
                 account.tree.cache.forget(group.folder);
             }
         }
     }
+    let is_left = |removal: &&Removal| {
+        newest
+            .as_ref()
+            .is_some_and(|newest| newest.files.iter().any(|file| file.url == removal.url))
+    };
     match told {
+        // That those are gone says nothing about the others, with which the folder may have been moved away.
+        None if unasked.iter().any(is_left) => {
+            let why = "the files of its folder that were asked about are gone";
+            Word::None(unproven(why).with_retry(Retry::Backoff))
+        }
         Some(error) => {
             let why = format!("of another file of its folder was said: {}", error.message());
             Word::None(unproven(&why).with_retry(Retry::Backoff))
