@@ -17,8 +17,7 @@ use futures::stream::{BoxStream, FuturesUnordered};
 
 use crate::capabilities::PartRules;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::hash::HashAlgo;
-use crate::source::{Body, ByteStream, BytesSource, Passed, Source, open_exact};
+use crate::source::{Body, ByteStream, BytesSource, Source, open_exact};
 
 /// How often a part is sent before its error is that of the whole.
 const TRIES: u32 = 4;
@@ -198,10 +197,6 @@ impl Source for PartSource {
         true
     }
 
-    fn passed(&self, _algo: HashAlgo) -> Passed {
-        Passed::NotTaken
-    }
-
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
         let start = self.range.start;
         self.whole.open(start + range.start..start + range.end).await
@@ -214,8 +209,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::hash::hash_bytes;
-    use crate::source::{ExactSource, HashingSource, collect, open_all};
+    use crate::hash::{HashAlgo, hash_bytes};
+    use crate::source::{ExactSource, HashingSource, Passed, collect, open_all};
 
     const RULES: PartRules =
         PartRules { from: 4_096, part_bytes: 4_096, parts_max: 1_000, at_once: 3 };

@@ -122,8 +122,8 @@ impl Joined {
             (None, Some(_)) => Ordering::Greater,
             (None, None) => return Ok(Next::End),
         };
-        let source = if order.is_le() { take(&mut self.source)? } else { None };
-        let destination = if order.is_ge() { take(&mut self.destination)? } else { None };
+        let source = if order.is_le() { self.source.take()? } else { None };
+        let destination = if order.is_ge() { self.destination.take()? } else { None };
         let clash = self.is_clash(source.as_ref(), destination.as_ref());
         let split = |side: Option<(Entry, bool)>| match side {
             Some((entry, duplicates)) => (Some(entry), duplicates),
@@ -158,14 +158,6 @@ impl Joined {
         }
         is_clash
     }
-}
-
-/// The next entry of a side, and whether there are several of its key.
-fn take(listing: &mut Listing) -> Result<Option<(Entry, bool)>> {
-    let Some(view) = listing.head.view() else { return Ok(None) };
-    let taken = (view.to_entry(&listing.dir)?, listing.head.has_duplicates());
-    listing.head.pass();
-    Ok(Some(taken))
 }
 
 #[cfg(test)]

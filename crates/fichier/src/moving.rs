@@ -1,7 +1,7 @@
 //! Moves of folders in two calls, on record until both are made.
 //!
 //! 1fichier moves a folder or renames it, and never does both in one call. A process that dies between the two leaves the
-//! folder in its new place under its old name, where nobody looks for it. So the move is written down before the first call,
+//! folder in its new place under its old name, where no command looks for it. So the move is written down before the first call,
 //! and a command that may change things and looks for the folder in its old place in the next hours makes the second one. Nothing
 //! is done without a look: the folder must be where the first call has put it, by its number and under the name that this
 //! call left it, and nothing may have its new name.
@@ -75,7 +75,7 @@ impl Moving {
         });
     }
 
-    /// Forgets a move that was made, or that nobody wants any more.
+    /// Forgets a move that was made or was given up.
     pub(crate) fn end(&self, folder: u64) {
         if self.read(&self.lock()).iter().any(|step| step.folder == folder) {
             self.change(|steps| steps.retain(|step| step.folder != folder));

@@ -31,7 +31,7 @@ const LOOKS: usize = 3;
 const GIVEN_UP_MAX: usize = 256;
 
 /// Transfers that this process has ended and of which something may still arrive, or something stayed that a listing may not
-/// show yet: whoever stores a file under that name next looks once more.
+/// show yet: the next upload under that name looks for it once more.
 #[derive(Debug, Default)]
 pub(crate) struct GivenUp(Mutex<VecDeque<(Note, Vec<String>)>>);
 
@@ -95,7 +95,7 @@ pub(crate) async fn upload(
         true => digest_of(body).await,
         false => Ok(None),
     };
-    // Nobody looks for it in the top folder, and it may be the very file.
+    // No command looks for it in the top folder, and it may be the very file.
     for lost in &traces.astray {
         let is_possible = lost.file.hash.is_some() && body.size() == lost.file.size;
         let digest = digest_if(is_possible).await?;

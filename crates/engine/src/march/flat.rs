@@ -221,16 +221,8 @@ impl Stream {
         }
     }
 
-    /// It is not.
-    fn skip(&mut self, dir: &RelPath) {
-        match self {
-            Stream::Flat(flat) => flat.skip(dir),
-            Stream::Walk(_) => {}
-        }
-    }
-
     /// What is in this folder, which may have been entered already, is passed over.
-    fn leave(&mut self, dir: &RelPath) {
+    fn pass_over(&mut self, dir: &RelPath) {
         match self {
             Stream::Flat(flat) => flat.skip(dir),
             Stream::Walk(walk) => {
@@ -365,12 +357,12 @@ impl Joining {
     ) -> std::result::Result<bool, Gone> {
         for side in SIDES.into_iter().filter(|side| sides.has(*side)) {
             if !is_entered {
-                self.side(side).skip(dir);
+                self.side(side).pass_over(dir);
                 continue;
             }
             if let Err(broken) = self.side(side).enter(dir).await {
                 // Nothing is concluded of what is in it on the other side.
-                self.other(side).leave(dir);
+                self.other(side).pass_over(dir);
                 return self.tell(side, broken, out).await;
             }
         }
@@ -424,7 +416,7 @@ impl Joining {
                         };
                         other.take_if(|item| item.entry.path.is_within(dir));
                         let dir = dir.clone();
-                        self.other(side).leave(&dir);
+                        self.other(side).pass_over(&dir);
                     }
                     if !self.tell(side, broken, out).await? {
                         return Ok(false);

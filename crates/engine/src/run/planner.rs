@@ -68,7 +68,8 @@ impl Runner {
             let mut ready = Vec::new();
             for (key, passed, found) in chunk {
                 if matches!(found, Ok(Found::Anew)) {
-                    return self.begin_anew().await;
+                    self.begin_anew().await;
+                    return Ok(());
                 }
                 let planned = self.settle(found?).await?;
                 ready.extend(planned);
@@ -113,7 +114,7 @@ impl Runner {
     }
 
     /// The plan so far does not count, and the next one is made folder by folder. What of it is under way is finished before.
-    async fn begin_anew(&self) -> Result<()> {
+    async fn begin_anew(&self) {
         {
             let state = &mut *self.state();
             state.walks_folders = true;
@@ -121,7 +122,6 @@ impl Runner {
         }
         let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
         self.tell(Event::Notice { path: None, text: text.to_owned() }).await;
-        Ok(())
     }
 
     /// Forgets the plan that does not count. Nothing of it is under way.

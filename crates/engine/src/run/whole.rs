@@ -64,14 +64,15 @@ impl Runner {
             if entries.is_empty() {
                 to.make_dir(&dir.path, None).await?;
             }
+            // As `decide` refuses it: of two of one name one would replace the other.
+            let mut counts = HashMap::<&RelPath, u32>::new();
+            entries.iter().for_each(|entry| *counts.entry(&entry.path).or_default() += 1);
             for entry in &entries {
                 if self.is_stopping() {
                     return Err(Error::new(ErrorKind::Cancelled, "the job is being stopped"));
                 }
-                let is_twice = entries.iter().filter(|other| other.path == entry.path).count() > 1;
                 let moved = match entry.kind {
-                    // As `decide` refuses it: one would replace the other.
-                    _ if is_twice => Err(several(Reason::AmbiguousSource)),
+                    _ if counts[&entry.path] > 1 => Err(several(Reason::AmbiguousSource)),
                     EntryKind::Dir => match to.rename(entry, &entry.path).await {
                         Err(error) if error.kind() == ErrorKind::Unsupported => {
                             waiting.push(entry.clone());

@@ -13,9 +13,9 @@ impl Runner {
     /// Writes down what was done.
     pub(super) async fn succeeded(&self, task: &Task, acted: Acted) {
         let Acted { outcome, hashes, bytes, kept } = acted;
-        let mut is_root_moved = false;
         {
-            let report = &mut self.state().report;
+            let state = &mut *self.state();
+            let report = &mut state.report;
             report.done += u64::from(outcome.status() == Status::Done);
             match outcome {
                 Outcome::Copied => report.copied += 1,
@@ -43,7 +43,7 @@ impl Runner {
                 Outcome::DirMade => report.dirs_made += 1,
                 Outcome::DirMoved => {
                     report.dirs_moved += 1;
-                    is_root_moved = act::path_of(&task.action).is_root();
+                    state.is_root_moved |= act::path_of(&task.action).is_root();
                 }
                 Outcome::Deleted => report.deleted += 1,
                 // A folder of the source in which something is left is not reported.
@@ -54,7 +54,6 @@ impl Runner {
             report.bytes = report.bytes.saturating_add(bytes.unwrap_or(0));
             report.bytes_kept = report.bytes_kept.saturating_add(kept);
         }
-        self.state().is_root_moved |= is_root_moved;
         self.context.progress.done(bytes.unwrap_or(0));
         self.context.progress.kept(kept);
         // A move that finds its file stored only removes it at the source.

@@ -168,7 +168,7 @@ async fn a_flood_without_end_is_waited_for_half_an_hour_and_then_told() {
     for words in ["minutes of waiting", "flood_patience", "#374"] {
         assert!(error.message().contains(words), "{error}");
     }
-    // Nobody else waits for it, of whatever kind.
+    // No later request waits for it, whatever its kind.
     for want in [Want::Call, Want::Listing(Listing::Files, 1)] {
         assert_eq!(pacer.admit(want).await.expect_err("given up").kind(), ErrorKind::Throttled);
     }
