@@ -112,13 +112,19 @@ fn a_file_that_was_moved_to_where_the_source_has_it_is_not_removed_as_extra_of_i
         let run = scene.run("sync --max-delete 100% src box:there");
         assert!(scene.contents().contains_key(PRECIOUS), "{moment}: {}", run.stderr);
         scene.server.fault("clear");
-        if run.code == 0 {
-            scene.run("check src box:there").expect(0);
-        } else {
+        // Folders are listed at the same time, so `there/b` may have been listed before the file came to it. Then ketch
+        // stored the file beside it. That is told, and put right by the person who moved it.
+        let twins = scene.paths().iter().filter(|(path, _)| path == "there/b/f").count();
+        if twins == 2 {
+            run.expect(0);
+            let told = scene.run("check src box:there").expect(23).stdout;
+            assert!(told.contains("several of that name"), "{told}");
+            scene.run("dedupe --rule newest box:there/b").expect(0);
+        } else if run.code != 0 {
             // The next run finds it where it is.
             scene.run("sync --max-delete 100% src box:there").expect(0);
-            scene.run("check src box:there").expect(0);
         }
+        scene.run("check src box:there").expect(0);
         scene.holds_once(&[PRECIOUS, "other", "more"]);
     }
 }
