@@ -139,6 +139,33 @@ fn names_of_foreign_parts_stay_where_they_belong() {
     check("process::exit", &["crates/cli/"]);
 }
 
+/// Below the command line what helps is a hint, as data (`core/hint.rs`); `cli/hints.rs` has its words.
+#[test]
+fn no_words_of_the_command_line_are_below_it() {
+    for (path, text) in sources("crates") {
+        let krate = path.split('/').nth(1).unwrap_or_default();
+        // Suites and emulators are programs of their own or part of tests.
+        if matches!(krate, "cli" | "testkit" | "fichier-sim") || !path.contains("/src/") {
+            continue;
+        }
+        if path.contains("/tests/") || path.ends_with("/tests.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for line in code_lines(code) {
+            let literals = line.split('"').skip(1).step_by(2);
+            let is_flag = |word: &str| {
+                let name = word.trim_start_matches(['(', '`', '\'']).strip_prefix("--");
+                name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+            };
+            for literal in literals {
+                let has_flag = literal.split_whitespace().any(is_flag);
+                assert!(!has_flag && !literal.contains("`ketch "), "{path}: {literal}");
+            }
+        }
+    }
+}
+
 #[test]
 fn forbidden_crates_are_absent() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).expect("a lock file");

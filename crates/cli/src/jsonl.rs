@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use ketch_core::bill::Bill;
-use ketch_core::{Entry, EntryKind, HashAlgo, hash};
+use ketch_core::{Entry, EntryKind, HashAlgo, Hint, hash};
 use ketch_engine::event::Snapshot;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, DigestCounts, Event, Report};
@@ -73,7 +73,7 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
             "file_error",
             json!({
                 "path": failure.path, "operation": failure.operation, "kind": failure.kind.as_str(),
-                "message": failure.message, "status": record.status.as_str(),
+                "message": failure.message, "hint": failure.hint.map(Hint::as_str), "status": record.status.as_str(),
                 "is_failure": is_failure, "attempts": record.attempts,
             }),
         ),
@@ -101,7 +101,7 @@ fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Opti
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
         Verdict::MissingOnDestination => ("missing_on_destination", None, None),
         Verdict::MissingOnSource => ("missing_on_source", None, None),
-        Verdict::NotStorable(text) => ("not_storable", None, Some((*text).to_owned())),
+        Verdict::NotStorable(text, _) => ("not_storable", None, Some((*text).to_owned())),
         Verdict::Unverifiable(text) => ("unverifiable", None, Some(text.clone())),
         Verdict::Error(_, text) => ("error", None, Some(text.clone())),
     }

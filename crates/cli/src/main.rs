@@ -11,6 +11,7 @@ mod descriptors;
 mod environment;
 mod exit;
 mod filters;
+mod hints;
 mod jsonl;
 mod location;
 mod logging;

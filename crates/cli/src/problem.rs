@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::exit;
+use crate::{exit, hints};
 
 /// Why a command ended before its end.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Problem {
 
 impl From<ketch_core::Error> for Problem {
     fn from(error: ketch_core::Error) -> Self {
-        Problem { code: exit::of_kind(error.kind()), text: Some(error.to_string()) }
+        Problem { code: exit::of_kind(error.kind()), text: Some(hints::told(&error)) }
     }
 }
 

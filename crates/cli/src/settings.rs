@@ -14,6 +14,7 @@ use crate::args::{
 };
 use crate::descriptors;
 use crate::filters;
+use crate::hints;
 use crate::location::Location;
 use crate::problem::{Problem, Result};
 use crate::values::size;
@@ -113,7 +114,7 @@ pub(crate) fn bandwidth(text: &str) -> Result<Option<u64>> {
 
 /// Compiles the filter of a job. A source that is one file leaves no room for other filters.
 pub(crate) fn compile(mut spec: FilterSpec, only: Option<&str>) -> Result<Arc<Filter>> {
-    let usage = |error| Problem::usage(format!("{error}"));
+    let usage = |error| Problem::usage(hints::of_filter(&error));
     if let Some(name) = only {
         if !Filter::new(&spec).map_err(usage)?.admits_everything() {
             let text = "the source is one file, so filters make no sense (leave them out, or name its folder)";

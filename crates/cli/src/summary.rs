@@ -5,6 +5,7 @@ use std::time::Duration;
 use ketch_engine::filter::units::{format_duration, format_size};
 use ketch_engine::{CheckReport, Failure, Report};
 
+use crate::hints;
 use crate::output::{Console, Level};
 
 /// Failures that are listed without `-v`.
@@ -41,7 +42,7 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
         ));
     }
     if let Some(error) = &report.fatal {
-        console.tell_error(&error.to_string());
+        console.tell_error(&hints::told(error));
     }
     if report.is_open {
         console.tell(
@@ -54,10 +55,11 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
 /// The line of a failure names its path, and says it once.
 fn failure_line(failure: &Failure) -> String {
     let path = failure.path.as_str();
-    if path.is_empty() || failure.message.contains(&format!(": {path}: ")) {
-        format!("failed: {}", failure.message)
+    let message = hints::with(&failure.message, failure.hint);
+    if path.is_empty() || message.contains(&format!(": {path}: ")) {
+        format!("failed: {message}")
     } else {
-        format!("failed: {path}: {}: {}", failure.operation, failure.message)
+        format!("failed: {path}: {}: {message}", failure.operation)
     }
 }
 
@@ -112,7 +114,7 @@ pub(crate) fn tell_check(console: &Console, report: &CheckReport) {
     let level = if report.differences() + open == 0 { Level::Normal } else { Level::Error };
     console.tell(level, &check_line(report));
     if let Some(error) = &report.fatal {
-        console.tell_error(&error.to_string());
+        console.tell_error(&hints::told(error));
     }
 }
 

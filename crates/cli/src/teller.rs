@@ -8,6 +8,7 @@ use ketch_engine::decide::Reason;
 use ketch_engine::event::Event;
 use ketch_engine::filter::units::format_size;
 
+use crate::hints;
 use crate::jsonl;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
@@ -72,7 +73,7 @@ impl Teller<'_> {
                 self.notices.tell(
                     self.console,
                     Some(path.as_str()),
-                    &format!("not stored: {reason}"),
+                    &hints::with(&format!("not stored: {reason}"), reason.hint()),
                 );
             }
             // A folder of the source in which something is left is not reported.
@@ -98,12 +99,14 @@ impl Teller<'_> {
                 });
             }
             Event::ItemFailed { failure, is_failure: false, record } => {
-                let text = format!("{}: {}", record.status.as_str(), failure.message);
+                let message = hints::with(&failure.message, failure.hint);
+                let text = format!("{}: {message}", record.status.as_str());
                 self.notices.tell(self.console, Some(failure.path.as_str()), &text);
             }
             Event::ItemFailed { failure, record, .. } => {
                 let (word, path) = (record.status.as_str(), failure.path.as_str());
-                self.console.tell(Level::Item, &format!("{word:<8} {path}: {}", failure.message));
+                let message = hints::with(&failure.message, failure.hint);
+                self.console.tell(Level::Item, &format!("{word:<8} {path}: {message}"));
             }
             Event::Unchanged { path, reason } => {
                 self.console.tell(Level::Detail, &format!("same     {path}  ({reason})"));
@@ -130,6 +133,7 @@ pub(crate) fn bill_line(remote: &str, bill: &Bill) -> String {
 }
 
 fn detail(reason: Reason, size: Option<u64>) -> String {
+    let reason = hints::with(&reason.to_string(), reason.hint());
     match size {
         Some(size) => format!("  ({reason}, {})", format_size(size)),
         None => format!("  ({reason})"),

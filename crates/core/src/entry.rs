@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::time::{Duration, SystemTime};
 
 use crate::hash::Hashes;
+use crate::hint::Hint;
 use crate::path::{RelPath, compare_keys};
 
 /// One file or folder, as a listing or a `stat` showed it. Unknown is `None`, never a zero in disguise.
@@ -95,18 +96,25 @@ pub enum Special {
 }
 
 impl Special {
-    /// A few words for a notice: what it is and, if there is one thing to do, what to do.
+    /// A few words for a notice: what it is.
     pub fn describe(self) -> &'static str {
         match self {
-            Special::Symlink => {
-                "a symbolic link (--links keep copies the link, --links follow what it points to)"
-            }
+            Special::Symlink => "a symbolic link",
             Special::BrokenSymlink => "a symbolic link that points nowhere",
             Special::SymlinkLoop => {
                 "a symbolic link to a folder above itself or to the other side of the job"
             }
             Special::Device => "a socket, pipe or device",
             Special::UnusableName => "a name that cannot be addressed",
+        }
+    }
+
+    /// What a person can do to have it copied.
+    pub fn hint(self) -> Option<Hint> {
+        match self {
+            Special::Symlink => Some(Hint::KeepOrFollowLinks),
+            Special::BrokenSymlink => Some(Hint::KeepLinks),
+            Special::SymlinkLoop | Special::Device | Special::UnusableName => None,
         }
     }
 }

@@ -3,7 +3,8 @@
 //! * The layer that understands the wire builds the error and decides `kind` and `retry`, once. No layer above matches
 //!   text.
 //! * Layers above add the operation, the remote and the path, if they are missing; they change nothing else.
-//! * A message is one line, a lower-case fragment that says what was expected and, when there is one thing to do, what to do.
+//! * A message is one line, a lower-case fragment that says what was expected. What a person can do is a hint beside it, as
+//!   data, where the program around has its own words for it.
 //! * A message never holds a secret or a signed URL.
 //! * `Cancelled` is a fact about the caller, not a failure, and is never logged as one.
 
@@ -11,6 +12,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::hint::Hint;
 use crate::path::RelPath;
 
 /// The result of everything that can fail in ketch.
@@ -119,6 +121,7 @@ struct Inner {
     remote: Option<Box<str>>,
     path: Option<RelPath>,
     message: Box<str>,
+    hint: Option<Hint>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -132,6 +135,7 @@ impl Error {
             remote: None,
             path: None,
             message: message.into().into_boxed_str(),
+            hint: None,
             source: None,
         }))
     }
@@ -144,6 +148,12 @@ impl Error {
     /// The error of work that the caller stopped.
     pub fn cancelled() -> Self {
         Error::new(ErrorKind::Cancelled, "stopped")
+    }
+
+    /// The same error for another item of the same request: kind, text, hint and whether to ask again, without the place and
+    /// the cause.
+    pub fn twin(&self) -> Self {
+        Error::new(self.kind(), self.message()).with_retry(self.retry()).with_hint_of(self)
     }
 
     /// Says whether the request may be sent again.
@@ -176,6 +186,18 @@ impl Error {
         self
     }
 
+    /// Says what a person can do about it.
+    pub fn with_hint(mut self, hint: Hint) -> Self {
+        self.0.hint = Some(hint);
+        self
+    }
+
+    /// Takes over what a person can do about another error.
+    pub fn with_hint_of(mut self, other: &Error) -> Self {
+        self.0.hint = self.0.hint.or(other.0.hint);
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -201,7 +223,12 @@ impl Error {
         self.0.path.as_ref()
     }
 
-    /// What was expected and what to do, without operation, remote and path.
+    /// What a person can do about it, if one thing helps.
+    pub fn hint(&self) -> Option<Hint> {
+        self.0.hint
+    }
+
+    /// What was expected, without operation, remote and path.
     pub fn message(&self) -> &str {
         &self.0.message
     }

@@ -28,7 +28,7 @@ pub trait Services: fmt::Debug + Send + Sync + 'static {
 
     /// Undoes [`Services::link`] for a folder: its link does not work any more. A folder without a link is success.
     async fn unlink(&self, _entry: &Entry) -> Result<()> {
-        Err(Error::unsupported("link --unlink"))
+        Err(Error::unsupported("unlink"))
     }
 
     /// Everything the remote tells about one file or folder, in the order in which it is to be shown.

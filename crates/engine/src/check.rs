@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use ketch_core::{
-    Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, RelPath, Result, source_identity,
+    Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, source_identity,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -362,7 +362,9 @@ impl Checker {
             (None, Some(Entry { kind: EntryKind::Special(special), .. })) => {
                 match self.settings.one_way {
                     true => Known::Nothing,
-                    false => Known::Verdict(Verdict::NotStorable(special.describe())),
+                    false => {
+                        Known::Verdict(Verdict::NotStorable(special.describe(), special.hint()))
+                    }
                 }
             }
             (None, Some(destination)) => {
@@ -376,7 +378,7 @@ impl Checker {
                     self.judge_sizes(source, destination)
                 }
                 (EntryKind::Special(special), _) => {
-                    Known::Verdict(Verdict::NotStorable(special.describe()))
+                    Known::Verdict(Verdict::NotStorable(special.describe(), special.hint()))
                 }
                 // In a `sync` one replaces the other, so this is a difference, and not something that could not be
                 // compared.
@@ -407,14 +409,19 @@ impl Checker {
     fn judge_source_only(&self, source: &Entry) -> Option<Verdict> {
         match source.kind {
             EntryKind::Dir => None,
-            EntryKind::Special(special) => Some(Verdict::NotStorable(special.describe())),
+            EntryKind::Special(special) => {
+                Some(Verdict::NotStorable(special.describe(), special.hint()))
+            }
             EntryKind::File
                 if source.size == Some(0) && !self.destination.backend.capabilities().put_empty =>
             {
-                Some(Verdict::NotStorable("the destination stores no empty files"))
+                Some(Verdict::NotStorable("the destination stores no empty files", None))
             }
             EntryKind::Link if !self.destination.backend.capabilities().links => {
-                Some(Verdict::NotStorable("the destination keeps no symbolic links"))
+                Some(Verdict::NotStorable(
+                    "the destination keeps no symbolic links",
+                    Some(Hint::FollowLinks),
+                ))
             }
             EntryKind::File | EntryKind::Link => Some(Verdict::MissingOnDestination),
         }
@@ -604,7 +611,7 @@ impl Checker {
                 }
                 Verdict::MissingOnDestination => report.missing_on_destination += 1,
                 Verdict::MissingOnSource => report.missing_on_source += 1,
-                Verdict::NotStorable(_) => report.not_storable += 1,
+                Verdict::NotStorable(..) => report.not_storable += 1,
                 Verdict::Unverifiable(_) => report.unverifiable += 1,
                 Verdict::Error(kind, _) => {
                     report.errors += 1;

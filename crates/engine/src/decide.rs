@@ -5,7 +5,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Capabilities, Entry, EntryKind, HashAlgo, RelPath, View, narrowed};
+use ketch_core::{
+    Capabilities, Entry, EntryKind, Error, ErrorKind, HashAlgo, Hint, RelPath, View, narrowed,
+};
 
 use crate::clock::Clock;
 use crate::join::Pair;
@@ -532,12 +534,13 @@ fn is_newer(destination: &Entry, source: &Entry, rules: &Rules<'_>) -> bool {
 }
 
 /// Can a job with these rules tell equal from different at all? `Err` says why not and what to do.
-pub fn job_can_start(rules: &Rules<'_>) -> Result<(), String> {
+///
+/// Errors: `InvalidInput`.
+pub fn job_can_start(rules: &Rules<'_>) -> Result<(), Error> {
     if rules.settings.compare == Compare::Checksum && rules.checksum().is_none() {
-        return Err(
-            "--checksum was asked for and the two sides have no digest in common (--size-only compares sizes)"
-                .to_owned(),
-        );
+        let message = "digests are to be compared, and the two sides have none in common";
+        let error = Error::new(ErrorKind::InvalidInput, message);
+        return Err(error.with_hint(Hint::CompareSizes));
     }
     Ok(())
 }

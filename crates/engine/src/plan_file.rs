@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use ketch_core::{Error, ErrorKind, Result};
+use ketch_core::{Error, ErrorKind, Hint, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::job::JobKind;
@@ -177,7 +177,7 @@ impl PlanFile {
         })?;
         PlanFile::of(file).map_err(|error| {
             let text = format!("{}: {}", path.display(), error.message());
-            Error::new(error.kind(), text).with_operation("read the plan")
+            Error::new(error.kind(), text).with_hint_of(&error).with_operation("read the plan")
         })
     }
 
@@ -185,7 +185,7 @@ impl PlanFile {
         let mut lines = Lines { reader: BufReader::new(&file), text: Vec::new() };
         let mut hasher = blake3::Hasher::new();
         let Some(Line::Plan(header)) = lines.next()? else {
-            return Err(refuse("it is no plan of ketch (`ketch plan -o FILE` makes one)"));
+            return Err(refuse("it is no plan of ketch").with_hint(Hint::MakePlan));
         };
         if header.v > VERSION {
             return Err(refuse(format!(

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use ketch_core::{Error, ErrorKind, HashAlgo, RelPath};
+use ketch_core::{Error, ErrorKind, HashAlgo, Hint, RelPath};
 
 use crate::digest::DigestCounts;
 use crate::event::Progress;
@@ -93,6 +93,8 @@ pub struct Failure {
     pub kind: ErrorKind,
     /// The error's line.
     pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<Hint>,
     /// It was the source that could not be found or read.
     pub at_source: bool,
 }
@@ -105,6 +107,7 @@ impl Failure {
             operation: Cow::Borrowed(operation),
             kind: error.kind(),
             message: error.to_string(),
+            hint: error.hint(),
             at_source: error.operation() == Some("read"),
         }
     }
@@ -223,7 +226,7 @@ pub enum Verdict {
     /// Only the destination has it.
     MissingOnSource,
     /// It was passed over: it is neither a file nor a folder, or the destination cannot hold it.
-    NotStorable(&'static str),
+    NotStorable(&'static str, Option<Hint>),
     /// It could not be compared; says why.
     Unverifiable(String),
     /// A side could not be read; says why.

@@ -303,8 +303,7 @@ impl Runner {
 
     /// `Ok(false)` = there is nothing to do.
     async fn can_start(&self) -> Result<bool> {
-        let refuse = |message| Error::new(ErrorKind::InvalidInput, message);
-        job_can_start(&self.rules()).map_err(refuse)?;
+        job_can_start(&self.rules())?;
         let overlap = overlap::find(&self.context).await?;
         let is_same = overlap.is_same;
         let spelling = overlap.spelling.clone();

@@ -11,7 +11,7 @@ use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
 use ketch_core::source::{Body, ByteStream};
 use ketch_core::{
     About, Backend, Capabilities, Entry, EntryStream, Error, ErrorKind, Expect, Facets, HashAlgo,
-    ListOptions, MetadataCost, Order, PutOptions, ReadOptions, RelPath, Result,
+    Hint, ListOptions, MetadataCost, Order, PutOptions, ReadOptions, RelPath, Result,
 };
 
 use crate::account::Account;
@@ -288,7 +288,8 @@ fn no_folder(account: &Account, folder: &RelPath) -> Error {
     let age = account.tree.remembered(&nearest).and_then(|id| account.tree.looks.age(id));
     let as_of = age.map(looks::as_of).unwrap_or_default();
     let message = format!("there is no such folder (the nearest above it is {above}){as_of}");
-    Error::new(ErrorKind::NotFound, message)
+    let error = Error::new(ErrorKind::NotFound, message);
+    if age.is_some() { error.with_hint(Hint::Refresh) } else { error }
 }
 
 fn opening(error: Error, request: &ConnectRequest) -> Error {

@@ -134,11 +134,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same error once more, for another item of the same request.
-pub(crate) fn twin(error: &Error) -> Error {
-    Error::new(error.kind(), error.message()).with_retry(error.retry())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

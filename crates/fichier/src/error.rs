@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ketch_core::{Error, ErrorKind, Retry};
+use ketch_core::{Error, ErrorKind, Hint, Retry};
 
 use crate::text::{readable, snippet};
 
@@ -137,7 +137,7 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
         Said::Forbidden => (
             ErrorKind::Denied,
             Retry::Never,
-            "a password or an access list is in the way (the option file_password of the remote gives a password; `ketch attr set --password ''` takes that of your own file away)",
+            "a password or an access list is in the way (the option file_password of the remote gives a password)",
         ),
         Said::Location => (
             ErrorKind::Throttled,
@@ -155,11 +155,7 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
             Retry::Never,
             "1fichier does not take the name (known to be refused: \\ < > \" ' $ ` and control characters, and spaces at the ends)",
         ),
-        Said::Quota => (
-            ErrorKind::Quota,
-            Retry::Never,
-            "the account is full (`ketch about` shows how much room there is)",
-        ),
+        Said::Quota => (ErrorKind::Quota, Retry::Never, "the account is full"),
         Said::Other => match http {
             401 => {
                 (ErrorKind::Unauthenticated, Retry::Never, "1fichier does not accept the API key")
@@ -170,7 +166,13 @@ pub(crate) fn refusal(http: u16, message: &str) -> Refusal {
         },
     };
     let message = format!("{advice}: {text} (HTTP {http})");
-    Refusal { said, error: Error::new(kind, message).with_retry(retry) }
+    let error = Error::new(kind, message).with_retry(retry);
+    let error = match said {
+        Said::Forbidden => error.with_hint(Hint::OpenFile),
+        Said::Quota => error.with_hint(Hint::LookAtRoom),
+        _ => error,
+    };
+    Refusal { said, error }
 }
 
 /// The error of an answer that is not JSON.

@@ -14,7 +14,7 @@ use ketch_core::{Error, ErrorKind, Result};
 
 use crate::account::Account;
 use crate::api::FilesChange;
-use crate::batch::{Batches, Member, Turn, twin};
+use crate::batch::{Batches, Member, Turn};
 use crate::error::{Refusal, Said};
 use crate::evidence::{self, Removal, Seen};
 use crate::listing::without_tail;
@@ -305,7 +305,7 @@ fn is_about_files(refusal: &Refusal) -> bool {
 }
 
 fn spread<T>(error: Error, count: usize) -> Vec<Result<T>> {
-    let mut results: Vec<Result<T>> = (1..count).map(|_| Err(twin(&error))).collect();
+    let mut results: Vec<Result<T>> = (1..count).map(|_| Err(error.twin())).collect();
     results.push(Err(error));
     results
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Error, ErrorKind, RelPath, Result};
+use ketch_core::{Error, ErrorKind, Hint, RelPath, Result};
 
 use crate::account::Account;
 use crate::cache::FileItem;
@@ -148,13 +148,14 @@ pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) 
 
 /// The error of a name that an older listing does not have.
 pub(crate) fn missing(age: Option<Duration>) -> Error {
-    let as_of = age.map(as_of).unwrap_or_default();
-    Error::new(ErrorKind::NotFound, format!("there is nothing of that name{as_of}"))
+    let text = age.map(as_of).unwrap_or_default();
+    let error = Error::new(ErrorKind::NotFound, format!("there is nothing of that name{text}"));
+    if age.is_some() { error.with_hint(Hint::Refresh) } else { error }
 }
 
 /// What is added to a message that rests on an older listing.
 pub(crate) fn as_of(age: Duration) -> String {
-    format!(" (as of {} s ago: --refresh waits for a new listing)", age.as_secs())
+    format!(" (as of {} s ago)", age.as_secs())
 }
 
 #[cfg(test)]

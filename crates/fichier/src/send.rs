@@ -14,7 +14,7 @@ use ketch_core::{Error, ErrorKind, Proof, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::batch::{Batches, Member, Turn, twin};
+use crate::batch::{Batches, Member, Turn};
 use crate::cache::{Change, FileItem};
 use crate::error::{Said, read as read_text, refusal};
 use crate::hosts::Place;
@@ -170,7 +170,7 @@ async fn fail_all(
     error: &Error,
 ) {
     for member in members {
-        answer(account, member, Err(twin(error).into())).await;
+        answer(account, member, Err(error.twin().into())).await;
     }
 }
 
@@ -212,7 +212,7 @@ fn closed() -> Error {
 /// One request for files of one folder.
 async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: String) -> Round {
     let all = |error: Error| {
-        let failures = parcels.iter().map(|_| Err(twin(&error).into()));
+        let failures = parcels.iter().map(|_| Err(error.twin().into()));
         Round::Ended(failures.collect())
     };
     let Some(folder) = parcels.first().map(|parcel| parcel.target.folder) else {
@@ -266,7 +266,7 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
                 continue;
             }
             // It is stored, and nothing says where, unless it was removed again.
-            (Ok(_), Err(error)) => (error.kind() != ErrorKind::Changed, twin(error)),
+            (Ok(_), Err(error)) => (error.kind() != ErrorKind::Changed, error.twin()),
             (Err(error), _) => (was_lost || error.kind() == ErrorKind::CommitUnknown, error),
         };
         if is_unsettled {
@@ -422,7 +422,7 @@ async fn settle(
             (Some(file), _) => Ok(file),
             // The node knows of no such upload, and the folder does not show it.
             (None, Some(doubt)) if is_missed && matches!(report, Report::Nothing) => {
-                Err(not_stored(twin(doubt)))
+                Err(not_stored(doubt.twin()))
             }
             (None, Some(doubt)) => {
                 let cause = format!("its answer was lost: {}", doubt.message());

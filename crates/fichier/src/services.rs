@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ketch_core::services::{
     Access, Attributes, Detail, Fetch, FetchResult, Link, LinkRequest, Scan, Services,
 };
-use ketch_core::{Entry, Error, ErrorKind, RelPath, Result, Retry};
+use ketch_core::{Entry, Error, ErrorKind, Hint, RelPath, Result, Retry};
 use serde_json::{Map, Value, json};
 
 use crate::account::Account;
@@ -55,9 +55,8 @@ impl FichierServices {
                 Ok(Link { url, begin_within: Some(TOKEN_BEGINS), lasts: Some(TOKEN_LASTS) })
             }
             Handle::Folder { .. } if request.direct => {
-                let message =
-                    "only a file has a direct link (without --direct there is one of the folder)";
-                Err(Error::new(ErrorKind::InvalidInput, message))
+                let message = "only a file has a direct link";
+                Err(Error::new(ErrorKind::InvalidInput, message).with_hint(Hint::LinkFolder))
             }
             Handle::Folder { id: TOP, .. } => {
                 let message = "the top folder has no link: name a file or a folder in it";
@@ -119,7 +118,7 @@ impl FichierServices {
         let account = &self.account;
         let (age, listing) = account.tree.shared(&account.api, id).await?;
         let bytes = listing.files.iter().map(|file| file.size).sum::<Option<u64>>();
-        let untold = "link, has_password, shared_with (--refresh asks for them)";
+        let untold = "link, has_password, shared_with";
         Some(known([
             ("id", Some(Detail::Number(id))),
             ("made", entry.mtime.map(Detail::Time)),
@@ -148,8 +147,9 @@ impl FichierServices {
         if fields.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
-                "say what is to be changed: --description, --password, … (`ketch attr set --help`)",
-            ));
+                "nothing is named that is to be changed",
+            )
+            .with_hint(Hint::NameAttributes));
         }
         let urls = entries.iter().map(|entry| Ok(entries::file_of(entry)?.1));
         let urls: Vec<String> = urls.collect::<Result<_>>()?;
@@ -356,13 +356,13 @@ impl Services for FichierServices {
             Ok(Handle::Folder { id, .. }) => {
                 self.account.api.unshare(id).await.map_err(Error::from)
             }
-            Ok(Handle::File { .. }) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "the address of a file is always public (`ketch attr set --password` closes it)",
-            )),
+            Ok(Handle::File { .. }) => {
+                Err(Error::new(ErrorKind::InvalidInput, "the address of a file is always public")
+                    .with_hint(Hint::CloseFile))
+            }
             Err(error) => Err(error),
         };
-        result.map_err(|error| self.told(error, "link --unlink", &entry.path))
+        result.map_err(|error| self.told(error, "unlink", &entry.path))
     }
 
     async fn details(&self, entry: &Entry) -> Result<Vec<(&'static str, Detail)>> {

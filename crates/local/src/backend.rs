@@ -166,7 +166,7 @@ impl Backend for LocalBackend {
         match results {
             Ok(results) => entries.iter().zip(results).map(told).collect(),
             Err(error) => {
-                let stopped = || Error::new(error.kind(), error.message());
+                let stopped = || error.twin();
                 entries.iter().map(|entry| told((entry, Err(stopped())))).collect()
             }
         }

@@ -40,7 +40,7 @@ impl Refused {
                 "permissions cannot be set here: files are stored with those the system gave them"
             }
             Refused::Forcing => {
-                "nothing can be forced to the disk here: what was stored may be lost in a power cut (--fsync none does not ask for it)"
+                "nothing can be forced to the disk here: what was stored may be lost in a power cut"
             }
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ketch_core::source::{collect, open_exact};
 use ketch_core::{
-    Body, ByteStream, Entry, EntryKind, Error, ErrorKind, Expect, PutOptions, RelPath, Result,
+    Body, ByteStream, Entry, EntryKind, Error, ErrorKind, Expect, Hint, PutOptions, RelPath, Result,
 };
 use rustix::fs::{self, AtFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -84,8 +84,8 @@ pub(crate) async fn put(
     options: PutOptions,
 ) -> Result<Entry> {
     if root.options.links != Links::Keep {
-        let message = "links are not kept here (--links keep keeps them)";
-        return Err(Error::new(ErrorKind::Unsupported, message));
+        let message = "links are not kept here";
+        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(Hint::KeepLinks));
     }
     let target = collect(open_exact(&*body).await?, TARGET_MAX).await?;
     let refuse = |message| Err(Error::new(ErrorKind::InvalidInput, message).with_path(&path));

@@ -18,6 +18,7 @@ use serde_json::json;
 use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
@@ -134,7 +135,7 @@ fn mark(verdict: &Verdict) -> char {
         Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => '*',
         Verdict::MissingOnSource => '-',
         Verdict::MissingOnDestination => '+',
-        Verdict::Unverifiable(_) | Verdict::Error(..) | Verdict::NotStorable(_) => '!',
+        Verdict::Unverifiable(_) | Verdict::Error(..) | Verdict::NotStorable(..) => '!',
     }
 }
 
@@ -154,7 +155,7 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
         Verdict::MissingOnSource => "not at the source".to_owned(),
         Verdict::MissingOnDestination => "not at the destination".to_owned(),
         Verdict::Unverifiable(why) | Verdict::Error(_, why) => why.clone(),
-        Verdict::NotStorable(why) => format!("not compared: {why}"),
+        Verdict::NotStorable(why, hint) => hints::with(&format!("not compared: {why}"), *hint),
     };
     let mark = mark(verdict);
     if let Verdict::Equal(_) = verdict {

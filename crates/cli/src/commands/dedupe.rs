@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ketch_core::{Backend, Entry, HashAlgo, RelPath};
+use ketch_core::{Backend, Entry, HashAlgo, Hint, RelPath};
 use ketch_engine::filter::units::format_size;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use super::looking::Look;
 use super::service::remotes;
 use crate::args::{DedupeArgs, DedupeRule};
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 use crate::{exit, settings};
@@ -253,10 +254,10 @@ impl Dedupe<'_> {
         error: &ketch_core::Error,
     ) -> Result<()> {
         self.counts.failed += 1;
-        self.console.tell_error(&error.to_string());
+        self.console.tell_error(&hints::told(error));
         let body = json!({
             "path": entry.path, "operation": operation, "kind": error.kind().as_str(),
-            "message": error.message(),
+            "message": error.message(), "hint": error.hint().map(Hint::as_str),
         });
         self.console.event("file_error", body)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::StreamExt;
-use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, ListOptions, RelPath};
+use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, Hint, ListOptions, RelPath};
 use ketch_engine::filter::Filter;
 use ketch_engine::filter::units::{format_duration, format_size};
 use ketch_engine::report::KEPT_FAILURES;
@@ -354,7 +354,7 @@ impl Deleter<'_> {
         let failure = Failure::new(path, operation, &error);
         let body = json!({
             "path": path, "operation": operation, "kind": error.kind().as_str(),
-            "message": failure.message,
+            "message": failure.message, "hint": failure.hint.map(Hint::as_str),
         });
         self.console.event("file_error", body)?;
         self.report.failed += 1;

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::args::HashsumArgs;
 use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::manifest_file::unopened;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
@@ -193,7 +194,7 @@ async fn check_batch(
 ) -> Result<()> {
     let names = batch.keys().map(ToString::to_string).collect();
     let spec = FilterSpec { files_from_raw: Some(names), ..FilterSpec::default() };
-    let filter = Filter::new(&spec).map_err(|error| Problem::other(error.to_string()))?;
+    let filter = Filter::new(&spec).map_err(|error| Problem::other(hints::of_filter(&error)))?;
     let settings = ProveSettings { filter: filter.into(), ..settings.clone() };
     let mut output = Ok(());
     let take = |made: Made| {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::archive::Archive;
 use crate::args::RecordArgs;
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::notices::Notices;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
@@ -188,7 +189,7 @@ async fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> 
     };
     let refused = |error: Error| Problem {
         code: exit::of_fatal(error.kind()),
-        text: Some(error.to_string()),
+        text: Some(hints::told(&error)),
     };
     let earlier = match (&job.finishes, &job.plan, job.records.fresh) {
         (Some(_), _, _) | (None, Some(_), false) => Earlier::Finish,

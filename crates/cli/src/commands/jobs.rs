@@ -3,6 +3,7 @@
 use clap::Parser;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ketch_core::Hint;
 use ketch_engine::JobKind;
 use ketch_engine::filter::units::format_size;
 use ketch_engine::journal::{JobState, JobSummary, Jobs, Standing};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::{apply, copy};
 use crate::args::{Cli, Command, JobsCommand, LocalArgs};
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::location::Location;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
@@ -124,6 +126,8 @@ fn show(console: &Console, jobs: &Jobs, name: &str) -> Result<Done> {
             true => console.event("item", reports::item(&outcome)),
             false => {
                 let text = outcome.message.as_deref().unwrap_or(&outcome.action);
+                let hint = outcome.hint.as_deref().and_then(Hint::from_word);
+                let text = hints::with(text, hint);
                 let before = format!("  {:<8} ", outcome.status.as_str());
                 console.named_line(&before, outcome.path.as_str(), &format!("  ({text})"))
             }

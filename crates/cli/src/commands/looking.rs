@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use ketch_core::{Backend, Entry, Error, ErrorKind, ListOptions, RelPath};
+use ketch_core::{Backend, Entry, Error, ErrorKind, Hint, ListOptions, RelPath};
 use ketch_engine::filter::Filter;
 use serde_json::json;
 
 use super::ls::admits;
 use crate::exit;
+use crate::hints;
 use crate::output::Console;
 use crate::problem::Result;
 
@@ -64,12 +65,12 @@ impl<'a> Look<'a> {
         // What is shown so far is told before it, as far as one reader sees both.
         self.console.flush()?;
         match error.path() {
-            Some(_) => self.console.tell_error(&error.to_string()),
-            None => self.console.tell_error(&format!("{dir}: {error}")),
+            Some(_) => self.console.tell_error(&hints::told(error)),
+            None => self.console.tell_error(&format!("{dir}: {}", hints::told(error))),
         }
         let body = json!({
             "path": dir, "operation": "list", "kind": error.kind().as_str(),
-            "message": error.message(),
+            "message": error.message(), "hint": error.hint().map(Hint::as_str),
         });
         self.console.event("file_error", body)?;
         self.codes.insert(match error.kind() {

@@ -18,6 +18,7 @@ use crate::args::{
     RawPlace, ReadArgs,
 };
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::manifest_file::{Output, Signer, entries, names_within, open};
 use crate::output::Level;
 use crate::problem::{Problem, Result, about_file};
@@ -224,8 +225,8 @@ impl<'a> ManifestFile<'a> {
 
 pub(super) fn with_path(path: &RelPath, error: &Error) -> String {
     match error.path() {
-        Some(_) => error.to_string(),
-        None => format!("{path}: {error}"),
+        Some(_) => hints::told(error),
+        None => format!("{path}: {}", hints::told(error)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ketch_core::Backend;
+use ketch_core::Hint;
 use ketch_engine::Progress;
 use ketch_engine::file::{close_once, force};
 use ketch_engine::filter::units::format_size;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use crate::args::{CacheArgs, ManifestVerifyArgs, RepairArgs};
 use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::manifest_file::{entries, names_within, open};
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
@@ -208,7 +210,7 @@ impl Counts {
             Verdict::Truncated(_) => &mut self.truncated,
             Verdict::Missing => &mut self.missing,
             Verdict::Extra => &mut self.extra,
-            Verdict::Unverifiable(_) => &mut self.unverifiable,
+            Verdict::Unverifiable(..) => &mut self.unverifiable,
             Verdict::NotSampled => &mut self.not_sampled,
         } += 1;
     }
@@ -260,7 +262,7 @@ fn word(verdict: &Verdict) -> &'static str {
         Verdict::Truncated(_) => "truncated",
         Verdict::Missing => "missing",
         Verdict::Extra => "extra",
-        Verdict::Unverifiable(_) => "unverifiable",
+        Verdict::Unverifiable(..) => "unverifiable",
         Verdict::NotSampled => "not_sampled",
     }
 }
@@ -269,7 +271,7 @@ fn tell(console: &Console, verified: &Verified) -> Result<()> {
     let verdict = &verified.verdict;
     let (ranges, why): (&[_], _) = match verdict {
         Verdict::Rotted(ranges) | Verdict::Truncated(ranges) => (ranges, None),
-        Verdict::Unverifiable(why) => (&[], Some(why)),
+        Verdict::Unverifiable(why, hint) => (&[], Some(hints::with(why, *hint))),
         _ => (&[], None),
     };
     let is_fine = matches!(verdict, Verdict::Ok | Verdict::NotSampled);
@@ -327,7 +329,7 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
         let take = |verified: Verified| {
             match &verified.verdict {
                 Verdict::Edited | Verdict::Extra => left_alone += 1,
-                Verdict::Unverifiable(_) => {
+                Verdict::Unverifiable(..) => {
                     unverifiable += 1;
                     return tell(console, &verified).map_err(ended);
                 }
@@ -423,7 +425,7 @@ async fn repair_one(
             console.tell_error(&with_path(&verified.path, &error));
             let body = json!({
                 "path": verified.path, "operation": "repair", "kind": error.kind().as_str(),
-                "message": error.to_string(),
+                "message": error.to_string(), "hint": error.hint().map(Hint::as_str),
             });
             console.event("file_error", body)?;
             Ok(None)

@@ -15,7 +15,7 @@ use crate::about::About;
 use crate::backend::Backend;
 use crate::entry::Entry;
 use crate::entry_stream::EntryStream;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::facets::{Call, Facets, Guard};
 use crate::options::{ListOptions, Metadata, PutOptions, ReadOptions};
 use crate::path::RelPath;
@@ -100,11 +100,6 @@ impl Limit {
     }
 }
 
-/// That no turn came, for each of several entries.
-fn refused(error: &Error) -> Error {
-    Error::new(error.kind(), error.message()).with_retry(error.retry())
-}
-
 /// Keeps `place` as long as `stream` goes on.
 fn holding<T: Send + 'static>(
     stream: BoxStream<'static, Result<T>>,
@@ -187,7 +182,7 @@ impl Backend for Limit {
                 }
                 results
             }
-            Err(error) => entries.iter().map(|_| Err(refused(&error))).collect(),
+            Err(error) => entries.iter().map(|_| Err(error.twin())).collect(),
         };
         named_each("delete", &self.inner, entries, results)
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ketch_core::{Hint, Special};
+
 /// Why an item is acted on or left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -46,7 +48,7 @@ pub enum Reason {
     /// The destination must know the size beforehand and the source does not tell it.
     UnknownSize,
     /// Neither file nor folder.
-    Special(ketch_core::Special),
+    Special(Special),
     /// One side has a file and the other a folder, or something that must not be replaced.
     Clash,
     /// A side does not tell the size, and nothing else says that the contents are equal.
@@ -103,6 +105,17 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// What a person can do about it, if one thing helps.
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Reason::LinkNotKept => Some(Hint::FollowLinks),
+            Reason::Special(special) => special.hint(),
+            _ => None,
+        }
+    }
+}
+
 /// The reason as a person reads it.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,7 +140,7 @@ impl fmt::Display for Reason {
                 "the source file is empty now and the destination stores no empty files: it keeps the old content"
             }
             Reason::LinkNotKept => {
-                "a symbolic link, and the destination keeps none (--links follow copies what it points to)"
+                "a symbolic link, and the destination keeps none"
             }
             Reason::TooLarge => "larger than the destination takes (it would have to be split, which a later release brings)",
             Reason::UnknownSize => "the source does not tell its size and the destination must know it",

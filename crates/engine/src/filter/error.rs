@@ -16,7 +16,7 @@ pub enum FilterError {
         /// The place and the problem; positions count within the pattern, after `+ ` or `- `.
         problem: PatternError,
     },
-    /// A rule of `--filter` is neither `+ pattern` nor `- pattern` nor `!`.
+    /// A rule is neither `+ pattern` nor `- pattern` nor `!`.
     #[error(
         "{origin}: at character 1: a rule is \"+ pattern\", \"- pattern\" or \"!\", with one space: {rule:?}"
     )]
@@ -27,13 +27,13 @@ pub enum FilterError {
         rule: String,
     },
     /// A list of files was combined with rules, sizes or ages.
-    #[error("--files-from and --files-from-raw cannot be combined with other filters: {other}")]
+    #[error("a list of files cannot be combined with other filters, and there are {other}")]
     FilesFromCombined {
-        /// The option that stands in the way.
-        other: &'static str,
+        /// What stands in the way.
+        other: Condition,
     },
     /// The smallest size is above the largest.
-    #[error("--min-size is above --max-size, so no file can match: {min} > {max} bytes")]
+    #[error("the smallest size is above the largest, so no file can match: {min} > {max} bytes")]
     SizesExcludeAll {
         /// The smallest size asked for.
         min: u64,
@@ -41,47 +41,74 @@ pub enum FilterError {
         max: u64,
     },
     /// The ages leave no point in time.
-    #[error("--min-age is above --max-age, so no file can match")]
+    #[error("the lowest age is above the highest, so no file can match")]
     AgesExcludeAll,
 }
 
-/// Where a rule was written, for messages: `--exclude-from, line 3`.
+/// Where a rule was written, for messages: `exclude rules of files, line 3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleOrigin {
-    /// The option.
+    /// The list of rules in the [`FilterSpec`](super::FilterSpec).
     pub source: RuleSource,
-    /// Counts from 1: lines of files (comments included), occurrences of other options.
+    /// Counts from 1: lines of files (comments included), occurrences of other rules.
     pub number: usize,
 }
 
-/// The option by which a rule was given.
+/// A condition of a [`FilterSpec`](super::FilterSpec), named like its field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// Rules of this list.
+    Rules(RuleSource),
+    /// `min_size`
+    MinSize,
+    /// `max_size`
+    MaxSize,
+    /// `modified_after`
+    ModifiedAfter,
+    /// `modified_before`
+    ModifiedBefore,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Condition::Rules(source) => source.text(),
+            Condition::MinSize => "a smallest size",
+            Condition::MaxSize => "a largest size",
+            Condition::ModifiedAfter => "a highest age",
+            Condition::ModifiedBefore => "a lowest age",
+        })
+    }
+}
+
+/// The list of a [`FilterSpec`](super::FilterSpec) that a rule is in, named like its field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RuleSource {
-    /// `--include`
+    /// `include`
     Include,
-    /// `--include-from`
+    /// `include_from`
     IncludeFrom,
-    /// `--exclude`
+    /// `exclude`
     Exclude,
-    /// `--exclude-from`
+    /// `exclude_from`
     ExcludeFrom,
-    /// `--filter`
+    /// `filter`
     Filter,
-    /// `--filter-from`
+    /// `filter_from`
     FilterFrom,
 }
 
 impl RuleSource {
-    /// The option as the user typed it.
-    pub fn option(self) -> &'static str {
+    fn text(self) -> &'static str {
         match self {
-            RuleSource::Include => "--include",
-            RuleSource::IncludeFrom => "--include-from",
-            RuleSource::Exclude => "--exclude",
-            RuleSource::ExcludeFrom => "--exclude-from",
-            RuleSource::Filter => "--filter",
-            RuleSource::FilterFrom => "--filter-from",
+            RuleSource::Include => "include rules",
+            RuleSource::IncludeFrom => "include rules of files",
+            RuleSource::Exclude => "exclude rules",
+            RuleSource::ExcludeFrom => "exclude rules of files",
+            RuleSource::Filter => "rules",
+            RuleSource::FilterFrom => "rules of files",
         }
     }
 
@@ -96,8 +123,14 @@ impl RuleSource {
 
 impl fmt::Display for RuleOrigin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = if self.source.is_file() { "line" } else { "number" };
-        write!(formatter, "{}, {unit} {}", self.source.option(), self.number)
+        write!(formatter, "{}, {} {}", self.source.text(), self.unit(), self.number)
+    }
+}
+
+impl RuleOrigin {
+    /// What `number` counts: `line` or `number`.
+    pub fn unit(self) -> &'static str {
+        if self.source.is_file() { "line" } else { "number" }
     }
 }
 

@@ -53,6 +53,6 @@ mod spec;
 mod tests;
 pub mod units;
 
-pub use error::{FilterError, PatternError, PatternProblem, RuleOrigin, RuleSource};
+pub use error::{Condition, FilterError, PatternError, PatternProblem, RuleOrigin, RuleSource};
 pub use select::Filter;
 pub use spec::FilterSpec;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::error::FilterError;
+use super::error::{Condition, FilterError, RuleSource};
 use super::files::FileList;
 use super::rules::Rules;
 use super::spec::FilterSpec;
@@ -192,22 +192,22 @@ fn levels(path: &str) -> usize {
     path.bytes().filter(|&byte| byte == b'/').count() + 1
 }
 
-/// The first option that a list of files cannot be combined with. Depth is no filter on files but a limit of the walk.
-fn other_filter(spec: &FilterSpec) -> Option<&'static str> {
+/// The first condition that a list of files cannot be combined with. Depth is no filter on files but a limit of the walk.
+fn other_filter(spec: &FilterSpec) -> Option<Condition> {
     [
-        (!spec.include.is_empty(), "--include"),
-        (!spec.include_from.is_empty(), "--include-from"),
-        (!spec.exclude.is_empty(), "--exclude"),
-        (!spec.exclude_from.is_empty(), "--exclude-from"),
-        (!spec.filter.is_empty(), "--filter"),
-        (!spec.filter_from.is_empty(), "--filter-from"),
-        (spec.min_size.is_some(), "--min-size"),
-        (spec.max_size.is_some(), "--max-size"),
-        (spec.modified_after.is_some(), "--max-age"),
-        (spec.modified_before.is_some(), "--min-age"),
+        (!spec.include.is_empty(), Condition::Rules(RuleSource::Include)),
+        (!spec.include_from.is_empty(), Condition::Rules(RuleSource::IncludeFrom)),
+        (!spec.exclude.is_empty(), Condition::Rules(RuleSource::Exclude)),
+        (!spec.exclude_from.is_empty(), Condition::Rules(RuleSource::ExcludeFrom)),
+        (!spec.filter.is_empty(), Condition::Rules(RuleSource::Filter)),
+        (!spec.filter_from.is_empty(), Condition::Rules(RuleSource::FilterFrom)),
+        (spec.min_size.is_some(), Condition::MinSize),
+        (spec.max_size.is_some(), Condition::MaxSize),
+        (spec.modified_after.is_some(), Condition::ModifiedAfter),
+        (spec.modified_before.is_some(), Condition::ModifiedBefore),
     ]
     .into_iter()
-    .find_map(|(given, option)| given.then_some(option))
+    .find_map(|(given, condition)| given.then_some(condition))
 }
 
 /// A point in time as seconds since 1970 with nanoseconds; negative before.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
-use super::{Filter, FilterError, FilterSpec};
+use super::{Condition, Filter, FilterError, FilterSpec, RuleSource};
 
 fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
@@ -266,19 +266,28 @@ fn listed_files_cannot_be_combined_with_other_filters() {
     let rule = || strings(&["- a"]);
     let now = Some(SystemTime::UNIX_EPOCH);
     let cases = [
-        ("--include", FilterSpec { include: rule(), ..list.clone() }),
-        ("--include-from", FilterSpec { include_from: rule(), ..list.clone() }),
-        ("--exclude", FilterSpec { exclude: rule(), ..list.clone() }),
-        ("--exclude-from", FilterSpec { exclude_from: rule(), ..list.clone() }),
-        ("--filter", FilterSpec { filter: rule(), ..list.clone() }),
-        ("--filter-from", FilterSpec { filter_from: rule(), ..list.clone() }),
-        ("--min-size", FilterSpec { min_size: Some(1), ..list.clone() }),
-        ("--max-size", FilterSpec { max_size: Some(1), ..list.clone() }),
-        ("--max-age", FilterSpec { modified_after: now, ..list.clone() }),
-        ("--min-age", FilterSpec { modified_before: now, ..list.clone() }),
+        (Condition::Rules(RuleSource::Include), FilterSpec { include: rule(), ..list.clone() }),
+        (
+            Condition::Rules(RuleSource::IncludeFrom),
+            FilterSpec { include_from: rule(), ..list.clone() },
+        ),
+        (Condition::Rules(RuleSource::Exclude), FilterSpec { exclude: rule(), ..list.clone() }),
+        (
+            Condition::Rules(RuleSource::ExcludeFrom),
+            FilterSpec { exclude_from: rule(), ..list.clone() },
+        ),
+        (Condition::Rules(RuleSource::Filter), FilterSpec { filter: rule(), ..list.clone() }),
+        (
+            Condition::Rules(RuleSource::FilterFrom),
+            FilterSpec { filter_from: rule(), ..list.clone() },
+        ),
+        (Condition::MinSize, FilterSpec { min_size: Some(1), ..list.clone() }),
+        (Condition::MaxSize, FilterSpec { max_size: Some(1), ..list.clone() }),
+        (Condition::ModifiedAfter, FilterSpec { modified_after: now, ..list.clone() }),
+        (Condition::ModifiedBefore, FilterSpec { modified_before: now, ..list.clone() }),
     ];
     for (other, spec) in cases {
-        let found = Filter::new(&spec).expect_err(other);
+        let found = Filter::new(&spec).expect_err("refused");
         assert_eq!(found, FilterError::FilesFromCombined { other });
     }
     let depth = FilterSpec { max_depth: Some(1), ignore_case: true, ..list };
@@ -356,7 +365,7 @@ fn everything_is_everything() {
 
 #[test]
 fn errors_name_the_rule_and_the_place() {
-    check_error(&["- a", "- a/***"], "--filter, number 2: at character 3: too many stars");
+    check_error(&["- a", "- a/***"], "rules, number 2: at character 3: too many stars");
     check_error(&["- ab]c"], "at character 3: mismatched ']'");
     check_error(&["- ab[c"], "at character 3: mismatched '['");
     check_error(&["- ab}c"], "at character 3: mismatched '}'");
@@ -383,7 +392,7 @@ fn errors_name_the_rule_and_the_place() {
     check_error(&[&long], "70000 characters");
     let spec = FilterSpec { exclude_from: strings(&["# x", " a] "]), ..FilterSpec::default() };
     let found = Filter::new(&spec).expect_err("unopened").to_string();
-    assert!(found.starts_with("--exclude-from, line 2: at character 2: "), "{found}");
+    assert!(found.starts_with("exclude rules of files, line 2: at character 2: "), "{found}");
     assert!(found.ends_with(": \"a]\""), "{found}");
 }
 

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use ketch_core::{Error, ErrorKind, Result};
+use ketch_core::{Error, ErrorKind, Hint, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -261,7 +261,8 @@ fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 
 /// The error of a list that must be whole and is not.
 pub(crate) fn damaged() -> Error {
-    Error::new(ErrorKind::Io, "the records of the job on disk are damaged (--fresh starts anew)")
+    Error::new(ErrorKind::Io, "the records of the job on disk are damaged")
+        .with_hint(Hint::StartAnew)
 }
 
 /// The error of a file of a job.

@@ -82,6 +82,9 @@ pub struct ItemOutcome {
     /// The error's line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What a person can do about it: the word of a [`Hint`](ketch_core::Hint).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl ItemOutcome {
@@ -100,6 +103,7 @@ impl ItemOutcome {
             attempts: 0,
             kind: None,
             message: None,
+            hint: None,
         }
     }
 

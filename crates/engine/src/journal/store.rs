@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ketch_core::{Backend, Error, ErrorKind, Result};
+use ketch_core::{Backend, Error, ErrorKind, Hint, Result};
 use serde::{Deserialize, Serialize};
 
 use super::header::{FORMAT, Header, JobIdentity, Roots};
@@ -294,10 +294,8 @@ impl Jobs {
         found.retain(|job| job.header.id().starts_with(id));
         match (found.pop(), found.is_empty()) {
             (Some(job), true) if !id.is_empty() => Ok(job),
-            (None, _) => Err(Error::new(
-                ErrorKind::NotFound,
-                format!("there is no job {id} (`ketch jobs list` shows all)"),
-            )),
+            (None, _) => Err(Error::new(ErrorKind::NotFound, format!("there is no job {id}"))
+                .with_hint(Hint::ListJobs)),
             _ => Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!("several jobs begin with `{id}`: give more of its name"),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use futures::{StreamExt, TryStreamExt};
-use ketch_core::{Backend, Digest, Entry, Error, ErrorKind, HashAlgo, Hashes, RelPath, Result};
+use ketch_core::{
+    Backend, Digest, Entry, Error, ErrorKind, HashAlgo, Hashes, Hint, RelPath, Result,
+};
 use ketch_manifest::ManifestEntry;
 use tokio::sync::Semaphore;
 
@@ -173,8 +175,8 @@ impl Maker<'_> {
                 What::Digest(algo) => format!("{algo} digest"),
                 What::Manifest => "digest".to_owned(),
             };
-            let text = format!("the remote shows no {wanted} of this file (--download reads it)");
-            Err(Error::new(ErrorKind::Unsupported, text))
+            let text = format!("the remote shows no {wanted} of this file");
+            Err(Error::new(ErrorKind::Unsupported, text).with_hint(Hint::ReadContent))
         };
         let made = made(entry, facts)?;
         count(&made, &self.settings.progress);

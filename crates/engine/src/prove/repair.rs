@@ -42,7 +42,7 @@ pub fn damage(verified: &Verified) -> Option<Vec<Range<u64>>> {
         Verdict::Ok
         | Verdict::Edited
         | Verdict::Extra
-        | Verdict::Unverifiable(_)
+        | Verdict::Unverifiable(..)
         | Verdict::NotSampled => None,
     }
 }

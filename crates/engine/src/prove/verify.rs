@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::{
-    Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hashes, RelPath, Result, source_identity,
+    Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hashes, Hint, RelPath, Result,
+    source_identity,
 };
 use ketch_manifest::parts::{PartHasher, Parts, part_count};
 use ketch_manifest::{ManifestEntry, prefix_length};
@@ -44,7 +45,7 @@ pub enum Verdict {
     /// The manifest does not have it.
     Extra,
     /// It could not be compared; says why.
-    Unverifiable(String),
+    Unverifiable(String, Option<Hint>),
     /// It is there with its size, and none of its parts are in the sample.
     NotSampled,
 }
@@ -162,16 +163,18 @@ impl Verifier {
             };
             let (verdict, entry) = match (&manifest, found) {
                 (Some(_), None) => match unlisted {
-                    Some(why) => (Some(Verdict::Unverifiable(why)), None),
+                    Some(why) => (Some(Verdict::Unverifiable(why, None)), None),
                     None => (Some(Verdict::Missing), None),
                 },
                 (None, Some(Found::File(entry))) => (Some(Verdict::Extra), Some(entry)),
                 // An entry that no manifest can contain is not extra.
                 (None, Some(Found::Other(..))) => continue,
                 (None | Some(_), Some(Found::Failed(_, error))) => {
-                    (Some(Verdict::Unverifiable(error.to_string())), None)
+                    (Some(Verdict::Unverifiable(error.to_string(), error.hint())), None)
                 }
-                (Some(_), Some(Found::Other(_, why))) => (Some(Verdict::Unverifiable(why)), None),
+                (Some(_), Some(Found::Other(_, why))) => {
+                    (Some(Verdict::Unverifiable(why, None)), None)
+                }
                 (Some(manifest), Some(Found::File(entry))) => {
                     let verdict = self.judge_by_listing(manifest, &entry);
                     self.settings.prove.progress.planned(entry.size.unwrap_or(0));
@@ -203,13 +206,16 @@ impl Verifier {
     /// What is known without reading.
     fn judge_by_listing(&self, manifest: &ManifestEntry, entry: &Entry) -> Option<Verdict> {
         let Some(size) = entry.size else {
-            return Some(Verdict::Unverifiable("the place does not tell its size".to_owned()));
+            return Some(Verdict::Unverifiable(
+                "the place does not tell its size".to_owned(),
+                None,
+            ));
         };
         if size > manifest.size {
             return Some(Verdict::Edited);
         }
         if size < manifest.size {
-            return self.can_read().is_err().then_some(Verdict::Truncated(Vec::new()));
+            return (!self.can_read()).then_some(Verdict::Truncated(Vec::new()));
         }
         let free = entry.hashes.as_ref().filter(|_| !self.settings.prove.download);
         let common = free.and_then(|free| {
@@ -224,15 +230,14 @@ impl Verifier {
                 false => self.changed(manifest, entry, one(0..size)),
             });
         }
-        self.can_read().err().map(Verdict::Unverifiable)
+        (!self.can_read()).then(|| {
+            let text = "the place shows no digest that the manifest has".to_owned();
+            Verdict::Unverifiable(text, Some(Hint::ReadContent))
+        })
     }
 
-    fn can_read(&self) -> std::result::Result<(), String> {
-        if self.place.backend.capabilities().read_local || self.settings.prove.download {
-            return Ok(());
-        }
-        let text = "the place shows no digest that the manifest has (--download reads it)";
-        Err(text.to_owned())
+    fn can_read(&self) -> bool {
+        self.place.backend.capabilities().read_local || self.settings.prove.download
     }
 
     /// The content differs and the size is the same: was the file edited, by its time?
@@ -580,7 +585,7 @@ fn merged(ranges: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
 fn told(judged: Result<Verdict>) -> Result<Verdict> {
     match judged {
         Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),
-        Err(error) => Ok(Verdict::Unverifiable(error.to_string())),
+        Err(error) => Ok(Verdict::Unverifiable(error.to_string(), error.hint())),
         judged => judged,
     }
 }

@@ -87,7 +87,7 @@ impl Runner {
             if operation == "list" {
                 self.state().hold_deletions_in(path.clone());
             }
-            let failure = Failure { path, operation, kind, message, at_source };
+            let failure = Failure { path, operation, kind, message, hint: None, at_source };
             self.refused(seq, failure, Status::Failed).await;
         }
         None

@@ -160,6 +160,7 @@ impl Runner {
             attempts: task.attempts,
             kind: Some(Cow::Borrowed(failure.kind.as_str())),
             message: Some(failure.message.clone()),
+            hint: failure.hint.map(|hint| Cow::Borrowed(hint.as_str())),
             action: failure.operation.clone(),
             ..ItemOutcome::new(failure.path.clone(), status, "")
         }

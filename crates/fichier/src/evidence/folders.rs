@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use super::{Ground, Places, Removal, Seen, admitted, ask, in_listing, unproven};
 use crate::account::Account;
-use crate::batch::twin;
 use crate::cache::FolderListing;
 use crate::tree::TOP;
 
@@ -104,11 +103,11 @@ impl Folders {
     /// Where a file is, as far as its folder tells.
     pub(crate) fn judge(&self, removal: &Removal) -> Seen {
         if let Some(error) = self.misplaced.get(&removal.folder) {
-            return Seen::Other(twin(error));
+            return Seen::Other(error.twin());
         }
         match self.listing(removal.folder) {
             Some(Ok(listing)) => in_listing(removal, listing, self.places.get(&removal.url)),
-            Some(Err(error)) => Seen::Other(twin(error)),
+            Some(Err(error)) => Seen::Other(error.twin()),
             None => Seen::Other(unproven("its folder was not looked at")),
         }
     }
@@ -162,7 +161,7 @@ impl Folders {
                 Word::None(error) => error,
             };
             for other in groups {
-                self.misplaced.entry(other.folder).or_insert_with(|| twin(&error));
+                self.misplaced.entry(other.folder).or_insert_with(|| error.twin());
             }
             return;
         }
@@ -190,7 +189,7 @@ impl Folders {
                 Err(refusal) => {
                     let error = Error::from(refusal);
                     for group in groups {
-                        self.misplaced.entry(group.folder).or_insert_with(|| twin(&error));
+                        self.misplaced.entry(group.folder).or_insert_with(|| error.twin());
                     }
                     return;
                 }

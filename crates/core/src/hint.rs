@@ -1,0 +1,101 @@
+//! What a person can do about an error, as data.
+//!
+//! A backend or the engine knows what helps; only the program around them knows how it is asked for. The command line says
+//! `--links follow`, another program may show a button. So texts below the command line name no options, and carry a hint.
+
+/// What a person can do about an error or about an item that was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hint {
+    /// Copy symbolic links as links, or follow them.
+    KeepOrFollowLinks,
+    /// Copy symbolic links as links.
+    KeepLinks,
+    /// Copy what symbolic links point to.
+    FollowLinks,
+    /// Compare sizes instead of digests.
+    CompareSizes,
+    /// Read the stored content to compute what the remote does not tell.
+    ReadContent,
+    /// Do not force to the disk what is stored.
+    ForceNothing,
+    /// Begin the job anew, without the records of the earlier run.
+    StartAnew,
+    /// Look at the list of jobs.
+    ListJobs,
+    /// Let ketch write the plan.
+    MakePlan,
+    /// Name what is to be changed.
+    NameAttributes,
+    /// Give the password of the file in the options of the remote, or take the password of one's own file away.
+    OpenFile,
+    /// Set a password on the file.
+    CloseFile,
+    /// Ask for a link of the folder instead of one of its content.
+    LinkFolder,
+    /// Look how much room there is.
+    LookAtRoom,
+    /// Wait for a new listing.
+    Refresh,
+}
+
+impl Hint {
+    /// Every hint.
+    pub const ALL: [Hint; 15] = [
+        Hint::KeepOrFollowLinks,
+        Hint::KeepLinks,
+        Hint::FollowLinks,
+        Hint::CompareSizes,
+        Hint::ReadContent,
+        Hint::ForceNothing,
+        Hint::StartAnew,
+        Hint::ListJobs,
+        Hint::MakePlan,
+        Hint::NameAttributes,
+        Hint::OpenFile,
+        Hint::CloseFile,
+        Hint::LinkFolder,
+        Hint::LookAtRoom,
+        Hint::Refresh,
+    ];
+
+    /// The stable word for records and JSON lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Hint::KeepOrFollowLinks => "keep_or_follow_links",
+            Hint::KeepLinks => "keep_links",
+            Hint::FollowLinks => "follow_links",
+            Hint::CompareSizes => "compare_sizes",
+            Hint::ReadContent => "read_content",
+            Hint::ForceNothing => "force_nothing",
+            Hint::StartAnew => "start_anew",
+            Hint::ListJobs => "list_jobs",
+            Hint::MakePlan => "make_plan",
+            Hint::NameAttributes => "name_attributes",
+            Hint::OpenFile => "open_file",
+            Hint::CloseFile => "close_file",
+            Hint::LinkFolder => "link_folder",
+            Hint::LookAtRoom => "look_at_room",
+            Hint::Refresh => "refresh",
+        }
+    }
+
+    /// The hint of that word; `None` for words of later versions.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hint| hint.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hint_has_a_word_of_its_own() {
+        for (index, hint) in Hint::ALL.into_iter().enumerate() {
+            assert_eq!(Hint::from_word(hint.as_str()), Some(hint));
+            assert!(!Hint::ALL[..index].contains(&hint));
+        }
+        assert_eq!(Hint::from_word("of a later version"), None);
+    }
+}
