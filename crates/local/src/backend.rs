@@ -15,10 +15,11 @@ use ketch_core::{
 use rustix::fs;
 
 use crate::copy::{Lender, SMALL_BYTES};
-use crate::entry::{Folder, entry, kind_of};
+use crate::entry::{Folder, entry};
 use crate::names::NAME_MAX;
 use crate::options::{Links, LocalOptions};
 use crate::root::{Root, blocking};
+use crate::stat::kind_of;
 use crate::{copy, delete, facets, list, read, rename, write};
 
 const CAPABILITIES: Capabilities = Capabilities {

@@ -10,9 +10,9 @@ use std::time::SystemTime;
 use rustix::fs::{self, Mode};
 use rustix::io::{self, Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
-use crate::entry::timestamps;
 use crate::options::Fsync;
 use crate::root::Root;
+use crate::stat::timestamps;
 
 /// Something a file system may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Root {
     pub(crate) fn force_folder(&self, folder: BorrowedFd<'_>) -> io::Result<()> {
         match self.options.fsync {
             Fsync::None | Fsync::File => Ok(()),
-            Fsync::All => self.allow(Refused::Forcing, crate::open::sync_folder(folder)),
+            Fsync::All => self.allow(Refused::Forcing, crate::beneath::sync_folder(folder)),
         }
     }
 
