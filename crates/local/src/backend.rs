@@ -43,6 +43,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     set_mode: false,
     narrow_mode: true,
     metadata_cost: MetadataCost::Call,
+    claimed_hashes: &[],
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_parts: None,

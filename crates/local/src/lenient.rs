@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use ketch_core::Hint;
 use rustix::fs::{self, Mode};
 use rustix::io::{self, Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
@@ -46,6 +47,16 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// The word of what a person can do about it.
+    fn hint(self) -> Option<&'static str> {
+        match self {
+            Refused::Times | Refused::Permissions => None,
+            Refused::Forcing => Some(Hint::ForceNothing.as_str()),
+        }
+    }
+}
+
 /// Does this error of a call for `what` say that the file system does not have the operation?
 fn is_refusal(what: Refused, errno: Errno) -> bool {
     match errno {
@@ -62,7 +73,12 @@ impl Root {
             Err(errno) if is_refusal(what, errno) => {
                 if self.told.fetch_or(what.bit(), Ordering::Relaxed) & what.bit() == 0 {
                     let folder = self.path.display();
-                    tracing::warn!("{folder}: {} ({errno})", what.text());
+                    match what.hint() {
+                        Some(hint) => {
+                            tracing::warn!(hint, "{folder}: {} ({errno})", what.text());
+                        }
+                        None => tracing::warn!("{folder}: {} ({errno})", what.text()),
+                    }
                 }
                 Ok(())
             }
