@@ -10,6 +10,7 @@ use ketch_engine::filter::units::format_size;
 use crate::bill::bill_line;
 use crate::hints;
 use crate::jsonl;
+use crate::leftovers::leftovers_line;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::Result;
@@ -36,7 +37,13 @@ impl Teller<'_> {
                 let path = path.as_ref().map(|path| path.as_str());
                 self.notices.tell(self.console, path, text);
             }
-            Event::Reminder { place, text } => self.reminders.tell(self.console, place, text),
+            Event::Leftovers { place, parts, bytes, is_removed } => {
+                let text = leftovers_line(place, *parts, *bytes, *is_removed);
+                self.notices.tell(self.console, None, &text);
+            }
+            Event::Reminder { place, text, hint } => {
+                self.reminders.tell(self.console, place, &hints::with(text, *hint));
+            }
             Event::GoingOn { job, standing, finishes_plan } => {
                 let bound = if standing.is_planned { "" } else { "at least " };
                 let amount = format!(

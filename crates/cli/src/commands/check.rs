@@ -19,6 +19,7 @@ use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::hints;
+use crate::leftovers::leftovers_line;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
@@ -58,7 +59,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let mut check_settings = CheckSettings {
         settings: Settings {
             digests: digests.clone(),
-            jobs: context.jobs(),
+            jobs: context.open_jobs(),
             filter: settings::compile(spec, source.only.as_deref())?,
             compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
             ..speed
@@ -97,6 +98,10 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
             Event::Notice { path, text } => {
                 let path = path.as_ref().map(|path| path.as_str());
                 notices.tell(console, path, &text);
+                Ok(())
+            }
+            Event::Leftovers { place, parts, bytes, is_removed } => {
+                notices.tell(console, None, &leftovers_line(&place, parts, bytes, is_removed));
                 Ok(())
             }
             Event::Checked { path, verdict } => {
