@@ -33,6 +33,21 @@ impl Teller<'_> {
             self.console.event(kind, body)?;
         }
         match event {
+            Event::ItemStarted { .. }
+            | Event::ItemDone { .. }
+            | Event::ItemFailed { .. }
+            | Event::Unchanged { .. } => self.tell_of_item(event),
+            Event::Action(_) | Event::Checked { .. } => Ok(()),
+            event => {
+                self.tell_of_job(event);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells of what concerns the whole job.
+    fn tell_of_job(&mut self, event: &Event) {
+        match event {
             Event::Notice { path, text } => {
                 let path = path.as_ref().map(|path| path.as_str());
                 self.notices.tell(self.console, path, text);
@@ -73,6 +88,13 @@ impl Teller<'_> {
                 let level = if self.dry_run || is_long { Level::Normal } else { Level::Item };
                 self.console.tell(level, &bill_line(remote, bill));
             }
+            _ => {}
+        }
+    }
+
+    /// Tells of one item.
+    fn tell_of_item(&mut self, event: &Event) -> Result<()> {
+        match event {
             Event::ItemStarted { path, .. } => {
                 self.console.tell(Level::Detail, &format!("begin  {path}"));
             }
@@ -118,7 +140,7 @@ impl Teller<'_> {
             Event::Unchanged { path, reason } => {
                 self.console.tell(Level::Detail, &format!("same     {path}  ({reason})"));
             }
-            Event::Action(_) | Event::Checked { .. } => {}
+            _ => {}
         }
         Ok(())
     }
