@@ -88,6 +88,8 @@ fn slow() -> ExitCode {
             ("KETCH_CRASH_SEED", &seed),
             ("KETCH_TWINS_RUNS", "2000"),
             ("KETCH_TWINS_SEED", &seed),
+            ("KETCH_SHAPES_ROUNDS", "170"),
+            ("KETCH_SHAPES_SEED", &seed),
             ("KETCH_WIRE_STEPS", "2000"),
             ("KETCH_WIRE_SEED", &seed),
         ];

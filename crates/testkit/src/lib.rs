@@ -11,5 +11,5 @@ pub mod suite;
 pub mod tree;
 
 pub use faulty::Faulty;
-pub use memory::{KEPT_BYTES, MemoryBackend, seed_time};
+pub use memory::{KEPT_BYTES, MakeShape, MemoryBackend, SHAPES, seed_time};
 pub use recorder::{Call, Recorder};

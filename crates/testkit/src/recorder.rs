@@ -40,6 +40,16 @@ pub struct Recorder {
     inner: Arc<dyn Backend>,
     calls: Arc<Mutex<Vec<Call>>>,
     facets: Facets,
+    hook: Option<Hook>,
+}
+
+/// What is done when the call of that number begins.
+struct Hook(usize, Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at call {}", self.0)
+    }
 }
 
 /// Records the calls of facets.
@@ -99,7 +109,13 @@ impl Recorder {
         });
         let notes = Arc::new(Notes(Arc::clone(&calls)));
         let facets = Facets { disk, ..inner.facets().guarded(&notes) };
-        Recorder { inner, calls, facets }
+        Recorder { inner, calls, facets, hook: None }
+    }
+
+    /// Calls `hook` when the call of that number begins, counted from 1.
+    pub fn at_call(mut self, number: usize, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.hook = Some(Hook(number, Box::new(hook)));
+        self
     }
 
     /// All calls.
@@ -125,7 +141,15 @@ impl Recorder {
     }
 
     fn note(&self, operation: &'static str, path: &RelPath, to: Option<&RelPath>) {
-        self.lock().push(Call { operation, path: path.clone(), to: to.cloned() });
+        let mut calls = self.lock();
+        calls.push(Call { operation, path: path.clone(), to: to.cloned() });
+        let count = calls.len();
+        drop(calls);
+        if let Some(Hook(number, hook)) = &self.hook
+            && *number == count
+        {
+            hook();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Call>> {

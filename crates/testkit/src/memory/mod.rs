@@ -8,6 +8,7 @@ mod change;
 mod facets;
 mod parts;
 mod seed;
+mod shapes;
 mod tree;
 mod uploads;
 
@@ -33,6 +34,7 @@ use self::tree::{File, Folder, Node};
 use self::uploads::Uploads;
 
 pub use self::parts::KEPT_BYTES;
+pub use shapes::{MakeShape, SHAPES};
 
 /// The modification time of everything that is seeded without one: 2023-11-14 22:13:20 UTC.
 pub fn seed_time() -> SystemTime {
