@@ -114,3 +114,35 @@ fn one_answer_that_a_folder_is_gone_does_not_give_up_what_a_killed_process_store
     scene.run("copy src box:there").expect(0);
     scene.holds_the_content();
 }
+
+#[test]
+fn what_was_brought_after_its_folder_before_the_process_was_killed_is_there_once() {
+    for third in [None, Some("the third one"), Some("content of the second Version")] {
+        let scene = Scene::new();
+        for path in ["d/f", "e/f"] {
+            scene.home.write(format!("src/{path}"), "an old content");
+        }
+        scene.run("copy src box:there").expect(0);
+        for path in ["d/f", "e/f"] {
+            scene.home.write(format!("src/{path}"), "content of the second version");
+        }
+        // Others move the folder when the new version of `d/f` is about to be sent into it.
+        scene
+            .server
+            .fault("upload/get_upload_server nth=1 move there/d > kept\nfile/rm next=1 hold");
+        let mut child = scene.start("sync --max-delete 100% src box:there");
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        if let Some(third) = third {
+            scene.home.write("src/d/f", third);
+        }
+        scene.run("sync --checksum --max-delete 100% src box:there").expect(0);
+        let files = scene.server.files();
+        let at = |path: &str| files.iter().filter(|(known, _)| known == path).count();
+        let found = (at("there/d/f"), at("there/e/f"), at("kept/f"));
+        assert_eq!(found, (1, 1, 1), "{third:?} {files:?}");
+        scene.run("check src box:there").expect(0);
+    }
+}

@@ -54,8 +54,8 @@ impl GivenUp {
 /// What is there of an earlier transfer.
 #[derive(Debug, Default)]
 struct Traces {
-    /// The new version, which the earlier process had verified.
-    stored: Option<FileItem>,
+    /// The new version, which the earlier process had verified, and the folder it is in.
+    stored: Option<(u64, FileItem)>,
     /// Addresses that the upload got, and that are alive.
     ours: Vec<Ours>,
     /// The same in the top folder, where an upload lands whose own folder is gone.
@@ -74,6 +74,8 @@ struct Traces {
 #[derive(Debug, Clone)]
 struct Ours {
     file: FileItem,
+    /// The folder it is in.
+    folder: u64,
     /// The size that was sent.
     size: u64,
 }
@@ -87,7 +89,7 @@ pub(crate) async fn upload(
     target: &mut Target,
     body: &Body,
 ) -> Result<Option<FileItem>> {
-    let traces = find(account, note).await?;
+    let traces = find(account, note, Some(&target.at)).await?;
     if note.name != target.name {
         return Ok(None);
     }
@@ -105,25 +107,29 @@ pub(crate) async fn upload(
             account.tree.cache.change(TOP, Change::RemoveFile(lost.file.url.clone()));
             return Ok(Some(FileItem { url, ..lost.file.clone() }));
         }
-        remove_sent(account, note, TOP, None, lost).await?;
+        remove_sent(account, note, None, lost).await?;
     }
-    if note.folder != target.folder {
-        return Ok(None);
+    // The folder of the note may have been moved by others since. What is in the folder that is now at that path counts: the
+    // earlier process has brought the file there.
+    let is_same_folder = note.folder == target.folder;
+    if is_same_folder {
+        target.learn(traces.old.into_iter().map(|file| file.url));
     }
-    target.learn(traces.old.into_iter().map(|file| file.url));
-    target.learn(traces.ours.iter().map(|ours| ours.file.url.clone()));
-    if let Some(file) = traces.stored {
+    let ours = traces.ours.into_iter().filter(|ours| ours.folder == target.folder);
+    let ours: Vec<FileItem> = ours.map(|ours| ours.file).collect();
+    target.learn(ours.iter().map(|file| file.url.clone()));
+    if let Some((_, file)) = traces.stored.filter(|(folder, _)| *folder == target.folder) {
         if note.source == source && body.size() == Some(note.size) && file.size == body.size() {
             return Ok(Some(file));
         }
         target.learn([file.url]);
     }
-    let ours = traces.ours.iter().map(|ours| &ours.file);
+    let alike = if is_same_folder { traces.alike } else { Vec::new() };
     let is_possible = |file: &&FileItem| file.hash.is_some() && file.size == body.size();
-    let possible: Vec<&FileItem> = ours.chain(&traces.alike).filter(is_possible).collect();
+    let possible: Vec<&FileItem> = ours.iter().chain(&alike).filter(is_possible).collect();
     let digest = digest_if(!possible.is_empty()).await?;
     let found = possible.into_iter().find(|file| digest.is_some() && file.hash == digest);
-    if found.is_none() && !traces.alike.is_empty() {
+    if found.is_none() && !alike.is_empty() {
         // No report names it, and its digest is another: it may be of anyone, so it is not removed.
         tracing::warn!(
             name = note.name,
@@ -133,11 +139,11 @@ pub(crate) async fn upload(
     Ok(found.cloned())
 }
 
-/// The addresses of what an earlier transfer has stored.
+/// The addresses of what an earlier transfer has stored in the folder of the note.
 pub(crate) async fn sent(account: &Arc<Account>, note: &Note) -> Result<Vec<String>> {
-    let traces = find(account, note).await?;
+    let traces = find(account, note, None).await?;
     let ours = traces.ours.into_iter().map(|ours| ours.file.url);
-    Ok(ours.chain(traces.stored.map(|file| file.url)).collect())
+    Ok(ours.chain(traces.stored.map(|(_, file)| file.url)).collect())
 }
 
 /// The addresses of what arrived of an earlier upload only after it had been looked for and sent anew: the bytes of a
@@ -175,13 +181,22 @@ pub(crate) async fn copy(
     digest: Option<&Digest>,
     not: &str,
 ) -> Result<Option<FileItem>> {
-    let traces = find(account, note).await?;
-    if note.folder != target.folder || note.name != target.name {
+    let traces = find(account, note, Some(&target.at)).await?;
+    if note.name != target.name {
         return Ok(None);
     }
-    target.learn(traces.old.into_iter().map(|file| file.url));
-    if let Some(file) = traces.stored.filter(|_| note.source == source) {
-        return Ok(Some(file));
+    let is_same_folder = note.folder == target.folder;
+    if is_same_folder {
+        target.learn(traces.old.into_iter().map(|file| file.url));
+    }
+    if let Some((_, file)) = traces.stored.filter(|(folder, _)| *folder == target.folder) {
+        if note.source == source {
+            return Ok(Some(file));
+        }
+        target.learn([file.url]);
+    }
+    if !is_same_folder {
+        return Ok(None);
     }
     let is_it = |file: &FileItem| digest.is_some() && file.hash.as_ref() == digest;
     Ok(traces.alike.into_iter().find(|file| file.url != not && is_it(file)))
@@ -198,33 +213,37 @@ pub(crate) async fn abandon(
     checkpoint: &Checkpoint,
 ) -> Result<()> {
     let Some(note) = note::load(checkpoint).await? else { return Ok(()) };
-    let traces = find(account, &note).await?;
     let at = path.parent();
+    let traces = find(account, &note, at.as_ref()).await?;
     for lost in &traces.astray {
-        remove_sent(account, &note, TOP, None, lost).await?;
+        remove_sent(account, &note, None, lost).await?;
     }
     let good = good(account, &note, &traces);
-    if let Some(good) = &good {
+    if let Some((folder, good)) = &good {
         let ground = Ground::Replaced { by: good.url.clone(), size: good.size };
-        let old = traces.old.iter().chain(&traces.stored);
-        for file in old.filter(|file| file.url != good.url) {
+        let old = traces.old.iter().map(|file| (note.folder, file));
+        let old = old.chain(traces.stored.iter().map(|(folder, file)| (*folder, file)));
+        // In a folder that others have moved away nothing is replaced.
+        for (_, file) in old.filter(|(at, file)| at == folder && file.url != good.url) {
             let (url, name, ground) = (file.url.clone(), note.name.clone(), ground.clone());
-            let removal = Removal { url, folder: note.folder, name, at: at.clone(), ground };
+            let removal = Removal { url, folder: *folder, name, at: at.clone(), ground };
             remove(account, removal).await?;
         }
     }
-    if good.is_some() || !traces.old.is_empty() {
-        let is_good = |ours: &&Ours| good.as_ref().is_some_and(|good| good.url == ours.file.url);
-        for ours in traces.ours.iter().filter(|ours| !is_good(ours)) {
-            remove_sent(account, &note, note.folder, at.clone(), ours).await?;
-        }
+    let is_replaced = |ours: &Ours| match &good {
+        Some((folder, good)) => *folder == ours.folder && good.url != ours.file.url,
+        None => !traces.old.is_empty() && ours.folder == note.folder,
+    };
+    for ours in traces.ours.iter().filter(|ours| is_replaced(ours)) {
+        remove_sent(account, &note, at.clone(), ours).await?;
     }
     if let Some(pending) = account.lost.of(path) {
         account.lost.remove(&pending);
     }
     let removes_ours = good.is_some() || !traces.old.is_empty();
     let ours = traces.ours.iter().filter(|_| !removes_ours).map(|ours| &ours.file);
-    let stayed: Vec<String> = ours.chain(&good).map(|file| file.url.clone()).collect();
+    let good = good.iter().map(|(_, file)| file);
+    let stayed: Vec<String> = ours.chain(good).map(|file| file.url.clone()).collect();
     if traces.is_open || !stayed.is_empty() {
         account.given_up.add(note, stayed);
     }
@@ -232,24 +251,35 @@ pub(crate) async fn abandon(
 }
 
 /// The version of the name that is known to be good: the newest that this machine has verified.
-fn good(account: &Account, note: &Note, traces: &Traces) -> Option<FileItem> {
+fn good(account: &Account, note: &Note, traces: &Traces) -> Option<(u64, FileItem)> {
     let is_verified = |file: &&FileItem| {
         account.tree.cache.recent.has_added(note.folder, &file.url)
             || account.owed.is_for(note.folder, &file.url)
     };
-    let newest_old = traces.old.iter().chain(&traces.stored).filter_map(|file| file.date).max();
-    let ours = traces.ours.iter().map(|ours| &ours.file);
+    let stored = traces.stored.iter().map(|(_, file)| file);
+    let newest_old = traces.old.iter().chain(stored).filter_map(|file| file.date).max();
+    let ours = traces.ours.iter().filter(|ours| ours.folder == note.folder).map(|ours| &ours.file);
     let later = ours.chain(&traces.alike).chain(&traces.others);
     // Before the note was written there were others, of which this is no witness.
     let is_later =
         |file: &&FileItem| note.before().lacks(&file.url, file.date) && file.date >= newest_old;
     let later = later.filter(is_verified).filter(is_later).max_by_key(|file| file.date);
-    later.or(traces.stored.as_ref()).cloned()
+    later.map(|file| (note.folder, file.clone())).or_else(|| traces.stored.clone())
 }
 
+/// Removes a file that is where it is meant to be. One that others have moved or renamed, or whose folder they have moved, is
+/// theirs.
 async fn remove(account: &Arc<Account>, removal: Removal) -> Result<()> {
     let (folder, url) = (removal.folder, removal.url.clone());
-    gather::remove(account, removal).await?;
+    match gather::remove(account, removal).await {
+        Ok(()) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => {
+            tracing::info!(%error, "what an earlier transfer left is not where it was");
+            account.tree.cache.forget(folder);
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
     account.tree.cache.change(folder, Change::RemoveFile(url));
     Ok(())
 }
@@ -258,12 +288,11 @@ async fn remove(account: &Arc<Account>, removal: Removal) -> Result<()> {
 async fn remove_sent(
     account: &Arc<Account>,
     note: &Note,
-    folder: u64,
     at: Option<RelPath>,
     ours: &Ours,
 ) -> Result<()> {
     let ground = Ground::Sent { size: ours.size, before: note.before() };
-    let (url, name) = (ours.file.url.clone(), note.name.clone());
+    let (url, name, folder) = (ours.file.url.clone(), note.name.clone(), ours.folder);
     remove(account, Removal { url, folder, name, at, ground }).await
 }
 
@@ -275,7 +304,8 @@ struct Named {
     size: u64,
 }
 
-async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
+/// Looks for what an earlier transfer left: in the folder of the note, in the folder that is at the path `at` now, and in the top.
+async fn find(account: &Arc<Account>, note: &Note, at: Option<&RelPath>) -> Result<Traces> {
     let mut told = Vec::new();
     let mut links = Vec::new();
     for upload in note.uploads() {
@@ -302,17 +332,18 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
     let is_known = |file: &&FileItem| note.known.contains(&file.url);
     let old = listing.files(&note.name).into_iter().filter(is_known).cloned().collect();
     let mut traces = Traces { old, ..Traces::default() };
+    let is_astray = |folder: u64| folder == TOP && folder != note.folder;
     if let Some(url) = &note.stored {
         // One that others moved to the top is theirs: the folder lacks it.
-        let found = alive(account, note, &listing, url, None).await?;
-        traces.stored = found.filter(|(at, _)| *at == note.folder).map(|(_, file)| file);
+        let found = alive(account, (note, at), &listing, url, None).await?;
+        traces.stored = found.filter(|(folder, _)| !is_astray(*folder));
     }
     for named in links.iter().filter(|named| note.stored.as_ref() != Some(&named.url)) {
         let digest = named.digest.clone();
-        if let Some((folder, file)) = alive(account, note, &listing, &named.url, digest).await? {
-            let is_astray = folder == TOP && folder != note.folder;
-            let ours = Ours { file, size: named.size };
-            if is_astray { &mut traces.astray } else { &mut traces.ours }.push(ours);
+        let found = alive(account, (note, at), &listing, &named.url, digest).await?;
+        if let Some((folder, file)) = found {
+            let ours = Ours { file, folder, size: named.size };
+            if is_astray(folder) { &mut traces.astray } else { &mut traces.ours }.push(ours);
         }
     }
     // A report may name another address; what has the digest that it tells, and was not there before, is what was sent.
@@ -320,7 +351,7 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
         let is_it = |named: &&Named| named.digest.is_some() && named.digest == file.hash;
         let is_known = traces.ours.iter().any(|ours| ours.file.url == file.url);
         if let Some(named) = links.iter().find(is_it).filter(|_| !is_known) {
-            traces.ours.push(Ours { file, size: named.size });
+            traces.ours.push(Ours { file, folder: note.folder, size: named.size });
         }
     }
     let ours: Vec<String> = traces.ours.iter().map(|ours| ours.file.url.clone()).collect();
@@ -392,11 +423,12 @@ fn is_named(remote: Option<&str>, name: &str) -> bool {
     remote.is_some_and(|remote| names::to_core(remote) == name)
 }
 
-/// The file at `url`, if it is there, and the folder it is in: that of the note, or the top. A report outlives the file it is
+/// The file at `url`, if it is there, and the folder it is in: that of the note, the one that is at the path `at` now, or the
+/// top. A report outlives the file it is
 /// about, and a file that others moved or renamed is none of this transfer any more.
 async fn alive(
     account: &Arc<Account>,
-    note: &Note,
+    (note, at): (&Note, Option<&RelPath>),
     listing: &FolderListing,
     url: &str,
     reported: Option<Digest>,
@@ -419,6 +451,14 @@ async fn alive(
                 return Ok(None);
             }
             TOP
+        }
+        // The folder was moved by others, and the earlier process brought the file to the one that is there now.
+        Some(false)
+            if at.is_some_and(|at| info.is_at(at))
+                && is_named(info.filename.as_deref(), &note.name) =>
+        {
+            let Some(folder) = info.folder_id else { return Ok(None) };
+            folder
         }
         Some(false) => return Ok(None),
         // It is there, and does not say where: the folder must show it, and may do so late.
