@@ -146,3 +146,34 @@ fn what_was_brought_after_its_folder_before_the_process_was_killed_is_there_once
         scene.run("check src box:there").expect(0);
     }
 }
+
+#[test]
+fn another_job_knows_what_a_killed_process_has_stored_while_listings_lag() {
+    for old in [None, Some("an older and longer content")] {
+        let scene = Scene::new();
+        scene.home.write("src/d/g", "another file");
+        if let Some(old) = old {
+            scene.home.write("src/d/f", old);
+        }
+        scene.run("copy src box:there").expect(0);
+        scene.server.lag("changes 40");
+        scene.home.write("src/d/f", "the content");
+        scene.server.fault("end.pl next=1 hold");
+        let mut child = scene.start("copy src box:there");
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        let there = || {
+            let files = scene.server.files();
+            files.into_iter().filter(|(path, _)| path == "there/d/f").count()
+        };
+        // A job with another destination, which knows nothing of the one that was killed. The old version is left to that one.
+        scene.run("copy --checksum src/d box:there/d").expect(0);
+        assert_eq!(there(), if old.is_none() { 1 } else { 2 }, "{old:?}");
+        scene.run("copy src box:there").expect(0);
+        assert_eq!(there(), 1, "{old:?}");
+        scene.server.lag("0s");
+        scene.run("check src box:there").expect(0);
+    }
+}

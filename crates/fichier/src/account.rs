@@ -28,6 +28,7 @@ use crate::recent::Recent;
 use crate::report::Reports;
 use crate::resume::GivenUp;
 use crate::send::Uploads;
+use crate::sending::Sending;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
@@ -90,7 +91,9 @@ impl Account {
         let looks = Looks::new(request.accepts_recent && settings.paced);
         let cache = Cache::new(known, recent, board);
         let cache = cache.beside(other.map(|other| &other.tree.cache), looks.is_on());
-        let tree = Tree::new(Index::new(file), cache, looks);
+        let sending = request.state_folder.as_deref();
+        let sending = Sending::new(sending.map(|folder| folder.join(settings.sending_name())));
+        let tree = Tree::new(Index::new(file), cache, looks, sending);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);

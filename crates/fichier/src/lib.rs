@@ -44,6 +44,7 @@ mod reconcile;
 mod report;
 mod resume;
 mod send;
+mod sending;
 mod sent;
 mod services;
 mod settings;

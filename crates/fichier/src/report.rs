@@ -120,7 +120,7 @@ impl Reports {
 
     /// What a node says of an upload of this process when it is asked once more. One that is none of 1fichier says nothing.
     pub(crate) async fn again(&self, api: &Api, upload: &Upload) -> Result<Told> {
-        ask(api, upload, Duration::ZERO).await
+        now(api, upload).await
     }
 
     /// What has arrived by `moment` of an upload of which nothing had arrived at first. Asked for once, without waiting.
@@ -151,6 +151,11 @@ impl Reports {
         }
         Arc::clone(known.entry(upload.xid.clone()).or_default())
     }
+}
+
+/// What a node says of an upload when it is asked once. One that is none of 1fichier says nothing.
+pub(crate) async fn now(api: &Api, upload: &Upload) -> Result<Told> {
+    ask(api, upload, Duration::ZERO).await
 }
 
 async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {

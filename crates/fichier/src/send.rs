@@ -225,6 +225,7 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         size: None,
     };
     // ORDER: written down before the first byte is sent, or nobody would know of what arrives.
+    account.tree.sending.begin(folder, &upload);
     let notes = parcels
         .iter()
         .map(|parcel| parcel.trail.begin(&parcel.target, parcel.size, Some(upload.clone())));
@@ -244,14 +245,21 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
     let place = node.with_path(&format!("/upload.cgi?id={id}"));
     let sent = match account.api.http.upload(&place, form).await {
         Sent::SourceFailed(error) => {
+            account.tree.sending.end(&upload.xid);
             return Round::Unreadable(broken.load(Ordering::Relaxed), error);
         }
         sent => sent,
     };
     let outcome = match outcome(account, sent, &node, id) {
         Ok(outcome) => outcome,
-        Err(error) if parcels.len() == 1 => return Round::Ended(vec![Err(error.into())]),
-        Err(error) => return all(error),
+        // Nothing is stored.
+        Err(error) => {
+            account.tree.sending.end(&upload.xid);
+            return match parcels.len() {
+                1 => Round::Ended(vec![Err(error.into())]),
+                _ => all(error),
+            };
+        }
     };
     let was_lost = outcome.doubt.is_some();
     let mut results = settle(account, parcels, &passing, &node, outcome).await;
@@ -259,9 +267,12 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
     let parent = parcels[0].path.parent().unwrap_or_else(RelPath::root);
     let placed = placement::confirm(account, &parent, folder, &before, &mut files).await;
     let mut ended = Vec::with_capacity(parcels.len());
+    let mut is_known = true;
     for ((parcel, result), passing) in parcels.iter().zip(results).zip(&passing) {
         let (is_unsettled, error) = match (result, &placed) {
             (Ok(file), Ok(folder)) => {
+                // What is verified must be known to other processes before the upload is off the record.
+                account.tree.cache.recent.note(*folder, &Change::AddFile(file.clone()));
                 ended.push(Ok((*folder, file)));
                 continue;
             }
@@ -279,7 +290,11 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         }
         // What is damaged and could not be removed is found again by its upload.
         let is_unsettled = is_unsettled || error.kind() == ErrorKind::Corrupt;
+        is_known &= !is_unsettled;
         ended.push(Err(Failure { is_unsettled, error }));
+    }
+    if is_known {
+        account.tree.sending.end(&upload.xid);
     }
     Round::Ended(ended)
 }
