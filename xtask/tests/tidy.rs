@@ -246,7 +246,6 @@ fn every_test_that_a_page_of_tests_names_exists() {
 /// Cycles that are still there: for each crate, the modules that depend on one another, in the order of the alphabet. None may
 /// grow, and a cycle that is gone leaves the list.
 const CYCLES: &[(&str, &[&[&str]])] = &[
-    ("cli", &[&["notices", "output", "reminders", "teller", "term"], &["app", "commands"]]),
     (
         "engine",
         &[
@@ -302,14 +301,6 @@ const CYCLES: &[(&str, &[&[&str]])] = &[
         ]],
     ),
     ("fichier-sim", &[&["api", "call", "others", "token", "upload", "world"], &["lag", "store"]]),
-    (
-        "local",
-        &[&[
-            "backend", "copy", "delete", "disk", "entry", "facets", "fence", "holes", "identity",
-            "leftover", "lenient", "list", "nameless", "open", "options", "part", "read", "rename",
-            "root", "spelling", "symlink", "temp", "write",
-        ]],
-    ),
 ];
 
 /// The modules at the top of a crate, each with those that its code names.

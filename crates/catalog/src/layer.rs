@@ -85,6 +85,12 @@ impl Catalog {
             rename_dir: false,
             // What the catalogue knows is added folder by folder.
             list_recursive: false,
+            // Beside a digest that the remote attests, what the catalogue has is as good as that one.
+            claimed_hashes: if kept.hashes.is_empty() {
+                &[HashAlgo::Blake3]
+            } else {
+                kept.claimed_hashes
+            },
             ..kept.clone()
         };
         let state = State {

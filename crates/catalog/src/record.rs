@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use ketch_core::hash::hash_bytes;
 use ketch_core::names::{bytes_from_core, core_from_bytes};
-use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, RelPath};
+use ketch_core::{Digest, Entry, EntryKind, HashAlgo, RelPath};
 
 /// The handle of an entry that only the catalogue holds begins with this; then come the location of the catalogue, NUL, and
 /// the content.
@@ -85,22 +85,17 @@ impl FileFact {
 
     /// `entry` with what is known of it.
     pub fn decorate(&self, entry: Entry) -> Entry {
-        let mut hashes = entry.hashes.map(|hashes| *hashes).unwrap_or_default();
-        if let Some(digest) = self.blake3 {
-            insert_blake3(&mut hashes, &digest);
+        let mut entry = Entry { mtime: self.mtime, mode: self.mode, ..entry };
+        let Some(digest) = self.blake3.and_then(|digest| Digest::new(HashAlgo::Blake3, &digest))
+        else {
+            return entry;
+        };
+        match &mut entry.hashes {
+            // It was computed in the same pass as a digest that the remote attests, and that one is known to be the same.
+            Some(hashes) => hashes.insert(digest),
+            None => entry.claimed.get_or_insert_default().insert(digest),
         }
-        Entry {
-            mtime: self.mtime,
-            mode: self.mode,
-            hashes: (hashes != Hashes::default()).then(|| Box::new(hashes)),
-            ..entry
-        }
-    }
-}
-
-fn insert_blake3(hashes: &mut Hashes, digest: &[u8; 32]) {
-    if let Some(digest) = Digest::new(HashAlgo::Blake3, digest) {
-        hashes.insert(digest);
+        entry
     }
 }
 

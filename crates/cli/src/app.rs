@@ -287,17 +287,6 @@ fn add_variables(command: &clap::Command, known: &mut BTreeSet<String>) {
     command.get_subcommands().for_each(|command| add_variables(command, known));
 }
 
-/// The definition of a command, by its words.
-pub(crate) fn definition(words: &[String]) -> Option<clap::Command> {
-    let mut command = Cli::command();
-    // So that every command below knows the global flags and its full name.
-    command.build();
-    for word in words {
-        command = command.find_subcommand(word)?.clone();
-    }
-    Some(command)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, StringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use ketch_core::names::core_from_bytes;
 
 pub(crate) use job::{
@@ -396,6 +396,17 @@ pub(crate) fn flag_value(text: &str) -> Option<bool> {
         "" | "0" | "false" | "no" | "off" | "f" | "n" => Some(false),
         _ => None,
     }
+}
+
+/// The definition of a command, by its words.
+pub(crate) fn definition(words: &[String]) -> Option<clap::Command> {
+    let mut command = Cli::command();
+    // So that every command below knows the global flags and its full name.
+    command.build();
+    for word in words {
+        command = command.find_subcommand(word)?.clone();
+    }
+    Some(command)
 }
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Opti
         Verdict::Equal(Evidence::Digest(algo) | Evidence::Remembered(Some(algo))) => {
             ("equal", Some(algo.as_str()), None)
         }
+        Verdict::Equal(Evidence::Claimed(algo)) => ("equal_claimed", Some(algo.as_str()), None),
         Verdict::Equal(Evidence::Size | Evidence::Content | Evidence::Remembered(None)) => {
             ("equal", None, None)
         }
@@ -181,6 +182,7 @@ pub(crate) fn check_counts(report: &CheckReport) -> Value {
         "equal_by_hash": report.equal_by_hash,
         "equal_by_content": report.equal_by_content,
         "equal_remembered": report.equal_remembered,
+        "equal_claimed": report.equal_claimed,
         "differing": report.differing,
         "missing_on_destination": report.missing_on_destination,
         "missing_on_source": report.missing_on_source,

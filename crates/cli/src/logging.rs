@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ketch_core::layer::Observer;
-use ketch_core::{Error, RelPath};
+use ketch_core::{Error, Hint, RelPath};
 use ketch_engine::filter::units::format_duration;
 use tracing_subscriber::EnvFilter;
 
 use crate::environment::Environment;
+use crate::hints;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 
@@ -80,7 +81,17 @@ impl Write for LineWriter {
 impl Drop for LineWriter {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.line);
-        self.console.tell(Level::Error, text.trim());
+        self.console.tell(Level::Error, &hinted(text.trim()));
+    }
+}
+
+/// A diagnostic whose last field is a hint, with the words of the hint.
+fn hinted(line: &str) -> String {
+    let word =
+        line.rsplit_once(" hint=\"").and_then(|(text, rest)| Some((text, rest.strip_suffix('"')?)));
+    match word {
+        Some((text, word)) => hints::with(text, Hint::from_word(word)),
+        None => line.to_owned(),
     }
 }
 

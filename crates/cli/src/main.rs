@@ -4,6 +4,7 @@
 
 mod app;
 mod args;
+mod bill;
 mod commands;
 mod config;
 mod context;

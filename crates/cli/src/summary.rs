@@ -144,6 +144,12 @@ fn check_line(report: &CheckReport) -> String {
     {
         parts[0] = format!("{} of equal size", files(report.equal));
     }
+    if report.equal_claimed > 0 {
+        let claimed = report.equal_claimed;
+        parts.push(format!(
+            "{claimed} of them by a {by} that is only claimed (--download reads all)"
+        ));
+    }
     let mut add = |count: u64, text: &str| {
         if count > 0 {
             parts.push(format!("{count} {text}"));

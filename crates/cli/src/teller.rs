@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ketch_core::bill::Bill;
 use ketch_engine::Outcome;
 use ketch_engine::decide::Reason;
 use ketch_engine::event::Event;
 use ketch_engine::filter::units::format_size;
 
+use crate::bill::bill_line;
 use crate::hints;
 use crate::jsonl;
 use crate::notices::Notices;
@@ -119,18 +119,6 @@ impl Teller<'_> {
 
 /// From here on a bill is told without being asked for.
 const LONG: Duration = Duration::from_secs(10);
-
-/// What a plan costs at a remote, in one line.
-pub(crate) fn bill_line(remote: &str, bill: &Bill) -> String {
-    let kinds: Vec<_> = bill.calls.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    let (total, kinds) = (bill.total(), kinds.join(", "));
-    let calls = if total == 1 { "call" } else { "calls" };
-    let time = match bill.time.as_secs() {
-        0 => String::new(),
-        seconds => format!("; its limits make that {seconds} s at least"),
-    };
-    format!("{remote} needs about {total} {calls} ({kinds}){time}")
-}
 
 fn detail(reason: Reason, size: Option<u64>) -> String {
     let reason = hints::with(&reason.to_string(), reason.hint());

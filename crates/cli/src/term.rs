@@ -11,7 +11,7 @@ use ketch_core::RelPath;
 use ketch_engine::event::Snapshot;
 use ketch_engine::filter::units::{format_duration, format_size};
 
-use crate::teller::bill_line;
+use crate::bill::bill_line;
 use crate::waits::Wait;
 
 /// Over how much time speed is measured.

@@ -7,11 +7,11 @@ use ketch_engine::event::{Event, Progress, Snapshot};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use crate::bill::bill_line;
 use crate::jsonl;
 use crate::output::{Console, Level};
 use crate::problem::Result;
 use crate::signals::Signals;
-use crate::teller::bill_line;
 use crate::term::{Bars, Speed, total_line};
 
 /// How often amounts are looked at.

@@ -96,8 +96,10 @@ pub struct Capabilities {
     pub narrow_mode: bool,
     /// What `set_metadata` costs, where it works.
     pub metadata_cost: MetadataCost,
-    /// Digests that listings or `put` report for free, any order.
+    /// Digests that listings or `put` report for free and that the remote attests ([`crate::Entry::hashes`]), any order.
     pub hashes: &'static [HashAlgo],
+    /// Digests that an uploader may have written down ([`crate::Entry::claimed`]), any order.
+    pub claimed_hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
     /// `put` stores a large body as parts, and reads them in any order if the body allows that.

@@ -23,8 +23,11 @@ pub struct Entry {
     pub version: Option<Box<str>>,
     /// Private to the backend that made the entry (a URL, an id). No other code reads it.
     pub handle: Option<Box<str>>,
-    /// Digests that came for free with the listing.
+    /// Digests that came for free with the listing and that the remote attests: it has computed them from what it stores.
     pub hashes: Option<Box<Hashes>>,
+    /// Digests that an uploader wrote down beside the content, in the metadata of an object or in a catalogue. Nothing shows
+    /// that the stored bytes have them: they may say which files to look at, and never prove anything.
+    pub claimed: Option<Box<Hashes>>,
     /// Permission bits of a file (`rwxrwxrwx`, at most [`MODE_MASK`]), where they are kept.
     pub mode: Option<u32>,
 }
@@ -140,6 +143,7 @@ impl Entry {
             version: None,
             handle: None,
             hashes: None,
+            claimed: None,
             mode: None,
         }
     }

@@ -23,6 +23,7 @@ const HAS_MORE: u8 = 1 << 7;
 
 const HAS_HANDLE: u8 = 1 << 0;
 const HAS_HASHES: u8 = 1 << 1;
+const HAS_CLAIMED: u8 = 1 << 2;
 
 /// Kinds by their number.
 const KINDS: [EntryKind; 8] = [
@@ -78,6 +79,7 @@ pub struct View<'a> {
     version: Option<&'a [u8]>,
     handle: Option<&'a [u8]>,
     hashes: &'a [u8],
+    claimed: &'a [u8],
 }
 
 /// What packed entries of one folder are sorted by: the bytes of the name, and whether it is a folder's.
@@ -133,6 +135,7 @@ impl<'a> View<'a> {
             version: None,
             handle: None,
             hashes: &[],
+            claimed: &[],
         }
     }
 
@@ -174,6 +177,7 @@ impl<'a> View<'a> {
             mode: self.mode,
             handle: self.handle.map(|handle| text_of(handle).into()),
             hashes: (!self.hashes.is_empty()).then(|| Box::new(take_hashes(self.hashes))),
+            claimed: (!self.claimed.is_empty()).then(|| Box::new(take_hashes(self.claimed))),
             ..Entry::bare(path, self.kind)
         }
     }
@@ -204,6 +208,9 @@ impl<'a> View<'a> {
         }
         if more & HAS_HASHES != 0 {
             view.hashes = reader.bytes();
+        }
+        if more & HAS_CLAIMED != 0 {
+            view.claimed = reader.bytes();
         }
         Some((view, length))
     }
@@ -300,6 +307,8 @@ impl Page {
         }
         let mut hashes = Vec::new();
         entry.hashes.iter().for_each(|known| put_hashes(&mut hashes, known));
+        let mut claimed = Vec::new();
+        entry.claimed.iter().for_each(|known| put_hashes(&mut claimed, known));
         self.push_view(&View {
             name,
             kind: entry.kind,
@@ -309,6 +318,7 @@ impl Page {
             version: entry.version.as_deref().map(str::as_bytes),
             handle: entry.handle.as_deref().map(str::as_bytes),
             hashes: &hashes,
+            claimed: &claimed,
         });
         Ok(())
     }
@@ -316,8 +326,9 @@ impl Page {
     /// Adds an entry of this folder.
     pub fn push_view(&mut self, view: &View<'_>) {
         let flag = |is_known: bool, flag: u8| if is_known { flag } else { 0 };
-        let more =
-            flag(view.handle.is_some(), HAS_HANDLE) | flag(!view.hashes.is_empty(), HAS_HASHES);
+        let more = flag(view.handle.is_some(), HAS_HANDLE)
+            | flag(!view.hashes.is_empty(), HAS_HASHES)
+            | flag(!view.claimed.is_empty(), HAS_CLAIMED);
         let bytes = &mut self.bytes;
         let start = bytes.len();
         self.last = start;
@@ -353,6 +364,9 @@ impl Page {
         }
         if !view.hashes.is_empty() {
             put_bytes(bytes, view.hashes);
+        }
+        if !view.claimed.is_empty() {
+            put_bytes(bytes, view.claimed);
         }
         // No listing holds an entry of four gigabytes.
         let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
@@ -495,6 +509,7 @@ mod tests {
             version: is(7).then(|| format!("version {number}").into()),
             mode: is(12).then_some(choice & 0o777),
             handle: is(8).then(|| "handle".into()),
+            claimed: is(9).then(|| Box::new(hashes.clone())),
             hashes: is(10).then(|| Box::new(if is(15) { Hashes::default() } else { hashes })),
             ..Entry::bare(path, KINDS[(choice % 8) as usize])
         }

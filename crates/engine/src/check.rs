@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::bandwidth::Bandwidth;
 use crate::compare::Comparer;
-use crate::digest::{AtHand, Digests, Memory, Place, blocking};
+use crate::digest::{AtHand, Digests, Memory, Origin, Place, blocking};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
 use crate::leftovers::{Claims, clear};
@@ -522,11 +522,12 @@ impl Checker {
         let _permit = self.permit().await?;
         let files = ((&self.source.backend, source), (&self.destination.backend, destination));
         let same = self.digests.same_content(files.0, files.1, algo, Memory::Counts).await;
-        let evidence = |remembered| match remembered {
-            true => Evidence::Remembered(Some(algo)),
-            false => Evidence::Digest(algo),
+        let evidence = |origin| match origin {
+            Origin::Content => Evidence::Digest(algo),
+            Origin::Remembered => Evidence::Remembered(Some(algo)),
+            Origin::Claimed => Evidence::Claimed(algo),
         };
-        verdict(same.map(|(same, remembered)| (same, evidence(remembered))))
+        verdict(same.map(|(same, origin)| (same, evidence(origin))))
     }
 
     /// Reads both files to their end, unless an interrupted run found them equal and both are still the same versions.
@@ -602,6 +603,7 @@ impl Checker {
                         evidence,
                         Evidence::Digest(_) | Evidence::Remembered(Some(_))
                     ));
+                    report.equal_claimed += u64::from(matches!(evidence, Evidence::Claimed(_)));
                     report.equal_by_content += u64::from(*evidence == Evidence::Content);
                     report.equal_remembered +=
                         u64::from(matches!(evidence, Evidence::Remembered(_)));
@@ -656,9 +658,10 @@ enum Known {
 fn verdict(compared: Result<(bool, Evidence)>) -> Result<Verdict> {
     match compared {
         Ok((true, evidence)) => Ok(Verdict::Equal(evidence)),
-        Ok((false, Evidence::Digest(algo) | Evidence::Remembered(Some(algo)))) => {
-            Ok(Verdict::HashDiffers(algo))
-        }
+        Ok((
+            false,
+            Evidence::Digest(algo) | Evidence::Remembered(Some(algo)) | Evidence::Claimed(algo),
+        )) => Ok(Verdict::HashDiffers(algo)),
         Ok((false, Evidence::Content | Evidence::Remembered(None))) => Ok(Verdict::ContentDiffers),
         Ok((false, Evidence::Size)) => Ok(Verdict::SizeDiffers),
         Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),

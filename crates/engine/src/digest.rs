@@ -42,6 +42,17 @@ pub struct DigestCounts {
     pub from_cache: u64,
 }
 
+/// Where a digest is from, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The content was read now, or the remote attests it.
+    Content,
+    /// It was computed from this version of the file earlier, when that was read or sent.
+    Remembered,
+    /// An uploader wrote it down; nothing shows that the content has it.
+    Claimed,
+}
+
 /// May a remembered digest be used?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
@@ -158,22 +169,27 @@ impl Digests {
     }
 
     /// The strongest digest, or the one `asked` for, by which files of two places can be compared when digests that are
-    /// remembered from sending files count too. `None` if no file was ever sent there.
+    /// remembered from sending files, or claimed by who sent them, count too. `None` if neither place has any.
     pub(crate) async fn common_remembered(
         &self,
         places: [&Place; 2],
         asked: Option<HashAlgo>,
     ) -> Option<HashAlgo> {
-        self.0.known.cache.as_ref()?;
-        let (known, of) = (Arc::clone(&self.0.known), places.map(Clone::clone));
-        let sent = blocking(move |_| Ok(of.map(|place| known.has_sent(&place)))).await.ok()?;
-        let gives = |algo: HashAlgo| {
-            places
-                .iter()
-                .zip(sent)
-                .all(|(place, sent)| sent || place.backend.capabilities().has_hash(algo))
+        let sent = match &self.0.known.cache {
+            Some(_) => {
+                let (known, of) = (Arc::clone(&self.0.known), places.map(Clone::clone));
+                blocking(move |_| Ok(of.map(|place| known.has_sent(&place)))).await.ok()?
+            }
+            None => [false; 2],
         };
-        let has_any = sent.contains(&true);
+        let gives = |algo: HashAlgo| {
+            places.iter().zip(sent).all(|(place, sent)| {
+                let shown = place.backend.capabilities();
+                sent || shown.has_hash(algo) || shown.claimed_hashes.contains(&algo)
+            })
+        };
+        let claims = |place: &&Place| !place.backend.capabilities().claimed_hashes.is_empty();
+        let has_any = sent.contains(&true) || places.iter().any(claims);
         let mut algos = HashAlgo::BY_STRENGTH.into_iter();
         algos.find(|algo| has_any && asked.is_none_or(|asked| asked == *algo) && gives(*algo))
     }
@@ -204,8 +220,8 @@ impl Digests {
         [&known.cache, &known.fresh].into_iter().flatten().for_each(Store::finish);
     }
 
-    /// The digest of `entry`'s content: listed, remembered if that may count, or read where that costs no network traffic. And
-    /// whether it was remembered.
+    /// The digest of `entry`'s content: listed, remembered or claimed if that may count, or read where that costs no network
+    /// traffic. And where it is from.
     ///
     /// Errors: `Unsupported` when it could only be had over a network; what reading gives, `Changed` among it.
     async fn of(
@@ -214,9 +230,9 @@ impl Digests {
         entry: &Entry,
         algo: HashAlgo,
         memory: Memory,
-    ) -> Result<(Digest, bool)> {
+    ) -> Result<(Digest, Origin)> {
         if let Some(digest) = entry.hashes.as_ref().and_then(|hashes| hashes.get(algo)) {
-            return Ok((digest.clone(), false));
+            return Ok((digest.clone(), Origin::Content));
         }
         if !backend.capabilities().read_local {
             let facts = match memory {
@@ -225,7 +241,11 @@ impl Digests {
             };
             if let Some(digest) = facts.as_ref().and_then(|facts| facts.hashes.get(algo)) {
                 self.spared(1);
-                return Ok((digest.clone(), true));
+                return Ok((digest.clone(), Origin::Remembered));
+            }
+            let claimed = entry.claimed.as_ref().filter(|_| memory == Memory::Counts);
+            if let Some(digest) = claimed.and_then(|claimed| claimed.get(algo)) {
+                return Ok((digest.clone(), Origin::Claimed));
             }
             let message = format!("the remote shows no {algo} digest of this file");
             return Err(Error::new(ErrorKind::Unsupported, message)
@@ -235,24 +255,25 @@ impl Digests {
         }
         let (hashes, remembered) = self.read(&Place::new(backend), entry, &[algo], memory).await?;
         let digest = hashes.get(algo).expect("the digest that was asked for is computed");
-        Ok((digest.clone(), remembered))
+        let origin = if remembered { Origin::Remembered } else { Origin::Content };
+        Ok((digest.clone(), origin))
     }
 
-    /// Have both files the same content, by `algo`? Both sides are read at the same time. And whether a digest was remembered
-    /// for it.
+    /// Have both files the same content, by `algo`? Both sides are read at the same time. And what that rests on: the weaker
+    /// of the origins of the two digests.
     pub async fn same_content(
         &self,
         source: (&Arc<dyn Backend>, &Entry),
         destination: (&Arc<dyn Backend>, &Entry),
         algo: HashAlgo,
         memory: Memory,
-    ) -> Result<(bool, bool)> {
+    ) -> Result<(bool, Origin)> {
         let (left, right) = tokio::join!(
             self.of(source.0, source.1, algo, memory),
             self.of(destination.0, destination.1, algo, memory)
         );
         let ((left, of_left), (right, of_right)) = (left?, right?);
-        Ok((left == right, of_left || of_right))
+        Ok((left == right, of_left.max(of_right)))
     }
 
     /// All of `algos`, from the cache if it may be used, or by reading, whatever a listing says. And whether the cache had

@@ -38,6 +38,10 @@ pub enum Side {
 }
 
 /// What the march found next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "pairs are few beside what is counted, and a box for each costs more"
+)]
 #[derive(Debug)]
 pub enum Step {
     /// What both sides have under one key.

@@ -257,6 +257,8 @@ impl From<PlannedEntry> for Entry {
             mtime: stored.mtime.and_then(time_of),
             version: stored.version,
             handle: stored.handle,
+            // A plan keeps what is attested; a claim proves nothing later either.
+            claimed: None,
             hashes: (hashes != Hashes::default()).then(|| Box::new(hashes)),
         }
     }

@@ -208,6 +208,8 @@ pub enum Evidence {
     Remembered(Option<HashAlgo>),
     /// A digest.
     Digest(HashAlgo),
+    /// A digest that an uploader wrote down for one of the files. It proves nothing.
+    Claimed(HashAlgo),
 }
 
 /// The verdict of a check on one path.
@@ -238,8 +240,10 @@ pub enum Verdict {
 pub struct CheckReport {
     /// Files that agree.
     pub equal: u64,
-    /// Of these, by digest, remembered or not.
+    /// Of these, by digest, remembered or not; not by a claimed one.
     pub equal_by_hash: u64,
+    /// Of these, by a digest that is only claimed.
+    pub equal_claimed: u64,
     /// Of these, byte for byte, read now.
     pub equal_by_content: u64,
     /// Of these, at least one of the two files was not read now: the digest cache has what is known about it.

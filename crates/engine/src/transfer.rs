@@ -276,7 +276,9 @@ impl Transfers {
         }
         let hashing = HashingSource::new(body, algos);
         // With `Verify::Size` the caller wants to save the time that a digest takes.
-        let listed = entry.hashes.as_ref().filter(|_| by_digest).and_then(|hashes| {
+        // What is only claimed is not proven by it, but bytes that it does not fit are not what was meant.
+        let known = entry.hashes.as_ref().or(entry.claimed.as_ref());
+        let listed = known.filter(|_| by_digest).and_then(|hashes| {
             let algo = strongest(|algo| hashes.get(algo).is_some())?;
             hashes.get(algo).cloned()
         });

@@ -217,6 +217,41 @@ async fn check_all(
 }
 
 #[tokio::test]
+async fn what_an_uploader_claims_is_told_as_a_claim_and_proves_nothing() {
+    let capabilities = Capabilities {
+        read_local: false,
+        hashes: &[],
+        claimed_hashes: &[HashAlgo::Md5],
+        ..MemoryBackend::everything()
+    };
+    let destination = Arc::new(MemoryBackend::with("destination", capabilities));
+    let source = memory("source", &[("a", "content"), ("b", "other")]);
+    let (report, _) =
+        run(JobKind::Copy, source.clone(), destination.clone(), Settings::default()).await;
+    assert_eq!((report.copied, report.failed), (2, 0), "{report:?}");
+    // What the remote stores is damaged, and what was written down beside it stays.
+    destination.corrupt("a");
+    let claim = Verdict::Equal(Evidence::Claimed(HashAlgo::Md5));
+    let verdicts = check_all(&source, &destination).await;
+    assert_eq!(verdicts, [(path("a"), claim.clone()), (path("b"), claim)]);
+    // A claim may spare a transfer, and never removes a source.
+    for compare in [Compare::Checksum, Compare::SizeAndTime] {
+        let settings = Settings { compare, ..Settings::default() };
+        let copied =
+            run(JobKind::Copy, source.clone(), destination.clone(), settings.clone()).await.0;
+        assert_eq!((copied.copied, copied.fatal.is_none()), (0, true), "{copied:?}");
+        let (moved, _) = run(JobKind::Move, source.clone(), destination.clone(), settings).await;
+        assert_eq!(moved.sources_removed, 0, "{moved:?}");
+        assert_eq!(source.tree().len(), 2);
+    }
+    // What is read and does not fit the claim is not handed on.
+    let away = memory("away", &[]);
+    let (report, _) = run(JobKind::Copy, destination, away.clone(), Settings::default()).await;
+    assert_eq!((report.copied, report.failed), (1, 1), "{report:?}");
+    assert!(!away.tree().contains_key("a"));
+}
+
+#[tokio::test]
 async fn promise_5_every_item_has_exactly_one_outcome() {
     let files: Vec<(String, String)> =
         (0..200).map(|number| (format!("d{}/f{number}", number % 7), number.to_string())).collect();

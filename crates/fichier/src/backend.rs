@@ -138,6 +138,7 @@ impl Fichier {
             set_mode: false,
             narrow_mode: false,
             metadata_cost: MetadataCost::Call,
+            claimed_hashes: &[],
             hashes: &[HashAlgo::Whirlpool],
             // The limit is one of characters.
             name_max_bytes: None,

@@ -96,6 +96,7 @@ pub(crate) fn file(path: RelPath, folder: u64, file: &FileItem) -> Entry {
         mtime: file.date,
         version: Some(version.into()),
         handle: Some(handle.write()),
+        claimed: None,
         hashes: file.hash.clone().map(|digest| Box::new(Hashes::of(digest))),
         mode: None,
     }

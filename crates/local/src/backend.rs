@@ -15,10 +15,11 @@ use ketch_core::{
 use rustix::fs;
 
 use crate::copy::{Lender, SMALL_BYTES};
-use crate::entry::{Folder, entry, kind_of};
+use crate::entry::{Folder, entry};
 use crate::names::NAME_MAX;
 use crate::options::{Links, LocalOptions};
 use crate::root::{Root, blocking};
+use crate::stat::kind_of;
 use crate::{copy, delete, facets, list, read, rename, write};
 
 const CAPABILITIES: Capabilities = Capabilities {
@@ -42,6 +43,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     set_mode: false,
     narrow_mode: true,
     metadata_cost: MetadataCost::Call,
+    claimed_hashes: &[],
     hashes: &[],
     name_max_bytes: Some(NAME_MAX),
     put_parts: None,

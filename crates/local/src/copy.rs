@@ -14,7 +14,6 @@ use rustix::fs;
 use rustix::io::{self, Errno, pread, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
-use crate::entry::size;
 use crate::error::changed;
 use crate::holes::{may_have_holes, next_data};
 use crate::ledger::Maker;
@@ -23,6 +22,7 @@ use crate::options::Fsync;
 use crate::part::{COMPARE_BYTES, GoOn, Recorder, abandon_failed, read_piece};
 use crate::read::open_file;
 use crate::root::{Root, blocking};
+use crate::stat::size;
 use crate::temp::{Finish, Temp, check_name};
 use crate::write::preallocate;
 

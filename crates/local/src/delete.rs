@@ -1,47 +1,21 @@
 //! Removes a file or an empty folder, and sets times and permissions: changes of one entry, which must still be what was
 //! listed.
 
-use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::SystemTime;
 
 use ketch_core::{Entry, EntryKind, Error, ErrorKind, RelPath, Result, Special};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::entry::{Folder, Seen, entry as make_entry, is_version_of, kind_of, timestamps};
+use crate::beneath::Way;
+use crate::entry::{Folder, entry as make_entry};
 use crate::error::changed;
+use crate::find::{Found, find_file};
 use crate::leftover::clear;
 use crate::lenient::Refused;
-use crate::open::Way;
 use crate::root::Root;
-
-/// The name of a file that is still the version that was listed, in the folder that holds it.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) folder: OwnedFd,
-    pub(crate) name: CString,
-    pub(crate) seen: Seen,
-}
-
-/// Finds the file, or the kept link, that `known` shows.
-///
-/// Errors: `NotFound`; `Changed` when it is something else now or not that version.
-pub(crate) fn find_file(root: &Root, known: &Entry) -> Result<Found> {
-    let path = &known.path;
-    let fail = |errno| root.error(errno, path);
-    let parent = path.parent().unwrap_or_else(RelPath::root);
-    let (folder, name) = root.open_parent(path, Way::Beneath).map_err(fail)?;
-    let seen =
-        Folder::new(root, folder.as_fd(), &parent).look(&name, path.clone()).map_err(fail)?;
-    if seen.entry.kind != known.kind || !known.has_content() {
-        return Err(changed("it is no longer what was listed").with_path(path));
-    }
-    if !is_version_of(known, &seen.stat) {
-        return Err(changed("it is not the version that was listed").with_path(path));
-    }
-    Ok(Found { folder, name, seen })
-}
+use crate::stat::{is_version_of, kind_of, timestamps};
 
 /// Removes what `entry` shows. For a followed link it removes the link, never what it points to. It removes sockets, pipes
 /// and devices too; only `purge` asks for that.

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 use ketch_core::{Disk, DiskFile, Entry, EntryKind, Error, Result};
 use rustix::io::{pread, retry_on_intr};
 
-use crate::entry::times_of_version;
+use crate::link;
 use crate::read::{OpenFile, open_file};
 use crate::root::Root;
-use crate::symlink;
+use crate::stat::times_of_version;
 
 /// A change within this time after another may get the same time stamp: the kernel stamps with a clock that ticks 100 to
 /// 1000 times a second, and this is ten of the slowest ticks.
@@ -27,7 +27,7 @@ pub(crate) struct LocalDisk {
 impl Disk for LocalDisk {
     fn open(&self, entry: &Entry) -> Result<Box<dyn DiskFile>> {
         if entry.kind == EntryKind::Link {
-            let target = symlink::read_target(&self.root, entry);
+            let target = link::read_target(&self.root, entry);
             let target = target.map_err(|error| explain(error, &self.name, entry))?;
             return Ok(Box::new(LinkTarget(target)));
         }
@@ -113,7 +113,7 @@ fn explain(error: Error, name: &str, entry: &Entry) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::version;
+    use crate::stat::version;
     use crate::{LocalBackend, LocalOptions};
     use ketch_core::{Backend, ErrorKind, RelPath};
 

@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::copy::Lender;
 use crate::disk::LocalDisk;
-use crate::entry::identity;
 use crate::identity::LocalIdentities;
 use crate::options::{Inodes, Links, LocalOptions};
 use crate::root::{Root, blocking};
+use crate::stat::identity;
 use crate::{copy, leftover, part, rename};
 
 /// A place and what it is called.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, retry_on_intr};
 
-use crate::entry::identity;
+use crate::stat::identity;
 
 /// How many folders above one are looked at.
 const ABOVE_MAX: usize = 4096;

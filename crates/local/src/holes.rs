@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{self, SeekFrom, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::entry::size;
+use crate::stat::size;
 
 /// The unit of `st_blocks`, whatever the file system works with.
 const BLOCK_BYTES: u64 = 512;

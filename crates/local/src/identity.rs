@@ -16,10 +16,10 @@ use ketch_core::{Error, RelPath, Result};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::entry::identity;
 use crate::root::Root;
 use crate::spelling;
-use crate::temp::create_unique;
+use crate::stat::identity;
+use crate::unique::create_unique;
 use crate::volume::{Mounts, are_all_plain, is_plain_kind};
 
 /// A place and what it is called.

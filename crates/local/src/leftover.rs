@@ -14,11 +14,11 @@ use ketch_core::{EntryKind, Leftover, LeftoverState, RelPath, Result, Special};
 use rustix::fs::{self, AtFlags, OFlags, RawDir, Stat};
 use rustix::io::{self, Errno};
 
-use crate::entry::{identity, kind_of, mtime, size};
+use crate::beneath::Way;
+use crate::lock::{Lock, open_own, try_lock, unlink};
 use crate::names::{is_temporary, ledger_beside, number_of};
-use crate::open::Way;
-use crate::part::{Lock, open_own, try_lock, unlink};
 use crate::root::Root;
+use crate::stat::{identity, kind_of, mtime, size};
 use crate::volume::is_own_kind;
 
 /// Folders with parts that are remembered; a later job finds the parts in further ones.

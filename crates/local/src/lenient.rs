@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use ketch_core::Hint;
 use rustix::fs::{self, Mode};
 use rustix::io::{self, Errno, fcntl_dupfd_cloexec, retry_on_intr};
 
-use crate::entry::timestamps;
 use crate::options::Fsync;
 use crate::root::Root;
+use crate::stat::timestamps;
 
 /// Something a file system may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,16 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// The word of what a person can do about it.
+    fn hint(self) -> Option<&'static str> {
+        match self {
+            Refused::Times | Refused::Permissions => None,
+            Refused::Forcing => Some(Hint::ForceNothing.as_str()),
+        }
+    }
+}
+
 /// Does this error of a call for `what` say that the file system does not have the operation?
 fn is_refusal(what: Refused, errno: Errno) -> bool {
     match errno {
@@ -62,7 +73,12 @@ impl Root {
             Err(errno) if is_refusal(what, errno) => {
                 if self.told.fetch_or(what.bit(), Ordering::Relaxed) & what.bit() == 0 {
                     let folder = self.path.display();
-                    tracing::warn!("{folder}: {} ({errno})", what.text());
+                    match what.hint() {
+                        Some(hint) => {
+                            tracing::warn!(hint, "{folder}: {} ({errno})", what.text());
+                        }
+                        None => tracing::warn!("{folder}: {} ({errno})", what.text()),
+                    }
                 }
                 Ok(())
             }
@@ -95,7 +111,7 @@ impl Root {
     pub(crate) fn force_folder(&self, folder: BorrowedFd<'_>) -> io::Result<()> {
         match self.options.fsync {
             Fsync::None | Fsync::File => Ok(()),
-            Fsync::All => self.allow(Refused::Forcing, crate::open::sync_folder(folder)),
+            Fsync::All => self.allow(Refused::Forcing, crate::beneath::sync_folder(folder)),
         }
     }
 

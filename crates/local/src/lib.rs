@@ -12,6 +12,8 @@
 
 mod backend;
 mod batch;
+mod beneath;
+mod connect;
 mod copy;
 mod delete;
 mod disk;
@@ -19,12 +21,15 @@ mod entry;
 mod error;
 mod facets;
 mod fence;
+mod find;
 mod holes;
 mod identity;
 mod ledger;
 mod leftover;
 mod lenient;
+mod link;
 mod list;
+mod lock;
 mod mover;
 mod nameless;
 mod names;
@@ -36,8 +41,10 @@ mod read;
 mod rename;
 mod root;
 mod spelling;
+mod stat;
 mod symlink;
 mod temp;
+mod unique;
 mod volume;
 mod write;
 
@@ -45,4 +52,5 @@ mod write;
 mod tests;
 
 pub use backend::LocalBackend;
-pub use options::{FACTORY, Fsync, Inodes, Links, LocalOptions, canonical};
+pub use connect::{FACTORY, canonical};
+pub use options::{Fsync, Inodes, Links, LocalOptions};

@@ -11,8 +11,8 @@ use ketch_core::Entry;
 use rustix::fs::{self, FileType, Stat};
 use rustix::io;
 
-use crate::entry::{differs_in_number, is_version_of};
 use crate::root::Root;
+use crate::stat::{differs_in_number, is_version_of};
 
 impl Root {
     /// `stat` of a name or a descriptor, without its number where numbers mean nothing; `again` looks once more. Folders

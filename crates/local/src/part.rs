@@ -11,26 +11,23 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use ketch_core::{Body, Checkpoint, EntryKind, Error, RelPath, Result};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, OFlags, Stat};
 use rustix::io::{self, Errno, pread, pwrite, retry_on_intr};
 use tokio_util::sync::CancellationToken;
 
-use crate::entry::{identity, kind_of, size};
+use crate::beneath::Way;
 use crate::ledger::{HEADER_BYTES, Ledger, Maker, RECORD_BYTES};
+use crate::lock::{Lock, is_gone, open_own, open_with, try_lock, unlink, wait_for_lock};
 use crate::names::of_job;
-use crate::open::Way;
 use crate::read::PartSource;
 use crate::root::{Hop, Place, Root, blocking, finish, start};
+use crate::stat::{identity, kind_of, size};
 
 /// How often a name is opened that another program replaces at the same time.
 const OPEN_TRIES: usize = 8;
-/// How often, and how long apart, the code checks whether a part is still in use.
-const FREE_TRIES: usize = 100;
-const FREE_WAIT: Duration = Duration::from_millis(10);
 /// Bytes that are read at a time to be compared.
 pub(crate) const COMPARE_BYTES: usize = 1024 * 1024;
 
@@ -190,68 +187,9 @@ fn read_some(file: &OwnedFd, wanted: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-pub(crate) fn open_own(folder: &OwnedFd, name: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
-    open_with(folder, name, flags, 0o600)
-}
-
-fn open_with(folder: &OwnedFd, name: &CStr, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    retry_on_intr(|| fs::openat(folder, name, flags, Mode::from_raw_mode(mode)))
-}
-
 /// Does the file have one name, and does it belong to this user?
 fn is_own(stat: &Stat) -> bool {
     stat.st_nlink == 1 && stat.st_uid == rustix::process::geteuid().as_raw()
-}
-
-pub(crate) enum Lock {
-    Ours,
-    Busy,
-    /// The file system has none.
-    Unknown,
-}
-
-pub(crate) fn try_lock(file: &OwnedFd) -> Lock {
-    match retry_on_intr(|| fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
-        Ok(()) => Lock::Ours,
-        Err(Errno::WOULDBLOCK) => Lock::Busy,
-        Err(_) => Lock::Unknown,
-    }
-}
-
-/// Was an open file removed from its name? Some file systems count no links, so none is not enough.
-pub(crate) fn is_gone(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::Result<bool> {
-    let stat = fs::fstat(file)?;
-    if stat.st_nlink > 0 {
-        return Ok(false);
-    }
-    match retry_on_intr(|| fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)) {
-        Ok(named) if identity(&named) == identity(&stat) => Ok(false),
-        // Where inode numbers change at each look, they do not tell.
-        Ok(_) => Ok(identity(&fs::fstat(file)?) == identity(&stat)),
-        Err(Errno::NOENT) => Ok(true),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Removes the name of an open file, if it still is its name.
-pub(crate) fn unlink_same(folder: &OwnedFd, name: &CStr, file: &OwnedFd) -> io::Result<()> {
-    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) if identity(&named) == identity(&fs::fstat(file)?) => unlink(folder, name),
-        Ok(_) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Waits, for a second at most, for writes to a part whose caller was dropped.
-pub(crate) fn wait_for_lock(file: &OwnedFd, cancel: &CancellationToken) -> Lock {
-    for _ in 0..FREE_TRIES {
-        match try_lock(file) {
-            Lock::Busy if !cancel.is_cancelled() => std::thread::sleep(FREE_WAIT),
-            other => return other,
-        }
-    }
-    Lock::Busy
 }
 
 /// Removes both. ORDER: the ledger first, because a part without its ledger is found again by the process that writes the
@@ -259,19 +197,6 @@ pub(crate) fn wait_for_lock(file: &OwnedFd, cancel: &CancellationToken) -> Lock 
 fn remove(folder: &OwnedFd, names: &Names) -> io::Result<()> {
     unlink(folder, &names.ledger)?;
     unlink(folder, &names.part)
-}
-
-/// Removes a name, if it is there and that of a file.
-pub(crate) fn unlink(folder: &OwnedFd, name: &CStr) -> io::Result<()> {
-    match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if kind_of(&stat) == EntryKind::File => {}
-        Ok(_) | Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(errno),
-    }
-    match fs::unlinkat(folder, name, AtFlags::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        other => other,
-    }
 }
 
 /// How far a part is complete, and the ledger that records it for later processes.

@@ -16,11 +16,11 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{self, Mode, OFlags, Stat};
 use rustix::io::{self, Errno, pread, retry_on_intr};
 
-use crate::entry::{is_version_of, kind_of, size, version};
+use crate::beneath::{Way, system_name};
 use crate::error::changed;
-use crate::open::{Way, system_name};
+use crate::link;
 use crate::root::{Hop, Root, blocking, finish, start};
-use crate::symlink;
+use crate::stat::{is_version_of, kind_of, size, version};
 
 /// Bytes of one piece.
 const PIECE_BYTES: u64 = 1024 * 1024;
@@ -123,7 +123,7 @@ pub(crate) async fn read(
     range: Option<Range<u64>>,
 ) -> Result<ByteStream> {
     if entry.kind == EntryKind::Link {
-        return symlink::read(root, entry, range).await;
+        return link::read(root, entry, range).await;
     }
     let first = blocking(move || {
         let file = open_file(&root, &entry)?;

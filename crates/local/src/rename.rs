@@ -8,13 +8,14 @@ use ketch_core::{Entry, EntryKind, Error, ErrorKind, Expect, RelPath, Result, Sa
 use rustix::fs::{self, AtFlags, OFlags, RenameFlags, Stat};
 use rustix::io::{self, Errno};
 
-use crate::delete::{Found, find_file};
-use crate::entry::{Folder, identity};
+use crate::beneath::{Way, open_at, system_name};
+use crate::entry::Folder;
 use crate::error::not_forced;
+use crate::find::{Found, find_file};
 use crate::identity::named;
-use crate::open::{Way, open_at, system_name};
 use crate::root::Root;
 use crate::spelling;
+use crate::stat::identity;
 use crate::temp::{appeared, check_name, check_target};
 use crate::volume::is_plain_kind;
 

@@ -15,11 +15,11 @@ use rustix::io::{self, Errno, retry_on_intr};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{Batcher, look_at, was_looked_at};
-use crate::entry::identity;
+use crate::beneath::Way;
 use crate::error::from_errno;
-use crate::open::Way;
 use crate::options::{Inodes, Links, LocalOptions};
 use crate::spelling::Spellings;
+use crate::stat::identity;
 use crate::volume::{Mounts, are_all_plain};
 
 /// Folders that are kept open because the next file is likely to be in one of them.

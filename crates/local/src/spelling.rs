@@ -12,9 +12,9 @@ use ketch_core::names::{aside, core_from_bytes};
 use rustix::fs::{self, AtFlags, FsWord, Mode, OFlags, RawDir, SeekFrom, Stat};
 use rustix::io::{self, Errno, retry_on_intr};
 
-use crate::entry::identity;
-use crate::open::system_name;
-use crate::temp::create_unique;
+use crate::beneath::system_name;
+use crate::stat::identity;
+use crate::unique::create_unique;
 
 /// File systems that tell for each folder whether it ignores case.
 const TELLING: &[FsWord] = &[0xEF53, 0xF2F5_2010, 0x0102_1994, 0xCA45_1A4E];

@@ -13,24 +13,25 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use ketch_core::{Entry, EntryKind, Error, ErrorKind, Expect, RelPath, Result, narrowed};
-use rustix::fs::{self, AtFlags, Mode, OFlags, RenameFlags, Stat};
-use rustix::io::{self, Errno, retry_on_intr};
+use rustix::fs::{self, AtFlags, Mode, RenameFlags, Stat};
+use rustix::io::{self, Errno};
 use tokio_util::sync::CancellationToken;
 
-use crate::entry::{Folder, Seen, entry, is_version_of, size};
+use crate::beneath::system_name;
+use crate::entry::{Folder, Seen, entry};
 use crate::error::{changed, not_forced};
 use crate::lenient::close_once;
+use crate::lock::is_gone;
 use crate::nameless::{copy_again, create_nameless, link_descriptor};
-use crate::names::{NAME_MAX, is_temporary, temporary};
-use crate::open::system_name;
+use crate::names::{NAME_MAX, is_temporary};
 use crate::options::Fsync;
-use crate::part::{self, GoOn, Lock, Opened, Progress};
+use crate::part::{self, GoOn, Opened, Progress};
 use crate::root::{Place, Root};
+use crate::stat::{is_version_of, size};
+use crate::unique::create_unique;
 
 /// Permissions of a file that does not have its name yet.
 const PRIVATE: u32 = 0o600;
-/// How many names are tried.
-const NAME_TRIES: usize = 16;
 
 /// A file without its name yet.
 #[derive(Debug)]
@@ -255,7 +256,7 @@ impl Temp {
         let fail = |errno| self.root.error(errno, &self.path);
         let stat = fs::fstat(&*self.file).map_err(fail)?;
         if let Some(own_name) = &self.own_name
-            && part::is_gone(&self.folder.descriptor, own_name, &self.file).map_err(fail)?
+            && is_gone(&self.folder.descriptor, own_name, &self.file).map_err(fail)?
         {
             return Err(changed("its part was removed meanwhile").with_path(&self.path));
         }
@@ -360,40 +361,6 @@ pub(crate) fn appeared(path: &RelPath) -> Error {
     changed("something of that name appeared meanwhile").with_path(path)
 }
 
-/// Makes an empty file with a temporary name, locked; `name` is a part of that.
-pub(crate) fn create_unique(
-    folder: &OwnedFd,
-    name: &CStr,
-    mode: u32,
-) -> io::Result<(OwnedFd, CString)> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    for _ in 0..NAME_TRIES {
-        let own_name = CString::new(temporary(name.to_bytes(), fastrand::u32(..)))
-            .map_err(|_| Errno::INVAL)?;
-        let mode = Mode::from_raw_mode(mode);
-        let file = match retry_on_intr(|| fs::openat(folder, own_name.as_c_str(), flags, mode)) {
-            Ok(file) => file,
-            Err(Errno::EXIST) => continue,
-            Err(errno) => return Err(errno),
-        };
-        // Locked, so that no process treats it as dead; that may have happened just before.
-        let is_ours = match part::wait_for_lock(&file, &CancellationToken::new()) {
-            Lock::Busy => Ok(false),
-            Lock::Ours | Lock::Unknown => part::is_gone(folder, &own_name, &file).map(|gone| !gone),
-        };
-        match is_ours {
-            Ok(true) => return Ok((file, own_name)),
-            Ok(false) => part::unlink_same(folder, &own_name, &file)?,
-            Err(errno) => {
-                // Why it cannot be used says more.
-                let _ = part::unlink_same(folder, &own_name, &file);
-                return Err(errno);
-            }
-        }
-    }
-    Err(Errno::EXIST)
-}
-
 /// Gives a file another name that must be free, without `RENAME_NOREPLACE`: with a hard link, which replaces nothing
 /// either, or, where there are none, after checking just before. Returns whether the first name is gone.
 fn link_new(folder: &OwnedFd, own: &CStr, name: &CStr) -> io::Result<bool> {
@@ -420,6 +387,8 @@ fn umask() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::OFlags;
+
     use super::*;
 
     fn small(root: &Arc<Root>, finish: &Finish, content: &'static str) -> Temp {

@@ -88,6 +88,7 @@ fn object_store_one_by_one() -> BoxFuture<'static, Fixture> {
         dirs: false,
         list_order: Order::Unspecified,
         hashes: &[HashAlgo::Md5],
+        claimed_hashes: &[HashAlgo::Sha1],
         ..MemoryBackend::everything()
     })
 }
@@ -162,6 +163,7 @@ fn old_store() -> BoxFuture<'static, Fixture> {
         mtime: None,
         set_mtime: false,
         hashes: &[HashAlgo::Md5],
+        claimed_hashes: &[HashAlgo::Sha1],
         ..MemoryBackend::everything()
     })
 }

@@ -13,7 +13,7 @@ use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_all};
 use ketch_core::{
     About, Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryStream, Facets,
-    ListOptions, Metadata, PartRules, PutOptions, ReadOptions, RelPath, Result,
+    HashAlgo, ListOptions, Metadata, PartRules, PutOptions, ReadOptions, RelPath, Result,
 };
 use ketch_testkit::suite::{Fixture, Harm, Interrupting, SuiteConfig, failures};
 use ketch_testkit::{KEPT_BYTES, MemoryBackend};
@@ -29,6 +29,7 @@ enum Fault {
     IgnoresRanges,
     IgnoresNotEmpty,
     ReportsNoHashes,
+    AttestsClaims,
     RoundsTimes,
     ClaimsTooMuch,
     ClaimsTooLittle,
@@ -97,8 +98,11 @@ impl Backend for Broken {
 
     async fn stat(&self, path: &RelPath) -> Result<Entry> {
         let entry = self.inner.stat(&self.name_of(path)).await?;
-        let hashes = entry.hashes.filter(|_| self.fault != Fault::ReportsNoHashes);
-        Ok(Entry { hashes, ..entry })
+        let hashes = entry.hashes.clone().filter(|_| self.fault != Fault::ReportsNoHashes);
+        Ok(match self.fault {
+            Fault::AttestsClaims => Entry { hashes: entry.claimed.clone(), ..entry },
+            _ => Entry { hashes, ..entry },
+        })
     }
 
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream {
@@ -488,6 +492,16 @@ bites!(
     ReportsNoHashes,
     MemoryBackend::everything(),
     ["hashes::claimed_digests_are_reported"]
+);
+bites!(
+    a_claim_that_is_shown_as_attested_is_found,
+    AttestsClaims,
+    Capabilities {
+        hashes: &[HashAlgo::Whirlpool],
+        claimed_hashes: &[HashAlgo::Md5],
+        ..MemoryBackend::everything()
+    },
+    ["hashes::what_an_uploader_claims_is_kept_beside_what_is_attested"]
 );
 bites!(
     times_coarser_than_claimed_are_found,

@@ -306,7 +306,8 @@ impl Inner {
 }
 
 fn blake3_of(entry: &Entry) -> Option<[u8; 32]> {
-    let digest = entry.hashes.as_deref()?.get(HashAlgo::Blake3)?;
+    let known = [&entry.hashes, &entry.claimed].into_iter().flatten();
+    let digest = known.filter_map(|hashes| hashes.get(HashAlgo::Blake3)).next()?;
     digest.as_bytes().try_into().ok()
 }
 

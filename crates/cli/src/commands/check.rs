@@ -148,6 +148,9 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
         Verdict::Equal(Evidence::Remembered(None)) => {
             "equal when both were last read, and not changed since".to_owned()
         }
+        Verdict::Equal(Evidence::Claimed(algo)) => {
+            format!("equal by a {algo} that is only claimed")
+        }
         Verdict::Equal(Evidence::Size) => "equal in size".to_owned(),
         Verdict::SizeDiffers => "sizes differ".to_owned(),
         Verdict::HashDiffers(algo) => format!("{algo} digests differ"),

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::app::definition;
-use crate::args::HelpArgs;
+use crate::args::{HelpArgs, definition};
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::problem::{Problem, Result};

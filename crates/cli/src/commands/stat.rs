@@ -85,6 +85,9 @@ fn show(
     for digest in hashes {
         facts.push((digest.algo().as_str(), digest.to_string()));
     }
+    for digest in entry.claimed.iter().flat_map(|claimed| claimed.iter()) {
+        facts.push((digest.algo().as_str(), format!("{digest}  (claimed by who stored it)")));
+    }
     console.named_line(&format!("{:<16}", "path"), &place.redacted(), "")?;
     for (name, fact) in details {
         if !facts.iter().any(|(known, _)| known == name) {

@@ -135,6 +135,7 @@ mod tests {
         set_mode: false,
         narrow_mode: false,
         metadata_cost: crate::capabilities::MetadataCost::Call,
+        claimed_hashes: &[],
         hashes: &[],
         name_max_bytes: None,
         put_parts: None,

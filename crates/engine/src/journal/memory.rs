@@ -190,7 +190,7 @@ pub(crate) fn arrival(source: &Entry, destination: &Entry) -> Option<u128> {
         return None;
     }
     // A listing may show more digests than the answer to the upload did.
-    let plain = |entry: &Entry| Entry { hashes: None, mtime: None, ..entry.clone() };
+    let plain = |entry: &Entry| Entry { hashes: None, claimed: None, mtime: None, ..entry.clone() };
     let text = format!(
         "{}{}",
         source_identity("", &plain(source)),

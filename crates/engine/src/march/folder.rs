@@ -36,6 +36,10 @@ impl Sides {
 }
 
 /// What comes next in a folder.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "pairs are few beside what is counted, and a box for each costs more"
+)]
 #[derive(Debug)]
 pub(super) enum Found {
     Pair(Pair),

@@ -3,7 +3,7 @@
 use ketch_core::LeftoverState;
 
 use super::*;
-use crate::part::try_lock;
+use crate::lock::try_lock;
 
 const DEAD: &str = ".f.ketch-0000dead.part";
 const DEAD_LEDGER: &str = ".f.ketch-0000dead.ledger";
@@ -28,7 +28,7 @@ async fn only_what_nobody_works_on_or_goes_on_with_is_removed() {
     place.write("d/.h.ketch-00000002.ledger", "worked on");
     let file = std::fs::File::open(place.file("d/.h.ketch-00000002.part")).expect("there");
     let file = std::os::fd::OwnedFd::from(file);
-    assert!(matches!(try_lock(&file), crate::part::Lock::Ours));
+    assert!(matches!(try_lock(&file), crate::lock::Lock::Ours));
     // A listing shows none of them, and remembers where they are.
     assert_eq!(place.names("d").await, ["f"]);
     let resume = place.backend.facets().resume.clone().expect("it has one");
@@ -67,7 +67,7 @@ async fn a_folder_with_nothing_but_dead_parts_is_an_empty_one() {
     place.write("full/f", "content");
     let file = std::fs::File::open(place.file(&format!("used/{DEAD}"))).expect("there");
     let file = std::os::fd::OwnedFd::from(file);
-    assert!(matches!(try_lock(&file), crate::part::Lock::Ours));
+    assert!(matches!(try_lock(&file), crate::lock::Lock::Ours));
     let delete = async |name: &str| place.backend.delete_one(&place.stat(name).await).await;
     delete("d").await.expect("deleted");
     assert_eq!(kind(delete("used").await), ErrorKind::InvalidInput);

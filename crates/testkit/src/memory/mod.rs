@@ -152,6 +152,7 @@ impl MemoryBackend {
             narrow_mode: false,
             metadata_cost: MetadataCost::Call,
             hashes: &HashAlgo::BY_STRENGTH,
+            claimed_hashes: &[],
             name_max_bytes: Some(255),
             put_parts: None,
             put_resume: true,
@@ -251,6 +252,7 @@ impl MemoryBackend {
                 version: self.shows_versions.then(|| format!("v{}", file.id).into_boxed_str()),
                 handle: handle(file.id),
                 hashes: file.hashes.clone().map(Box::new),
+                claimed: file.claimed.clone().map(Box::new),
                 ..Entry::bare(path, EntryKind::File)
             },
             Node::Dir(folder) => Entry {
@@ -296,14 +298,15 @@ impl MemoryBackend {
     }
 
     fn file(&self, content: Bytes, mtime: Option<SystemTime>) -> File {
-        let hashes = (!self.capabilities.hashes.is_empty())
-            .then(|| hash_bytes(self.capabilities.hashes, &content));
+        let digests = |algos: &[HashAlgo]| (!algos.is_empty()).then(|| hash_bytes(algos, &content));
+        let hashes = digests(self.capabilities.hashes);
+        let claimed = digests(self.capabilities.claimed_hashes);
         let mtime = match (self.capabilities.mtime, mtime) {
             (Some(precision), Some(mtime)) => truncate(mtime, precision),
             (Some(precision), None) => truncate(SystemTime::now(), precision),
             (None, _) => SystemTime::now(),
         };
-        File { id: next_id(), content, mtime, hashes }
+        File { id: next_id(), content, mtime, hashes, claimed }
     }
 
     async fn pull(&self, body: &Body, mut receiving: Receiving) -> Result<Bytes> {

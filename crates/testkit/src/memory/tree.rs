@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) content: Bytes,
     pub(super) mtime: SystemTime,
     pub(super) hashes: Option<Hashes>,
+    pub(super) claimed: Option<Hashes>,
 }
 
 /// A folder. Names that hold no node are not kept.

@@ -121,6 +121,10 @@ pub(super) fn digests(claimed: &Capabilities) -> Option<&'static str> {
     unless(!claimed.hashes.is_empty(), "hashes")
 }
 
+pub(super) fn claims(claimed: &Capabilities) -> Option<&'static str> {
+    unless(!claimed.claimed_hashes.is_empty(), "claimed_hashes")
+}
+
 pub(super) fn resumes(claimed: &Capabilities) -> Option<&'static str> {
     unless(claimed.put_resume, "put_resume")
 }

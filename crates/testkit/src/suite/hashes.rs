@@ -2,13 +2,14 @@
 
 use ketch_core::hash::hash_bytes;
 
-use super::case::{Case, case, digests};
+use super::case::{Case, case, claims, digests};
 use super::context::{Context, check_hashes};
 
 pub(super) const CASES: &[Case] = &[
     case!(claimed_digests_are_reported, digests),
     case!(digests_are_those_of_the_content),
     case!(an_overwrite_brings_its_own_digests),
+    case!(what_an_uploader_claims_is_kept_beside_what_is_attested, claims),
 ];
 
 /// `put` or a listing tells each digest that is claimed.
@@ -42,5 +43,22 @@ async fn an_overwrite_brings_its_own_digests(context: &Context) {
     for content in ["first", "other"] {
         let returned = context.put("d/f", content).await;
         context.check_entry(&returned, "d/f", content.as_bytes()).await;
+    }
+}
+
+/// Each digest that an uploader may write down is there, as a claim, and is not shown as one that the remote attests.
+async fn what_an_uploader_claims_is_kept_beside_what_is_attested(context: &Context) {
+    for content in [context.noise(1, 70_000), context.noise(2, 5)] {
+        let returned = context.put("f", content.clone()).await;
+        let own = hash_bytes(context.claimed().claimed_hashes, &content);
+        for entry in [&returned, &context.list("").await[0], &context.stat("f").await] {
+            for algo in context.claimed().claimed_hashes {
+                let claimed = entry.claimed.as_ref().and_then(|claimed| claimed.get(*algo));
+                assert_eq!(claimed, own.get(*algo), "{algo}");
+                let attested = entry.hashes.as_ref().and_then(|attested| attested.get(*algo));
+                let is_attested = context.claimed().hashes.contains(algo);
+                assert_eq!(attested.is_some(), is_attested, "{algo}");
+            }
+        }
     }
 }
