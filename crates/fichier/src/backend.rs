@@ -20,7 +20,7 @@ use crate::entries::{self, Handle};
 use crate::looks::{self, Proof};
 use crate::shared::SharedFolder;
 use crate::target::Old;
-use crate::upload::{SIZE_MAX, Wish};
+use crate::upload::{PutRequest, SIZE_MAX};
 use crate::{change, download, facets, lost, moving, owed, places, settings, upload};
 
 /// 1fichier.com.
@@ -369,8 +369,8 @@ impl Backend for Fichier {
         let result = match replaced(&options) {
             Ok(old) => {
                 let PutOptions { proof, checkpoint, kept, .. } = options;
-                let wish = Wish { old, proof, checkpoint, kept };
-                upload::put(&self.account, &full, body, wish).await
+                let request = PutRequest { old, proof, checkpoint, kept };
+                upload::put(&self.account, &full, body, request).await
             }
             Err(error) => Err(error),
         };

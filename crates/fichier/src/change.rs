@@ -13,7 +13,7 @@ use crate::error::{Refusal, Said};
 use crate::evidence::{self, Ground, Removal};
 use crate::gather::Copied;
 use crate::moving::{self, Step};
-use crate::note::Trail;
+use crate::note::UploadNote;
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
 use crate::{gather, names, owed, resume};
@@ -142,22 +142,22 @@ pub(crate) async fn copy(
 ) -> Result<(u64, FileItem)> {
     let (_, url) = file_of(from)?;
     let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
-    let trail = Trail::new(checkpoint);
+    let upload_note = UploadNote::new(checkpoint);
     let mut target = Target::new(account, path, old).await?;
     if target.known.contains(&url) {
         // The file itself is what would be replaced.
         return Ok((target.folder, item(from, &target.name, url)));
     }
     let digest = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
-    if let (Some(source), Some(note)) = (&source, trail.earlier().await?) {
+    if let (Some(source), Some(note)) = (&source, upload_note.earlier().await?) {
         let found = resume::copy(account, &note, source, &mut target, digest, &url).await?;
-        trail.adopt(note).await;
+        upload_note.adopt(note).await;
         if let Some(file) = found {
-            target.replace_old(account, &file, &trail).await?;
+            target.replace_old(account, &file, &upload_note).await?;
             return Ok((target.folder, file));
         }
     }
-    trail.begin(&target, from.size.unwrap_or_default(), None).await?;
+    upload_note.begin(&target, from.size.unwrap_or_default(), None).await?;
     let asked = Instant::now();
     let keeps_name = from.path.name() == Some(&target.name);
     let mut copied = match keeps_name {
@@ -191,7 +191,7 @@ pub(crate) async fn copy(
             }
         }
         (None, Copied::Refused(refusal)) => {
-            trail.undone().await?;
+            upload_note.undone().await?;
             return Err(refusal.into());
         }
         (None, Copied::Unclear) => {
@@ -199,7 +199,7 @@ pub(crate) async fn copy(
         }
     };
     let copied = FileItem { date: None, ..copied };
-    target.replace_old(account, &copied, &trail).await?;
+    target.replace_old(account, &copied, &upload_note).await?;
     Ok((target.folder, copied))
 }
 
@@ -235,7 +235,7 @@ pub(crate) async fn rename_file(
     };
     account.tree.cache.change(folder, Change::RemoveFile(url));
     let moved = item(from, &target.name, there);
-    target.replace_old(account, &moved, &Trail::new(None)).await?;
+    target.replace_old(account, &moved, &UploadNote::new(None)).await?;
     Ok((target.folder, moved))
 }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::cache::FileItem;
-use crate::note::{Trail, Upload};
+use crate::note::{Upload, UploadNote};
 use crate::recent::LAG;
 use crate::sent::digest_of;
 use crate::target::Target;
@@ -187,7 +187,7 @@ pub(crate) async fn finish(
 ) -> Result<Option<(u64, FileItem)>> {
     let Some(pending) = account.lost.of(path) else { return Ok(None) };
     let Some(file) = pending.find(account, LOOKS).await? else { return Ok(None) };
-    pending.target.replace_old(account, &file, &Trail::new(None)).await?;
+    pending.target.replace_old(account, &file, &UploadNote::new(None)).await?;
     account.lost.remove(&pending);
     Ok(Some((pending.target.folder, file)))
 }

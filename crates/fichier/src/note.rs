@@ -70,7 +70,7 @@ impl Note {
         Before { listing: None, since }
     }
 
-    /// Reads what [`Trail`] wrote; `None` for nothing, and for what this version does not know.
+    /// Reads what [`UploadNote`] wrote; `None` for nothing, and for what this version does not know.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Note> {
         let note: Note = serde_json::from_slice(bytes).ok()?;
         (note.v == VERSION).then_some(note)
@@ -94,7 +94,7 @@ pub(crate) async fn load(checkpoint: &Checkpoint) -> Result<Option<Note>> {
 
 /// Writes down how far a transfer is, if it has a checkpoint.
 #[derive(Debug)]
-pub(crate) struct Trail {
+pub(crate) struct UploadNote {
     checkpoint: Option<Checkpoint>,
     state: Mutex<State>,
 }
@@ -106,10 +106,10 @@ struct State {
     is_adopted: bool,
 }
 
-impl Trail {
+impl UploadNote {
     /// Nothing is written yet.
     pub(crate) fn new(checkpoint: Option<Checkpoint>) -> Self {
-        Trail { checkpoint, state: Mutex::default() }
+        UploadNote { checkpoint, state: Mutex::default() }
     }
 
     /// Will a later process go on with what is left behind?

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 /// One file of a request.
 #[derive(Debug)]
-pub(crate) struct Passing {
+pub(crate) struct SendDigest {
     /// What is sent.
     pub(crate) source: Arc<HashingSource>,
     body: Body,
@@ -21,7 +21,7 @@ pub(crate) struct Passing {
     late: OnceCell<Option<Digest>>,
 }
 
-impl Passing {
+impl SendDigest {
     /// Of `body`, for whoever wants `proof`. What can be read only once is never spared.
     pub(crate) fn new(body: &Body, proof: Proof) -> Self {
         let exact = ExactSource::body(Arc::clone(body));
@@ -30,7 +30,7 @@ impl Passing {
         // Taken here only if nobody has taken it below.
         let algos = if is_taken || is_spared { Vec::new() } else { vec![HashAlgo::Whirlpool] };
         let source = Arc::new(HashingSource::new(exact, algos));
-        Passing { source, body: Arc::clone(body), is_spared, late: OnceCell::new() }
+        SendDigest { source, body: Arc::clone(body), is_spared, late: OnceCell::new() }
     }
 
     /// The digest that was taken while it passed. Known only if everything was read; without it nothing is taken for ours.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::cache::{Change, FileItem, FolderListing};
 use crate::evidence::{Before, Ground, Removal};
-use crate::note::Trail;
+use crate::note::UploadNote;
 use crate::{gather, names};
 
 /// How often the removal of an old version is tried.
@@ -92,7 +92,7 @@ impl Target {
         &self,
         account: &Arc<Account>,
         file: &FileItem,
-        trail: &Trail,
+        upload_note: &UploadNote,
     ) -> Result<()> {
         let mut old = self.known.clone();
         match self.old {
@@ -112,7 +112,7 @@ impl Target {
             return Ok(());
         }
         // ORDER: from here on an old version may be gone, so the new one must be known to be good.
-        trail.stored(&file.url, &old).await?;
+        upload_note.stored(&file.url, &old).await?;
         for url in &old {
             remove_old(account, self.removal(url, file)).await?;
         }
