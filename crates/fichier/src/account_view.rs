@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ketch_core::{RelPath, Result};
 
 use crate::account::Account;
-use crate::cache::FolderListing;
+use crate::items::FolderListing;
 use crate::known::{Place, saves_calls};
 
 /// What the folder at `path` holds, as was known and has just been confirmed; `None`: list it.

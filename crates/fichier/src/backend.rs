@@ -15,12 +15,13 @@ use ketch_core::{
 };
 
 use crate::account::Account;
-use crate::cache::FileItem;
+use crate::bounds::SIZE_MAX;
 use crate::entries::{self, Handle};
+use crate::items::FileItem;
 use crate::looks::{self, Proof};
 use crate::shared::SharedFolder;
 use crate::target::Old;
-use crate::upload::{PutRequest, SIZE_MAX};
+use crate::upload::PutRequest;
 use crate::{change, download, facets, lost, moving, owed, places, settings, upload};
 
 /// 1fichier.com.
@@ -174,7 +175,7 @@ impl Fichier {
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
             // Asked for, so that a wrong key shows.
             account.tree.listing_of(&account.api, &full).await?;
-            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
+            let top = crate::items::FolderItem { name: String::new(), id: 0, date: None };
             return Ok(entries::folder(path.clone(), 0, &top));
         };
         if let Some((id, file)) = lost::finish(account, &full).await? {

@@ -7,11 +7,11 @@ use ketch_core::{Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem, FolderItem};
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
 use crate::evidence::{self, Ground, Removal};
 use crate::gather::Copied;
+use crate::items::{Change, FileItem, FolderItem};
 use crate::moving::{self, Step};
 use crate::note::UploadNote;
 use crate::target::{Old, Target};
@@ -372,6 +372,6 @@ fn taken(path: &RelPath) -> Error {
 
 fn item(from: &Entry, name: &str, url: String) -> FileItem {
     let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool)).cloned();
-    let url = crate::listing::without_tail(url);
+    let url = crate::links::without_tail(url);
     FileItem { name: name.to_owned(), url, size: from.size, date: from.mtime, hash }
 }

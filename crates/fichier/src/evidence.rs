@@ -4,7 +4,7 @@
 //! may name a file that nobody here has sent. So every removal comes through here with the folder and the name that the
 //! file is meant to have, and is refused when 1fichier says that it has others. Knows nothing of how removals travel.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,8 +12,9 @@ use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FolderListing};
+use crate::bounds::ASKED_MAX;
 use crate::error::{Refusal, Said};
+use crate::items::{Change, FolderListing};
 use crate::settings::Settings;
 use crate::types::Info;
 use crate::{dates, names};
@@ -21,11 +22,8 @@ use crate::{dates, names};
 mod folders;
 
 use folders::Folders;
-pub(crate) use folders::{FOLDERS_MAX, look_life};
+pub(crate) use folders::look_life;
 
-/// So many files are asked about one by one. More are looked up in listings of their folders, for asking about many gets an
-/// address locked out.
-pub(crate) const ASKED_MAX: usize = 8;
 /// In how long, where calls are paced.
 const ASKED_SPAN: Duration = Duration::from_secs(60);
 /// How far the clock of the server may be behind this machine's.
@@ -276,7 +274,7 @@ fn sent(removal: &Removal, size: Option<u64>, date: Option<SystemTime>) -> Seen 
 
 fn holds_replacement(removal: &Removal, listing: &FolderListing) -> bool {
     let Ground::Replaced { by, size } = &removal.ground else { return true };
-    let is_it = |file: &crate::cache::FileItem| {
+    let is_it = |file: &crate::items::FileItem| {
         file.url == *by && file.name == removal.name && (size.is_none() || file.size == *size)
     };
     listing.files.iter().any(is_it)
@@ -346,13 +344,10 @@ fn unproven(why: &str) -> Error {
     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Never)
 }
 
-/// Which of these addresses were listed last in which folder.
-pub(crate) type Places = HashMap<String, u64>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::FileItem;
+    use crate::items::FileItem;
 
     fn removal(ground: Ground) -> Removal {
         let at = Some(RelPath::new("d").expect("legal"));

@@ -15,12 +15,11 @@ use ketch_core::{Error, ErrorKind, Result};
 use crate::account::Account;
 use crate::api::FilesChange;
 use crate::batch::{Batches, Member, Turn};
+use crate::bounds::CHANGED_MAX;
 use crate::error::{Refusal, Said};
 use crate::evidence::{self, Removal, Seen};
-use crate::listing::without_tail;
+use crate::links::without_tail;
 
-/// The most files of one call; documented for uploads only.
-pub(crate) const FILES_MAX: usize = 500;
 /// For how long removals wait for others where calls are paced: less than the distance of two calls.
 const REMOVALS_WAIT: Duration = Duration::from_millis(200);
 
@@ -93,7 +92,7 @@ fn fits(url: &String, mut others: &mut dyn Iterator<Item = &String>) -> bool {
         count += 1;
         other != url
     });
-    is_new && count < FILES_MAX
+    is_new && count < CHANGED_MAX
 }
 
 /// A file that is to be changed.
@@ -184,7 +183,7 @@ fn parts(account: &Account, all: &[Removal]) -> Vec<Vec<usize>> {
     }
     let life = evidence::look_life(account);
     let is_young = |folder: u64| account.tree.cache.get(folder, life).is_some();
-    divided(all, is_young, evidence::FOLDERS_MAX)
+    divided(all, is_young, crate::bounds::LOOKED_INTO_MAX)
 }
 
 fn divided(all: &[Removal], is_young: impl Fn(u64) -> bool, most: usize) -> Vec<Vec<usize>> {

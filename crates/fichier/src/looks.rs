@@ -11,10 +11,11 @@ use std::time::{Duration, SystemTime};
 use ketch_core::{Error, ErrorKind, Hint, RelPath, Result};
 
 use crate::account::Account;
-use crate::cache::FileItem;
+use crate::dates;
 use crate::error::Said;
+use crate::items::FileItem;
+use crate::links;
 use crate::types::Info;
-use crate::{dates, listing};
 
 /// The oldest listing that is shown.
 const SHOWN_FOR: Duration = Duration::from_secs(300);
@@ -137,7 +138,7 @@ pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) 
         url: file.url.clone(),
         size: info.size.or(file.size),
         date: info.date.as_deref().and_then(dates::parse).or(file.date),
-        hash: info.checksum.as_deref().and_then(listing::digest).or_else(|| file.hash.clone()),
+        hash: info.checksum.as_deref().and_then(links::digest).or_else(|| file.hash.clone()),
     };
     let mut state = account.tree.looks.lock();
     state.infos.insert(file.url.clone(), info);

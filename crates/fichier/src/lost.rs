@@ -13,9 +13,10 @@ use ketch_core::{Digest, ErrorKind, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::FileItem;
-use crate::note::{Upload, UploadNote};
+use crate::items::FileItem;
+use crate::note::UploadNote;
 use crate::recent::LAG;
+use crate::report::Upload;
 use crate::sent::digest_of;
 use crate::target::Target;
 
@@ -80,13 +81,13 @@ impl Pending {
         let Some(upload) = &self.upload else { return Ok(None) };
         let told = account.reports.again(&account.api, upload).await?;
         for link in told.links {
-            let url = crate::listing::without_tail(link.download);
+            let url = crate::links::without_tail(link.download);
             if self.target.known.contains(&url) {
                 continue;
             }
             // A report that names another file is why it is looked for.
             let Ok(info) = account.api.file_info(&url).await else { continue };
-            let hash = info.checksum.as_deref().and_then(crate::listing::digest);
+            let hash = info.checksum.as_deref().and_then(crate::links::digest);
             let is_it = info.is_file(self.target.folder, &self.target.name) == Some(true)
                 && info.size == Some(self.size)
                 && hash.as_ref() == Some(&self.digest);

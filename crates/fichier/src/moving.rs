@@ -13,12 +13,12 @@ use ketch_core::{ErrorKind, RelPath, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::cache::{Change, FolderItem};
+use crate::clock::since_1970;
 use crate::error::{Refusal, Said};
-use crate::index::replace;
+use crate::items::{Change, FolderItem};
 use crate::names;
-use crate::owed::lock_file;
-use crate::pace::since_1970;
+use crate::state_files::lock_file;
+use crate::state_files::replace;
 
 /// For how long a move is remembered, in seconds: longer than the service answers nothing for.
 const LIFE: u64 = 6 * 3_600;

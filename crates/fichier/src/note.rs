@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::evidence::Before;
+use crate::report::Upload;
 use crate::target::Target;
 
 /// The version of the format. Another one is not read, and the transfer begins anew.
@@ -43,24 +44,6 @@ pub(crate) struct Note {
     /// When it was written first, in seconds since 1970; 0 by an earlier version.
     #[serde(default)]
     begun: u64,
-}
-
-/// One upload request, which several files may have travelled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Upload {
-    /// Host and port.
-    pub(crate) node: String,
-    pub(crate) xid: String,
-    /// How many files travelled in it.
-    #[serde(default = "one")]
-    pub(crate) files: usize,
-    /// The size of the file that the note is about, where that was another version of the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<u64>,
-}
-
-fn one() -> usize {
-    1
 }
 
 impl Note {
@@ -153,7 +136,7 @@ impl UploadNote {
             size,
             known: target.known.clone(),
             stored: None,
-            begun: crate::pace::since_1970().as_secs(),
+            begun: crate::clock::since_1970().as_secs(),
         };
         self.write(checkpoint, note).await
     }

@@ -4,18 +4,18 @@
 //! it is paid, by whichever process comes next and may change things, and until then the old version is not shown. What is
 //! here is never believed without a look (`evidence`).
 
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ketch_core::{Error, ErrorKind, RelPath, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::cache::{Change, FolderListing};
 use crate::evidence::{Ground, Removal};
 use crate::gather;
-use crate::index::replace;
+use crate::items::{Change, FolderListing};
+use crate::state_files::lock_file;
+use crate::state_files::replace;
 
 /// The version of the format. Another one is not read.
 const VERSION: u32 = 1;
@@ -193,17 +193,6 @@ impl Owed {
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Debt>>> {
         self.debts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The lock of the record at `path`: a file of its own, because the record is replaced.
-pub(crate) fn lock_file(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let lock = path.with_extension("lock");
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
-    lock.lock()?;
-    Ok(lock)
 }
 
 /// Takes the old versions out of listings whose removal is owed, and removes them first if that `may_change` anything.

@@ -22,7 +22,6 @@ use crate::settings::Settings;
 use patience::Patience;
 use rules::{Because, Rules, Verdict};
 pub(crate) use rules::{Listing, Want};
-pub(crate) use store::since_1970;
 use store::{Held, Store};
 
 /// Lets calls go one by one.

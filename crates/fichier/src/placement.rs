@@ -12,10 +12,10 @@ use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
 use crate::evidence::{Before, Ground, Removal};
 use crate::gather;
-use crate::listing::without_tail;
+use crate::items::{Change, FileItem};
+use crate::links::without_tail;
 use crate::tree::TOP;
 
 /// For how long a folder that has received a file is taken to be there.

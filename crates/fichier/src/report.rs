@@ -12,8 +12,26 @@ use tokio::time::Instant;
 
 use crate::api::{Api, polls};
 use crate::hosts::Place;
-use crate::note::Upload;
 use crate::types::{Envelope, Link, Report as Links};
+use serde::{Deserialize, Serialize};
+
+/// One upload request, which several files may have travelled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upload {
+    /// Host and port.
+    pub(crate) node: String,
+    pub(crate) xid: String,
+    /// How many files travelled in it.
+    #[serde(default = "one")]
+    pub(crate) files: usize,
+    /// The size of the file that the note is about, where that was another version of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+}
+
+fn one() -> usize {
+    1
+}
 
 /// How often a node may say that it knows of no such upload, after it has said that it took it.
 const MISSING_MAX: usize = 3;

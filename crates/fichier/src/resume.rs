@@ -13,16 +13,18 @@ use ketch_core::{Digest, ErrorKind, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::Said;
 use crate::evidence::{Ground, Removal};
-use crate::note::{self, Note, Upload};
+use crate::items::{Change, FileItem, FolderListing};
+use crate::links;
+use crate::note::{self, Note};
 use crate::report::Told;
+use crate::report::Upload;
 use crate::sent::digest_of;
 use crate::target::Target;
 use crate::tree::TOP;
 use crate::types::{Info, Link};
-use crate::{gather, listing, names};
+use crate::{gather, names};
 
 /// How many listings are asked for when the node gives no clear answer.
 const LOOKS: usize = 3;
@@ -103,7 +105,7 @@ pub(crate) async fn upload(
         let digest = digest_if(is_possible).await?;
         if digest.is_some() && lost.file.hash == digest {
             let moved = account.api.files_mv(&[&lost.file.url], target.folder).await?;
-            let url = moved.into_iter().next().map_or(lost.file.url.clone(), listing::without_tail);
+            let url = moved.into_iter().next().map_or(lost.file.url.clone(), links::without_tail);
             account.tree.cache.change(TOP, Change::RemoveFile(lost.file.url.clone()));
             return Ok(Some(FileItem { url, ..lost.file.clone() }));
         }
@@ -157,7 +159,7 @@ pub(crate) async fn arrived_late(
     for upload in note.uploads() {
         let told = account.reports.late(&account.api, upload, moment).await?;
         let links = told.iter().flat_map(|told| named(told, note, upload));
-        late.extend(links.map(|link| listing::without_tail(link.download.clone())));
+        late.extend(links.map(|link| links::without_tail(link.download.clone())));
     }
     Ok(late)
 }
@@ -167,7 +169,7 @@ fn named<'a>(told: &'a Told, note: &'a Note, upload: &'a Upload) -> impl Iterato
     let is_it = |link: &&Link| {
         is_named(link.filename.as_deref(), &note.name)
             && link.size.is_none_or(|size| size == note.size_of(upload))
-            && !note.known.contains(&listing::without_tail(link.download.clone()))
+            && !note.known.contains(&links::without_tail(link.download.clone()))
     };
     told.links.iter().filter(is_it)
 }
@@ -311,8 +313,8 @@ async fn find(account: &Arc<Account>, note: &Note, at: Option<&RelPath>) -> Resu
     for upload in note.uploads() {
         let one = account.reports.of(&account.api, upload).await?;
         links.extend(named(&one, note, upload).map(|link| Named {
-            url: listing::without_tail(link.download.clone()),
-            digest: link.whirlpool.as_deref().and_then(listing::digest),
+            url: links::without_tail(link.download.clone()),
+            digest: link.whirlpool.as_deref().and_then(links::digest),
             size: note.size_of(upload),
         }));
         told.push(one);
@@ -474,7 +476,7 @@ async fn alive(
             return Ok(None);
         }
     };
-    let hash = info.checksum.as_deref().and_then(listing::digest).or_else(|| reported.clone());
+    let hash = info.checksum.as_deref().and_then(links::digest).or_else(|| reported.clone());
     let (name, url) = (note.name.clone(), url.to_owned());
     Ok(Some((folder, FileItem { name, url, size: info.size, date, hash })))
 }

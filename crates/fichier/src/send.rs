@@ -15,19 +15,20 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::batch::{Batches, Member, Turn};
-use crate::cache::{Change, FileItem};
+use crate::bounds::SIZES;
 use crate::error::{Said, read as read_text, refusal};
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
+use crate::items::{Change, FileItem};
 use crate::lost::Pending;
 use crate::multipart::Part;
-use crate::note::{Upload, UploadNote};
+use crate::note::UploadNote;
+use crate::report::Upload;
 use crate::report::{self, Report};
 use crate::sent::SendDigest;
 use crate::target::Target;
 use crate::text::node_says;
 use crate::types::Link;
-use crate::upload::SIZES;
 use crate::{gather, placement, verify};
 
 /// For how long to look for an upload whose reply was lost.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::note::Upload;
-use crate::pace::since_1970;
-use crate::recent::append_line;
+use crate::clock::since_1970;
+use crate::report::Upload;
+use crate::state_files::append_line;
 use crate::types::Link;
 
 /// For how long an upload is remembered. A node forgets its report after two hours.

@@ -11,10 +11,10 @@ use ketch_core::{Entry, Error, ErrorKind, Hint, RelPath, Result, Retry};
 use serde_json::{Map, Value, json};
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
 use crate::entries::{self, Handle};
 use crate::error::Said;
-use crate::listing::{digest, without_tail};
+use crate::items::{Change, FileItem};
+use crate::links::{digest, without_tail};
 use crate::target::{Old, Target};
 use crate::tree::TOP;
 use crate::types::{self, Info};

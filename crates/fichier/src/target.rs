@@ -5,9 +5,9 @@ use std::sync::Arc;
 use ketch_core::{Digest, Error, ErrorKind, RelPath, Result, Retry};
 
 use crate::account::Account;
+use crate::items::{Change, FileItem, FolderListing};
 use tokio::time::Instant;
 
-use crate::cache::{Change, FileItem, FolderListing};
 use crate::evidence::{Before, Ground, Removal};
 use crate::note::UploadNote;
 use crate::{gather, names};

@@ -11,19 +11,20 @@ use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::cache::{Cache, FolderItem, FolderListing};
+use crate::cache::Cache;
 use crate::error::Refusal;
 use crate::index::Index;
+use crate::items::{FolderItem, FolderListing};
 use crate::listing::{self, Habits};
 use crate::locks::Locks;
 use crate::looks::{Bounds, Looks};
 use crate::pace::{Listing as ListingCall, Want};
-use crate::reconcile;
 use crate::sending::Sending;
 
 mod finding;
 mod making;
 mod paths;
+mod reconcile;
 
 use paths::Paths;
 

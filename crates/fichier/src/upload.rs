@@ -13,16 +13,12 @@ use ketch_core::{Error, ErrorKind, Proof, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::FileItem;
+use crate::bounds::{SIZE_MAX, SIZES};
+use crate::items::FileItem;
 use crate::note::{Note, UploadNote};
 use crate::resume;
 use crate::send::{self, PendingUpload};
 use crate::target::{Old, Target};
-
-/// The largest file of a paying account.
-pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
-/// What a person can do about a file that is too large.
-pub(crate) const SIZES: &str = "1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests; splitting comes with a later release";
 
 /// What is asked of a [`put`].
 pub(crate) struct PutRequest {

@@ -7,8 +7,8 @@ use ketch_core::{Digest, Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
 use crate::evidence::Removal;
+use crate::items::{Change, FileItem};
 use crate::sent::SendDigest;
 use crate::target::Target;
 use crate::types::Link;
@@ -49,8 +49,8 @@ pub(crate) async fn stored(
         false => send_digest.digest().await,
     };
     let digest = digest.as_ref();
-    let url = crate::listing::without_tail(link.download.clone());
-    let reported = link.whirlpool.as_deref().and_then(crate::listing::digest);
+    let url = crate::links::without_tail(link.download.clone());
+    let reported = link.whirlpool.as_deref().and_then(crate::links::digest);
     let kept = match reported {
         None if digest.is_some() && link.size == Some(size) => {
             listed(account, target, &url, asked).await

@@ -5,11 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::rules::State;
+use crate::clock::since_1970;
 
 /// A file longer than this is not one of ours.
 const FILE_MAX_BYTES: u64 = 1 << 20;
@@ -147,11 +148,6 @@ fn write(path: &Path, state: &State) -> std::io::Result<()> {
     let new = path.with_extension("new");
     std::fs::write(&new, serde_json::to_vec(state)?)?;
     std::fs::rename(&new, path)
-}
-
-/// The time of the machine.
-pub(crate) fn since_1970() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 
 use super::{Listed, TOP, Tree, is_clear, join};
 use crate::api::{Api, polls};
-use crate::cache::FolderListing;
 use crate::error::Said;
+use crate::items::FolderListing;
 
 impl Tree {
     /// The listing of the folder at `path`; `None` when there is no such folder, as a listing of its parent shows.

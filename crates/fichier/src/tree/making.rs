@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{TOP, Tree, join};
 use crate::api::Api;
-use crate::cache::{Change, FolderItem, FolderListing};
 use crate::error::Said;
+use crate::items::{Change, FolderItem, FolderListing};
 use crate::names;
 
 /// How many folders are remembered that could not be made.

@@ -10,11 +10,12 @@ use futures::future::BoxFuture;
 use ketch_core::{Error, ErrorKind, Retry};
 
 use crate::api::{Api, polls};
-use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
+use crate::items::{FileItem, FolderItem, FolderListing};
+use crate::links;
 use crate::recent::LAG;
 use crate::tree::Tree;
-use crate::{dates, listing, names, report};
+use crate::{dates, names, report};
 
 /// How many files of one listing are asked about. When there are more, the oldest that is there speaks for the younger ones.
 const ASKED_MAX: usize = 8;
@@ -129,7 +130,7 @@ async fn add_what_was_left(
         };
         tree.sending.learn(&upload.xid, &links);
         for link in links {
-            let url = listing::without_tail(link.download);
+            let url = links::without_tail(link.download);
             let is_known = listing.files.iter().any(|file| file.url == url);
             if is_known || gone.contains(&url) || asked == ASKED_MAX {
                 continue;
@@ -139,7 +140,7 @@ async fn add_what_was_left(
             let name = info.filename.as_deref().map(names::to_core).unwrap_or_default();
             if info.is_file(id, &name) == Some(true) {
                 let date = info.date.as_deref().and_then(dates::parse);
-                let hash = info.checksum.as_deref().and_then(listing::digest);
+                let hash = info.checksum.as_deref().and_then(links::digest);
                 listing.files.push(FileItem { name, url, size: info.size, date, hash });
             }
         }
