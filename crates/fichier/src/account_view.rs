@@ -23,7 +23,7 @@ pub(crate) async fn recall(
     if let Some(seen) = known.seen(path) {
         return Some(seen);
     }
-    // Whoever comes while another one looks waits for what that one sees.
+    // A task that comes while another one looks waits for what that one sees.
     let mut is_over = account.look.lock().await;
     if let Some(seen) = known.seen(path) {
         return Some(seen);

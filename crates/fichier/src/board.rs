@@ -130,7 +130,7 @@ impl Board {
         Some((Duration::from_millis(age), listing))
     }
 
-    /// Removes what nobody is shown any more.
+    /// Removes what is shown to no process any more.
     pub(crate) fn sweep(&self) {
         self.change(|folder| {
             for entry in std::fs::read_dir(folder)? {

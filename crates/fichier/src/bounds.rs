@@ -10,7 +10,7 @@ pub(crate) const CHANGED_MAX: usize = 500;
 /// address locked out.
 pub(crate) const ASKED_MAX: usize = 8;
 
-/// So many folders can be listed within that time.
+/// The most folders that are listed before what was seen in the first of them is too old to remove files for it.
 pub(crate) const LOOKED_INTO_MAX: usize = 12;
 
 /// The largest file of a paying account.

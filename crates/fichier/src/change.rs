@@ -7,16 +7,18 @@ use ketch_core::{Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
+use crate::batched::Copied;
+use crate::debts;
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
-use crate::evidence::{self, Ground, Removal};
-use crate::gather::Copied;
+use crate::evidence;
 use crate::items::{Change, FileItem, FolderItem};
 use crate::moving::{self, Step};
 use crate::note::UploadNote;
+use crate::removal::{Ground, Removal};
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
-use crate::{gather, names, owed, resume};
+use crate::{gather, names, resume};
 
 /// How often a folder is looked into again that must be empty, and is not yet.
 const EMPTY_LOOKS: usize = 4;
@@ -32,7 +34,7 @@ pub(crate) async fn delete_file(
 ) -> Result<()> {
     // With the file its old versions go, which would be shown again without it.
     let name = path.name().unwrap_or_default().to_owned();
-    owed::pay(account, folder, Some(&name)).await?;
+    debts::pay(account, folder, Some(&name)).await?;
     let (at, ground) = (path.parent(), Ground::Listed);
     let result = gather::remove(account, Removal { url: url.clone(), folder, name, at, ground });
     result.await.map_err(|error| match error.kind() {
@@ -211,7 +213,7 @@ pub(crate) async fn rename_file(
 ) -> Result<(u64, FileItem)> {
     let (folder, url) = file_of(from)?;
     if let Some(name) = from.path.name() {
-        owed::pay(account, folder, Some(name)).await?;
+        debts::pay(account, folder, Some(name)).await?;
     }
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);

@@ -1,8 +1,8 @@
 //! What is remembered of the folders that were listed, and what one look at the whole account proves of it. Makes no call.
 //!
 //! `file/ls` of `-1` shows the files of the account by address, name, size and digest, and not which folder they are in.
-//! Together with what each folder held when it was last listed that is as good as listing them all again, as long as nobody
-//! else moves files and folders about. So it is used only where the user has said so (`account_view`), only for folders of
+//! Together with what each folder held when it was last listed that is as good as listing them all again, as long as no
+//! other client moves files and folders about. So it is used only where the user has said so (`account_view`), only for folders of
 //! which every file is shown again unchanged while no file of the account is unexplained, and only by callers that change
 //! nothing because of it. What it does not confirm is listed.
 
@@ -23,7 +23,7 @@ const VERSION: u32 = 1;
 /// The most folders that are remembered, and the longest file that is read.
 const FOLDERS_MAX: usize = 5_000;
 const FILE_MAX_BYTES: u64 = 16 << 20;
-/// For how long it is believed that what is in a folder was moved by nobody.
+/// For how long it is believed that no client has moved what is in a folder.
 const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// For how long a process uses what it has seen of the whole account.
 const SEEN_FOR: Duration = Duration::from_secs(600);

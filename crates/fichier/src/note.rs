@@ -1,7 +1,7 @@
 //! What outlives the process of an upload or a copy: the note behind a checkpoint.
 //!
 //! It is written before the first byte is sent, and again when what was stored has been verified and the old versions are
-//! about to go. So whoever reads it knows which of the two may be removed: before the second writing nothing old has been
+//! about to go. So a process that reads it knows which of the two may be removed: before the second writing nothing old has been
 //! touched, after it nothing new is in doubt. It says where to look and is never believed without a look.
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use ketch_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::evidence::Before;
+use crate::removal::Before;
 use crate::report::Upload;
 use crate::target::Target;
 
@@ -95,7 +95,7 @@ impl UploadNote {
         UploadNote { checkpoint, state: Mutex::default() }
     }
 
-    /// Will a later process go on with what is left behind?
+    /// Will a later process continue what is left behind?
     pub(crate) fn keeps(&self) -> bool {
         self.checkpoint.as_ref().is_some_and(Checkpoint::keeps)
     }
@@ -149,7 +149,7 @@ impl UploadNote {
         self.write(checkpoint, note).await
     }
 
-    /// Goes on with what an earlier process wrote.
+    /// Continues what an earlier process wrote.
     pub(crate) async fn adopt(&self, note: Note) {
         *self.state.lock().await = State { written: Some(note), is_adopted: true };
     }

@@ -127,7 +127,7 @@ impl Reports {
     /// The report on `upload`. A node that is none of 1fichier is not asked, and says nothing.
     pub(crate) async fn of(&self, api: &Api, upload: &Upload) -> Result<Told> {
         let said = self.said(upload);
-        // Whoever asks at the same time waits for the one answer.
+        // Tasks that ask at the same time wait for the one answer.
         let mut said = said.lock().await;
         if let Some(told) = &said.first {
             return Ok(told.clone());
@@ -179,7 +179,7 @@ pub(crate) async fn now(api: &Api, upload: &Upload) -> Result<Told> {
 async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
     let node = match api.settings.origin.node(&upload.node) {
         Ok(node) => node,
-        // Nobody there is asked. The emulator of a process that died had another port, and is gone with it.
+        // No such node is asked. The emulator of a process that died had another port, and is gone with it.
         Err(error) => {
             tracing::debug!(%error, "an earlier upload cannot be asked about");
             return Ok(Told { at: Instant::now(), links: Vec::new(), is_clear: false });

@@ -4,8 +4,7 @@
 //! younger than that report says what is there now. An address that the listing does not show yet is asked for by itself.
 //! A file of an unknown address that only the listing shows is ours when it has the digest of what is to be sent.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
@@ -14,10 +13,10 @@ use tokio::time::Instant;
 
 use crate::account::Account;
 use crate::error::Said;
-use crate::evidence::{Ground, Removal};
 use crate::items::{Change, FileItem, FolderListing};
 use crate::links;
 use crate::note::{self, Note};
+use crate::removal::{Ground, Removal};
 use crate::report::Told;
 use crate::report::Upload;
 use crate::sent::digest_of;
@@ -28,30 +27,6 @@ use crate::{gather, names};
 
 /// How many listings are asked for when the node gives no clear answer.
 const LOOKS: usize = 3;
-
-/// How many transfers that were given up are remembered.
-const GIVEN_UP_MAX: usize = 256;
-
-/// Transfers that this process has ended and of which something may still arrive, or something stayed that a listing may not
-/// show yet: the next upload under that name looks for it once more.
-#[derive(Debug, Default)]
-pub(crate) struct GivenUp(Mutex<VecDeque<(Note, Vec<String>)>>);
-
-impl GivenUp {
-    /// The last one of that name in that folder, and the addresses of what stayed there.
-    pub(crate) fn of(&self, folder: u64, name: &str) -> Option<(Note, Vec<String>)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().rev().find(|(note, _)| note.folder == folder && note.name == name).cloned()
-    }
-
-    fn add(&self, note: Note, stayed: Vec<String>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == GIVEN_UP_MAX {
-            all.pop_front();
-        }
-        all.push_back((note, stayed));
-    }
-}
 
 /// What is there of an earlier transfer.
 #[derive(Debug, Default)]
@@ -82,7 +57,7 @@ struct Ours {
     size: u64,
 }
 
-/// Goes on with an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
+/// Continues an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
 /// learnt what else must be replaced.
 pub(crate) async fn upload(
     account: &Arc<Account>,
@@ -174,7 +149,7 @@ fn named<'a>(told: &'a Told, note: &'a Note, upload: &'a Upload) -> impl Iterato
     told.links.iter().filter(is_it)
 }
 
-/// Goes on with an earlier copy to `target` of a file with this digest.
+/// Continues an earlier copy to `target` of a file with this digest.
 pub(crate) async fn copy(
     account: &Arc<Account>,
     note: &Note,
@@ -204,7 +179,7 @@ pub(crate) async fn copy(
     Ok(traces.alike.into_iter().find(|file| file.url != not && is_it(file)))
 }
 
-/// Ends an earlier transfer that nobody goes on with, so that one file of the name is left. A new version that was
+/// Ends an earlier transfer that no process continues, so that one file of the name is left. A new version that was
 /// verified stays and the old ones go; one that was not goes where an old one is there. The only file of its name stays.
 ///
 /// A note is as old as its process. Where this machine has verified a later version of the name since, by this transfer or

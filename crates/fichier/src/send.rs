@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use ketch_core::source::{Body, ByteStream, HashingSource, open_all};
-use ketch_core::{Error, ErrorKind, Proof, RelPath, Result, Retry};
+use ketch_core::source::{ByteStream, HashingSource, open_all};
+use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::batch::{Batches, Member, Turn};
+use crate::arrival;
+use crate::batch::{Member, Turn};
 use crate::bounds::SIZES;
 use crate::error::{Said, read as read_text, refusal};
 use crate::hosts::Place;
@@ -22,14 +23,13 @@ use crate::http::{Answer, Sent};
 use crate::items::{Change, FileItem};
 use crate::lost::Pending;
 use crate::multipart::Part;
-use crate::note::UploadNote;
+use crate::pending::{Arrived, PendingUpload};
 use crate::report::Upload;
 use crate::report::{self, Report};
 use crate::sent::SendDigest;
-use crate::target::Target;
 use crate::text::node_says;
 use crate::types::Link;
-use crate::{gather, placement, verify};
+use crate::{gather, verify};
 
 /// For how long to look for an upload whose reply was lost.
 const LOST_WAIT: Duration = Duration::from_secs(60);
@@ -37,22 +37,6 @@ const LOST_WAIT: Duration = Duration::from_secs(60);
 const UNREADABLE_MAX: usize = 3;
 /// The longest time to look at a folder for files that no report speaks of.
 const LISTING_WAIT: Duration = Duration::from_secs(120);
-
-/// A file to be sent.
-pub(crate) struct PendingUpload {
-    /// In the account, not in a remote's root.
-    pub(crate) path: RelPath,
-    pub(crate) target: Target,
-    pub(crate) body: Body,
-    pub(crate) size: u64,
-    pub(crate) proof: Proof,
-    pub(crate) upload_note: Arc<UploadNote>,
-}
-
-/// The folder a file is in, and the file.
-type Arrived = (u64, FileItem);
-/// The requests that can still be joined, by folder.
-pub(crate) type Uploads = Batches<u64, PendingUpload, Result<Arrived>>;
 
 /// Why a file is not stored, or may be.
 struct Failure {
@@ -176,7 +160,7 @@ async fn fail_all(
     }
 }
 
-/// Tells a caller. What was stored for one that does not wait any more is removed, unless its job will be gone on with.
+/// Tells a caller. What was stored for one that does not wait any more is removed, unless its job will be continued.
 async fn answer(
     account: &Arc<Account>,
     member: Member<PendingUpload, Result<Arrived>>,
@@ -231,7 +215,7 @@ async fn round(
         files: all_pending.len(),
         size: None,
     };
-    // ORDER: written down before the first byte is sent, or nobody would know of what arrives.
+    // ORDER: written down before the first byte is sent, or no process would know of what arrives.
     account.tree.sending.begin(folder, &upload);
     let notes = all_pending.iter().map(|pending| {
         pending.upload_note.begin(&pending.target, pending.size, Some(upload.clone()))
@@ -248,7 +232,7 @@ async fn round(
             let open = move || open_watched(source, index, broken);
             Part { name: pending.target.remote_name.clone(), size: pending.size, open }
         });
-    let before = placement::Arrival::expected(account);
+    let before = arrival::Arrival::expected(account);
     let form = crate::multipart::form(folder, parts.collect());
     let place = node.with_path(&format!("/upload.cgi?id={id}"));
     let sent = match account.api.http.upload(&place, form).await {
@@ -273,7 +257,7 @@ async fn round(
     let mut results = settle(account, all_pending, &send_digests, &node, outcome).await;
     let mut files: Vec<&mut FileItem> = results.iter_mut().flatten().collect();
     let parent = all_pending[0].path.parent().unwrap_or_else(RelPath::root);
-    let placed = placement::confirm(account, &parent, folder, &before, &mut files).await;
+    let placed = arrival::confirm(account, &parent, folder, &before, &mut files).await;
     let mut ended = Vec::with_capacity(all_pending.len());
     let mut is_known = true;
     for ((pending, result), send_digest) in all_pending.iter().zip(results).zip(&send_digests) {

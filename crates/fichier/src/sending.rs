@@ -1,6 +1,6 @@
 //! Uploads of this machine that were begun, on record until what became of them is known.
 //!
-//! A process that dies with an upload on its way has told nobody of the file, and a listing may not show it yet. So each process
+//! A process that dies with an upload on its way has told no other process of the file, and a listing may not show it yet. So each process
 //! has a file of its own in the state folder, which it holds locked while it lives: one line when an upload begins, one when its
 //! files have been verified and are in the record of changes (`recent`). A file that is not locked is that of a process that has
 //! ended, and what is open in it is asked for at its node before a listing of the folder is believed. Makes no call.

@@ -20,7 +20,7 @@ use crate::tree::TOP;
 use crate::types::{self, Info};
 use crate::{dates, gather, names};
 
-/// A download must begin within this time of its address being given out, and may be gone on with for so long.
+/// A download must begin within this time of its address being given out, and may be continued for so long.
 const TOKEN_BEGINS: Duration = Duration::from_secs(5 * 60);
 const TOKEN_LASTS: Duration = Duration::from_secs(30 * 60);
 /// The shortest password 1fichier takes.

@@ -12,7 +12,7 @@ pub(crate) fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
     let new = file.with_extension(format!("{:08x}.new", fastrand::u32(..)));
     let written = std::fs::write(&new, content).and_then(|()| std::fs::rename(&new, file));
     if written.is_err() {
-        // Nobody else knows of it; if it cannot be removed either there is nothing more to do.
+        // No other process knows of it; if it cannot be removed either there is nothing more to do.
         let _ = std::fs::remove_file(&new);
     }
     written

@@ -2,7 +2,7 @@
 //!
 //! Nothing overwrites on 1fichier. A new version is stored beside the old one, its size, digest and name are compared, and
 //! only then the old one is removed. Sending again what was stored already makes a duplicate, so an upload whose outcome
-//! is unknown is looked for before anybody may try again. Small files of one folder travel together (`send`).
+//! is unknown is looked for before it is tried again. Small files of one folder travel together (`send`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +16,9 @@ use crate::account::Account;
 use crate::bounds::{SIZE_MAX, SIZES};
 use crate::items::FileItem;
 use crate::note::{Note, UploadNote};
+use crate::pending::PendingUpload;
 use crate::resume;
-use crate::send::{self, PendingUpload};
+use crate::send;
 use crate::target::{Old, Target};
 
 /// What is asked of a [`put`].

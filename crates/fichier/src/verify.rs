@@ -7,8 +7,8 @@ use ketch_core::{Digest, Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::evidence::Removal;
 use crate::items::{Change, FileItem};
+use crate::removal::Removal;
 use crate::sent::SendDigest;
 use crate::target::Target;
 use crate::types::Link;

@@ -14,10 +14,11 @@ use std::time::Duration;
 use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use tokio::time::Instant;
 
-use super::{Ground, Removal, Seen, admitted, ask, in_listing, unproven};
+use super::{Seen, admitted, ask, in_listing, unproven};
 use crate::account::Account;
 use crate::items::FolderListing;
 use crate::items::Places;
+use crate::removal::{Ground, Removal};
 use crate::tree::TOP;
 
 /// Where calls are paced, a listing of this age still counts as a look: 1fichier lists a folder once in 30 s, and what a run

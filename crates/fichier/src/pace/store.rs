@@ -174,7 +174,7 @@ mod tests {
         let store = Store::new(Some(path.clone()));
         store.step(|state, _| state.usage = Some([Some(1), None, None])).await;
         let reader = File::open(&path).expect("there");
-        // Whoever has it open sees it whole, whatever is written: it is never emptied.
+        // A process that has it open sees it whole, whatever is written: it is never emptied.
         store.step(|state, _| state.usage = Some([Some(2), None, None])).await;
         let kept: State = serde_json::from_reader(reader).expect("whole");
         assert_eq!(kept.usage, Some([Some(1), None, None]));

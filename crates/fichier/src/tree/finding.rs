@@ -185,7 +185,7 @@ impl Tree {
             }
             Err(refusal) => return Err(refusal.into()),
         };
-        // Somebody may have moved it in the minutes since it was seen there, as somebody may while a run goes on. Only where
+        // Another client may have moved it in the minutes since it was seen there, as it may while a run lasts. Only where
         // calls are dear is that taken into account.
         if api.settings.paced && self.index.is_trusted(path) {
             self.learn(path, id);
@@ -216,7 +216,7 @@ impl Tree {
             (None, None) => return Ok(false),
         };
         let Some(file) = file else { return Ok(false) };
-        // Whoever does not answer has proven nothing, and the folders above are listed.
+        // Without an answer nothing is proven, and the folders above are listed.
         let Ok(info) = api.file_info(&file.url).await else { return Ok(false) };
         Ok(info.folder_id == Some(id) && info.is_at(&path))
     }

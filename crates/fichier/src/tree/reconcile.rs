@@ -110,7 +110,7 @@ pub(crate) async fn with_our_own(
 }
 
 /// Enters the files that processes of this machine have sent to the folder and died before they heard of them. The address says
-/// whether a file is there; that it is what was sent nobody knows.
+/// whether a file is there; whether it is what was sent is not known.
 async fn add_what_was_left(
     tree: &Tree,
     api: &Api,
