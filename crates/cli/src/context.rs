@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ketch_engine::Digests;
 use ketch_engine::clock::Clocks;
 use ketch_engine::journal::Jobs;
+use ketch_engine::open_jobs::OpenJobs;
 use ketch_engine::state::Marks;
 use serde_json::{Value, json};
 
@@ -55,6 +56,11 @@ impl Context {
     /// The jobs on record; `None` where there is no place for them.
     pub(crate) fn jobs(&self) -> Option<Jobs> {
         Some(Jobs::new(self.environment.state_folder()?, self.environment.boot()))
+    }
+
+    /// The same, as a job asks for them.
+    pub(crate) fn open_jobs(&self) -> Option<Arc<dyn OpenJobs>> {
+        self.jobs().map(|jobs| Arc::new(jobs) as Arc<dyn OpenJobs>)
     }
 
     /// The same, for commands that make no sense without them.

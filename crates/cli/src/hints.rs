@@ -3,12 +3,14 @@
 //! Everything below the command line names what helps as a [`Hint`], and what is wrong with a filter as data. Knows nothing of
 //! where it is printed.
 
+use std::borrow::Cow;
+
 use ketch_core::{Error, Hint};
 use ketch_engine::filter::{Condition, FilterError, RuleOrigin, RuleSource};
 
 /// What to type.
-fn words(hint: Hint) -> Option<&'static str> {
-    Some(match hint {
+fn words(hint: Hint) -> Option<Cow<'static, str>> {
+    let words = match hint {
         Hint::KeepOrFollowLinks => "--links keep copies the link, --links follow what it points to",
         Hint::KeepLinks => "--links keep keeps them",
         Hint::FollowLinks => "--links follow copies what it points to",
@@ -17,6 +19,7 @@ fn words(hint: Hint) -> Option<&'static str> {
         Hint::ForceNothing => "--fsync none does not ask for it",
         Hint::StartAnew => "--fresh starts anew",
         Hint::ListJobs => "`ketch jobs list` shows all",
+        Hint::ForgetJob => "`ketch jobs forget JOB` forgets it",
         Hint::MakePlan => "`ketch plan -o FILE` makes one",
         Hint::NameAttributes => "--description, --password and others, see `ketch attr set --help`",
         Hint::OpenFile => "`ketch attr set --password ''` takes the password of your own file away",
@@ -24,8 +27,18 @@ fn words(hint: Hint) -> Option<&'static str> {
         Hint::LinkFolder => "without --direct there is one of the folder",
         Hint::LookAtRoom => "`ketch about` shows how much room there is",
         Hint::Refresh => "--refresh waits for a new listing",
+        Hint::CompareDigests => "--checksum compares every digest",
+        Hint::ReadOrCompareSizes => "--download reads both sides, --size-only compares sizes",
+        Hint::AllowEmptySource => "--allow-empty-source allows it",
+        Hint::AllowDeletions(count) => {
+            return Some(format!("--max-delete {count} allows it").into());
+        }
+        Hint::AllowTransfer(bytes) => {
+            return Some(format!("--max-transfer {bytes}B allows it").into());
+        }
         _ => return None,
-    })
+    };
+    Some(words.into())
 }
 
 /// A line with what a person can do about it.

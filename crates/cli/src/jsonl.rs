@@ -12,6 +12,7 @@ use ketch_engine::{CheckReport, DigestCounts, Event, Report};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::leftovers::leftovers_line;
 use crate::waits::Wait;
 
 /// The version of the schema.
@@ -44,7 +45,11 @@ fn line_at(kind: &str, body: Value, now: Timestamp) -> String {
 pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::Notice { path, text } => ("notice", json!({ "path": path, "text": text })),
-        Event::Reminder { place: _, text } => ("notice", json!({ "path": null, "text": text })),
+        Event::Leftovers { place, parts, bytes, is_removed } => {
+            let text = leftovers_line(place, *parts, *bytes, *is_removed);
+            ("notice", json!({ "path": null, "text": text }))
+        }
+        Event::Reminder { place: _, text, .. } => ("notice", json!({ "path": null, "text": text })),
         Event::GoingOn { job, standing, finishes_plan } => (
             "going_on",
             json!({

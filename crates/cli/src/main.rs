@@ -14,6 +14,7 @@ mod exit;
 mod filters;
 mod hints;
 mod jsonl;
+mod leftovers;
 mod location;
 mod logging;
 mod manifest_file;

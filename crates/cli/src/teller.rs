@@ -10,6 +10,7 @@ use ketch_engine::filter::units::format_size;
 use crate::bill::bill_line;
 use crate::hints;
 use crate::jsonl;
+use crate::leftovers::leftovers_line;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::Result;
@@ -32,11 +33,32 @@ impl Teller<'_> {
             self.console.event(kind, body)?;
         }
         match event {
+            Event::ItemStarted { .. }
+            | Event::ItemDone { .. }
+            | Event::ItemFailed { .. }
+            | Event::Unchanged { .. } => self.tell_of_item(event),
+            Event::Action(_) | Event::Checked { .. } => Ok(()),
+            event => {
+                self.tell_of_job(event);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells of what concerns the whole job.
+    fn tell_of_job(&mut self, event: &Event) {
+        match event {
             Event::Notice { path, text } => {
                 let path = path.as_ref().map(|path| path.as_str());
                 self.notices.tell(self.console, path, text);
             }
-            Event::Reminder { place, text } => self.reminders.tell(self.console, place, text),
+            Event::Leftovers { place, parts, bytes, is_removed } => {
+                let text = leftovers_line(place, *parts, *bytes, *is_removed);
+                self.notices.tell(self.console, None, &text);
+            }
+            Event::Reminder { place, text, hint } => {
+                self.reminders.tell(self.console, place, &hints::with(text, *hint));
+            }
             Event::GoingOn { job, standing, finishes_plan } => {
                 let bound = if standing.is_planned { "" } else { "at least " };
                 let amount = format!(
@@ -66,6 +88,13 @@ impl Teller<'_> {
                 let level = if self.dry_run || is_long { Level::Normal } else { Level::Item };
                 self.console.tell(level, &bill_line(remote, bill));
             }
+            _ => {}
+        }
+    }
+
+    /// Tells of one item.
+    fn tell_of_item(&mut self, event: &Event) -> Result<()> {
+        match event {
             Event::ItemStarted { path, .. } => {
                 self.console.tell(Level::Detail, &format!("begin  {path}"));
             }
@@ -111,7 +140,7 @@ impl Teller<'_> {
             Event::Unchanged { path, reason } => {
                 self.console.tell(Level::Detail, &format!("same     {path}  ({reason})"));
             }
-            Event::Action(_) | Event::Checked { .. } => {}
+            _ => {}
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub enum Hint {
     StartAnew,
     /// Look at the list of jobs.
     ListJobs,
+    /// Forget the job and its records.
+    ForgetJob,
     /// Let ketch write the plan.
     MakePlan,
     /// Name what is to be changed.
@@ -37,11 +39,21 @@ pub enum Hint {
     LookAtRoom,
     /// Wait for a new listing.
     Refresh,
+    /// Compare the digest of every file.
+    CompareDigests,
+    /// Read both sides, or compare sizes only.
+    ReadOrCompareSizes,
+    /// Say that the source may be empty.
+    AllowEmptySource,
+    /// Allow so many deletions.
+    AllowDeletions(u64),
+    /// Allow so many bytes to be transferred.
+    AllowTransfer(u64),
 }
 
 impl Hint {
-    /// Every hint.
-    pub const ALL: [Hint; 15] = [
+    /// Every hint that has no number.
+    pub const ALL: [Hint; 19] = [
         Hint::KeepOrFollowLinks,
         Hint::KeepLinks,
         Hint::FollowLinks,
@@ -50,6 +62,7 @@ impl Hint {
         Hint::ForceNothing,
         Hint::StartAnew,
         Hint::ListJobs,
+        Hint::ForgetJob,
         Hint::MakePlan,
         Hint::NameAttributes,
         Hint::OpenFile,
@@ -57,6 +70,9 @@ impl Hint {
         Hint::LinkFolder,
         Hint::LookAtRoom,
         Hint::Refresh,
+        Hint::CompareDigests,
+        Hint::ReadOrCompareSizes,
+        Hint::AllowEmptySource,
     ];
 
     /// The stable word for records and JSON lines.
@@ -70,6 +86,7 @@ impl Hint {
             Hint::ForceNothing => "force_nothing",
             Hint::StartAnew => "start_anew",
             Hint::ListJobs => "list_jobs",
+            Hint::ForgetJob => "forget_job",
             Hint::MakePlan => "make_plan",
             Hint::NameAttributes => "name_attributes",
             Hint::OpenFile => "open_file",
@@ -77,10 +94,15 @@ impl Hint {
             Hint::LinkFolder => "link_folder",
             Hint::LookAtRoom => "look_at_room",
             Hint::Refresh => "refresh",
+            Hint::CompareDigests => "compare_digests",
+            Hint::ReadOrCompareSizes => "read_or_compare_sizes",
+            Hint::AllowEmptySource => "allow_empty_source",
+            Hint::AllowDeletions(_) => "allow_deletions",
+            Hint::AllowTransfer(_) => "allow_transfer",
         }
     }
 
-    /// The hint of that word; `None` for words of later versions.
+    /// The hint of that word; `None` for words of later versions, and for hints with a number, which the word lacks.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|hint| hint.as_str() == word)
     }

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use ketch_core::{
     Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, source_identity,
 };
+use read::{read_again, read_digest};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -24,7 +25,6 @@ use crate::march::{March, Step};
 use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
 use crate::state::Marks;
-use read::{read_again, read_digest};
 
 /// Steps that are judged together, so that many small files cost one hop to another thread.
 const BATCH_STEPS: usize = 256;
@@ -190,9 +190,9 @@ impl Checker {
     async fn tell_of_leftovers(&self) {
         for place in [&self.source, &self.destination] {
             let claims = Claims { jobs: self.settings.settings.jobs.clone(), over: None };
-            if let Some(text) = clear(&place.backend, claims, false).await {
+            if let Some(event) = clear(&place.backend, claims, false).await {
                 // A reader of events that went away does not stop a check.
-                let _ = self.events.send(Event::Notice { path: None, text }).await;
+                let _ = self.events.send(event).await;
             }
         }
     }
@@ -200,13 +200,13 @@ impl Checker {
     async fn compare_trees(&self) -> Result<()> {
         if matches!(self.method, Method::None) {
             let text = format!(
-                "{} and {} have no {} in common, so equal sizes would prove nothing \
-                 (--download reads both sides, --size-only compares sizes)",
+                "{} and {} have no {} in common, so equal sizes would prove nothing",
                 self.source.backend.name(),
                 self.destination.backend.name(),
                 self.settings.digest.map_or("digest".to_owned(), |algo| format!("{algo} digest")),
             );
-            return Err(Error::new(ErrorKind::Unsupported, text).with_operation("check"));
+            let error = Error::new(ErrorKind::Unsupported, text).with_operation("check");
+            return Err(error.with_hint(Hint::ReadOrCompareSizes));
         }
         let settings = &self.settings.settings;
         if let Some(pair) = &self.settings.pair {

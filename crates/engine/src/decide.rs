@@ -386,16 +386,69 @@ fn decide_both(
     ambiguous: bool,
     rules: &Rules<'_>,
 ) -> Decision {
-    let settings = rules.settings;
-    let path = source.path.clone();
-    let replace = |source, destination, reason| {
-        if ambiguous {
-            return refuse(&path, Reason::AmbiguousDestination);
+    let (settings, both) = (rules.settings, Both { ambiguous, rules });
+    if settings.ignore_existing {
+        return both.skip(source, destination, Reason::Existing);
+    }
+    if settings.update && is_newer(&destination, &source, rules) {
+        return both.skip(source, destination, Reason::DestinationNewer);
+    }
+    if settings.compare == Compare::IgnoreTimes {
+        return both.replace(source, destination, Reason::Asked);
+    }
+    if let (Some(left), Some(right)) = (source.size, destination.size)
+        && left != right
+    {
+        return both.replace(source, destination, Reason::SizeDiffers);
+    }
+    let sizes_known = source.size.is_some() && destination.size.is_some();
+    let algo = rules.common_hash();
+    match (settings.compare, algo) {
+        (Compare::SizeOnly, _) if sizes_known => {
+            return both.skip(source, destination, Reason::SameSize);
         }
-        Decision::Act(transfer(source, Some(destination), reason, rules))
-    };
-    let compare = |source, destination, algo, if_equal, if_different| {
-        let if_equal = if rules.remove_source { IfEqual::RemoveSource } else { if_equal };
+        (Compare::SizeOnly, _) => return both.replace(source, destination, Reason::CannotTell),
+        (Compare::Checksum, _) => match rules.checksum() {
+            Some(algo) => {
+                let if_equal = match rules.wants_mode(source.mode, destination.mode) {
+                    true if !ambiguous => IfEqual::SetTime,
+                    _ => IfEqual::Skip,
+                };
+                return both.compare(source, destination, algo, if_equal, Reason::HashDiffers);
+            }
+            // Without a common digest the job does not start; see `job_can_start`.
+            None => return both.replace(source, destination, Reason::HashDiffers),
+        },
+        (Compare::SizeAndTime | Compare::IgnoreTimes, _) => {}
+    }
+    both.by_time(source, destination)
+}
+
+/// What may become of two files of one name.
+struct Both<'a> {
+    /// The destination has several of that name.
+    ambiguous: bool,
+    rules: &'a Rules<'a>,
+}
+
+impl Both<'_> {
+    fn replace(&self, source: Box<Entry>, destination: Box<Entry>, reason: Reason) -> Decision {
+        if self.ambiguous {
+            return refuse(&source.path, Reason::AmbiguousDestination);
+        }
+        Decision::Act(transfer(source, Some(destination), reason, self.rules))
+    }
+
+    fn compare(
+        &self,
+        source: Box<Entry>,
+        destination: Box<Entry>,
+        algo: HashAlgo,
+        if_equal: IfEqual,
+        if_different: Reason,
+    ) -> Decision {
+        let if_equal = if self.rules.remove_source { IfEqual::RemoveSource } else { if_equal };
+        let ambiguous = self.ambiguous;
         Decision::Compare(Comparison {
             source,
             destination,
@@ -404,80 +457,69 @@ fn decide_both(
             if_different,
             ambiguous,
         })
-    };
+    }
 
-    let skip = |source, destination, reason| equal(source, destination, reason, ambiguous, rules);
-    if settings.ignore_existing {
-        return skip(source, destination, Reason::Existing);
+    fn skip(&self, source: Box<Entry>, destination: Box<Entry>, reason: Reason) -> Decision {
+        equal(source, destination, reason, self.ambiguous, self.rules)
     }
-    if settings.update && is_newer(&destination, &source, rules) {
-        return skip(source, destination, Reason::DestinationNewer);
-    }
-    if settings.compare == Compare::IgnoreTimes {
-        return replace(source, destination, Reason::Asked);
-    }
-    if let (Some(left), Some(right)) = (source.size, destination.size)
-        && left != right
-    {
-        return replace(source, destination, Reason::SizeDiffers);
-    }
-    let sizes_known = source.size.is_some() && destination.size.is_some();
-    let algo = rules.common_hash();
-    match (settings.compare, algo) {
-        (Compare::SizeOnly, _) if sizes_known => {
-            return skip(source, destination, Reason::SameSize);
-        }
-        (Compare::SizeOnly, _) => return replace(source, destination, Reason::CannotTell),
-        (Compare::Checksum, _) => match rules.checksum() {
-            Some(algo) => {
-                let if_equal = match rules.wants_mode(source.mode, destination.mode) {
-                    true if !ambiguous => IfEqual::SetTime,
-                    _ => IfEqual::Skip,
-                };
-                return compare(source, destination, algo, if_equal, Reason::HashDiffers);
-            }
-            // Without a common digest the job does not start; see `job_can_start`.
-            None => return replace(source, destination, Reason::HashDiffers),
-        },
-        (Compare::SizeAndTime | Compare::IgnoreTimes, _) => {}
-    }
-    let times = source.mtime.zip(destination.mtime);
-    match (rules.window(), times) {
-        (Some(window), Some((left, right))) => {
-            if apart(left, right) < window || rules.clock.agree(left, right) {
-                let may_set = !rules.remove_source && !ambiguous;
-                if may_set && rules.wants_mode(source.mode, destination.mode) {
-                    return Decision::Act(Action::SetTime { source, destination });
+
+    /// Of files of equal size that are compared by their times.
+    fn by_time(&self, source: Box<Entry>, destination: Box<Entry>) -> Decision {
+        let (both, rules, ambiguous) = (self, self.rules, self.ambiguous);
+        let sizes_known = source.size.is_some() && destination.size.is_some();
+        let algo = rules.common_hash();
+        let times = source.mtime.zip(destination.mtime);
+        match (rules.window(), times) {
+            (Some(window), Some((left, right))) => {
+                if apart(left, right) < window || rules.clock.agree(left, right) {
+                    let may_set = !rules.remove_source && !ambiguous;
+                    if may_set && rules.wants_mode(source.mode, destination.mode) {
+                        return Decision::Act(Action::SetTime { source, destination });
+                    }
+                    return both.skip(source, destination, Reason::SameSizeAndTime);
                 }
-                return skip(source, destination, Reason::SameSizeAndTime);
+                let if_equal =
+                    if rules.destination.set_mtime { IfEqual::SetTime } else { IfEqual::Skip };
+                match algo {
+                    Some(algo) => {
+                        both.compare(source, destination, algo, if_equal, Reason::TimeDiffers)
+                    }
+                    None => both.replace(source, destination, Reason::TimeDiffers),
+                }
             }
-            let if_equal =
-                if rules.destination.set_mtime { IfEqual::SetTime } else { IfEqual::Skip };
-            match algo {
-                Some(algo) => compare(source, destination, algo, if_equal, Reason::TimeDiffers),
-                None => replace(source, destination, Reason::TimeDiffers),
+            // The destination keeps modification times but does not know the one of this file: if the content is equal, it gets
+            // the source's time.
+            (Some(_), None) if source.mtime.is_some() && rules.destination.set_mtime => {
+                match algo {
+                    Some(algo) => both.compare(
+                        source,
+                        destination,
+                        algo,
+                        IfEqual::SetTime,
+                        Reason::HashDiffers,
+                    ),
+                    None => both.skip(source, destination, Reason::SameSize),
+                }
             }
+            // A side keeps no modification time. The time the copy was stored still says whether the source changed since.
+            (None, Some((left, right))) if rules.source.mtime.is_some() && left > right => {
+                match algo {
+                    Some(algo) => {
+                        both.compare(source, destination, algo, IfEqual::Skip, Reason::SourceNewer)
+                    }
+                    None => both.replace(source, destination, Reason::SourceNewer),
+                }
+            }
+            _ => match (known_digests_equal(&source, &destination, algo), algo) {
+                (Some(true), _) => both.skip(source, destination, Reason::SameHash),
+                (Some(false), _) => both.replace(source, destination, Reason::HashDiffers),
+                (None, _) if sizes_known => both.skip(source, destination, Reason::SameSize),
+                (None, Some(algo)) => {
+                    both.compare(source, destination, algo, IfEqual::Skip, Reason::CannotTell)
+                }
+                (None, None) => both.replace(source, destination, Reason::CannotTell),
+            },
         }
-        // The destination keeps modification times but does not know the one of this file: if the content is equal, it gets
-        // the source's time.
-        (Some(_), None) if source.mtime.is_some() && rules.destination.set_mtime => match algo {
-            Some(algo) => compare(source, destination, algo, IfEqual::SetTime, Reason::HashDiffers),
-            None => skip(source, destination, Reason::SameSize),
-        },
-        // A side keeps no modification time. The time the copy was stored still says whether the source changed since.
-        (None, Some((left, right))) if rules.source.mtime.is_some() && left > right => match algo {
-            Some(algo) => compare(source, destination, algo, IfEqual::Skip, Reason::SourceNewer),
-            None => replace(source, destination, Reason::SourceNewer),
-        },
-        _ => match (known_digests_equal(&source, &destination, algo), algo) {
-            (Some(true), _) => skip(source, destination, Reason::SameHash),
-            (Some(false), _) => replace(source, destination, Reason::HashDiffers),
-            (None, _) if sizes_known => skip(source, destination, Reason::SameSize),
-            (None, Some(algo)) => {
-                compare(source, destination, algo, IfEqual::Skip, Reason::CannotTell)
-            }
-            (None, None) => replace(source, destination, Reason::CannotTell),
-        },
     }
 }
 

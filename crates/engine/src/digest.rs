@@ -13,8 +13,10 @@ use ketch_core::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crate::blocking::blocking;
 use crate::content::{Facts, Reader, Scratch};
 use crate::known::{Known, Store};
+pub(crate) use crate::place::Place;
 use crate::state::DigestCache;
 
 /// Pieces above this size are hashed on a blocking thread.
@@ -60,46 +62,6 @@ pub enum Memory {
     Counts,
     /// No: a file will be removed or left because of it, so the content is read, or the remote is asked, now.
     IsNoProof,
-}
-
-/// A place as digests see it.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    pub(crate) backend: Arc<dyn Backend>,
-    pub(crate) disk: Option<Arc<dyn Disk>>,
-    location: String,
-}
-
-impl Place {
-    pub(crate) fn new(backend: &Arc<dyn Backend>) -> Self {
-        let (disk, location) = (backend.disk(), backend.location());
-        Place { backend: Arc::clone(backend), disk, location }
-    }
-
-    /// The key of a file of this place in the cache.
-    pub(crate) fn key(&self, entry: &Entry) -> String {
-        let mut key = String::new();
-        self.put_key(entry, &mut key);
-        key
-    }
-
-    /// Makes `key` the key of a file of this place in the cache.
-    pub(crate) fn put_key(&self, entry: &Entry, key: &mut String) {
-        key.clear();
-        key.push_str(&self.location);
-        key.push('/');
-        key.push_str(entry.path.as_str());
-    }
-
-    /// What all its keys begin with.
-    pub(crate) fn folder(&self) -> String {
-        format!("{}/", self.location)
-    }
-
-    /// Is reading its files as cheap as looking up their digests?
-    pub(crate) fn is_at_hand(&self) -> bool {
-        self.disk.is_some() || self.backend.capabilities().read_local
-    }
 }
 
 /// A local file.
@@ -415,24 +377,6 @@ impl Digests {
     }
 }
 
-/// Does `work` on a thread that may block.
-///
-/// CANCEL: when this is dropped, the token is cancelled, and the work ends after its current piece.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce(&CancellationToken) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let cancel = CancellationToken::new();
-    let guard = cancel.clone().drop_guard();
-    let done = tokio::task::spawn_blocking(move || work(&cancel)).await;
-    drop(guard);
-    match done {
-        Ok(result) => result,
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Error::cancelled()), // The runtime is being shut down.
-        },
-    }
-}
 /// The digest of the bytes that are read, whatever a listing or the cache says.
 ///
 /// Errors: what reading gives, `Changed` among it.

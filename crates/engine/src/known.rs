@@ -12,8 +12,9 @@ use std::sync::OnceLock;
 
 use ketch_core::{Entry, Hashes, nanoseconds};
 
+use crate::blocking::blocking;
 use crate::content::Facts;
-use crate::digest::{Place, blocking};
+use crate::place::Place;
 use crate::state::{DigestCache, Marks};
 
 /// A store that is opened when it is first needed. If it cannot be opened, the job works without it.

@@ -8,36 +8,35 @@ use std::sync::Arc;
 use ketch_core::facets::{self, Resume};
 use ketch_core::{Backend, Leftover, LeftoverState, RelPath, Result};
 
-use crate::digest::blocking;
-use crate::filter::units::format_size;
-use crate::journal::Jobs;
+use crate::blocking::blocking;
+use crate::event::Event;
+use crate::open_jobs::OpenJobs;
 
 /// Whose parts stay.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims {
     /// The jobs of this machine. `None`: it is not known which parts they can continue, so all parts stay.
-    pub(crate) jobs: Option<Jobs>,
+    pub(crate) jobs: Option<Arc<dyn OpenJobs>>,
     /// The job that is ending now and will not be continued.
     pub(crate) over: Option<u32>,
 }
 
-/// Checks the folders in which `side` met parts. Returns the notices.
-pub(crate) async fn clear(
-    side: &Arc<dyn Backend>,
-    claims: Claims,
-    removes: bool,
-) -> Option<String> {
+/// Checks the folders in which `side` met parts. Returns what is to be told.
+pub(crate) async fn clear(side: &Arc<dyn Backend>, claims: Claims, removes: bool) -> Option<Event> {
     let resume = side.facets().resume.clone()?;
     let folders = resume.folders_with_leftovers();
     if folders.is_empty() {
         return None;
     }
     let removes = removes && claims.jobs.is_some();
-    let name = side.name();
+    let place = side.name().to_owned();
     match sweep(&*resume, &folders, claims, removes).await {
         Ok((0, _)) => None,
-        Ok((count, bytes)) => Some(text(name, count, bytes, removes)),
-        Err(error) => Some(format!("what interrupted transfers left cannot be removed: {error}")),
+        Ok((parts, bytes)) => Some(Event::Leftovers { place, parts, bytes, is_removed: removes }),
+        Err(error) => {
+            let text = format!("what interrupted transfers left cannot be removed: {error}");
+            Some(Event::Notice { path: None, text })
+        }
     }
 }
 
@@ -65,16 +64,4 @@ async fn sweep(
         }
     }
     Ok((count, bytes))
-}
-
-fn text(name: &str, count: u64, bytes: u64, is_removed: bool) -> String {
-    let parts = if count == 1 { "part" } else { "parts" };
-    let size = format_size(bytes);
-    match is_removed {
-        true => format!("removed {count} {parts} of interrupted transfers ({size}) from {name}"),
-        false => format!(
-            "{count} {parts} of interrupted transfers ({size}) in {name}, which listings do not show \
-             (`ketch cleanup` removes what nobody goes on with)"
-        ),
-    }
 }

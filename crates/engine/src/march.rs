@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::folder::{Folder, Folders, Found, Sides};
-use crate::event::Progress;
 use crate::filter::Filter;
 use crate::join::Pair;
+use crate::progress::Progress;
 
 mod flat;
 mod folder;

@@ -12,7 +12,7 @@ use ketch_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Action, Reason};
-use crate::report::Failure;
+use crate::outcome::Failure;
 
 /// An item of a plan, as it is stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

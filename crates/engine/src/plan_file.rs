@@ -12,7 +12,7 @@ use std::path::Path;
 use ketch_core::{Error, ErrorKind, Hint, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::job::JobKind;
+use crate::kind::JobKind;
 use crate::plan::Planned;
 
 /// The version of the format. Raised when a field gets another meaning.

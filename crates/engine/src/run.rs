@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
+use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,14 +20,15 @@ use crate::clock::{Clock, Learner};
 use crate::decide::{Action, Reason, Rules, job_can_start};
 use crate::digest::{Place, blocking};
 use crate::event::{Event, Progress};
-use crate::job::{JobKind, Request};
 use crate::journal::{
     Ended, Journal, LogBackward, Mark, Memory, PlanItem, PlanRecord, Records, damaged,
 };
+use crate::kind::JobKind;
 use crate::leftovers::{Claims, clear};
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
+use crate::request::Request;
 use crate::settings::{Compare, Settings, Stop};
 use crate::transfer::Transfers;
 
@@ -387,13 +388,13 @@ impl Runner {
                 blind.name(),
                 match digest {
                     Some(algo) => format!(
-                        " unless it is newer than the stored copy and its {algo} digest differs \
-                         (--checksum compares every digest)"
+                        " unless it is newer than the stored copy and its {algo} digest differs"
                     ),
                     None => " unless it is newer than the stored copy".to_owned(),
                 }
             );
-            self.tell(Event::Reminder { place: blind.name().to_owned(), text }).await;
+            let hint = digest.map(|_| Hint::CompareDigests);
+            self.tell(Event::Reminder { place: blind.name().to_owned(), text, hint }).await;
         }
     }
 
@@ -469,10 +470,7 @@ impl Runner {
             true => source_files.max(1),
             false => source_files,
         };
-        let refuse = |message| {
-            let operation = self.context.kind.as_str();
-            Error::new(ErrorKind::InvalidInput, message).with_operation(operation)
-        };
+        let refuse = |error: Error| error.with_operation(self.context.kind.as_str());
         if self.context.kind == JobKind::Sync {
             settings
                 .delete_limit
@@ -480,10 +478,13 @@ impl Runner {
                 .map_err(refuse)?;
         }
         match settings.max_transfer {
-            Some(most) if bytes > most => Err(refuse(format!(
-                "the plan transfers {bytes} bytes and {most} are allowed; nothing was changed \
-                 (--max-transfer {bytes}B allows it)"
-            ))),
+            Some(most) if bytes > most => {
+                let text = format!(
+                    "the plan transfers {bytes} bytes and {most} are allowed; nothing was changed"
+                );
+                let error = Error::new(ErrorKind::InvalidInput, text);
+                Err(refuse(error.with_hint(Hint::AllowTransfer(bytes))))
+            }
             _ => Ok(()),
         }
     }
@@ -529,8 +530,8 @@ impl Runner {
         let removes = !settings.dry_run && !self.is_stopping();
         for (side, removes) in [(&self.context.destination, removes), (&self.context.source, false)]
         {
-            if let Some(text) = clear(side, claims.clone(), removes).await {
-                self.tell(Event::Notice { path: None, text }).await;
+            if let Some(event) = clear(side, claims.clone(), removes).await {
+                self.tell(event).await;
             }
         }
     }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ketch_core::{Error, ErrorKind, Hint};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clocks;
 use crate::digest::Digests;
 use crate::filter::Filter;
-use crate::journal::Jobs;
+use crate::open_jobs::OpenJobs;
 
 /// How a job decides and works. The default is what a plain `copy` or `sync` does.
 #[derive(Debug, Clone)]
@@ -72,7 +73,7 @@ pub struct Settings {
     pub clocks: Clocks,
     /// The jobs of this machine. Parts at the destination that one of them can continue stay; other parts of interrupted
     /// transfers are removed. `None`: it is not known which parts those are, so all parts are reported and stay.
-    pub jobs: Option<Jobs>,
+    pub jobs: Option<Arc<dyn OpenJobs>>,
 }
 
 /// What happens if a source file changes while it is read, or goes away before that. Nothing of such a file is ever stored.
@@ -174,17 +175,17 @@ impl DeleteLimit {
         deletions: u64,
         destination_total: u64,
         source_total: u64,
-    ) -> Result<(), String> {
+    ) -> Result<(), Error> {
         if deletions == 0 {
             return Ok(());
         }
         // No limit allows this: a share of 100 % means everything that the source does not have, and not a source without
         // files.
         if source_total == 0 {
-            return Err(format!(
-                "the source is empty and {deletions} deletions would follow; nothing was changed \
-                 (--allow-empty-source allows it)"
-            ));
+            let text = format!(
+                "the source is empty and {deletions} deletions would follow; nothing was changed"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, text).with_hint(Hint::AllowEmptySource));
         }
         let allowed = match self {
             DeleteLimit::Guarded => (destination_total / 2).max(10),
@@ -196,10 +197,12 @@ impl DeleteLimit {
         if deletions <= allowed {
             return Ok(());
         }
-        Err(format!(
+        let text = format!(
             "the plan deletes {deletions} of {destination_total} entries and {allowed} are allowed; \
-             nothing was changed (--max-delete {deletions} allows it)"
-        ))
+             nothing was changed"
+        );
+        let hint = Hint::AllowDeletions(deletions);
+        Err(Error::new(ErrorKind::InvalidInput, text).with_hint(hint))
     }
 }
 

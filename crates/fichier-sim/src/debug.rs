@@ -17,9 +17,9 @@
 
 use std::io;
 
+use crate::behind::Behind;
 use crate::fault::Fault;
 use crate::http::{Connection, Request, Response};
-use crate::lag::Behind;
 use crate::world::World;
 
 /// Serves one debug route.

@@ -7,8 +7,9 @@ use crate::call::{is_lost, preempt};
 use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
 use crate::http::{Body, Connection, Finish, Request, Response, Transfer};
+use crate::lease::Lease;
 use crate::range::{Wanted, wanted};
-use crate::token::{Denied, Lease};
+use crate::token::Denied;
 use crate::world::World;
 use crate::{names, page};
 

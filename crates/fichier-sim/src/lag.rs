@@ -2,31 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::behind::Behind;
 use crate::store::FileRecord;
 
 /// How many listings each lagging file still lags.
 #[derive(Debug, Default)]
 pub(crate) struct Lag {
     inner: Mutex<Inner>,
-}
-
-/// How far listings lag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Behind {
-    /// They show what was there so long ago.
-    Time(Duration),
-    /// They show what was there before the last so many changes, however fast those came.
-    Changes(usize),
-}
-
-impl Default for Behind {
-    fn default() -> Self {
-        Behind::Time(Duration::ZERO)
-    }
 }
 
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@
 
 mod api;
 mod arguments;
+mod behind;
 mod call;
 mod clock;
 mod debug;
@@ -27,11 +28,13 @@ mod download;
 mod error;
 mod fault;
 mod faults;
+mod fetches;
 pub mod grammar;
 mod holds;
 mod http;
 mod json;
 mod lag;
+mod lease;
 mod limiter;
 mod limits;
 mod multipart;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Limits;
+use crate::names;
 
 /// The key every sandbox accepts: 32 characters of the documented alphabet.
 pub const SANDBOX_KEY: &str = "sandbox-KEY_0123456789abcdefghi=";
@@ -115,6 +116,16 @@ impl Default for Rules {
             report_life: Duration::from_secs(2 * 3600),
             token_start: Duration::from_secs(5 * 60),
             token_life: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+impl Rules {
+    /// A file name after the server's own clean-up.
+    pub(crate) fn stored_name(&self, name: &str) -> String {
+        match self.forbidden_file_name {
+            ForbiddenFileName::Replace => names::clean_file_name(name),
+            ForbiddenFileName::Keep => name.to_owned(),
         }
     }
 }

@@ -96,7 +96,7 @@ impl Sim {
 
     /// Lets every listing of a folder show what was there so long ago, by tokio's clock.
     pub fn set_lag(&self, behind: std::time::Duration) {
-        self.world.lag.set_behind(crate::lag::Behind::Time(behind));
+        self.world.lag.set_behind(crate::behind::Behind::Time(behind));
     }
 
     /// The rules of this moment.

@@ -1,13 +1,11 @@
 //! Download tokens: short-lived URLs that stand for one file.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use crate::Rules;
-use crate::http::Watcher;
-use crate::world::World;
 
 /// All tokens that were handed out and not yet forgotten.
 #[derive(Debug, Default)]
@@ -76,7 +74,7 @@ impl Tokens {
         }
     }
 
-    /// Starts a request on a token; one with `is_body` is active until its [`Lease`] goes.
+    /// Starts a request on a token; one with `is_body` is active until its [`Lease`](crate::lease::Lease) goes.
     pub(crate) fn start(&self, number: u64, is_body: bool, rules: &Rules) -> Result<Grant, Denied> {
         let mut known = self.lock();
         let token = known.get_mut(&number).ok_or(Denied::Unknown)?;
@@ -100,13 +98,13 @@ impl Tokens {
     }
 
     /// Takes back that a request was complete.
-    fn revive(&self, number: u64) {
+    pub(crate) fn revive(&self, number: u64) {
         if let Some(token) = self.lock().get_mut(&number) {
             token.used_up = false;
         }
     }
 
-    fn finish(&self, number: u64, was_complete: bool) {
+    pub(crate) fn finish(&self, number: u64, was_complete: bool) {
         if let Some(token) = self.lock().get_mut(&number) {
             token.active = token.active.saturating_sub(1);
             token.used_up |= token.single && was_complete;
@@ -119,53 +117,6 @@ impl Token {
         match self.started {
             None => now.duration_since(self.issued) > rules.token_start,
             Some(started) => now.duration_since(started) > rules.token_life,
-        }
-    }
-}
-
-/// Keeps a token busy while a body is sent; dropping it frees the token.
-pub(crate) struct Lease {
-    world: Arc<World>,
-    number: u64,
-    /// How many bytes must be sent to reach the end of the file.
-    needed: u64,
-    /// The token has already been told that this request is over.
-    is_over: bool,
-}
-
-impl Lease {
-    /// For a body that was started with `is_body`.
-    pub(crate) fn new(world: Arc<World>, number: u64) -> Self {
-        Self { world, number, needed: u64::MAX, is_over: false }
-    }
-
-    /// Says how many bytes must be sent to reach the end of the file.
-    pub(crate) fn needed(&mut self, bytes: u64) {
-        self.needed = bytes;
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease").field("number", &self.number).finish_non_exhaustive()
-    }
-}
-
-impl Watcher for Lease {
-    fn sends_last_piece(&mut self, bytes: u64) {
-        self.is_over = true;
-        self.world.tokens.finish(self.number, bytes >= self.needed);
-    }
-
-    fn lost_last_piece(&mut self) {
-        self.world.tokens.revive(self.number);
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.world.tokens.finish(self.number, false);
         }
     }
 }

@@ -9,7 +9,6 @@ use crate::fault::{Effect, Site};
 use crate::faults::Strikes;
 use crate::http::{Connection, Finish, Request, Response};
 use crate::multipart::{Event, Parser, Violation};
-use crate::options::ForbiddenFileName;
 use crate::store::{BlobWriter, FileRecord, Report, Store, StoredBlob};
 use crate::world::{Key, World};
 use crate::{Rules, names, page};
@@ -106,14 +105,6 @@ fn page_with(status: u16, text: &str) -> Response {
 async fn drain(connection: &mut Connection) -> io::Result<()> {
     while connection.body_chunk().await?.is_some() {}
     Ok(())
-}
-
-/// A file name after the server's own clean-up.
-pub(crate) fn stored_name(name: &str, rules: &Rules) -> String {
-    match rules.forbidden_file_name {
-        ForbiddenFileName::Replace => names::clean_file_name(name),
-        ForbiddenFileName::Keep => name.to_owned(),
-    }
 }
 
 enum Outcome {
@@ -274,7 +265,7 @@ impl<'a> Form<'a> {
                 password: self.password.clone(),
                 ..FileRecord::new(
                     blob.id.clone(),
-                    stored_name(name, self.rules),
+                    self.rules.stored_name(name),
                     blob.whirlpool.clone(),
                     uploaded,
                 )

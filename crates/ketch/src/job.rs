@@ -174,7 +174,7 @@ impl Job {
             let jobs = Jobs::new(folder, None);
             request.journal = begin(&request, &jobs).await?;
             // What jobs that are over have left is cleared up by the next one.
-            request.settings.jobs.get_or_insert(jobs);
+            request.settings.jobs.get_or_insert_with(|| Arc::new(jobs));
         }
         // CANCEL: dropped from here on, the job is told to stop at once.
         let stop = request.stop.now.clone().drop_guard();

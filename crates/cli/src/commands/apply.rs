@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context, args: &ApplyArgs) -> Result<Done> {
         settings::for_limits(&args.limits, &args.verify, settings::for_speed(&args.speed)?)?;
     settings.digests = context.digests(&args.cache);
     settings.clocks = context.clocks(&args.cache);
-    settings.jobs = context.jobs();
+    settings.jobs = context.open_jobs();
     settings.report_unchanged = context.console.tells(Level::Detail);
     settings.report_started = settings.report_unchanged;
     let mut remotes = context.remotes(&args.local);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ketch_core::names::bytes_from_core;
-use ketch_core::{Error, ErrorKind};
+use ketch_core::{Entry, Error, ErrorKind};
 use ketch_engine::check::CheckSettings;
 use ketch_engine::event::Event;
 use ketch_engine::file::close_once;
@@ -19,10 +19,14 @@ use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::hints;
+use crate::leftovers::leftovers_line;
+use crate::location::Location;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
+use crate::remotes::Opened;
 use crate::settings;
+use crate::signals::Signals;
 use crate::values::is_dash;
 use crate::{exit, jsonl, summary, watch};
 
@@ -38,27 +42,13 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let signals = context.signals()?;
     let both = remotes.open_to_compare(&source_place, &destination_place);
     let (source, destination) = signals.guard(both).await?;
-    let pair = match (&source.only, &destination.only) {
-        (Some(left), Some(right)) => {
-            let (left, right) = (path(left)?, path(right)?);
-            let both = async {
-                Ok((source.backend.stat(&left).await?, destination.backend.stat(&right).await?))
-            };
-            Some(Box::new(signals.guard(both).await?))
-        }
-        (None, Some(_)) => {
-            let (source, destination) = (source_place.redacted(), destination_place.redacted());
-            let text = format!("{source} is a folder and {destination} is a file");
-            return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
-        }
-        (_, None) => None,
-    };
+    let pair = pair(&source, &destination, (&source_place, &destination_place), &signals).await?;
     let destination = destination.backend;
     let digests = context.digests(&args.cache);
     let mut check_settings = CheckSettings {
         settings: Settings {
             digests: digests.clone(),
-            jobs: context.jobs(),
+            jobs: context.open_jobs(),
             filter: settings::compile(spec, source.only.as_deref())?,
             compare: if args.size_only { Compare::SizeOnly } else { Compare::SizeAndTime },
             ..speed
@@ -88,23 +78,7 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     let progress = job.progress.clone();
     let mut notices = Notices::default();
     let followed = watch::follow(&mut job.events, &progress, console, &signals, |event| {
-        if console.is_json()
-            && let Some((kind, body)) = jsonl::event(&event, false)
-        {
-            console.event(kind, body)?;
-        }
-        match event {
-            Event::Notice { path, text } => {
-                let path = path.as_ref().map(|path| path.as_str());
-                notices.tell(console, path, &text);
-                Ok(())
-            }
-            Event::Checked { path, verdict } => {
-                lists.write(path.as_str(), &verdict)?;
-                tell(console, &lists, path.as_str(), &verdict)
-            }
-            _ => Ok(()),
-        }
+        take(console, &mut lists, &mut notices, event)
     });
     let followed = followed.await;
     let report = watch::end(job.report(), &signals).await.unwrap_or_else(|| CheckReport {
@@ -126,6 +100,57 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
             "seconds": report.elapsed.as_secs_f64(),
         }),
     ))
+}
+
+/// The two files, where both places name one.
+///
+/// Errors: when the source is a folder and the destination a file.
+async fn pair(
+    source: &Opened,
+    destination: &Opened,
+    places: (&Location, &Location),
+    signals: &Signals,
+) -> Result<Option<Box<(Entry, Entry)>>> {
+    match (&source.only, &destination.only) {
+        (Some(left), Some(right)) => {
+            let (left, right) = (path(left)?, path(right)?);
+            let both = async {
+                Ok((source.backend.stat(&left).await?, destination.backend.stat(&right).await?))
+            };
+            Ok(Some(Box::new(signals.guard(both).await?)))
+        }
+        (None, Some(_)) => {
+            let (source, destination) = (places.0.redacted(), places.1.redacted());
+            let text = format!("{source} is a folder and {destination} is a file");
+            Err(Problem { code: exit::NO_FOLDER, text: Some(text) })
+        }
+        (_, None) => Ok(None),
+    }
+}
+
+/// Tells of one event.
+fn take(console: &Console, lists: &mut Lists, notices: &mut Notices, event: Event) -> Result<()> {
+    if console.is_json()
+        && let Some((kind, body)) = jsonl::event(&event, false)
+    {
+        console.event(kind, body)?;
+    }
+    match event {
+        Event::Notice { path, text } => {
+            let path = path.as_ref().map(|path| path.as_str());
+            notices.tell(console, path, &text);
+            Ok(())
+        }
+        Event::Leftovers { place, parts, bytes, is_removed } => {
+            notices.tell(console, None, &leftovers_line(&place, parts, bytes, is_removed));
+            Ok(())
+        }
+        Event::Checked { path, verdict } => {
+            lists.write(path.as_str(), &verdict)?;
+            tell(console, lists, path.as_str(), &verdict)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// rclone's mark of a verdict.

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &RemoveArgs) -> Result<Done> {
         remotes.close().await;
         return Ok(Done::ok());
     };
-    let claims = match context.jobs() {
+    let claims = match context.open_jobs() {
         Some(jobs) => jobs.claims()?,
         None => HashSet::new(),
     };

@@ -81,7 +81,7 @@ pub(crate) async fn open<'a>(
             filter,
             digests: context.digests(&args.cache),
             clocks: context.clocks(&args.cache),
-            jobs: context.jobs(),
+            jobs: context.open_jobs(),
             ..settings
         },
         records: &args.records,

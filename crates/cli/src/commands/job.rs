@@ -16,6 +16,7 @@ use super::archive::Archive;
 use crate::args::RecordArgs;
 use crate::context::{Context, Done};
 use crate::hints;
+use crate::leftovers::leftovers_line;
 use crate::notices::Notices;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
@@ -256,8 +257,12 @@ pub(crate) async fn plan(
         if let Event::Notice { path, text } = &event {
             notices.tell(console, path.as_ref().map(|path| path.as_str()), text);
         }
-        if let Event::Reminder { place, text } = &event {
-            reminders.tell(console, place, text);
+        if let Event::Leftovers { place, parts, bytes, is_removed } = &event {
+            let text = leftovers_line(place, *parts, *bytes, *is_removed);
+            notices.tell(console, None, &text);
+        }
+        if let Event::Reminder { place, text, hint } = &event {
+            reminders.tell(console, place, &hints::with(text, *hint));
         }
         take(&event)
     });

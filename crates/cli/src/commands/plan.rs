@@ -17,6 +17,7 @@ use super::job::{self, is_standard_output};
 use crate::args::{CopyArgs, PlanCommand};
 use crate::context::{Context, Done};
 use crate::exit;
+use crate::hints;
 use crate::output::{Answer, Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::summary;
@@ -120,7 +121,7 @@ async fn make(
     let report = report?;
     // A plan that was not made to its end is not a plan: without its totals it cannot be applied.
     let was_limit = report.fatal.as_ref().filter(|_| report.source_entries > 0);
-    let over_limit = was_limit.map(|error| error.message().to_owned());
+    let over_limit = was_limit.map(|error| hints::with(error.message(), error.hint()));
     if report.stopped || (report.fatal.is_some() && over_limit.is_none()) {
         summary::tell_report(console, &report, true);
         return Ok(Done::with(

@@ -366,17 +366,8 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
     watch::beside(&progress, console, work).await?;
     let stopped = signals.stop.is_stopping();
     remotes.close().await;
-    let (would, fetch) = match args.dry_run {
-        true => ("would repair", "would fetch"),
-        false => ("repaired", "fetched"),
-    };
-    let left = if left_alone > 0 {
-        format!(", left {left_alone} edited or extra alone")
-    } else {
-        String::new()
-    };
-    let text = format!("{would} {repaired} files, {fetch} {}{left}", format_size(fetched));
-    console.tell(Level::Normal, &text);
+    let counts = RepairCounts { repaired, failed, fetched, left_alone, unverifiable };
+    counts.tell(console, args.dry_run);
     if more {
         console
             .tell_notice(&format!("there is more damage than {MOST_REPAIRS} files: run it again"));
@@ -386,11 +377,39 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
         None if failed + unverifiable > 0 || more || stopped => exit::PARTIAL,
         None => exit::OK,
     };
-    let counts = json!({
-        "repaired": repaired, "failed": failed, "bytes": fetched, "left_alone": left_alone,
-        "unverifiable": unverifiable,
-    });
+    let counts = counts.json();
     Ok(Done::with(code, json!({ "root": totals.root, "dry_run": args.dry_run, "counts": counts })))
+}
+
+/// What a repair did.
+struct RepairCounts {
+    repaired: u64,
+    failed: u64,
+    fetched: u64,
+    left_alone: u64,
+    unverifiable: u64,
+}
+
+impl RepairCounts {
+    fn tell(&self, console: &Console, dry_run: bool) {
+        let (would, fetch) = match dry_run {
+            true => ("would repair", "would fetch"),
+            false => ("repaired", "fetched"),
+        };
+        let left = match self.left_alone {
+            0 => String::new(),
+            count => format!(", left {count} edited or extra alone"),
+        };
+        let (repaired, fetched) = (self.repaired, format_size(self.fetched));
+        console.tell(Level::Normal, &format!("{would} {repaired} files, {fetch} {fetched}{left}"));
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "repaired": self.repaired, "failed": self.failed, "bytes": self.fetched,
+            "left_alone": self.left_alone, "unverifiable": self.unverifiable,
+        })
+    }
 }
 
 /// Damaged files that are remembered between verification and repair.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::JobKind;
+use crate::kind::JobKind;
 
 /// The version of all files of a job. Raised whenever a field gets another meaning; another version is never read.
 pub(crate) const FORMAT: u32 = 1;

@@ -29,19 +29,16 @@ mod header;
 mod lock;
 mod log;
 mod memory;
-mod outcome;
 mod records;
 mod resume;
 mod seen;
 mod store;
 
+pub use crate::outcome::{ItemOutcome, Standing, Status};
 pub use header::{Header, JobIdentity, Roots};
 pub(crate) use memory::{Memory, arrival};
-pub use outcome::{ItemOutcome, Status};
 pub(crate) use records::{FolderTime, Mark, PlanItem, PlanRecord, Records};
 pub(crate) use store::now;
-pub use store::{
-    Begin, Earlier, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Recalled, Standing,
-};
+pub use store::{Begin, Earlier, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Recalled};
 
 pub(crate) use log::{LogBackward, LogWriter, damaged};

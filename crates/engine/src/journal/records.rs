@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::log::{LogBackward, LogReader, LogWriter};
 use super::memory::Memory;
-use super::outcome::{ItemOutcome, Status};
 use super::resume::Resumed;
+use crate::outcome::{ItemOutcome, Status};
 use crate::plan::Planned;
 
 /// Outcomes that may wait in memory; outcomes of large items never wait.

@@ -8,9 +8,9 @@ use ketch_core::{RelPath, Result};
 use serde::de::DeserializeOwned;
 
 use super::log::LogReader;
-use super::outcome::Status;
 use super::records::{Files, FolderTime, Mark, NoteRecord, OutcomeRecord, PlanItem, PlanRecord};
 use super::seen::Seen;
+use crate::outcome::Status;
 
 /// Folders that are remembered; when there are more, every deletion is held back.
 pub(crate) const FOLDERS_LIMIT: usize = 10_000;

@@ -15,11 +15,12 @@ use super::header::{FORMAT, Header, JobIdentity, Roots};
 use super::lock::TreeLock;
 use super::log::{LogReader, failed};
 use super::memory::{Left, Memory, write_list};
-use super::outcome::ItemOutcome;
 use super::records::{Files, OutcomeRecord, Records};
 use super::resume::Resumed;
 use crate::file::{force, force_and_close};
-use crate::job::JobKind;
+use crate::kind::JobKind;
+use crate::open_jobs::OpenJobs;
+use crate::outcome::{ItemOutcome, Standing};
 
 /// How many ended jobs are kept; the oldest are removed first.
 const ENDED_JOBS: usize = 50;
@@ -70,19 +71,6 @@ pub struct JobSummary {
     pub header: Header,
     /// Where it is in its life.
     pub state: JobState,
-}
-
-/// What an open job has on record.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Items planned so far.
-    pub planned: u64,
-    /// Is the plan whole?
-    pub is_planned: bool,
-    /// Items that were done.
-    pub done: u64,
-    /// Bytes that were transferred.
-    pub done_bytes: u64,
 }
 
 /// An interrupted job from which a run takes over what saves work.
@@ -279,11 +267,6 @@ impl Jobs {
         }
         jobs.sort_by_key(|job| (std::cmp::Reverse(job.header.created), job.header.number));
         Ok(jobs)
-    }
-
-    /// The numbers of the jobs that are running or can be continued: their parts at their destinations stay.
-    pub fn claims(&self) -> Result<HashSet<u32>> {
-        Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
     }
 
     /// The job of that name, or of the only one that begins with it.
@@ -518,6 +501,12 @@ impl OldJob {
     }
 }
 
+impl OpenJobs for Jobs {
+    fn claims(&self) -> Result<HashSet<u32>> {
+        Ok(self.open_jobs()?.into_iter().map(|(header, _)| header.number).collect())
+    }
+}
+
 fn standing_of(resumed: &Resumed) -> Standing {
     Standing {
         planned: resumed.mark.next,
@@ -533,10 +522,10 @@ fn refuse_later_format(header: &Header) -> Result<()> {
     }
     let id = header.id();
     let text = format!(
-        "the open job {id} on this place was begun by a later version of ketch: go on with that one, or \
-         `ketch jobs forget {id}`"
+        "the open job {id} on this place was begun by a later version of ketch, and only that one can continue it"
     );
-    Err(Error::new(ErrorKind::InvalidInput, text).with_operation("resume"))
+    let error = Error::new(ErrorKind::InvalidInput, text).with_hint(Hint::ForgetJob);
+    Err(error.with_operation("resume"))
 }
 
 fn job_lock_file(folder: &Path) -> Result<File> {

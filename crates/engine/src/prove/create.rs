@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::bandwidth::Bandwidth;
 use crate::content::{Facts, Scratch};
 use crate::digest::{AtHand, Place, blocking};
-use crate::event::Progress;
+use crate::progress::Progress;
 use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download_facts, walk};
 
 /// Entries that are handled together, so that many small files cost one hop to another thread.

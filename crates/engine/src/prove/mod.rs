@@ -22,8 +22,8 @@ use ketch_core::{
 use crate::bandwidth::Bandwidth;
 use crate::content::{Facts, FactsHasher};
 use crate::digest::Digests;
-use crate::event::Progress;
 use crate::filter::Filter;
+use crate::progress::Progress;
 
 pub use walk::{Found, walk};
 

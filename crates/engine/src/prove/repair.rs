@@ -15,7 +15,7 @@ use ketch_core::{
 };
 use ketch_manifest::ManifestEntry;
 
-use crate::event::Progress;
+use crate::progress::Progress;
 use crate::prove::verify::{Verdict, Verified};
 
 /// How a file was repaired.

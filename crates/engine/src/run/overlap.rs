@@ -8,7 +8,7 @@ use ketch_core::{Backend, Error, ErrorKind, RelPath, Result};
 
 use super::Context;
 use crate::digest::blocking;
-use crate::job::JobKind;
+use crate::kind::JobKind;
 
 /// How the two places of a job overlap.
 #[derive(Debug, Default, PartialEq, Eq)]

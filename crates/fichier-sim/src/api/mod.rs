@@ -180,7 +180,7 @@ impl Context<'_> {
 
     /// A file name as it will be stored.
     fn file_name(&self, name: &str) -> String {
-        crate::upload::stored_name(name, &self.rules)
+        self.rules.stored_name(name)
     }
 }
 

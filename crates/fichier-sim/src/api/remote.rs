@@ -3,12 +3,10 @@
 //! An address with `missing` in it fails. A request is carried out when it has been asked about
 //! [`crate::Rules::fetch_polls`] times, so that a client has something to wait for.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use serde_json::{Value, json};
 
 use super::{Answer, Context, Refusal};
+use crate::fetches::Fetch;
 use crate::names;
 use crate::store::FileRecord;
 
@@ -16,25 +14,6 @@ use crate::store::FileRecord;
 const URLS_MAX: usize = 100;
 /// What an execution date says before there is one, as seen live.
 const NEVER: &str = "1970-01-01 01:00:00";
-
-/// All requests of this run; a restart forgets them.
-#[derive(Debug, Default)]
-pub(crate) struct Fetches(Mutex<BTreeMap<u64, Fetch>>);
-
-#[derive(Debug, Clone)]
-struct Fetch {
-    urls: Vec<String>,
-    folder: u64,
-    requested: i64,
-    polls: u32,
-    executed: Option<(i64, Vec<Value>)>,
-}
-
-impl Fetches {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Fetch>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// `remote/request`
 pub(super) fn request(context: &Context<'_>) -> Answer {

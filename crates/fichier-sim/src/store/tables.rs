@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::journal::Change;
 use super::record::{FileRecord, FolderRecord, Report};
-use crate::lag::Behind;
+use crate::behind::Behind;
 
 /// How many changes are remembered for listings that lag.
 const CHANGES_MAX: usize = 20_000;

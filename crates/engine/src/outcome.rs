@@ -1,10 +1,125 @@
-//! The outcome of one item, as it is written after the act to the journal and to the report file.
+//! What became of one item: what was done, or how it failed; and the same as it is written to the journal and to the report
+//! file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use ketch_core::{Hashes, RelPath};
+use ketch_core::{Error, ErrorKind, Hashes, Hint, RelPath};
 use serde::{Deserialize, Serialize};
+
+/// What was done with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Transferred and verified.
+    Copied,
+    /// Copied within the remote, without moving bytes through this machine.
+    CopiedByRemote,
+    /// Its modification time was set; the content was equal.
+    TimeSet,
+    /// The folder was made.
+    DirMade,
+    /// Deleted.
+    Deleted,
+    /// A folder that was to be deleted and still holds an entry that a filter excludes.
+    Kept,
+    /// It was to be deleted and stays, because something in its folder failed or the job was stopped.
+    Held,
+    /// It cannot exist at the destination (a socket, or an empty file where the remote stores none): reported, and not a
+    /// failure.
+    NotStorable,
+    /// Transferred and verified, and then removed at the source.
+    Moved,
+    /// Given its new name within one file system: the file itself is at the destination now.
+    Renamed,
+    /// Moved within the remote, without moving bytes through this machine.
+    MovedByRemote,
+    /// A folder that was moved within the remote with everything in it.
+    DirMoved,
+    /// Removed at the source, because it was verified that the destination has it.
+    SourceRemoved,
+}
+
+impl Outcome {
+    /// The stable word for JSON lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Copied => "copied",
+            Outcome::CopiedByRemote => "copied_by_remote",
+            Outcome::TimeSet => "time_set",
+            Outcome::DirMade => "dir_made",
+            Outcome::Deleted => "deleted",
+            Outcome::Kept => "kept",
+            Outcome::Held => "held",
+            Outcome::NotStorable => "not_storable",
+            Outcome::Moved => "moved",
+            Outcome::Renamed => "renamed",
+            Outcome::MovedByRemote => "moved_by_remote",
+            Outcome::DirMoved => "dir_moved",
+            Outcome::SourceRemoved => "source_removed",
+        }
+    }
+
+    /// The state it stands for.
+    pub fn status(self) -> Status {
+        match self {
+            Outcome::Copied
+            | Outcome::CopiedByRemote
+            | Outcome::TimeSet
+            | Outcome::DirMade
+            | Outcome::Deleted
+            | Outcome::Moved
+            | Outcome::Renamed
+            | Outcome::MovedByRemote
+            | Outcome::DirMoved
+            | Outcome::SourceRemoved => Status::Done,
+            Outcome::Kept | Outcome::Held | Outcome::NotStorable => Status::Skipped,
+        }
+    }
+}
+
+/// An item that failed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What it was.
+    pub path: RelPath,
+    /// What was tried: `copy`, `delete`, `list`, ….
+    pub operation: Cow<'static, str>,
+    /// The kind of the error.
+    pub kind: ErrorKind,
+    /// The error's line.
+    pub message: String,
+    /// What a person can do about it.
+    pub hint: Option<Hint>,
+    /// It was the source that could not be found or read.
+    pub at_source: bool,
+}
+
+impl Failure {
+    /// The failure of `operation` at `path`. An error that came up while content was read is one of the source.
+    pub fn new(path: &RelPath, operation: &'static str, error: &Error) -> Self {
+        Failure {
+            path: path.clone(),
+            operation: Cow::Borrowed(operation),
+            kind: error.kind(),
+            message: error.to_string(),
+            hint: error.hint(),
+            at_source: error.operation() == Some("read"),
+        }
+    }
+}
+
+/// What an open job has on record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Items planned so far.
+    pub planned: u64,
+    /// Is the plan whole?
+    pub is_planned: bool,
+    /// Items that were done.
+    pub done: u64,
+    /// Bytes that were transferred.
+    pub done_bytes: u64,
+}
 
 /// The final status of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
