@@ -114,3 +114,63 @@ fn one_answer_that_a_folder_is_gone_does_not_give_up_what_a_killed_process_store
     scene.run("copy src box:there").expect(0);
     scene.holds_the_content();
 }
+
+#[test]
+fn what_was_brought_after_its_folder_before_the_process_was_killed_is_there_once() {
+    // When the file has been brought after, and when the old version in the moved folder is asked about.
+    let moments = ["file/mv next=1 hold-answer", "file/info nth=2 hold"];
+    let thirds = [None, Some("the third one"), Some("content of the second Version")];
+    for (at, third) in moments.into_iter().flat_map(|at| thirds.map(|third| (at, third))) {
+        let scene = Scene::new();
+        scene.home.write("src/d/f", "an old content");
+        scene.run("copy src box:there").expect(0);
+        scene.home.write("src/d/f", "content of the second version");
+        // Others move the folder when the new version is about to be sent into it.
+        let moves = "upload/get_upload_server nth=1 move there/d > kept";
+        scene.server.fault(&format!("{moves}\n{at}"));
+        let mut child = scene.start("sync --max-delete 100% src box:there");
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        if let Some(third) = third {
+            scene.home.write("src/d/f", third);
+        }
+        scene.run("sync --checksum --max-delete 100% src box:there").expect(0);
+        let files = scene.server.files();
+        let count = |path: &str| files.iter().filter(|(known, _)| known == path).count();
+        assert_eq!((count("there/d/f"), count("kept/f")), (1, 1), "{at} {third:?} {files:?}");
+        scene.run("check src box:there").expect(0);
+    }
+}
+
+#[test]
+fn another_job_knows_what_a_killed_process_has_stored_while_listings_lag() {
+    for old in [None, Some("an older and longer content")] {
+        let scene = Scene::new();
+        scene.home.write("src/d/g", "another file");
+        if let Some(old) = old {
+            scene.home.write("src/d/f", old);
+        }
+        scene.run("copy src box:there").expect(0);
+        scene.server.lag("changes 40");
+        scene.home.write("src/d/f", "the content");
+        scene.server.fault("end.pl next=1 hold");
+        let mut child = scene.start("copy src box:there");
+        scene.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scene.server.clear();
+        let there = || {
+            let files = scene.server.files();
+            files.into_iter().filter(|(path, _)| path == "there/d/f").count()
+        };
+        // A job with another destination, which knows nothing of the one that was killed. The old version is left to that one.
+        scene.run("copy --checksum src/d box:there/d").expect(0);
+        assert_eq!(there(), if old.is_none() { 1 } else { 2 }, "{old:?}");
+        scene.run("copy src box:there").expect(0);
+        assert_eq!(there(), 1, "{old:?}");
+        scene.server.lag("0s");
+        scene.run("check src box:there").expect(0);
+    }
+}

@@ -177,6 +177,35 @@ fn of_many_deletions_none_takes_what_others_have_moved_or_renamed_meanwhile() {
 }
 
 #[test]
+fn an_extra_that_may_be_the_only_copy_of_what_could_not_be_stored_is_not_deleted() {
+    let scene = Scene::new();
+    for (path, content) in
+        [("a/x", "the content"), ("a/old", "no longer at the source"), ("b/y", "y")]
+    {
+        scene.home.write(format!("src/{path}"), content);
+    }
+    scene.run("copy src box:there").expect(0);
+    std::fs::remove_file(scene.home.path("src/a/old")).unwrap();
+    // The source has moved it, and 1fichier does not take it at its new place.
+    std::fs::rename(scene.home.path("src/a/x"), scene.home.path("src/b/x")).unwrap();
+    scene.server.fault("upload/get_upload_server every ko 403 Something new #777");
+    let paths = || {
+        let mut paths: Vec<String> =
+            scene.server.files().into_iter().map(|(path, _)| path).collect();
+        paths.sort();
+        paths
+    };
+    for _ in 0..2 {
+        let run = scene.run("sync --max-delete 100% src box:there");
+        assert_ne!(run.code, 0, "{}", run.stderr);
+        assert!(paths().contains(&"there/a/x".to_owned()), "{:?} {}", paths(), run.stderr);
+    }
+    scene.server.fault("clear");
+    scene.run("sync --max-delete 100% src box:there").expect(0);
+    assert_eq!(paths(), ["there/b/x", "there/b/y"]);
+}
+
+#[test]
 fn a_folder_that_lists_itself_has_an_end_and_nothing_is_deleted_through_it() {
     for name in ["loop", "d"] {
         let scene = Scene::new();

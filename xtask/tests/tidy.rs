@@ -242,39 +242,7 @@ fn every_test_that_a_page_of_tests_names_exists() {
 
 /// Cycles that are still there: for each crate, the modules that depend on one another, in the order of the alphabet. None may
 /// grow, and a cycle that is gone leaves the list.
-const CYCLES: &[(&str, &[&[&str]])] = &[(
-    "fichier",
-    &[&[
-        "account",
-        "api",
-        "bill",
-        "board",
-        "cache",
-        "evidence",
-        "gather",
-        "index",
-        "known",
-        "listing",
-        "looks",
-        "lost",
-        "moving",
-        "note",
-        "owed",
-        "pace",
-        "placement",
-        "recent",
-        "reconcile",
-        "report",
-        "resume",
-        "send",
-        "target",
-        "tokens",
-        "tree",
-        "upload",
-        "verify",
-        "windows",
-    ]],
-)];
+const CYCLES: &[(&str, &[&[&str]])] = &[];
 
 /// The modules at the top of a crate, each with those that its code names.
 fn module_graph(krate: &str) -> BTreeMap<String, BTreeSet<String>> {

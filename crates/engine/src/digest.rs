@@ -186,7 +186,7 @@ impl Digests {
     /// traffic. And where it is from.
     ///
     /// Errors: `Unsupported` when it could only be had over a network; what reading gives, `Changed` among it.
-    async fn of(
+    pub(crate) async fn of(
         &self,
         backend: &Arc<dyn Backend>,
         entry: &Entry,

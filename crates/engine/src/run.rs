@@ -58,6 +58,9 @@ const AGAIN_LIMIT: usize = 1_000;
 /// Folders with failures that are remembered; when there are more, every deletion is held back.
 const FAILED_DIRS_LIMIT: usize = 10_000;
 
+/// Files of the source that could not be stored, as many as are remembered.
+const UNSTORED_LIMIT: usize = 1_000;
+
 /// Runs a job to its end.
 pub(crate) async fn run(
     request: Request,
@@ -260,6 +263,8 @@ struct State {
     /// Of both, those that are not on record yet.
     new_failed_dirs: Vec<RelPath>,
     new_occupied_dirs: Vec<RelPath>,
+    /// Files of the source that could not be stored, by size: an extra may be the only copy of one of them.
+    unstored: HashMap<u64, Vec<Entry>>,
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,

@@ -12,10 +12,11 @@ use ketch_core::factory::ConnectRequest;
 use tokio::sync::Semaphore;
 
 use crate::api::Api;
+use crate::asked::Asked;
+use crate::batched::Changes;
 use crate::board::Board;
 use crate::cache::Cache;
-use crate::evidence::Asked;
-use crate::gather::Changes;
+use crate::given_up::GivenUp;
 use crate::index::Index;
 use crate::known::Known;
 use crate::looks::Looks;
@@ -23,11 +24,11 @@ use crate::lost::Lost;
 use crate::moving::Moving;
 use crate::owed::Owed;
 use crate::pace::Watch;
+use crate::pending::Uploads;
 use crate::placement::Placement;
 use crate::recent::Recent;
 use crate::report::Reports;
-use crate::resume::GivenUp;
-use crate::send::Uploads;
+use crate::sending::Sending;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::tree::Tree;
@@ -90,7 +91,9 @@ impl Account {
         let looks = Looks::new(request.accepts_recent && settings.paced);
         let cache = Cache::new(known, recent, board);
         let cache = cache.beside(other.map(|other| &other.tree.cache), looks.is_on());
-        let tree = Tree::new(Index::new(file), cache, looks);
+        let sending = request.state_folder.as_deref();
+        let sending = Sending::new(sending.map(|folder| folder.join(settings.sending_name())));
+        let tree = Tree::new(Index::new(file), cache, looks, sending);
         let watch = request.observer.clone().map(|observer| {
             // All remotes of the account wait together, so it is the remote that is named and not a folder of it.
             let remote = request.name.split_once(':').map_or(&*request.name, |(remote, _)| remote);

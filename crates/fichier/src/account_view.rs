@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ketch_core::{RelPath, Result};
 
 use crate::account::Account;
-use crate::cache::FolderListing;
+use crate::items::FolderListing;
 use crate::known::{Place, saves_calls};
 
 /// What the folder at `path` holds, as was known and has just been confirmed; `None`: list it.
@@ -23,7 +23,7 @@ pub(crate) async fn recall(
     if let Some(seen) = known.seen(path) {
         return Some(seen);
     }
-    // Whoever comes while another one looks waits for what that one sees.
+    // A task that comes while another one looks waits for what that one sees.
     let mut is_over = account.look.lock().await;
     if let Some(seen) = known.seen(path) {
         return Some(seen);

@@ -8,18 +8,19 @@ use std::time::Duration;
 use ketch_core::{ErrorKind, Result, Retry, Usage};
 use serde_json::{Value, json};
 
-use crate::cache::FileItem;
+use crate::bounds::LISTED_MAX;
 use crate::ended::Ended;
 use crate::error::{Refusal, Said};
 use crate::hosts::Place;
 use crate::http::Http;
-use crate::listing::{self, FILES_MAX};
+use crate::items;
+use crate::items::FileItem;
 use crate::pace::{Listing, Pacer, Want, Watch};
 use crate::settings::Settings;
 use crate::types::{
     Changed, Copied, CopiedUrl, FileLs, FolderLs, Info, Made, Moved, Token, UploadServer, UserInfo,
 };
-use crate::windows::Window;
+use crate::window::Window;
 pub(crate) use call::is_counted;
 use call::{Effect, shape, unknown};
 
@@ -77,7 +78,7 @@ impl Api {
             (None, _) => Err(shape("file/ls.cgi", "`items` is missing").into()),
             // Whether a listing that is cut off counts what it shows or what there is, is not known.
             (Some(items), Some(count))
-                if count != items.len() as u64 && items.len() < FILES_MAX =>
+                if count != items.len() as u64 && items.len() < LISTED_MAX =>
             {
                 let message = format!("it holds {} of {count} files", items.len());
                 Err(shape("file/ls.cgi", &message).with_retry(Retry::Backoff).into())
@@ -96,14 +97,14 @@ impl Api {
             Err(refusal) if refusal.error.kind() == ErrorKind::Throttled => return Ok(None),
             Err(refusal) => return Err(refusal),
         };
-        let Some(items) = answer.items.filter(|items| items.len() < FILES_MAX) else {
+        let Some(items) = answer.items.filter(|items| items.len() < LISTED_MAX) else {
             return Ok(None);
         };
         // Without the number nobody knows whether it was cut.
         if answer.count != Some(items.len() as u64) {
             return Ok(None);
         }
-        Ok(Some(items.into_iter().map(listing::file).collect::<Result<_>>()?))
+        Ok(Some(items.into_iter().map(items::file).collect::<Result<_>>()?))
     }
 
     /// Makes a folder.

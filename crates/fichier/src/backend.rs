@@ -15,13 +15,19 @@ use ketch_core::{
 };
 
 use crate::account::Account;
-use crate::cache::FileItem;
+use crate::bounds::SIZE_MAX;
+use crate::debts;
 use crate::entries::{self, Handle};
-use crate::looks::{self, Proof};
+use crate::items::FileItem;
+use crate::looks;
+use crate::proof;
+use crate::proof::Proof;
+use crate::second_calls;
+use crate::seek;
 use crate::shared::SharedFolder;
 use crate::target::Old;
-use crate::upload::{SIZE_MAX, Wish};
-use crate::{change, download, facets, lost, moving, owed, places, settings, upload};
+use crate::upload::PutRequest;
+use crate::{change, download, facets, places, settings, upload};
 
 /// 1fichier.com.
 pub const FACTORY: Factory = Factory {
@@ -174,14 +180,14 @@ impl Fichier {
         let (Some(parent), Some(name)) = (full.parent(), full.name()) else {
             // Asked for, so that a wrong key shows.
             account.tree.listing_of(&account.api, &full).await?;
-            let top = crate::cache::FolderItem { name: String::new(), id: 0, date: None };
+            let top = crate::items::FolderItem { name: String::new(), id: 0, date: None };
             return Ok(entries::folder(path.clone(), 0, &top));
         };
-        if let Some((id, file)) = lost::finish(account, &full).await? {
+        if let Some((id, file)) = seek::finish(account, &full).await? {
             return Ok(entries::file(path.clone(), id, &file));
         }
         let mut listings = account.tree.listings_of(&account.api, &parent).await?;
-        owed::hide(account, &mut listings, false).await;
+        debts::hide(account, &mut listings, false).await;
         if listings.is_empty() {
             return Err(no_folder(account, &parent));
         }
@@ -199,7 +205,7 @@ impl Fichier {
         }
         // A folder may be on its way from here.
         if self.may_change {
-            moving::finish(account, &full).await?;
+            second_calls::finish(account, &full).await?;
         }
         let ages = listings.iter().filter_map(|(id, _)| account.tree.looks.age(*id));
         Err(looks::missing(ages.max()))
@@ -217,7 +223,7 @@ impl Fichier {
         if account.tree.looks.age(folder).is_none() {
             return Ok(entries::file(path.clone(), folder, file));
         }
-        match looks::prove(account, folder, file).await? {
+        match proof::prove(account, folder, file).await? {
             Proof::There(file) => return Ok(entries::file(path.clone(), folder, &file)),
             Proof::Unknown => return Ok(entries::file(path.clone(), folder, file)),
             Proof::Gone => {}
@@ -340,7 +346,7 @@ impl Backend for Fichier {
             let told =
                 |error: Error| error.with_operation("list").with_remote(&name).with_path(&folder);
             let mut listings = listings.map_err(told)?;
-            owed::hide(&account, &mut listings, options.may_change).await;
+            debts::hide(&account, &mut listings, options.may_change).await;
             if listings.is_empty() {
                 return Err(told(no_folder(&account, &full)));
             }
@@ -369,8 +375,8 @@ impl Backend for Fichier {
         let result = match replaced(&options) {
             Ok(old) => {
                 let PutOptions { proof, checkpoint, kept, .. } = options;
-                let wish = Wish { old, proof, checkpoint, kept };
-                upload::put(&self.account, &full, body, wish).await
+                let request = PutRequest { old, proof, checkpoint, kept };
+                upload::put(&self.account, &full, body, request).await
             }
             Err(error) => Err(error),
         };

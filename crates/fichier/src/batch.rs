@@ -1,8 +1,8 @@
 //! Calls that are made at the same time and travel in one request.
 //!
-//! The first caller of a key opens a batch and starts its task; whoever comes before the task takes the batch joins it. The
-//! task takes it when it may send, so the wait for one's turn is the time in which others can join, and nobody waits more
-//! than [`JOIN_WAIT`] longer than alone. A task lives as long as somebody waits for it.
+//! The first caller of a key opens a batch and starts its task; every caller that comes before the task takes the batch
+//! joins it. The task takes it when it may send, so the wait for one's turn is the time in which others can join, and no caller waits more
+//! than [`JOIN_WAIT`] longer than alone. A task lives as long as a caller waits for it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -37,7 +37,7 @@ impl<T, R> Member<T, R> {
         !self.reply.is_closed()
     }
 
-    /// Answers the caller. Gives everything back when nobody waits for it any more.
+    /// Answers the caller. Gives everything back when no caller waits for it any more.
     pub(crate) fn answer(self, result: R) -> Option<(T, R)> {
         self.reply.send(result).err().map(|result| (self.item, result))
     }
@@ -51,7 +51,7 @@ pub(crate) struct Turn<K: Eq + Hash, T, R> {
 }
 
 impl<K: Eq + Hash, T, R> Turn<K, T, R> {
-    /// Closes the batch and returns who is in it and still waits; nobody, when called again.
+    /// Closes the batch and returns the callers in it that still wait; none, when called again.
     pub(crate) fn take(&self) -> Vec<Member<T, R>> {
         let mut all = lock(&self.all);
         if all.get(&self.key).is_some_and(|open| Arc::ptr_eq(&open.members, &self.members)) {

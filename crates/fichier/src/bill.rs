@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ketch_core::bill::{Bill, Work};
 
-use crate::evidence::{ASKED_MAX, FOLDERS_MAX};
-use crate::gather::FILES_MAX;
+use crate::bounds::CHANGED_MAX;
+use crate::bounds::{ASKED_MAX, LOOKED_INTO_MAX};
 
 /// The distances that calls keep.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ fn looks(removed: u64, listings: u64) -> Looks {
     if removed <= ASKED_MAX as u64 {
         return Looks { listings: 0, proofs: removed, rounds: 1 };
     }
-    let most = FOLDERS_MAX as u64;
+    let most = LOOKED_INTO_MAX as u64;
     let late = removed.min(listings).saturating_sub(most);
     let rounds = 1 + late.div_ceil(most);
     // One look at the folder above them each time.
@@ -40,7 +40,7 @@ fn looks(removed: u64, listings: u64) -> Looks {
 
 /// Requests to upload nodes and download hosts are no calls, and wait for nothing.
 pub(crate) fn bill(work: &Work, tariff: &Tariff) -> Bill {
-    let batches = |files: u64| files.div_ceil(FILES_MAX as u64);
+    let batches = |files: u64| files.div_ceil(CHANGED_MAX as u64);
     let looks = looks(work.files_removed, work.listings);
     let kinds = [
         ("listings", work.listings + looks.listings),

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Change, FolderItem, FolderListing};
-use crate::index::replace;
+use crate::items::{Change, FolderItem, FolderListing};
 use crate::known;
-use crate::recent::append_line;
+use crate::state_files::append_line;
+use crate::state_files::replace;
 
 /// For how long a listing is kept. Longer than it is shown: a change is carried over to listings that lag.
 const LIFE: Duration = Duration::from_secs(600);
@@ -130,7 +130,7 @@ impl Board {
         Some((Duration::from_millis(age), listing))
     }
 
-    /// Removes what nobody is shown any more.
+    /// Removes what is shown to no process any more.
     pub(crate) fn sweep(&self) {
         self.change(|folder| {
             for entry in std::fs::read_dir(folder)? {
@@ -251,7 +251,7 @@ fn milliseconds(time: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::FileItem;
+    use crate::items::FileItem;
 
     fn file(name: &str) -> FileItem {
         let url = format!("https://1fichier.com/?{name}");

@@ -8,11 +8,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ketch_core::Digest;
 use tokio::time::Instant;
 
 use crate::board::Board;
-use crate::evidence::Places;
+use crate::items::Places;
+use crate::items::{Change, FileItem, FolderListing};
 use crate::known::Known;
 use crate::recent::Recent;
 
@@ -22,101 +22,6 @@ const ENTRIES_MAX: usize = 100_000;
 /// The most changes, and the longest time, that are remembered for listings on their way and listings that lag.
 const CHANGES_MAX: usize = 4_096;
 const CHANGES_LIFE: Duration = Duration::from_secs(600);
-
-/// A file of a folder; its name is in core form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileItem {
-    pub(crate) name: String,
-    pub(crate) url: String,
-    pub(crate) size: Option<u64>,
-    pub(crate) date: Option<SystemTime>,
-    pub(crate) hash: Option<Digest>,
-}
-
-/// A folder in a folder; its name is in core form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FolderItem {
-    pub(crate) name: String,
-    pub(crate) id: u64,
-    pub(crate) date: Option<SystemTime>,
-}
-
-/// All that is in one folder.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct FolderListing {
-    pub(crate) folders: Vec<FolderItem>,
-    pub(crate) files: Vec<FileItem>,
-}
-
-impl FolderListing {
-    /// The folder of that name; with several, the oldest.
-    pub(crate) fn folder(&self, name: &str) -> Option<&FolderItem> {
-        self.folders.iter().filter(|folder| folder.name == name).min_by_key(|folder| folder.id)
-    }
-
-    /// All folders of that name.
-    pub(crate) fn folders_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a FolderItem> {
-        self.folders.iter().filter(move |folder| folder.name == name)
-    }
-
-    /// All files of that name, the newest first.
-    pub(crate) fn files(&self, name: &str) -> Vec<&FileItem> {
-        let mut files: Vec<_> = self.files.iter().filter(|file| file.name == name).collect();
-        files.sort_by(|left, right| (right.date, &right.url).cmp(&(left.date, &left.url)));
-        files
-    }
-
-    /// Is nothing in it?
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn len(&self) -> usize {
-        self.folders.len() + self.files.len()
-    }
-
-    /// Enters a change.
-    pub(crate) fn apply(&mut self, change: &Change) {
-        match change {
-            Change::AddFile(file) => {
-                self.files.retain(|known| known.url != file.url);
-                self.files.push(file.clone());
-            }
-            Change::RemoveFile(url) => self.files.retain(|known| known.url != *url),
-            Change::AddFolder(folder) => {
-                self.folders.retain(|known| known.id != folder.id);
-                self.folders.push(folder.clone());
-            }
-            Change::RemoveFolder(id) => self.folders.retain(|known| known.id != *id),
-        }
-    }
-}
-
-/// A change this process made in a folder.
-#[derive(Debug, Clone)]
-pub(crate) enum Change {
-    AddFile(FileItem),
-    RemoveFile(String),
-    AddFolder(FolderItem),
-    RemoveFolder(u64),
-}
-
-impl Change {
-    /// Is this the removal of what `other` adds, or the other way round?
-    pub(crate) fn undoes(&self, other: &Change) -> bool {
-        match (self, other) {
-            (Change::AddFile(file), Change::RemoveFile(url))
-            | (Change::RemoveFile(url), Change::AddFile(file)) => file.url == *url,
-            (Change::AddFolder(folder), Change::RemoveFolder(id))
-            | (Change::RemoveFolder(id), Change::AddFolder(folder)) => folder.id == *id,
-            _ => false,
-        }
-    }
-
-    pub(crate) fn is_removal(&self) -> bool {
-        matches!(self, Change::RemoveFile(_) | Change::RemoveFolder(_))
-    }
-}
 
 /// The listings.
 #[derive(Debug, Default)]

@@ -7,16 +7,18 @@ use ketch_core::{Entry, Error, ErrorKind, HashAlgo, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem, FolderItem};
+use crate::batched::Copied;
+use crate::debts;
 use crate::entries::file_of;
 use crate::error::{Refusal, Said};
-use crate::evidence::{self, Ground, Removal};
-use crate::gather::Copied;
+use crate::evidence;
+use crate::items::{Change, FileItem, FolderItem};
 use crate::moving::{self, Step};
-use crate::note::Trail;
+use crate::note::UploadNote;
+use crate::removal::{Ground, Removal};
 use crate::target::{Old, Target};
 use crate::tree::{Shown, TOP};
-use crate::{gather, names, owed, resume};
+use crate::{gather, names, resume};
 
 /// How often a folder is looked into again that must be empty, and is not yet.
 const EMPTY_LOOKS: usize = 4;
@@ -32,7 +34,7 @@ pub(crate) async fn delete_file(
 ) -> Result<()> {
     // With the file its old versions go, which would be shown again without it.
     let name = path.name().unwrap_or_default().to_owned();
-    owed::pay(account, folder, Some(&name)).await?;
+    debts::pay(account, folder, Some(&name)).await?;
     let (at, ground) = (path.parent(), Ground::Listed);
     let result = gather::remove(account, Removal { url: url.clone(), folder, name, at, ground });
     result.await.map_err(|error| match error.kind() {
@@ -142,22 +144,22 @@ pub(crate) async fn copy(
 ) -> Result<(u64, FileItem)> {
     let (_, url) = file_of(from)?;
     let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
-    let trail = Trail::new(checkpoint);
+    let upload_note = UploadNote::new(checkpoint);
     let mut target = Target::new(account, path, old).await?;
     if target.known.contains(&url) {
         // The file itself is what would be replaced.
         return Ok((target.folder, item(from, &target.name, url)));
     }
     let digest = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool));
-    if let (Some(source), Some(note)) = (&source, trail.earlier().await?) {
+    if let (Some(source), Some(note)) = (&source, upload_note.earlier().await?) {
         let found = resume::copy(account, &note, source, &mut target, digest, &url).await?;
-        trail.adopt(note).await;
+        upload_note.adopt(note).await;
         if let Some(file) = found {
-            target.replace_old(account, &file, &trail).await?;
+            target.replace_old(account, &file, &upload_note).await?;
             return Ok((target.folder, file));
         }
     }
-    trail.begin(&target, from.size.unwrap_or_default(), None).await?;
+    upload_note.begin(&target, from.size.unwrap_or_default(), None).await?;
     let asked = Instant::now();
     let keeps_name = from.path.name() == Some(&target.name);
     let mut copied = match keeps_name {
@@ -191,7 +193,7 @@ pub(crate) async fn copy(
             }
         }
         (None, Copied::Refused(refusal)) => {
-            trail.undone().await?;
+            upload_note.undone().await?;
             return Err(refusal.into());
         }
         (None, Copied::Unclear) => {
@@ -199,7 +201,7 @@ pub(crate) async fn copy(
         }
     };
     let copied = FileItem { date: None, ..copied };
-    target.replace_old(account, &copied, &trail).await?;
+    target.replace_old(account, &copied, &upload_note).await?;
     Ok((target.folder, copied))
 }
 
@@ -211,7 +213,7 @@ pub(crate) async fn rename_file(
 ) -> Result<(u64, FileItem)> {
     let (folder, url) = file_of(from)?;
     if let Some(name) = from.path.name() {
-        owed::pay(account, folder, Some(name)).await?;
+        debts::pay(account, folder, Some(name)).await?;
     }
     let mut target = Target::new(account, path, Old::Unknown).await?;
     target.known.retain(|known| *known != url);
@@ -235,7 +237,7 @@ pub(crate) async fn rename_file(
     };
     account.tree.cache.change(folder, Change::RemoveFile(url));
     let moved = item(from, &target.name, there);
-    target.replace_old(account, &moved, &Trail::new(None)).await?;
+    target.replace_old(account, &moved, &UploadNote::new(None)).await?;
     Ok((target.folder, moved))
 }
 
@@ -372,6 +374,6 @@ fn taken(path: &RelPath) -> Error {
 
 fn item(from: &Entry, name: &str, url: String) -> FileItem {
     let hash = from.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Whirlpool)).cloned();
-    let url = crate::listing::without_tail(url);
+    let url = crate::links::without_tail(url);
     FileItem { name: name.to_owned(), url, size: from.size, date: from.mtime, hash }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ketch_core::{Entry, EntryKind, Error, ErrorKind, Hashes, RelPath, Result, Special};
 
-use crate::cache::{FileItem, FolderItem, FolderListing};
+use crate::items::{FileItem, FolderItem, FolderListing};
 use crate::names;
 use crate::places::Below;
 use crate::tree::TOP;

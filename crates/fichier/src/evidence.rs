@@ -4,78 +4,28 @@
 //! may name a file that nobody here has sent. So every removal comes through here with the folder and the name that the
 //! file is meant to have, and is refused when 1fichier says that it has others. Knows nothing of how removals travel.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FolderListing};
 use crate::error::{Refusal, Said};
-use crate::settings::Settings;
+use crate::items::{Change, FolderListing};
+use crate::removal::{Before, Ground, Removal};
 use crate::types::Info;
 use crate::{dates, names};
 
 mod folders;
 
 use folders::Folders;
-pub(crate) use folders::{FOLDERS_MAX, look_life};
-
-/// So many files are asked about one by one. More are looked up in listings of their folders, for asking about many gets an
-/// address locked out.
-pub(crate) const ASKED_MAX: usize = 8;
-/// In how long, where calls are paced.
-const ASKED_SPAN: Duration = Duration::from_secs(60);
-/// How far the clock of the server may be behind this machine's.
-const CLOCK_SKEW: Duration = Duration::from_secs(120);
-
-/// A file that is to be removed.
-#[derive(Debug, Clone)]
-pub(crate) struct Removal {
-    pub(crate) url: String,
-    /// Where it is, and under which name in core form.
-    pub(crate) folder: u64,
-    pub(crate) name: String,
-    /// The path at which the folder is meant to be, where that is known: others move folders, which keep their numbers.
-    pub(crate) at: Option<RelPath>,
-    pub(crate) ground: Ground,
-}
-
-/// Why a file may be removed.
-#[derive(Debug, Clone)]
-pub(crate) enum Ground {
-    /// A listing showed it there.
-    Listed,
-    /// A new version took its place: the address of that one, which must be there, and its size.
-    Replaced { by: String, size: Option<u64> },
-    /// It was sent to that place.
-    Sent { size: u64, before: Before },
-}
-
-/// What a folder held before a file was sent to it.
-#[derive(Debug, Clone)]
-pub(crate) struct Before {
-    /// The last listing of it, if there was one.
-    pub(crate) listing: Option<Arc<FolderListing>>,
-    /// When that was.
-    pub(crate) since: Option<SystemTime>,
-}
+pub(crate) use folders::look_life;
 
 impl Before {
     /// What is known of `folder` now.
     pub(crate) fn of(account: &Account, folder: u64) -> Before {
         Before { listing: account.tree.cache.last(folder), since: Some(SystemTime::now()) }
-    }
-
-    /// Has the file at `url`, of which 1fichier says that it was sent at `date`, appeared since?
-    pub(crate) fn lacks(&self, url: &str, date: Option<SystemTime>) -> bool {
-        if let Some(listing) = &self.listing {
-            return !listing.files.iter().any(|file| file.url == url);
-        }
-        let (Some(since), Some(date)) = (self.since, date) else { return false };
-        since.checked_sub(CLOCK_SKEW).is_some_and(|since| date >= since)
     }
 }
 
@@ -88,33 +38,6 @@ pub(crate) enum Seen {
     Gone,
     /// It is not to be removed, and why.
     Other(Error),
-}
-
-/// How many files were asked about in the last minute, where calls are paced.
-#[derive(Debug, Default)]
-pub(crate) struct Asked(Mutex<VecDeque<Instant>>);
-
-impl Asked {
-    /// May so many be asked about now? If so, they count as asked.
-    fn admits(&self, settings: &Settings, count: usize) -> bool {
-        if !settings.paced {
-            return count <= ASKED_MAX;
-        }
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|at| at.elapsed() < settings.scaled(ASKED_SPAN));
-        let has_room = asked.len() + count <= ASKED_MAX;
-        if has_room {
-            asked.extend(std::iter::repeat_n(Instant::now(), count));
-        }
-        has_room
-    }
-
-    /// How long it takes until one more may be asked about.
-    fn wait(&self, settings: &Settings) -> Duration {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(oldest) = asked.front() else { return Duration::ZERO };
-        settings.scaled(ASKED_SPAN).saturating_sub(oldest.elapsed())
-    }
 }
 
 /// Waits until one more file may be asked about.
@@ -276,7 +199,7 @@ fn sent(removal: &Removal, size: Option<u64>, date: Option<SystemTime>) -> Seen 
 
 fn holds_replacement(removal: &Removal, listing: &FolderListing) -> bool {
     let Ground::Replaced { by, size } = &removal.ground else { return true };
-    let is_it = |file: &crate::cache::FileItem| {
+    let is_it = |file: &crate::items::FileItem| {
         file.url == *by && file.name == removal.name && (size.is_none() || file.size == *size)
     };
     listing.files.iter().any(is_it)
@@ -346,13 +269,11 @@ fn unproven(why: &str) -> Error {
     Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Never)
 }
 
-/// Which of these addresses were listed last in which folder.
-pub(crate) type Places = HashMap<String, u64>;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::FileItem;
+    use crate::items::FileItem;
+    use std::time::Duration;
 
     fn removal(ground: Ground) -> Removal {
         let at = Some(RelPath::new("d").expect("legal"));

@@ -1,7 +1,7 @@
 //! Changes of one kind that are asked for at the same time, in one call.
 //!
 //! Nothing is documented of a call that can be carried out for some of its files only. So an answer counts for the files it
-//! names, a refusal of many is taken apart until it is clear whom it is about, and a copy, which must not be made twice, is
+//! names, a refusal of many is taken apart until it is clear which file it is about, and a copy, which must not be made twice, is
 //! looked for before it is asked for again.
 
 use std::collections::HashMap;
@@ -14,37 +14,16 @@ use ketch_core::{Error, ErrorKind, Result};
 
 use crate::account::Account;
 use crate::api::FilesChange;
-use crate::batch::{Batches, Member, Turn};
+use crate::batch::{Member, Turn};
+use crate::batched::Copied;
+use crate::bounds::CHANGED_MAX;
 use crate::error::{Refusal, Said};
-use crate::evidence::{self, Removal, Seen};
-use crate::listing::without_tail;
+use crate::evidence::{self, Seen};
+use crate::links::without_tail;
+use crate::removal::Removal;
 
-/// The most files of one call; documented for uploads only.
-pub(crate) const FILES_MAX: usize = 500;
 /// For how long removals wait for others where calls are paced: less than the distance of two calls.
 const REMOVALS_WAIT: Duration = Duration::from_millis(200);
-
-/// The changes that wait for their turn.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    removals: Batches<(), Removal, Result<()>>,
-    /// Held by the one batch of removals that is looked at and carried out.
-    removing: tokio::sync::Mutex<()>,
-    renames: Batches<(), (String, String), Result<()>>,
-    moves: Batches<u64, String, Result<Option<String>>>,
-    copies: Batches<u64, String, Copied>,
-}
-
-/// What became of a copy.
-#[derive(Debug)]
-pub(crate) enum Copied {
-    /// The address of the copy.
-    To(String),
-    /// The call was for this file alone, or is no good for any.
-    Refused(Refusal),
-    /// Others were in the call as well, and it is not known whom the refusal is about.
-    Unclear,
-}
 
 /// Removes a file, if it is where it is meant to be (`evidence`). One that is gone is success.
 ///
@@ -93,7 +72,7 @@ fn fits(url: &String, mut others: &mut dyn Iterator<Item = &String>) -> bool {
         count += 1;
         other != url
     });
-    is_new && count < FILES_MAX
+    is_new && count < CHANGED_MAX
 }
 
 /// A file that is to be changed.
@@ -184,7 +163,7 @@ fn parts(account: &Account, all: &[Removal]) -> Vec<Vec<usize>> {
     }
     let life = evidence::look_life(account);
     let is_young = |folder: u64| account.tree.cache.get(folder, life).is_some();
-    divided(all, is_young, evidence::FOLDERS_MAX)
+    divided(all, is_young, crate::bounds::LOOKED_INTO_MAX)
 }
 
 fn divided(all: &[Removal], is_young: impl Fn(u64) -> bool, most: usize) -> Vec<Vec<usize>> {
@@ -312,7 +291,7 @@ fn spread<T>(error: Error, count: usize) -> Vec<Result<T>> {
 
 fn answer<T, R>(members: Vec<Member<T, R>>, results: Vec<R>) {
     for (member, result) in members.into_iter().zip(results) {
-        // Whoever does not wait any more has nothing to do about it either.
+        // A caller that does not wait any more has nothing to do about it either.
         drop(member.answer(result));
     }
 }
@@ -425,7 +404,6 @@ async fn copies(account: Arc<Account>, turn: Turn<u64, String, Copied>, folder: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::Ground;
 
     #[test]
     fn young_folders_go_together_and_no_more_of_the_others_than_stay_young() {
@@ -434,7 +412,7 @@ mod tests {
             folder,
             name: String::new(),
             at: None,
-            ground: Ground::Listed,
+            ground: crate::removal::Ground::Listed,
         };
         let all: Vec<Removal> = [1, 7, 2, 8, 1, 9, 2].into_iter().map(removal).collect();
         let parts = divided(&all, |folder| folder > 6, 1);

@@ -12,7 +12,8 @@ use ketch_core::RelPath;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::pace::since_1970;
+use crate::clock::since_1970;
+use crate::state_files::replace;
 
 /// The version of the format. Another one is not read.
 const VERSION: u32 = 1;
@@ -234,20 +235,6 @@ fn read(file: &Path) -> Option<Content> {
     }
     let content: Content = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     (content.v == VERSION && content.folders.len() <= FOLDERS_MAX).then_some(content)
-}
-
-/// Writes a file of the state folder whole, through a new name.
-pub(crate) fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let new = file.with_extension(format!("{:08x}.new", fastrand::u32(..)));
-    let written = std::fs::write(&new, content).and_then(|()| std::fs::rename(&new, file));
-    if written.is_err() {
-        // Nobody else knows of it; if it cannot be removed either there is nothing more to do.
-        let _ = std::fs::remove_file(&new);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What is remembered of the folders that were listed, and what one look at the whole account proves of it. Makes no call.
 //!
 //! `file/ls` of `-1` shows the files of the account by address, name, size and digest, and not which folder they are in.
-//! Together with what each folder held when it was last listed that is as good as listing them all again, as long as nobody
-//! else moves files and folders about. So it is used only where the user has said so (`account_view`), only for folders of
+//! Together with what each folder held when it was last listed that is as good as listing them all again, as long as no
+//! other client moves files and folders about. So it is used only where the user has said so (`account_view`), only for folders of
 //! which every file is shown again unchanged while no file of the account is unexplained, and only by callers that change
 //! nothing because of it. What it does not confirm is listed.
 
@@ -14,15 +14,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ketch_core::RelPath;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Change, FileItem, FolderItem, FolderListing};
-use crate::listing::{self, FILES_MAX};
+use crate::bounds::LISTED_MAX;
+use crate::items::{Change, FileItem, FolderItem, FolderListing};
+use crate::links;
 
 /// The version of the format. Another one is not read.
 const VERSION: u32 = 1;
 /// The most folders that are remembered, and the longest file that is read.
 const FOLDERS_MAX: usize = 5_000;
 const FILE_MAX_BYTES: u64 = 16 << 20;
-/// For how long it is believed that what is in a folder was moved by nobody.
+/// For how long it is believed that no client has moved what is in a folder.
 const BELIEVED_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// For how long a process uses what it has seen of the whole account.
 const SEEN_FOR: Duration = Duration::from_secs(600);
@@ -33,7 +34,7 @@ const LOOK_CALLS: usize = 2;
 /// with so many files in all folders that are remembered, and so many files in the account that must be asked about?
 pub(crate) fn saves_calls(folders: usize, files: usize, unexplained: usize) -> bool {
     // From so many files on the answer is cut.
-    (1..FILES_MAX).contains(&files) && LOOK_CALLS + unexplained < folders
+    (1..LISTED_MAX).contains(&files) && LOOK_CALLS + unexplained < folders
 }
 
 /// The memory. Without a file nothing is remembered, also not within a process.
@@ -107,7 +108,7 @@ impl Known {
             let folders = &mut state.content.folders;
             folders.remove(&folder);
             let files = folders.values().map(|folder| folder.files.len()).sum::<usize>();
-            if folders.len() >= FOLDERS_MAX || files + listing.files.len() >= FILES_MAX {
+            if folders.len() >= FOLDERS_MAX || files + listing.files.len() >= LISTED_MAX {
                 state.content.large = seconds(SystemTime::now());
                 return;
             }
@@ -170,7 +171,7 @@ impl Known {
             let folders = &state.content.folders;
             let is_large = now.saturating_sub(state.content.large) < BELIEVED_FOR.as_secs();
             let files = match is_large {
-                true => FILES_MAX,
+                true => LISTED_MAX,
                 false => folders.values().map(|folder| folder.files.len()).sum::<usize>(),
             };
             let mut places = vec![(path.clone(), folder)];
@@ -280,7 +281,7 @@ impl Known {
         });
         if let Some(Some(text)) = text
             && let Err(error) =
-                text.map_err(Into::into).and_then(|text| crate::index::replace(file, &text))
+                text.map_err(Into::into).and_then(|text| crate::state_files::replace(file, &text))
         {
             tracing::debug!(%error, ?file, "what the folders held cannot be remembered");
         }
@@ -328,7 +329,7 @@ impl File {
             url: self.url.clone(),
             size: self.size,
             date: self.date.map(|date| UNIX_EPOCH + Duration::from_secs(date)),
-            hash: self.whirlpool.as_deref().and_then(listing::digest),
+            hash: self.whirlpool.as_deref().and_then(links::digest),
         }
     }
 
@@ -384,8 +385,8 @@ mod tests {
             (100, 10, 97, true),
             (100, 10, 98, false),
             (100, 0, 0, false),
-            (100, FILES_MAX - 1, 0, true),
-            (100, FILES_MAX, 0, false),
+            (100, LISTED_MAX - 1, 0, true),
+            (100, LISTED_MAX, 0, false),
         ] {
             let found = saves_calls(folders, files, unexplained);
             assert_eq!(found, expected, "{folders} folders, {files} files, {unexplained}");
@@ -408,11 +409,11 @@ mod tests {
                 })
                 .collect(),
         };
-        known.learn(1, &listing(1, FILES_MAX / 2));
-        assert_eq!(known.below(&RelPath::root(), 1).1, FILES_MAX / 2);
-        known.learn(2, &listing(2, FILES_MAX / 2));
+        known.learn(1, &listing(1, LISTED_MAX / 2));
+        assert_eq!(known.below(&RelPath::root(), 1).1, LISTED_MAX / 2);
+        known.learn(2, &listing(2, LISTED_MAX / 2));
         let (places, files) = known.below(&RelPath::root(), 1);
-        assert_eq!((places.len(), files), (1, FILES_MAX), "and no look is made");
+        assert_eq!((places.len(), files), (1, LISTED_MAX), "and no look is made");
         assert!(known.below(&RelPath::root(), 2).0.is_empty());
     }
 }

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use ketch_core::{Digest, Error, ErrorKind, HashAlgo, Result, Retry};
+use ketch_core::{Error, ErrorKind, Result, Retry};
 
 use crate::api::Api;
-use crate::cache::{FileItem, FolderItem, FolderListing};
+use crate::bounds::LISTED_MAX;
 use crate::error::Refusal;
-use crate::types::{FolderLs, Item, SubFolder};
-use crate::windows::{self, Window};
-use crate::{dates, names};
+use crate::items::{FileItem, FolderListing};
+use crate::items::{file, folder};
+use crate::types::{FolderLs, Item};
+use crate::window::Window;
+use crate::windows;
 
-/// 1fichier lists no more files of a folder than this, without saying so.
-pub(crate) const FILES_MAX: usize = 5_000;
 /// How many files of a listing are asked for the size that it lacks.
 const SIZES_ASKED_MAX: usize = 8;
 
@@ -77,7 +77,7 @@ pub(crate) async fn fetch(
         }
     };
     // Also when no more are told of: the number may be cut like the listing.
-    if items.len() >= FILES_MAX {
+    if items.len() >= LISTED_MAX {
         items = match windows::walk(api, id, &items, told).await {
             Ok(items) => items,
             // As many files as one listing shows, and no more: it tells by their bytes, too.
@@ -103,7 +103,7 @@ pub(crate) async fn fetch(
 /// Is a listing that is as long as listings get all there is? No file is empty, so one more would be told by the bytes.
 fn is_whole(items: &[Item], told: Option<u64>, size: Option<u64>) -> bool {
     let bytes: Option<u64> = items.iter().map(|item| item.size).sum();
-    items.len() == FILES_MAX && told == Some(FILES_MAX as u64) && size.is_some() && size == bytes
+    items.len() == LISTED_MAX && told == Some(LISTED_MAX as u64) && size.is_some() && size == bytes
 }
 
 /// Asks for the sizes that are missing. A file without one can be neither compared nor read.
@@ -147,9 +147,9 @@ async fn folder_ls(api: &Api, id: u64, files: bool, habits: &Habits) -> Result<F
         }
     }
     // Nothing lists folders by date, and nothing says how many there are.
-    if answer.sub_folders.as_ref().is_some_and(|folders| folders.len() >= FILES_MAX) {
+    if answer.sub_folders.as_ref().is_some_and(|folders| folders.len() >= LISTED_MAX) {
         let message = format!(
-            "the folder has {FILES_MAX} folders or more, and 1fichier lists no more than that: spread them over several"
+            "the folder has {LISTED_MAX} folders or more, and 1fichier lists no more than that: spread them over several"
         );
         return Err(Error::new(ErrorKind::Unsupported, message).into());
     }
@@ -165,42 +165,6 @@ fn check_complete(listed: usize, told: Option<u64>) -> Result<()> {
         return Err(Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff));
     }
     Ok(())
-}
-
-/// A file as it is listed.
-pub(crate) fn file(item: Item) -> Result<FileItem> {
-    if !item.url.starts_with("http") {
-        let message = "the answer makes no sense: a file has no address";
-        return Err(Error::new(ErrorKind::Protocol, message));
-    }
-    Ok(FileItem {
-        name: names::to_core(&item.filename),
-        url: without_tail(item.url),
-        size: item.size,
-        date: item.date.as_deref().and_then(dates::parse),
-        hash: item.checksum.as_deref().and_then(digest),
-    })
-}
-
-fn folder(folder: SubFolder) -> FolderItem {
-    FolderItem {
-        name: names::to_core(&folder.name),
-        id: folder.id,
-        date: folder.create_date.as_deref().and_then(dates::parse),
-    }
-}
-
-/// A digest as 1fichier writes it; `None` for what is not one.
-pub(crate) fn digest(text: &str) -> Option<Digest> {
-    Digest::from_hex(HashAlgo::Whirlpool, text.trim())
-}
-
-/// A file's address without what an affiliate hung on it.
-pub(crate) fn without_tail(mut url: String) -> String {
-    if let Some(at) = url.find('&') {
-        url.truncate(at);
-    }
-    url
 }
 
 #[cfg(test)]
@@ -227,8 +191,8 @@ mod tests {
     fn a_listing_that_is_full_is_whole_when_number_and_bytes_say_so() {
         let item = r#"{"url":"http://x","filename":"f","size":2}"#;
         let item: Item = serde_json::from_str(item).expect("an item");
-        let full = vec![item; FILES_MAX];
-        let most = FILES_MAX as u64;
+        let full = vec![item; LISTED_MAX];
+        let most = LISTED_MAX as u64;
         for (items, told, size, expected) in [
             (&full[..], Some(most), Some(2 * most), true),
             (&full, Some(most), Some(2 * most + 1), false),
@@ -244,6 +208,6 @@ mod tests {
     #[test]
     fn an_affiliate_tail_is_no_part_of_an_address() {
         let url = "https://1fichier.com/?abc&af=123".to_owned();
-        assert_eq!(without_tail(url), "https://1fichier.com/?abc");
+        assert_eq!(crate::links::without_tail(url), "https://1fichier.com/?abc");
     }
 }

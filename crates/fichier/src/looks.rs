@@ -5,16 +5,13 @@
 //! 1fichier to remove it, and what is missing is told with the age of the look.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use ketch_core::{Error, ErrorKind, Hint, RelPath, Result};
+use ketch_core::{Error, ErrorKind, Hint, RelPath};
 
-use crate::account::Account;
-use crate::cache::FileItem;
-use crate::error::Said;
+use crate::items::FileItem;
 use crate::types::Info;
-use crate::{dates, listing};
 
 /// The oldest listing that is shown.
 const SHOWN_FOR: Duration = Duration::from_secs(300);
@@ -29,15 +26,15 @@ pub(crate) struct Looks {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     /// When the listings in use were asked for that this process did not ask for.
-    asked: HashMap<u64, SystemTime>,
+    pub(crate) asked: HashMap<u64, SystemTime>,
     /// What was told of files when they were proven.
-    infos: HashMap<String, Info>,
+    pub(crate) infos: HashMap<String, Info>,
     /// Files that were proven, by their addresses.
-    proven: HashMap<String, FileItem>,
+    pub(crate) proven: HashMap<String, FileItem>,
     /// The folder that was found last in a listing of others, and how old that is.
-    found: Option<(RelPath, Duration)>,
+    pub(crate) found: Option<(RelPath, Duration)>,
 }
 
 /// How long waits and listings are that are good enough, by the pace of a remote.
@@ -102,48 +99,9 @@ impl Looks {
         self.lock().infos.remove(url)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What the address of a file says.
-pub(crate) enum Proof {
-    /// It is where it was listed, with these facts.
-    There(Box<FileItem>),
-    /// It is somewhere else, or nowhere.
-    Gone,
-    /// A password is in the way of the answer.
-    Unknown,
-}
-
-/// Asks whether a file that was listed some time ago is still in its folder under its name.
-pub(crate) async fn prove(account: &Arc<Account>, folder: u64, file: &FileItem) -> Result<Proof> {
-    let known = account.tree.looks.lock().proven.get(&file.url).cloned();
-    if let Some(known) = known.filter(|known| known.name == file.name) {
-        return Ok(Proof::There(Box::new(known)));
-    }
-    let info = match account.api.file_info(&file.url).await {
-        Ok(info) => info,
-        Err(refusal) if refusal.said == Said::NotFound => return Ok(Proof::Gone),
-        Err(refusal) if refusal.said == Said::Forbidden => return Ok(Proof::Unknown),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    if info.is_file(folder, &file.name) != Some(true) {
-        return Ok(Proof::Gone);
-    }
-    let item = FileItem {
-        name: file.name.clone(),
-        url: file.url.clone(),
-        size: info.size.or(file.size),
-        date: info.date.as_deref().and_then(dates::parse).or(file.date),
-        hash: info.checksum.as_deref().and_then(listing::digest).or_else(|| file.hash.clone()),
-    };
-    let mut state = account.tree.looks.lock();
-    state.infos.insert(file.url.clone(), info);
-    state.proven.insert(file.url.clone(), item.clone());
-    drop(state);
-    Ok(Proof::There(Box::new(item)))
 }
 
 /// The error of a name that an older listing does not have.

@@ -1,7 +1,7 @@
 //! What outlives the process of an upload or a copy: the note behind a checkpoint.
 //!
 //! It is written before the first byte is sent, and again when what was stored has been verified and the old versions are
-//! about to go. So whoever reads it knows which of the two may be removed: before the second writing nothing old has been
+//! about to go. So a process that reads it knows which of the two may be removed: before the second writing nothing old has been
 //! touched, after it nothing new is in doubt. It says where to look and is never believed without a look.
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +12,8 @@ use ketch_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::evidence::Before;
+use crate::removal::Before;
+use crate::report::Upload;
 use crate::target::Target;
 
 /// The version of the format. Another one is not read, and the transfer begins anew.
@@ -45,24 +46,6 @@ pub(crate) struct Note {
     begun: u64,
 }
 
-/// One upload request, which several files may have travelled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Upload {
-    /// Host and port.
-    pub(crate) node: String,
-    pub(crate) xid: String,
-    /// How many files travelled in it.
-    #[serde(default = "one")]
-    pub(crate) files: usize,
-    /// The size of the file that the note is about, where that was another version of the source.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<u64>,
-}
-
-fn one() -> usize {
-    1
-}
-
 impl Note {
     /// What is known of the folder before the transfer.
     pub(crate) fn before(&self) -> Before {
@@ -70,7 +53,7 @@ impl Note {
         Before { listing: None, since }
     }
 
-    /// Reads what [`Trail`] wrote; `None` for nothing, and for what this version does not know.
+    /// Reads what [`UploadNote`] wrote; `None` for nothing, and for what this version does not know.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Note> {
         let note: Note = serde_json::from_slice(bytes).ok()?;
         (note.v == VERSION).then_some(note)
@@ -94,7 +77,7 @@ pub(crate) async fn load(checkpoint: &Checkpoint) -> Result<Option<Note>> {
 
 /// Writes down how far a transfer is, if it has a checkpoint.
 #[derive(Debug)]
-pub(crate) struct Trail {
+pub(crate) struct UploadNote {
     checkpoint: Option<Checkpoint>,
     state: Mutex<State>,
 }
@@ -106,13 +89,13 @@ struct State {
     is_adopted: bool,
 }
 
-impl Trail {
+impl UploadNote {
     /// Nothing is written yet.
     pub(crate) fn new(checkpoint: Option<Checkpoint>) -> Self {
-        Trail { checkpoint, state: Mutex::default() }
+        UploadNote { checkpoint, state: Mutex::default() }
     }
 
-    /// Will a later process go on with what is left behind?
+    /// Will a later process continue what is left behind?
     pub(crate) fn keeps(&self) -> bool {
         self.checkpoint.as_ref().is_some_and(Checkpoint::keeps)
     }
@@ -153,7 +136,7 @@ impl Trail {
             size,
             known: target.known.clone(),
             stored: None,
-            begun: crate::pace::since_1970().as_secs(),
+            begun: crate::clock::since_1970().as_secs(),
         };
         self.write(checkpoint, note).await
     }
@@ -166,7 +149,7 @@ impl Trail {
         self.write(checkpoint, note).await
     }
 
-    /// Goes on with what an earlier process wrote.
+    /// Continues what an earlier process wrote.
     pub(crate) async fn adopt(&self, note: Note) {
         *self.state.lock().await = State { written: Some(note), is_adopted: true };
     }

@@ -4,18 +4,16 @@
 //! it is paid, by whichever process comes next and may change things, and until then the old version is not shown. What is
 //! here is never believed without a look (`evidence`).
 
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ketch_core::{Error, ErrorKind, RelPath, Result};
+use ketch_core::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::account::Account;
-use crate::cache::{Change, FolderListing};
-use crate::evidence::{Ground, Removal};
-use crate::gather;
-use crate::index::replace;
+use crate::items::FolderListing;
+use crate::removal::{Ground, Removal};
+use crate::state_files::lock_file;
+use crate::state_files::replace;
 
 /// The version of the format. Another one is not read.
 const VERSION: u32 = 1;
@@ -33,15 +31,15 @@ pub(crate) struct Owed {
 
 /// One old version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Debt {
-    folder: u64,
-    name: String,
-    url: String,
+pub(crate) struct Debt {
+    pub(crate) folder: u64,
+    pub(crate) name: String,
+    pub(crate) url: String,
     /// The path of the folder.
-    at: Option<String>,
+    pub(crate) at: Option<String>,
     /// The new version, and its size.
-    by: String,
-    size: Option<u64>,
+    pub(crate) by: String,
+    pub(crate) size: Option<u64>,
 }
 
 /// What every format has.
@@ -105,7 +103,7 @@ impl Owed {
         self.of(folder).iter().any(|debt| debt.by == url)
     }
 
-    fn of(&self, folder: u64) -> Vec<Debt> {
+    pub(crate) fn of(&self, folder: u64) -> Vec<Debt> {
         let mut debts = self.lock();
         let debts = debts.get_or_insert_with(|| self.read_or_warn());
         debts.iter().filter(|debt| debt.folder == folder).cloned().collect()
@@ -192,81 +190,6 @@ impl Owed {
 
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Debt>>> {
         self.debts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The lock of the record at `path`: a file of its own, because the record is replaced.
-pub(crate) fn lock_file(path: &Path) -> std::io::Result<File> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let lock = path.with_extension("lock");
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock)?;
-    lock.lock()?;
-    Ok(lock)
-}
-
-/// Takes the old versions out of listings whose removal is owed, and removes them first if that `may_change` anything.
-pub(crate) async fn hide(
-    account: &Arc<Account>,
-    listings: &mut [(u64, Arc<FolderListing>)],
-    may_change: bool,
-) {
-    for (folder, listing) in listings {
-        let hidden = account.owed.hidden(*folder, listing);
-        if hidden.is_empty() {
-            continue;
-        }
-        if may_change && let Err(error) = pay(account, *folder, None).await {
-            tracing::warn!(%error, "a removal that is owed was refused again");
-        }
-        Arc::make_mut(listing).files.retain(|file| !hidden.contains(&file.url));
-    }
-}
-
-/// Removes the old versions in `folder` whose removal is owed, or only those of `name`. What is refused again stays owed; a
-/// debt that a look does not confirm, or whose new version is not there any more, is none.
-///
-/// Errors: never `NotFound`: a folder that was moved is `Changed`, and its debts stay.
-pub(crate) async fn pay(account: &Arc<Account>, folder: u64, name: Option<&str>) -> Result<()> {
-    let mut debts = account.owed.of(folder);
-    debts.retain(|debt| name.is_none_or(|name| debt.name == name));
-    if debts.is_empty() {
-        return Ok(());
-    }
-    let api = &account.api;
-    let listing = account.tree.listing(api, folder, api.pacer.listing_life()).await;
-    let listing = listing.map_err(|refusal| kept(refusal.into()))?;
-    let listing = &listing;
-    let removals = debts.into_iter().map(|debt| async move {
-        if !listing.files.iter().any(|file| file.url == debt.by) {
-            tracing::info!(name = debt.name, "the new version is gone, so the old one stays");
-            account.owed.settle(&debt.url);
-            return Ok(());
-        }
-        let ground = Ground::Replaced { by: debt.by, size: debt.size };
-        let at = debt.at.as_deref().and_then(|at| RelPath::new(at).ok());
-        let removal = Removal { url: debt.url.clone(), folder, name: debt.name, at, ground };
-        match gather::remove(account, removal).await {
-            Ok(()) => account.tree.cache.change(folder, Change::RemoveFile(debt.url.clone())),
-            Err(error) if error.kind() == ErrorKind::Changed => {
-                tracing::info!(%error, "a removal that was owed is not wanted any more");
-            }
-            Err(error) => return Err(kept(error)),
-        }
-        account.owed.settle(&debt.url);
-        Ok(())
-    });
-    let results: Vec<Result<()>> = futures::future::join_all(removals).await;
-    results.into_iter().collect()
-}
-
-/// The error of a debt that stays. "Not found" is said of a folder that is elsewhere, and must not be taken for a file that
-/// is gone.
-fn kept(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::NotFound => Error::new(ErrorKind::Changed, error.message()),
-        _ => error,
     }
 }
 

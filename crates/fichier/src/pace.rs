@@ -22,7 +22,6 @@ use crate::settings::Settings;
 use patience::Patience;
 use rules::{Because, Rules, Verdict};
 pub(crate) use rules::{Listing, Want};
-pub(crate) use store::since_1970;
 use store::{Held, Store};
 
 /// Lets calls go one by one.
@@ -35,7 +34,7 @@ pub(crate) struct Pacer {
     any: Mutex<()>,
     /// Held by the one listing that waits for the distance between listings, or for its answer.
     listings: Arc<Mutex<()>>,
-    /// Whom to tell of waits, and under which name.
+    /// What is told of waits, and under which name.
     watch: Option<Watch>,
     /// How often it is looked whether another process has its answer.
     others_look: Duration,
@@ -97,7 +96,7 @@ impl Pacer {
         Duration::from_millis(self.rules.same_folder)
     }
 
-    /// The distances that calls keep, for whoever says beforehand how long they take.
+    /// The distances that calls keep, for an estimate of how long they take.
     pub(crate) fn tariff(&self) -> Tariff {
         self.rules.tariff()
     }
@@ -128,7 +127,7 @@ impl Pacer {
             match verdict {
                 Verdict::Go => {}
                 Verdict::WaitFlood(wait) => {
-                    // Whoever brought it about gives up in the end; with many processes there is always another one.
+                    // The process that brought it about gives up in the end; with many processes there is always another one.
                     if waited + wait > self.patience.limit() {
                         return Err(in_vain(waited, "another process of this machine was told so"));
                     }

@@ -1,21 +1,15 @@
-//! The proof that an upload is in the folder it was sent to.
+//! Which folders were seen to receive uploads a moment ago.
 //!
 //! A node that is given the number of a folder that is gone puts the file into the account's top folder and says nothing.
-//! One call tells where a file is, and holds for all that travelled with it. So it is asked for the first upload into a
-//! folder and then once a minute: asking for every file would be the bulk that gets an address locked out.
+//! One call (`arrival`) tells where a file is, and holds for all that travelled with it. So it is asked for the first upload
+//! into a folder and then once a minute: asking for every file would be the bulk that gets an address locked out.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
-use crate::account::Account;
-use crate::cache::{Change, FileItem};
-use crate::evidence::{Before, Ground, Removal};
-use crate::gather;
-use crate::listing::without_tail;
 use crate::tree::TOP;
 
 /// For how long a folder that has received a file is taken to be there.
@@ -28,12 +22,12 @@ const FOLDERS_MAX: usize = 4_096;
 pub(crate) struct Placement(Mutex<HashMap<u64, Instant>>);
 
 impl Placement {
-    fn is_trusted(&self, folder: u64) -> bool {
+    pub(crate) fn is_trusted(&self, folder: u64) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         folder == TOP || known.get(&folder).is_some_and(|seen| seen.elapsed() < TRUSTED_FOR)
     }
 
-    fn trust(&self, folder: u64) {
+    pub(crate) fn trust(&self, folder: u64) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= FOLDERS_MAX {
             known.retain(|_, seen| seen.elapsed() < TRUSTED_FOR);
@@ -42,192 +36,4 @@ impl Placement {
             known.insert(folder, Instant::now());
         }
     }
-}
-
-/// Makes sure that files that travelled together are in `folder`, which is that of `parent`, and moves them there if they
-/// are not. Returns the folder they are in, which is another when the old one is gone.
-///
-/// Only what has appeared in the top folder since it was sent is moved. A file that is anywhere else was not sent by this
-/// run, whatever the report says; then the file is looked for in `folder`.
-///
-/// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible. `CommitUnknown`
-/// when nothing shows where they are.
-pub(crate) async fn confirm(
-    account: &Arc<Account>,
-    parent: &RelPath,
-    folder: u64,
-    before: &Arrival,
-    files: &mut [&mut FileItem],
-) -> Result<u64> {
-    let Some(first) = files.first() else { return Ok(folder) };
-    if account.placement.is_trusted(folder) {
-        return Ok(folder);
-    }
-    let info = match account.api.file_info(&first.url).await {
-        Ok(info) => info,
-        // What is stored and verified is not given up because nothing says where it is: a file may be unknown for a while.
-        Err(refusal) => {
-            tracing::debug!(error = %refusal.error, "nothing says which folder the upload is in");
-            return Ok(folder);
-        }
-    };
-    match info.folder_id {
-        None => return Ok(folder),
-        Some(found) if found == folder && info.path.is_some() && !info.is_at(parent) => {
-            tracing::info!(folder, "the folder of an upload was moved by others");
-            return follow(account, parent, folder, before, files).await;
-        }
-        Some(found) if found == folder => {
-            if info.is_at(parent) {
-                account.tree.saw(parent);
-            }
-            account.placement.trust(folder);
-            return Ok(folder);
-        }
-        Some(found) => tracing::info!(found, folder, "an upload arrived in another folder"),
-    }
-    let date = info.date.as_deref().and_then(crate::dates::parse);
-    if info.folder_id != Some(TOP) || !before.top.lacks(&first.url, date) {
-        return find_all(account, folder, before.asked, files).await;
-    }
-    account.tree.forget_folder(folder);
-    account.tree.cache.forget(folder);
-    if let Some(above) = parent.parent() {
-        account.tree.distrust(&above);
-    }
-    match move_all(account, parent, TOP, files).await {
-        Ok(folder) => Ok(folder),
-        Err(error) => {
-            let mut left = None;
-            for file in files.iter() {
-                let ground = Ground::Sent {
-                    size: file.size.unwrap_or_default(),
-                    before: before.top.clone(),
-                };
-                let (url, name) = (file.url.clone(), file.name.clone());
-                let removal = Removal { url, folder: TOP, name, at: None, ground };
-                left = gather::remove(account, removal).await.err().or(left);
-            }
-            let mut message = format!(
-                "the folder was removed while the file was sent, and it could not be put back: {}",
-                error.message()
-            );
-            if let Some(left) = left {
-                message =
-                    format!("{message}; what was sent is in the top folder: {}", left.message());
-            }
-            Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
-        }
-    }
-}
-
-/// What was known before files were sent.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// Of the top folder.
-    pub(crate) top: Before,
-    pub(crate) asked: Instant,
-}
-
-impl Arrival {
-    /// Of now.
-    pub(crate) fn expected(account: &Account) -> Arrival {
-        Arrival { top: Before::of(account, TOP), asked: Instant::now() }
-    }
-}
-
-/// Looks for files in the folder they were sent to, by name, size and digest, where the report named others.
-async fn find_all(
-    account: &Arc<Account>,
-    folder: u64,
-    asked: Instant,
-    files: &mut [&mut FileItem],
-) -> Result<u64> {
-    let listing = account.tree.listing(&account.api, folder, asked.elapsed()).await?;
-    for file in files.iter_mut() {
-        let is_it = |listed: &&FileItem| {
-            listed.name == file.name
-                && listed.size == file.size
-                && listed.hash.is_some()
-                && listed.hash == file.hash
-        };
-        let here = listing.files.iter().find(|listed| listed.url == file.url);
-        match here.or_else(|| listing.files.iter().find(is_it)) {
-            Some(listed) => file.url = listed.url.clone(),
-            None => {
-                let message = "the report names a file of another folder, and the one it was sent to does not show it";
-                let error = Error::new(ErrorKind::CommitUnknown, message);
-                return Err(error.with_retry(Retry::Backoff));
-            }
-        }
-    }
-    Ok(folder)
-}
-
-/// Moves files to `parent` that arrived in its old folder, which others moved elsewhere while they were sent.
-///
-/// Errors: `Changed` when they can be put nowhere; they have been removed, as far as that was possible.
-async fn follow(
-    account: &Arc<Account>,
-    parent: &RelPath,
-    folder: u64,
-    before: &Arrival,
-    files: &mut [&mut FileItem],
-) -> Result<u64> {
-    let tree = &account.tree;
-    let above = parent.parent().unwrap_or_else(RelPath::root);
-    // That this machine made it there is no reason to take it for being there any more.
-    if let Some(above) = tree.remembered(&above) {
-        tree.cache.recent.forget_folder(above, folder);
-    }
-    tree.forget_folder(folder);
-    tree.cache.forget(folder);
-    tree.distrust(&above);
-    let error = match move_all(account, parent, folder, files).await {
-        Ok(folder) => return Ok(folder),
-        Err(error) => error,
-    };
-    let mut left = None;
-    for file in files.iter() {
-        let before = Before { listing: None, since: before.top.since };
-        let ground = Ground::Sent { size: file.size.unwrap_or_default(), before };
-        let (url, name) = (file.url.clone(), file.name.clone());
-        let removal = Removal { url, folder, name, at: None, ground };
-        left = gather::remove(account, removal).await.err().or(left);
-    }
-    let mut message = format!(
-        "the folder was moved by others while the file was sent, and the file could not be put back: {}",
-        error.message()
-    );
-    if let Some(left) = left {
-        message = format!("{message}; what was sent is in the moved folder: {}", left.message());
-    }
-    Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
-}
-
-/// Moves files that are in the folder `from` to that of `parent`.
-async fn move_all(
-    account: &Arc<Account>,
-    parent: &RelPath,
-    from: u64,
-    files: &mut [&mut FileItem],
-) -> Result<u64> {
-    let folder = account.tree.ensure(&account.api, parent).await?;
-    if folder == from {
-        let message = "1fichier still shows the folder in its old place";
-        return Err(Error::new(ErrorKind::Unavailable, message));
-    }
-    let urls: Vec<&str> = files.iter().map(|file| file.url.as_str()).collect();
-    let moved = account.api.files_mv(&urls, folder).await?;
-    // Addresses have stayed the same in every capture; when they do not, the order is that of the request.
-    if moved.len() == files.len() {
-        let kept = moved.iter().any(|url| files.iter().any(|file| file.url == *url));
-        for (file, url) in files.iter_mut().zip(moved).filter(|_| !kept) {
-            file.url = without_tail(url);
-        }
-    }
-    for file in files.iter() {
-        account.tree.cache.change(from, Change::RemoveFile(file.url.clone()));
-    }
-    Ok(folder)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ketch_core::RelPath;
 
-use crate::cache::{FolderItem, FolderListing};
+use crate::items::{FolderItem, FolderListing};
 use crate::tree::{TOP, Tree};
 
 /// A folder in a folder.

@@ -5,17 +5,17 @@
 //! processes of the machine, and every listing is compared with them. Knows what was changed and never what is there now.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::OpenOptions;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Change, FileItem, FolderItem};
-use crate::listing;
-use crate::pace::since_1970;
+use crate::clock::since_1970;
+use crate::items::{Change, FileItem, FolderItem};
+use crate::links;
+use crate::state_files::append_line;
 
 /// For how long a change is remembered.
 pub(crate) const LIFE: Duration = Duration::from_secs(3_600);
@@ -244,7 +244,7 @@ impl What {
                 url,
                 size,
                 date: date.map(|date| UNIX_EPOCH + Duration::from_secs(date)),
-                hash: whirlpool.as_deref().and_then(listing::digest),
+                hash: whirlpool.as_deref().and_then(links::digest),
             }),
             What::RemoveFile { url } => Change::RemoveFile(url),
             What::AddFolder { name, id } => Change::AddFolder(FolderItem { name, id, date: None }),
@@ -285,23 +285,6 @@ fn append(file: &Path, line: &Line) -> std::io::Result<()> {
     append_line(file, text)
 }
 
-/// Appends a line that ends in a line end. A process that died in the middle of one has left a part of it, which must not
-/// take the next one with it.
-pub(crate) fn append_line(file: &Path, mut text: Vec<u8>) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.create(true).append(true).read(true).open(file)?;
-    let mut last = [b'\n'];
-    if file.metadata()?.len() > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    if last != [b'\n'] {
-        text.insert(0, b'\n');
-    }
-    // ORDER: one write of one line, so that lines of several processes do not mix.
-    file.write_all(&text)
-}
-
 /// The whole lines behind `from`, and where they end. What makes no sense is passed over.
 fn tail(file: &Path, from: u64) -> Option<(Vec<Line>, u64)> {
     let mut file = std::fs::File::open(file).ok()?;
@@ -321,6 +304,8 @@ fn tail(file: &Path, from: u64) -> Option<(Vec<Line>, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::OpenOptions;
+    use std::io::Write;
 
     fn file(url: &str) -> FileItem {
         FileItem { name: "f".into(), url: url.into(), size: Some(1), date: None, hash: None }

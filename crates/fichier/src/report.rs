@@ -12,8 +12,26 @@ use tokio::time::Instant;
 
 use crate::api::{Api, polls};
 use crate::hosts::Place;
-use crate::note::Upload;
 use crate::types::{Envelope, Link, Report as Links};
+use serde::{Deserialize, Serialize};
+
+/// One upload request, which several files may have travelled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Upload {
+    /// Host and port.
+    pub(crate) node: String,
+    pub(crate) xid: String,
+    /// How many files travelled in it.
+    #[serde(default = "one")]
+    pub(crate) files: usize,
+    /// The size of the file that the note is about, where that was another version of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) size: Option<u64>,
+}
+
+fn one() -> usize {
+    1
+}
 
 /// How often a node may say that it knows of no such upload, after it has said that it took it.
 const MISSING_MAX: usize = 3;
@@ -109,7 +127,7 @@ impl Reports {
     /// The report on `upload`. A node that is none of 1fichier is not asked, and says nothing.
     pub(crate) async fn of(&self, api: &Api, upload: &Upload) -> Result<Told> {
         let said = self.said(upload);
-        // Whoever asks at the same time waits for the one answer.
+        // Tasks that ask at the same time wait for the one answer.
         let mut said = said.lock().await;
         if let Some(told) = &said.first {
             return Ok(told.clone());
@@ -120,7 +138,7 @@ impl Reports {
 
     /// What a node says of an upload of this process when it is asked once more. One that is none of 1fichier says nothing.
     pub(crate) async fn again(&self, api: &Api, upload: &Upload) -> Result<Told> {
-        ask(api, upload, Duration::ZERO).await
+        now(api, upload).await
     }
 
     /// What has arrived by `moment` of an upload of which nothing had arrived at first. Asked for once, without waiting.
@@ -153,10 +171,15 @@ impl Reports {
     }
 }
 
+/// What a node says of an upload when it is asked once. One that is none of 1fichier says nothing.
+pub(crate) async fn now(api: &Api, upload: &Upload) -> Result<Told> {
+    ask(api, upload, Duration::ZERO).await
+}
+
 async fn ask(api: &Api, upload: &Upload, limit: Duration) -> Result<Told> {
     let node = match api.settings.origin.node(&upload.node) {
         Ok(node) => node,
-        // Nobody there is asked. The emulator of a process that died had another port, and is gone with it.
+        // No such node is asked. The emulator of a process that died had another port, and is gone with it.
         Err(error) => {
             tracing::debug!(%error, "an earlier upload cannot be asked about");
             return Ok(Told { at: Instant::now(), links: Vec::new(), is_clear: false });

@@ -4,8 +4,7 @@
 //! younger than that report says what is there now. An address that the listing does not show yet is asked for by itself.
 //! A file of an unknown address that only the listing shows is ours when it has the digest of what is to be sent.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ketch_core::checkpoint::Checkpoint;
 use ketch_core::source::Body;
@@ -13,49 +12,27 @@ use ketch_core::{Digest, ErrorKind, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem, FolderListing};
 use crate::error::Said;
-use crate::evidence::{Ground, Removal};
-use crate::note::{self, Note, Upload};
+use crate::items::{Change, FileItem, FolderListing};
+use crate::links;
+use crate::note::{self, Note};
+use crate::removal::{Ground, Removal};
 use crate::report::Told;
+use crate::report::Upload;
 use crate::sent::digest_of;
 use crate::target::Target;
 use crate::tree::TOP;
 use crate::types::{Info, Link};
-use crate::{gather, listing, names};
+use crate::{gather, names};
 
 /// How many listings are asked for when the node gives no clear answer.
 const LOOKS: usize = 3;
 
-/// How many transfers that were given up are remembered.
-const GIVEN_UP_MAX: usize = 256;
-
-/// Transfers that this process has ended and of which something may still arrive, or something stayed that a listing may not
-/// show yet: the next upload under that name looks for it once more.
-#[derive(Debug, Default)]
-pub(crate) struct GivenUp(Mutex<VecDeque<(Note, Vec<String>)>>);
-
-impl GivenUp {
-    /// The last one of that name in that folder, and the addresses of what stayed there.
-    pub(crate) fn of(&self, folder: u64, name: &str) -> Option<(Note, Vec<String>)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().rev().find(|(note, _)| note.folder == folder && note.name == name).cloned()
-    }
-
-    fn add(&self, note: Note, stayed: Vec<String>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == GIVEN_UP_MAX {
-            all.pop_front();
-        }
-        all.push_back((note, stayed));
-    }
-}
-
 /// What is there of an earlier transfer.
 #[derive(Debug, Default)]
 struct Traces {
-    /// The new version, which the earlier process had verified.
-    stored: Option<FileItem>,
+    /// The new version, which the earlier process had verified, and the folder it is in.
+    stored: Option<(u64, FileItem)>,
     /// Addresses that the upload got, and that are alive.
     ours: Vec<Ours>,
     /// The same in the top folder, where an upload lands whose own folder is gone.
@@ -74,11 +51,13 @@ struct Traces {
 #[derive(Debug, Clone)]
 struct Ours {
     file: FileItem,
+    /// The folder it is in.
+    folder: u64,
     /// The size that was sent.
     size: u64,
 }
 
-/// Goes on with an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
+/// Continues an earlier upload to `target`: the file that holds what `body` holds, if it is there. If not, `target` has
 /// learnt what else must be replaced.
 pub(crate) async fn upload(
     account: &Arc<Account>,
@@ -87,7 +66,7 @@ pub(crate) async fn upload(
     target: &mut Target,
     body: &Body,
 ) -> Result<Option<FileItem>> {
-    let traces = find(account, note).await?;
+    let traces = find(account, note, Some(&target.at)).await?;
     if note.name != target.name {
         return Ok(None);
     }
@@ -101,29 +80,33 @@ pub(crate) async fn upload(
         let digest = digest_if(is_possible).await?;
         if digest.is_some() && lost.file.hash == digest {
             let moved = account.api.files_mv(&[&lost.file.url], target.folder).await?;
-            let url = moved.into_iter().next().map_or(lost.file.url.clone(), listing::without_tail);
+            let url = moved.into_iter().next().map_or(lost.file.url.clone(), links::without_tail);
             account.tree.cache.change(TOP, Change::RemoveFile(lost.file.url.clone()));
             return Ok(Some(FileItem { url, ..lost.file.clone() }));
         }
-        remove_sent(account, note, TOP, None, lost).await?;
+        remove_sent(account, note, None, lost).await?;
     }
-    if note.folder != target.folder {
-        return Ok(None);
+    // The folder of the note may have been moved by others since. What is in the folder that is now at that path counts: the
+    // earlier process has brought the file there.
+    let is_same_folder = note.folder == target.folder;
+    if is_same_folder {
+        target.learn(traces.old.into_iter().map(|file| file.url));
     }
-    target.learn(traces.old.into_iter().map(|file| file.url));
-    target.learn(traces.ours.iter().map(|ours| ours.file.url.clone()));
-    if let Some(file) = traces.stored {
+    let ours = traces.ours.into_iter().filter(|ours| ours.folder == target.folder);
+    let ours: Vec<FileItem> = ours.map(|ours| ours.file).collect();
+    target.learn(ours.iter().map(|file| file.url.clone()));
+    if let Some((_, file)) = traces.stored.filter(|(folder, _)| *folder == target.folder) {
         if note.source == source && body.size() == Some(note.size) && file.size == body.size() {
             return Ok(Some(file));
         }
         target.learn([file.url]);
     }
-    let ours = traces.ours.iter().map(|ours| &ours.file);
+    let alike = if is_same_folder { traces.alike } else { Vec::new() };
     let is_possible = |file: &&FileItem| file.hash.is_some() && file.size == body.size();
-    let possible: Vec<&FileItem> = ours.chain(&traces.alike).filter(is_possible).collect();
+    let possible: Vec<&FileItem> = ours.iter().chain(&alike).filter(is_possible).collect();
     let digest = digest_if(!possible.is_empty()).await?;
     let found = possible.into_iter().find(|file| digest.is_some() && file.hash == digest);
-    if found.is_none() && !traces.alike.is_empty() {
+    if found.is_none() && !alike.is_empty() {
         // No report names it, and its digest is another: it may be of anyone, so it is not removed.
         tracing::warn!(
             name = note.name,
@@ -133,11 +116,11 @@ pub(crate) async fn upload(
     Ok(found.cloned())
 }
 
-/// The addresses of what an earlier transfer has stored.
+/// The addresses of what an earlier transfer has stored in the folder of the note.
 pub(crate) async fn sent(account: &Arc<Account>, note: &Note) -> Result<Vec<String>> {
-    let traces = find(account, note).await?;
+    let traces = find(account, note, None).await?;
     let ours = traces.ours.into_iter().map(|ours| ours.file.url);
-    Ok(ours.chain(traces.stored.map(|file| file.url)).collect())
+    Ok(ours.chain(traces.stored.map(|(_, file)| file.url)).collect())
 }
 
 /// The addresses of what arrived of an earlier upload only after it had been looked for and sent anew: the bytes of a
@@ -151,7 +134,7 @@ pub(crate) async fn arrived_late(
     for upload in note.uploads() {
         let told = account.reports.late(&account.api, upload, moment).await?;
         let links = told.iter().flat_map(|told| named(told, note, upload));
-        late.extend(links.map(|link| listing::without_tail(link.download.clone())));
+        late.extend(links.map(|link| links::without_tail(link.download.clone())));
     }
     Ok(late)
 }
@@ -161,12 +144,12 @@ fn named<'a>(told: &'a Told, note: &'a Note, upload: &'a Upload) -> impl Iterato
     let is_it = |link: &&Link| {
         is_named(link.filename.as_deref(), &note.name)
             && link.size.is_none_or(|size| size == note.size_of(upload))
-            && !note.known.contains(&listing::without_tail(link.download.clone()))
+            && !note.known.contains(&links::without_tail(link.download.clone()))
     };
     told.links.iter().filter(is_it)
 }
 
-/// Goes on with an earlier copy to `target` of a file with this digest.
+/// Continues an earlier copy to `target` of a file with this digest.
 pub(crate) async fn copy(
     account: &Arc<Account>,
     note: &Note,
@@ -175,19 +158,28 @@ pub(crate) async fn copy(
     digest: Option<&Digest>,
     not: &str,
 ) -> Result<Option<FileItem>> {
-    let traces = find(account, note).await?;
-    if note.folder != target.folder || note.name != target.name {
+    let traces = find(account, note, Some(&target.at)).await?;
+    if note.name != target.name {
         return Ok(None);
     }
-    target.learn(traces.old.into_iter().map(|file| file.url));
-    if let Some(file) = traces.stored.filter(|_| note.source == source) {
-        return Ok(Some(file));
+    let is_same_folder = note.folder == target.folder;
+    if is_same_folder {
+        target.learn(traces.old.into_iter().map(|file| file.url));
+    }
+    if let Some((_, file)) = traces.stored.filter(|(folder, _)| *folder == target.folder) {
+        if note.source == source {
+            return Ok(Some(file));
+        }
+        target.learn([file.url]);
+    }
+    if !is_same_folder {
+        return Ok(None);
     }
     let is_it = |file: &FileItem| digest.is_some() && file.hash.as_ref() == digest;
     Ok(traces.alike.into_iter().find(|file| file.url != not && is_it(file)))
 }
 
-/// Ends an earlier transfer that nobody goes on with, so that one file of the name is left. A new version that was
+/// Ends an earlier transfer that no process continues, so that one file of the name is left. A new version that was
 /// verified stays and the old ones go; one that was not goes where an old one is there. The only file of its name stays.
 ///
 /// A note is as old as its process. Where this machine has verified a later version of the name since, by this transfer or
@@ -198,33 +190,37 @@ pub(crate) async fn abandon(
     checkpoint: &Checkpoint,
 ) -> Result<()> {
     let Some(note) = note::load(checkpoint).await? else { return Ok(()) };
-    let traces = find(account, &note).await?;
     let at = path.parent();
+    let traces = find(account, &note, at.as_ref()).await?;
     for lost in &traces.astray {
-        remove_sent(account, &note, TOP, None, lost).await?;
+        remove_sent(account, &note, None, lost).await?;
     }
     let good = good(account, &note, &traces);
-    if let Some(good) = &good {
+    if let Some((folder, good)) = &good {
         let ground = Ground::Replaced { by: good.url.clone(), size: good.size };
-        let old = traces.old.iter().chain(&traces.stored);
-        for file in old.filter(|file| file.url != good.url) {
+        let old = traces.old.iter().map(|file| (note.folder, file));
+        let old = old.chain(traces.stored.iter().map(|(folder, file)| (*folder, file)));
+        // In a folder that others have moved away nothing is replaced.
+        for (_, file) in old.filter(|(at, file)| at == folder && file.url != good.url) {
             let (url, name, ground) = (file.url.clone(), note.name.clone(), ground.clone());
-            let removal = Removal { url, folder: note.folder, name, at: at.clone(), ground };
+            let removal = Removal { url, folder: *folder, name, at: at.clone(), ground };
             remove(account, removal).await?;
         }
     }
-    if good.is_some() || !traces.old.is_empty() {
-        let is_good = |ours: &&Ours| good.as_ref().is_some_and(|good| good.url == ours.file.url);
-        for ours in traces.ours.iter().filter(|ours| !is_good(ours)) {
-            remove_sent(account, &note, note.folder, at.clone(), ours).await?;
-        }
+    let is_replaced = |ours: &Ours| match &good {
+        Some((folder, good)) => *folder == ours.folder && good.url != ours.file.url,
+        None => !traces.old.is_empty() && ours.folder == note.folder,
+    };
+    for ours in traces.ours.iter().filter(|ours| is_replaced(ours)) {
+        remove_sent(account, &note, at.clone(), ours).await?;
     }
     if let Some(pending) = account.lost.of(path) {
         account.lost.remove(&pending);
     }
     let removes_ours = good.is_some() || !traces.old.is_empty();
     let ours = traces.ours.iter().filter(|_| !removes_ours).map(|ours| &ours.file);
-    let stayed: Vec<String> = ours.chain(&good).map(|file| file.url.clone()).collect();
+    let good = good.iter().map(|(_, file)| file);
+    let stayed: Vec<String> = ours.chain(good).map(|file| file.url.clone()).collect();
     if traces.is_open || !stayed.is_empty() {
         account.given_up.add(note, stayed);
     }
@@ -232,24 +228,35 @@ pub(crate) async fn abandon(
 }
 
 /// The version of the name that is known to be good: the newest that this machine has verified.
-fn good(account: &Account, note: &Note, traces: &Traces) -> Option<FileItem> {
+fn good(account: &Account, note: &Note, traces: &Traces) -> Option<(u64, FileItem)> {
     let is_verified = |file: &&FileItem| {
         account.tree.cache.recent.has_added(note.folder, &file.url)
             || account.owed.is_for(note.folder, &file.url)
     };
-    let newest_old = traces.old.iter().chain(&traces.stored).filter_map(|file| file.date).max();
-    let ours = traces.ours.iter().map(|ours| &ours.file);
+    let stored = traces.stored.iter().map(|(_, file)| file);
+    let newest_old = traces.old.iter().chain(stored).filter_map(|file| file.date).max();
+    let ours = traces.ours.iter().filter(|ours| ours.folder == note.folder).map(|ours| &ours.file);
     let later = ours.chain(&traces.alike).chain(&traces.others);
     // Before the note was written there were others, of which this is no witness.
     let is_later =
         |file: &&FileItem| note.before().lacks(&file.url, file.date) && file.date >= newest_old;
     let later = later.filter(is_verified).filter(is_later).max_by_key(|file| file.date);
-    later.or(traces.stored.as_ref()).cloned()
+    later.map(|file| (note.folder, file.clone())).or_else(|| traces.stored.clone())
 }
 
+/// Removes a file that is where it is meant to be. One that others have moved or renamed, or whose folder they have moved, is
+/// theirs.
 async fn remove(account: &Arc<Account>, removal: Removal) -> Result<()> {
     let (folder, url) = (removal.folder, removal.url.clone());
-    gather::remove(account, removal).await?;
+    match gather::remove(account, removal).await {
+        Ok(()) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) => {
+            tracing::info!(%error, "what an earlier transfer left is not where it was");
+            account.tree.cache.forget(folder);
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    }
     account.tree.cache.change(folder, Change::RemoveFile(url));
     Ok(())
 }
@@ -258,12 +265,11 @@ async fn remove(account: &Arc<Account>, removal: Removal) -> Result<()> {
 async fn remove_sent(
     account: &Arc<Account>,
     note: &Note,
-    folder: u64,
     at: Option<RelPath>,
     ours: &Ours,
 ) -> Result<()> {
     let ground = Ground::Sent { size: ours.size, before: note.before() };
-    let (url, name) = (ours.file.url.clone(), note.name.clone());
+    let (url, name, folder) = (ours.file.url.clone(), note.name.clone(), ours.folder);
     remove(account, Removal { url, folder, name, at, ground }).await
 }
 
@@ -275,14 +281,15 @@ struct Named {
     size: u64,
 }
 
-async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
+/// Looks for what an earlier transfer left: in the folder of the note, in the folder that is at the path `at` now, and in the top.
+async fn find(account: &Arc<Account>, note: &Note, at: Option<&RelPath>) -> Result<Traces> {
     let mut told = Vec::new();
     let mut links = Vec::new();
     for upload in note.uploads() {
         let one = account.reports.of(&account.api, upload).await?;
         links.extend(named(&one, note, upload).map(|link| Named {
-            url: listing::without_tail(link.download.clone()),
-            digest: link.whirlpool.as_deref().and_then(listing::digest),
+            url: links::without_tail(link.download.clone()),
+            digest: link.whirlpool.as_deref().and_then(links::digest),
             size: note.size_of(upload),
         }));
         told.push(one);
@@ -302,17 +309,18 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
     let is_known = |file: &&FileItem| note.known.contains(&file.url);
     let old = listing.files(&note.name).into_iter().filter(is_known).cloned().collect();
     let mut traces = Traces { old, ..Traces::default() };
+    let is_astray = |folder: u64| folder == TOP && folder != note.folder;
     if let Some(url) = &note.stored {
         // One that others moved to the top is theirs: the folder lacks it.
-        let found = alive(account, note, &listing, url, None).await?;
-        traces.stored = found.filter(|(at, _)| *at == note.folder).map(|(_, file)| file);
+        let found = alive(account, (note, at), &listing, url, None).await?;
+        traces.stored = found.filter(|(folder, _)| !is_astray(*folder));
     }
     for named in links.iter().filter(|named| note.stored.as_ref() != Some(&named.url)) {
         let digest = named.digest.clone();
-        if let Some((folder, file)) = alive(account, note, &listing, &named.url, digest).await? {
-            let is_astray = folder == TOP && folder != note.folder;
-            let ours = Ours { file, size: named.size };
-            if is_astray { &mut traces.astray } else { &mut traces.ours }.push(ours);
+        let found = alive(account, (note, at), &listing, &named.url, digest).await?;
+        if let Some((folder, file)) = found {
+            let ours = Ours { file, folder, size: named.size };
+            if is_astray(folder) { &mut traces.astray } else { &mut traces.ours }.push(ours);
         }
     }
     // A report may name another address; what has the digest that it tells, and was not there before, is what was sent.
@@ -320,7 +328,7 @@ async fn find(account: &Arc<Account>, note: &Note) -> Result<Traces> {
         let is_it = |named: &&Named| named.digest.is_some() && named.digest == file.hash;
         let is_known = traces.ours.iter().any(|ours| ours.file.url == file.url);
         if let Some(named) = links.iter().find(is_it).filter(|_| !is_known) {
-            traces.ours.push(Ours { file, size: named.size });
+            traces.ours.push(Ours { file, folder: note.folder, size: named.size });
         }
     }
     let ours: Vec<String> = traces.ours.iter().map(|ours| ours.file.url.clone()).collect();
@@ -392,11 +400,12 @@ fn is_named(remote: Option<&str>, name: &str) -> bool {
     remote.is_some_and(|remote| names::to_core(remote) == name)
 }
 
-/// The file at `url`, if it is there, and the folder it is in: that of the note, or the top. A report outlives the file it is
+/// The file at `url`, if it is there, and the folder it is in: that of the note, the one that is at the path `at` now, or the
+/// top. A report outlives the file it is
 /// about, and a file that others moved or renamed is none of this transfer any more.
 async fn alive(
     account: &Arc<Account>,
-    note: &Note,
+    (note, at): (&Note, Option<&RelPath>),
     listing: &FolderListing,
     url: &str,
     reported: Option<Digest>,
@@ -420,6 +429,14 @@ async fn alive(
             }
             TOP
         }
+        // The folder was moved by others, and the earlier process brought the file to the one that is there now.
+        Some(false)
+            if at.is_some_and(|at| info.is_at(at))
+                && is_named(info.filename.as_deref(), &note.name) =>
+        {
+            let Some(folder) = info.folder_id else { return Ok(None) };
+            folder
+        }
         Some(false) => return Ok(None),
         // It is there, and does not say where: the folder must show it, and may do so late.
         None => {
@@ -434,7 +451,7 @@ async fn alive(
             return Ok(None);
         }
     };
-    let hash = info.checksum.as_deref().and_then(listing::digest).or_else(|| reported.clone());
+    let hash = info.checksum.as_deref().and_then(links::digest).or_else(|| reported.clone());
     let (name, url) = (note.name.clone(), url.to_owned());
     Ok(Some((folder, FileItem { name, url, size: info.size, date, hash })))
 }

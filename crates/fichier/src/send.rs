@@ -9,26 +9,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use ketch_core::source::{Body, ByteStream, HashingSource, open_all};
-use ketch_core::{Error, ErrorKind, Proof, RelPath, Result, Retry};
+use ketch_core::source::{ByteStream, HashingSource, open_all};
+use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::batch::{Batches, Member, Turn};
-use crate::cache::{Change, FileItem};
+use crate::arrival;
+use crate::batch::{Member, Turn};
+use crate::bounds::SIZES;
 use crate::error::{Said, read as read_text, refusal};
 use crate::hosts::Place;
 use crate::http::{Answer, Sent};
+use crate::items::{Change, FileItem};
 use crate::lost::Pending;
 use crate::multipart::Part;
-use crate::note::{Trail, Upload};
+use crate::pending::{Arrived, PendingUpload};
+use crate::report::Upload;
 use crate::report::{self, Report};
-use crate::sent::Passing;
-use crate::target::Target;
+use crate::sent::SendDigest;
 use crate::text::node_says;
 use crate::types::Link;
-use crate::upload::SIZES;
-use crate::{gather, placement, verify};
+use crate::{gather, verify};
 
 /// For how long to look for an upload whose reply was lost.
 const LOST_WAIT: Duration = Duration::from_secs(60);
@@ -36,22 +37,6 @@ const LOST_WAIT: Duration = Duration::from_secs(60);
 const UNREADABLE_MAX: usize = 3;
 /// The longest time to look at a folder for files that no report speaks of.
 const LISTING_WAIT: Duration = Duration::from_secs(120);
-
-/// A file to be sent.
-pub(crate) struct Parcel {
-    /// In the account, not in a remote's root.
-    pub(crate) path: RelPath,
-    pub(crate) target: Target,
-    pub(crate) body: Body,
-    pub(crate) size: u64,
-    pub(crate) proof: Proof,
-    pub(crate) trail: Arc<Trail>,
-}
-
-/// The folder a file is in, and the file.
-type Arrived = (u64, FileItem);
-/// The requests that can still be joined, by folder.
-pub(crate) type Uploads = Batches<u64, Parcel, Result<Arrived>>;
 
 /// Why a file is not stored, or may be.
 struct Failure {
@@ -75,38 +60,39 @@ enum Round {
 }
 
 /// Sends a file, with others if it is small. What comes back is stored and proven; old versions are still there.
-pub(crate) async fn send(account: &Arc<Account>, parcel: Parcel) -> Result<Arrived> {
+pub(crate) async fn send(account: &Arc<Account>, pending: PendingUpload) -> Result<Arrived> {
     let settings = &account.api.settings;
-    if settings.gather.items < 2 || parcel.size > settings.gather.item_bytes {
-        return alone(account, parcel).await;
+    if settings.gather.items < 2 || pending.size > settings.gather.item_bytes {
+        return alone(account, pending).await;
     }
     let gather = settings.gather;
-    let fits = move |parcel: &Parcel, mut others: &mut dyn Iterator<Item = &Parcel>| {
-        let (mut items, mut bytes) = (1, parcel.size);
+    let fits = move |pending: &PendingUpload,
+                     mut others: &mut dyn Iterator<Item = &PendingUpload>| {
+        let (mut items, mut bytes) = (1, pending.size);
         // Two of one name could not be told apart in the report.
         let is_new = (&mut others).all(|other| {
             (items, bytes) = (items + 1, bytes + other.size);
-            other.target.name != parcel.target.name
+            other.target.name != pending.target.name
         });
         is_new && items <= gather.items && bytes <= gather.bytes
     };
     let owner = Arc::clone(account);
-    account.uploads.join(parcel.target.folder, parcel, fits, |turn| together(owner, turn)).await?
+    account.uploads.join(pending.target.folder, pending, fits, |turn| together(owner, turn)).await?
 }
 
-async fn alone(account: &Arc<Account>, parcel: Parcel) -> Result<Arrived> {
+async fn alone(account: &Arc<Account>, pending: PendingUpload) -> Result<Arrived> {
     let _place = account.places.acquire().await.map_err(|_| closed())?;
     let (node, id) = account.api.upload_server().await?;
-    let result = match round(account, &[&parcel], node, id).await {
+    let result = match round(account, &[&pending], node, id).await {
         Round::Ended(results) => results.into_iter().next().unwrap_or_else(|| Err(closed().into())),
         Round::Unreadable(_, error) => Err(error.into()),
     };
-    settled(&parcel, result).await
+    settled(&pending, result).await
 }
 
 /// The task of one batch.
-async fn together(account: Arc<Account>, turn: Turn<u64, Parcel, Result<Arrived>>) {
-    let mut waiting: VecDeque<Vec<Member<Parcel, Result<Arrived>>>> = VecDeque::new();
+async fn together(account: Arc<Account>, turn: Turn<u64, PendingUpload, Result<Arrived>>) {
+    let mut waiting: VecDeque<Vec<Member<PendingUpload, Result<Arrived>>>> = VecDeque::new();
     let mut unreadable = 0;
     let mut is_taken = false;
     loop {
@@ -135,8 +121,8 @@ async fn together(account: Arc<Account>, turn: Turn<u64, Parcel, Result<Arrived>
                 return;
             }
         };
-        let parcels: Vec<&Parcel> = members.iter().map(|member| &member.item).collect();
-        match round(&account, &parcels, node, id).await {
+        let all_pending: Vec<&PendingUpload> = members.iter().map(|member| &member.item).collect();
+        match round(&account, &all_pending, node, id).await {
             Round::Ended(results) => {
                 // ORDER: this task ends with the last caller that waits, and what is stored for those that have gone is
                 // removed before.
@@ -166,7 +152,7 @@ async fn together(account: Arc<Account>, turn: Turn<u64, Parcel, Result<Arrived>
 
 async fn fail_all(
     account: &Arc<Account>,
-    members: Vec<Member<Parcel, Result<Arrived>>>,
+    members: Vec<Member<PendingUpload, Result<Arrived>>>,
     error: &Error,
 ) {
     for member in members {
@@ -174,18 +160,18 @@ async fn fail_all(
     }
 }
 
-/// Tells a caller. What was stored for one that does not wait any more is removed, unless its job will be gone on with.
+/// Tells a caller. What was stored for one that does not wait any more is removed, unless its job will be continued.
 async fn answer(
     account: &Arc<Account>,
-    member: Member<Parcel, Result<Arrived>>,
+    member: Member<PendingUpload, Result<Arrived>>,
     result: Result<Arrived, Failure>,
 ) {
     let result = settled(&member.item, result).await;
-    let Some((parcel, Ok((folder, file)))) = member.answer(result) else { return };
-    if parcel.trail.keeps() {
+    let Some((pending, Ok((folder, file)))) = member.answer(result) else { return };
+    if pending.upload_note.keeps() {
         return;
     }
-    let removal = parcel.target.sent(folder, &file.url, parcel.size);
+    let removal = pending.target.sent(folder, &file.url, pending.size);
     match gather::remove(account, removal).await {
         Ok(()) => account.tree.cache.change(folder, Change::RemoveFile(file.url)),
         Err(error) => tracing::warn!(%error, "an upload that was given up could not be removed"),
@@ -193,12 +179,12 @@ async fn answer(
 }
 
 /// Forgets the note of a file of which nothing is stored.
-async fn settled(parcel: &Parcel, result: Result<Arrived, Failure>) -> Result<Arrived> {
+async fn settled(pending: &PendingUpload, result: Result<Arrived, Failure>) -> Result<Arrived> {
     match result {
         Ok(arrived) => Ok(arrived),
         Err(failure) => {
             if !failure.is_unsettled {
-                parcel.trail.undone().await?;
+                pending.upload_note.undone().await?;
             }
             Err(failure.error)
         }
@@ -210,58 +196,75 @@ fn closed() -> Error {
 }
 
 /// One request for files of one folder.
-async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: String) -> Round {
+async fn round(
+    account: &Arc<Account>,
+    all_pending: &[&PendingUpload],
+    node: Place,
+    id: String,
+) -> Round {
     let all = |error: Error| {
-        let failures = parcels.iter().map(|_| Err(error.twin().into()));
+        let failures = all_pending.iter().map(|_| Err(error.twin().into()));
         Round::Ended(failures.collect())
     };
-    let Some(folder) = parcels.first().map(|parcel| parcel.target.folder) else {
+    let Some(folder) = all_pending.first().map(|pending| pending.target.folder) else {
         return Round::Ended(Vec::new());
     };
     let upload = Upload {
         node: node.authority().to_owned(),
         xid: id.clone(),
-        files: parcels.len(),
+        files: all_pending.len(),
         size: None,
     };
-    // ORDER: written down before the first byte is sent, or nobody would know of what arrives.
-    let notes = parcels
-        .iter()
-        .map(|parcel| parcel.trail.begin(&parcel.target, parcel.size, Some(upload.clone())));
+    // ORDER: written down before the first byte is sent, or no process would know of what arrives.
+    account.tree.sending.begin(folder, &upload);
+    let notes = all_pending.iter().map(|pending| {
+        pending.upload_note.begin(&pending.target, pending.size, Some(upload.clone()))
+    });
     if let Err(error) = futures::future::try_join_all(notes).await {
         return all(error);
     }
-    let passing: Vec<Passing> =
-        parcels.iter().map(|parcel| Passing::new(&parcel.body, parcel.proof)).collect();
+    let send_digests: Vec<SendDigest> =
+        all_pending.iter().map(|pending| SendDigest::new(&pending.body, pending.proof)).collect();
     let broken = Arc::new(AtomicUsize::new(usize::MAX));
-    let parts = parcels.iter().zip(&passing).enumerate().map(|(index, (parcel, passing))| {
-        let (source, broken) = (Arc::clone(&passing.source), Arc::clone(&broken));
-        let open = move || open_watched(source, index, broken);
-        Part { name: parcel.target.remote_name.clone(), size: parcel.size, open }
-    });
-    let before = placement::Arrival::expected(account);
+    let parts =
+        all_pending.iter().zip(&send_digests).enumerate().map(|(index, (pending, send_digest))| {
+            let (source, broken) = (Arc::clone(&send_digest.source), Arc::clone(&broken));
+            let open = move || open_watched(source, index, broken);
+            Part { name: pending.target.remote_name.clone(), size: pending.size, open }
+        });
+    let before = arrival::Arrival::expected(account);
     let form = crate::multipart::form(folder, parts.collect());
     let place = node.with_path(&format!("/upload.cgi?id={id}"));
     let sent = match account.api.http.upload(&place, form).await {
         Sent::SourceFailed(error) => {
+            account.tree.sending.end(&upload.xid);
             return Round::Unreadable(broken.load(Ordering::Relaxed), error);
         }
         sent => sent,
     };
     let outcome = match outcome(account, sent, &node, id) {
         Ok(outcome) => outcome,
-        Err(error) if parcels.len() == 1 => return Round::Ended(vec![Err(error.into())]),
-        Err(error) => return all(error),
+        // Nothing is stored.
+        Err(error) => {
+            account.tree.sending.end(&upload.xid);
+            return match all_pending.len() {
+                1 => Round::Ended(vec![Err(error.into())]),
+                _ => all(error),
+            };
+        }
     };
     let was_lost = outcome.doubt.is_some();
-    let mut results = settle(account, parcels, &passing, &node, outcome).await;
+    let mut results = settle(account, all_pending, &send_digests, &node, outcome).await;
     let mut files: Vec<&mut FileItem> = results.iter_mut().flatten().collect();
-    let parent = parcels[0].path.parent().unwrap_or_else(RelPath::root);
-    let placed = placement::confirm(account, &parent, folder, &before, &mut files).await;
-    let mut ended = Vec::with_capacity(parcels.len());
-    for ((parcel, result), passing) in parcels.iter().zip(results).zip(&passing) {
+    let parent = all_pending[0].path.parent().unwrap_or_else(RelPath::root);
+    let placed = arrival::confirm(account, &parent, folder, &before, &mut files).await;
+    let mut ended = Vec::with_capacity(all_pending.len());
+    let mut is_known = true;
+    for ((pending, result), send_digest) in all_pending.iter().zip(results).zip(&send_digests) {
         let (is_unsettled, error) = match (result, &placed) {
             (Ok(file), Ok(folder)) => {
+                // What is verified must be known to other processes before the upload is off the record.
+                account.tree.cache.recent.note(*folder, &Change::AddFile(file.clone()));
                 ended.push(Ok((*folder, file)));
                 continue;
             }
@@ -271,15 +274,19 @@ async fn round(account: &Arc<Account>, parcels: &[&Parcel], node: Place, id: Str
         };
         if is_unsettled {
             account.tree.cache.forget(folder);
-            if let Some(digest) = passing.digest().await {
-                let target = parcel.target.clone();
+            if let Some(digest) = send_digest.digest().await {
+                let target = pending.target.clone();
                 let upload = Some(upload.clone());
-                account.lost.add(Pending::new(&parcel.path, target, parcel.size, digest, upload));
+                account.lost.add(Pending::new(&pending.path, target, pending.size, digest, upload));
             }
         }
         // What is damaged and could not be removed is found again by its upload.
         let is_unsettled = is_unsettled || error.kind() == ErrorKind::Corrupt;
+        is_known &= !is_unsettled;
         ended.push(Err(Failure { is_unsettled, error }));
+    }
+    if is_known {
+        account.tree.sending.end(&upload.xid);
     }
     Round::Ended(ended)
 }
@@ -382,8 +389,8 @@ fn xid(location: &str, node: &Place) -> Option<String> {
 /// Waits for the report, or finds the files without it, and compares each with what was sent.
 async fn settle(
     account: &Arc<Account>,
-    parcels: &[&Parcel],
-    passing: &[Passing],
+    all_pending: &[&PendingUpload],
+    send_digests: &[SendDigest],
     node: &Place,
     outcome: Outcome,
 ) -> Vec<Result<FileItem>> {
@@ -391,21 +398,22 @@ async fn settle(
     let limit = if outcome.doubt.is_some() { LOST_WAIT } else { settings.end_wait };
     let (limit, doubt) = (settings.scaled(limit), outcome.doubt);
     let xid = &outcome.xid;
-    let report = report::wait(&account.api, node, xid, parcels.len(), limit, doubt.is_some()).await;
+    let report =
+        report::wait(&account.api, node, xid, all_pending.len(), limit, doubt.is_some()).await;
     let asked = Instant::now();
-    let names: Vec<&str> = parcels.iter().map(|parcel| parcel.target.name.as_str()).collect();
+    let names: Vec<&str> = all_pending.iter().map(|pending| pending.target.name.as_str()).collect();
     let links = match &report {
         Report::Links(links) => assign(&names, links),
-        Report::Nothing | Report::Unclear => vec![None; parcels.len()],
+        Report::Nothing | Report::Unclear => vec![None; all_pending.len()],
     };
     // A link for each file and no other: which one is about which file is clear without a digest.
-    let is_clear = matches!(&report, Report::Links(links) if links.len() == parcels.len());
-    let mut results = Vec::with_capacity(parcels.len());
+    let is_clear = matches!(&report, Report::Links(links) if links.len() == all_pending.len());
+    let mut results = Vec::with_capacity(all_pending.len());
     let mut looked = None;
-    for ((parcel, passing), link) in parcels.iter().zip(passing).zip(links) {
-        let (target, size) = (&parcel.target, parcel.size);
+    for ((pending, send_digest), link) in all_pending.iter().zip(send_digests).zip(links) {
+        let (target, size) = (&pending.target, pending.size);
         if let Some(link) = link {
-            let stored = verify::stored(account, target, link, size, passing, is_clear, asked);
+            let stored = verify::stored(account, target, link, size, send_digest, is_clear, asked);
             results.push(stored.await);
             continue;
         }
@@ -415,9 +423,9 @@ async fn settle(
             looked = Some(tokio::time::timeout(LISTING_WAIT, look).await.ok().and_then(Result::ok));
         }
         let listing = looked.as_ref().and_then(Option::as_ref);
-        let digest = passing.digest().await;
+        let digest = send_digest.digest().await;
         let found = listing.and_then(|listing| target.new_in(listing, size, digest.as_ref(), None));
-        let is_missed = listing.is_some() && !passing.is_unknowable();
+        let is_missed = listing.is_some() && !send_digest.is_unknowable();
         results.push(match (found, &doubt) {
             (Some(file), _) => Ok(file),
             // The node knows of no such upload, and the folder does not show it.

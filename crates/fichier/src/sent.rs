@@ -1,6 +1,6 @@
 //! The digest of what is sent: taken while it passes, or read for when it turns out to be needed.
 //!
-//! Whirlpool is the cost of a large upload. Whoever wants to know the size only is spared it, until something has to be
+//! Whirlpool is the cost of a large upload. A caller that wants to know the size only does not pay for it, until something has to be
 //! recognised: a size and a name are shared by an old version and the new one, a digest is not.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 /// One file of a request.
 #[derive(Debug)]
-pub(crate) struct Passing {
+pub(crate) struct SendDigest {
     /// What is sent.
     pub(crate) source: Arc<HashingSource>,
     body: Body,
@@ -21,16 +21,16 @@ pub(crate) struct Passing {
     late: OnceCell<Option<Digest>>,
 }
 
-impl Passing {
-    /// Of `body`, for whoever wants `proof`. What can be read only once is never spared.
+impl SendDigest {
+    /// Of `body`, for a caller that wants `proof`. The digest of a body that can be read only once is taken at once.
     pub(crate) fn new(body: &Body, proof: Proof) -> Self {
         let exact = ExactSource::body(Arc::clone(body));
         let is_taken = exact.passed(HashAlgo::Whirlpool) != Passed::NotTaken;
         let is_spared = !is_taken && proof == Proof::Size && body.replayable();
-        // Taken here only if nobody has taken it below.
+        // Taken here only if no source below takes it.
         let algos = if is_taken || is_spared { Vec::new() } else { vec![HashAlgo::Whirlpool] };
         let source = Arc::new(HashingSource::new(exact, algos));
-        Passing { source, body: Arc::clone(body), is_spared, late: OnceCell::new() }
+        SendDigest { source, body: Arc::clone(body), is_spared, late: OnceCell::new() }
     }
 
     /// The digest that was taken while it passed. Known only if everything was read; without it nothing is taken for ours.
@@ -41,7 +41,7 @@ impl Passing {
         }
     }
 
-    /// The same, or the digest of a second reading if it was spared. `None` also when it cannot be read any more.
+    /// The same, or the digest of a second reading if none was taken. `None` also when it cannot be read any more.
     pub(crate) async fn digest(&self) -> Option<Digest> {
         if !self.is_spared {
             return self.taken();
@@ -56,7 +56,7 @@ impl Passing {
         self.late.get_or_init(read).await.clone()
     }
 
-    /// Has it been tried to read again what was spared, in vain?
+    /// Has a second reading for the digest failed?
     pub(crate) fn is_unknowable(&self) -> bool {
         matches!(self.late.get(), Some(None))
     }

@@ -11,16 +11,16 @@ use ketch_core::{Entry, Error, ErrorKind, Hint, RelPath, Result, Retry};
 use serde_json::{Map, Value, json};
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
 use crate::entries::{self, Handle};
 use crate::error::Said;
-use crate::listing::{digest, without_tail};
+use crate::items::{Change, FileItem};
+use crate::links::{digest, without_tail};
 use crate::target::{Old, Target};
 use crate::tree::TOP;
 use crate::types::{self, Info};
 use crate::{dates, gather, names};
 
-/// A download must begin within this time of its address being given out, and may be gone on with for so long.
+/// A download must begin within this time of its address being given out, and may be continued for so long.
 const TOKEN_BEGINS: Duration = Duration::from_secs(5 * 60);
 const TOKEN_LASTS: Duration = Duration::from_secs(30 * 60);
 /// The shortest password 1fichier takes.

@@ -311,6 +311,11 @@ impl Settings {
         format!("fichier-{}.moving.json", self.identity())
     }
 
+    /// The name of the folder of the files in which processes write down their uploads.
+    pub(crate) fn sending_name(&self) -> String {
+        format!("fichier-{}.sending", self.identity())
+    }
+
     /// The name of the file that keeps the removals that are owed.
     pub(crate) fn owed_name(&self) -> String {
         format!("fichier-{}.owed.json", self.identity())

@@ -19,10 +19,11 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::account::{Account, one_name};
-use crate::cache::{FileItem, FolderListing};
+use crate::bounds::LISTED_MAX;
 use crate::error::{Said, read, refusal};
 use crate::hosts::Place;
-use crate::listing::{FILES_MAX, without_tail};
+use crate::items::{FileItem, FolderListing};
+use crate::links::without_tail;
 use crate::pace::Want;
 use crate::text::{readable, snippet};
 use crate::{download, entries, names, types};
@@ -131,9 +132,9 @@ impl Inner {
                 return Err(self.refused(answer.status, &answer.body, &why));
             }
         };
-        if files.len() >= FILES_MAX {
+        if files.len() >= LISTED_MAX {
             let message =
-                format!("the folder has {FILES_MAX} files or more: the rest may be missing");
+                format!("the folder has {LISTED_MAX} files or more: the rest may be missing");
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let item = |file: SharedFile| {

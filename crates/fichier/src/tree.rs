@@ -11,18 +11,20 @@ use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 use tokio::time::Instant;
 
 use crate::api::Api;
-use crate::cache::{Cache, FolderItem, FolderListing};
+use crate::cache::Cache;
 use crate::error::Refusal;
 use crate::index::Index;
+use crate::items::{FolderItem, FolderListing};
 use crate::listing::{self, Habits};
 use crate::locks::Locks;
 use crate::looks::{Bounds, Looks};
 use crate::pace::{Listing as ListingCall, Want};
-use crate::reconcile;
+use crate::sending::Sending;
 
 mod finding;
 mod making;
 mod paths;
+mod reconcile;
 
 use paths::Paths;
 
@@ -57,6 +59,8 @@ pub(crate) struct Tree {
     refused: Mutex<HashMap<RelPath, (ErrorKind, String)>>,
     /// What was listed by others.
     pub(crate) looks: Looks,
+    /// Uploads that were begun.
+    pub(crate) sending: Sending,
 }
 
 /// What a new listing shows of a folder out of which everything was taken.
@@ -72,7 +76,7 @@ pub(crate) enum Shown {
 
 impl Tree {
     /// A tree of which only `index` is known, and what its folders held.
-    pub(crate) fn new(index: Index, cache: Cache, looks: Looks) -> Self {
+    pub(crate) fn new(index: Index, cache: Cache, looks: Looks, sending: Sending) -> Self {
         let habits = Habits::new(index.habit());
         let paths = Mutex::default();
         let (listing_locks, making_locks) = (Locks::default(), Locks::default());
@@ -90,6 +94,7 @@ impl Tree {
             lags_in_vain: AtomicUsize::default(),
             refused,
             looks,
+            sending,
         }
     }
 
@@ -379,7 +384,8 @@ mod tests {
 
     #[test]
     fn forgetting_a_folder_forgets_what_is_below_it() {
-        let tree = Tree::new(Index::new(None), Cache::default(), Looks::default());
+        let tree =
+            Tree::new(Index::new(None), Cache::default(), Looks::default(), Sending::default());
         for (number, text) in ["a", "a/b", "a/b/c", "ab"].into_iter().enumerate() {
             tree.learn(&path(text), number as u64 + 1);
         }

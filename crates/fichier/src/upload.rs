@@ -2,7 +2,7 @@
 //!
 //! Nothing overwrites on 1fichier. A new version is stored beside the old one, its size, digest and name are compared, and
 //! only then the old one is removed. Sending again what was stored already makes a duplicate, so an upload whose outcome
-//! is unknown is looked for before anybody may try again. Small files of one folder travel together (`send`).
+//! is unknown is looked for before it is tried again. Small files of one folder travel together (`send`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,19 +13,16 @@ use ketch_core::{Error, ErrorKind, Proof, RelPath, Result};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::FileItem;
-use crate::note::{Note, Trail};
+use crate::bounds::{SIZE_MAX, SIZES};
+use crate::items::FileItem;
+use crate::note::{Note, UploadNote};
+use crate::pending::PendingUpload;
 use crate::resume;
-use crate::send::{self, Parcel};
+use crate::send;
 use crate::target::{Old, Target};
 
-/// The largest file of a paying account.
-pub(crate) const SIZE_MAX: u64 = 300_000_000_000;
-/// What a person can do about a file that is too large.
-pub(crate) const SIZES: &str = "1fichier takes 300 GB from paying accounts, 50 GB from free ones, 5 GB from guests; splitting comes with a later release";
-
 /// What is asked of a [`put`].
-pub(crate) struct Wish {
+pub(crate) struct PutRequest {
     pub(crate) old: Old,
     pub(crate) proof: Proof,
     pub(crate) checkpoint: Option<Checkpoint>,
@@ -38,9 +35,9 @@ pub(crate) async fn put(
     account: &Arc<Account>,
     path: &RelPath,
     body: Body,
-    wish: Wish,
+    request: PutRequest,
 ) -> Result<(u64, FileItem)> {
-    let Wish { old, proof, checkpoint, kept } = wish;
+    let PutRequest { old, proof, checkpoint, kept } = request;
     let says_kept = |size: u64| {
         if let Some(kept) = &kept {
             kept.store(size, Ordering::Relaxed);
@@ -48,7 +45,7 @@ pub(crate) async fn put(
     };
     let size = check_size(body.size())?;
     let source = checkpoint.as_ref().map(|checkpoint| checkpoint.source.clone());
-    let trail = Arc::new(Trail::new(checkpoint));
+    let upload_note = Arc::new(UploadNote::new(checkpoint));
     let lost = account.lost.of(path);
     let found = match &lost {
         Some(lost) => lost.find_late(account).await?,
@@ -56,7 +53,7 @@ pub(crate) async fn put(
     };
     let mut target = Target::new(account, path, old).await?;
     // What an earlier process, or an earlier try of this one, has sent may still arrive, whatever is done about the file now.
-    let noted = trail.earlier().await?;
+    let noted = upload_note.earlier().await?;
     let mut earlier = noted.clone();
     if earlier.is_none()
         && let Some((note, stayed)) = account.given_up.of(target.folder, &target.name)
@@ -65,7 +62,7 @@ pub(crate) async fn put(
         earlier = Some(note);
     }
     if let Some(note) = &earlier {
-        trail.adopt(note.clone()).await;
+        upload_note.adopt(note.clone()).await;
     }
     if let (Some(lost), Some(file)) = (&lost, found)
         && lost.target().folder == target.folder
@@ -73,7 +70,7 @@ pub(crate) async fn put(
         target.learn(lost.target().known.iter().cloned());
         if lost.is_of(&body).await? {
             target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
-            target.replace_old(account, &file, &trail).await?;
+            target.replace_old(account, &file, &upload_note).await?;
             account.lost.remove(lost);
             says_kept(size);
             return Ok((target.folder, file));
@@ -84,15 +81,15 @@ pub(crate) async fn put(
     if let (Some(source), Some(note)) = (&source, &noted) {
         let found = resume::upload(account, note, source, &mut target, &body).await?;
         if let Some(file) = found {
-            target.replace_old(account, &file, &trail).await?;
+            target.replace_old(account, &file, &upload_note).await?;
             says_kept(size);
             return Ok((target.folder, file));
         }
     }
     let path = path.clone();
-    let (goal, kept) = (target.clone(), Arc::clone(&trail));
-    let parcel = Parcel { path, target: goal, body, size, proof, trail: kept };
-    let (folder, file) = send::send(account, parcel).await?;
+    let (goal, kept) = (target.clone(), Arc::clone(&upload_note));
+    let pending = PendingUpload { path, target: goal, body, size, proof, upload_note: kept };
+    let (folder, file) = send::send(account, pending).await?;
     if let Some(lost) = &lost {
         account.lost.remove(lost);
     }
@@ -101,7 +98,7 @@ pub(crate) async fn put(
         target.learn(elsewhere(account, noted.as_ref(), &target).await?);
     }
     target.learn(arrived_late(account, earlier.as_ref(), &target).await?);
-    target.replace_old(account, &file, &trail).await?;
+    target.replace_old(account, &file, &upload_note).await?;
     Ok((folder, file))
 }
 

@@ -7,9 +7,9 @@ use ketch_core::{Digest, Error, ErrorKind, Result, Retry};
 use tokio::time::Instant;
 
 use crate::account::Account;
-use crate::cache::{Change, FileItem};
-use crate::evidence::Removal;
-use crate::sent::Passing;
+use crate::items::{Change, FileItem};
+use crate::removal::Removal;
+use crate::sent::SendDigest;
 use crate::target::Target;
 use crate::types::Link;
 use crate::{gather, names};
@@ -40,17 +40,17 @@ pub(crate) async fn stored(
     target: &Target,
     link: Link,
     size: u64,
-    passing: &Passing,
+    send_digest: &SendDigest,
     is_clear: bool,
     asked: Instant,
 ) -> Result<FileItem> {
     let digest = match is_clear && link.size.is_some() && link.filename.is_some() {
-        true => passing.taken(),
-        false => passing.digest().await,
+        true => send_digest.taken(),
+        false => send_digest.digest().await,
     };
     let digest = digest.as_ref();
-    let url = crate::listing::without_tail(link.download.clone());
-    let reported = link.whirlpool.as_deref().and_then(crate::listing::digest);
+    let url = crate::links::without_tail(link.download.clone());
+    let reported = link.whirlpool.as_deref().and_then(crate::links::digest);
     let kept = match reported {
         None if digest.is_some() && link.size == Some(size) => {
             listed(account, target, &url, asked).await
@@ -79,7 +79,7 @@ pub(crate) async fn stored(
         let name = target.name.clone();
         return Ok(FileItem { name, url, size: Some(size), date: None, hash });
     };
-    let digest = passing.digest().await;
+    let digest = send_digest.digest().await;
     if let Ok(Some(file)) = target.find_new(account, size, digest.as_ref(), Some(&url), asked).await
     {
         tracing::warn!(said = error.message(), "the report named another file than was sent");

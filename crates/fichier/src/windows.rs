@@ -6,72 +6,19 @@
 
 use std::collections::HashMap;
 
-use jiff::ToSpan;
-use jiff::civil::DateTime;
 use ketch_core::{Error, ErrorKind};
 
 use crate::api::Api;
+use crate::bounds::LISTED_MAX;
 use crate::dates;
 use crate::error::Refusal;
-use crate::listing::FILES_MAX;
 use crate::types::Item;
+use crate::window::Window;
 
 /// How full a window is meant to be, so that an estimate that is a little off costs no further cut.
 const FILES_WANTED: usize = 3_500;
 /// The most windows of one folder: at one in 30 s as many as fit into the half hour that a call may take.
 const WINDOWS_MAX: usize = 60;
-
-/// A span of dates, both ends included; `None` is an open end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    after: Option<DateTime>,
-    before: Option<DateTime>,
-}
-
-impl Window {
-    /// All of them.
-    pub(crate) const ALL: Window = Window { after: None, before: None };
-
-    /// The bounds to ask for, as 1fichier writes dates.
-    pub(crate) fn bounds(&self) -> (Option<String>, Option<String>) {
-        let after = self.after.and_then(|date| date.checked_sub(1.second()).ok());
-        let before = self.before.and_then(|date| date.checked_add(1.second()).ok());
-        (after.map(dates::text), before.map(dates::text))
-    }
-
-    /// Is a file of this date no answer to [`Window::bounds`]? Dates of the hour that October repeats prove nothing.
-    fn excludes(&self, date: DateTime) -> bool {
-        let is_early = self.after.is_some_and(|after| date.saturating_add(1.second()) < after);
-        let is_late = self.before.is_some_and(|before| date.saturating_sub(1.second()) > before);
-        (is_early || is_late) && !dates::is_repeated(date)
-    }
-
-    /// This window as up to `parts` smaller ones, with about as many of these `dates` in each. `None` when it is not longer
-    /// than a second, or nothing tells where to cut it.
-    fn split(&self, mut dates: Vec<DateTime>, parts: usize) -> Option<Vec<Window>> {
-        dates.sort_unstable();
-        let (first, last) =
-            (self.after.or(dates.first().copied())?, self.before.or(dates.last().copied())?);
-        let mut cuts: Vec<DateTime> = (1..parts)
-            .filter_map(|part| dates.get(part * dates.len() / parts).copied())
-            // The last second of a part is its last chance to be shorter than the whole.
-            .map(|cut| if cut >= last { last.saturating_sub(1.second()) } else { cut.max(first) })
-            .filter(|cut| *cut >= first && *cut < last)
-            .collect();
-        cuts.dedup();
-        if cuts.is_empty() {
-            return None;
-        }
-        let mut windows = Vec::with_capacity(cuts.len() + 1);
-        let mut after = self.after;
-        for cut in cuts {
-            windows.push(Window { after, before: Some(cut) });
-            after = cut.checked_add(1.second()).ok();
-        }
-        windows.push(Window { after, before: self.before });
-        Some(windows)
-    }
-}
 
 /// All files of a folder of which `cut` were listed. `told` is how many it says it has.
 ///
@@ -106,7 +53,7 @@ pub(crate) async fn walk(
         if items.iter().any(is_outside) {
             return Err(incomplete(&count, "does not list them by date").into());
         }
-        if items.len() >= FILES_MAX {
+        if items.len() >= LISTED_MAX {
             open.extend(split(&window, &items, 2)?);
         } else {
             found.extend(items.into_iter().map(|item| (item.url.clone(), item)));
@@ -117,7 +64,7 @@ pub(crate) async fn walk(
 
 fn incomplete(count: &str, why: &str) -> Error {
     let message = format!(
-        "the folder has {count} files, 1fichier lists {FILES_MAX} at once and {why}: spread them over several folders"
+        "the folder has {count} files, 1fichier lists {LISTED_MAX} at once and {why}: spread them over several folders"
     );
     Error::new(ErrorKind::Unsupported, message)
 }
@@ -125,6 +72,8 @@ fn incomplete(count: &str, why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::ToSpan;
+    use jiff::civil::DateTime;
 
     fn date(second: i64) -> DateTime {
         DateTime::constant(2024, 5, 1, 0, 0, 0, 0).saturating_add(second.seconds())

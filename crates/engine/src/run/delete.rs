@@ -1,4 +1,5 @@
-//! Deletions: last of all, children before parents, never in a folder in which something failed.
+//! Deletions: last of all, children before parents, never in a folder in which something failed, and never of what is the
+//! only copy of a file that could not be stored.
 
 use ketch_core::EntryKind;
 
@@ -59,7 +60,13 @@ impl Runner {
                 self.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
-            if let Some(outcome) = self.stays(entry) {
+            let is_wanted = self.is_copy_of_what_is_not_stored(entry).await;
+            if is_wanted {
+                let dir = entry.path.parent().unwrap_or_else(RelPath::root);
+                self.state().occupy(dir);
+            }
+            let stays = if is_wanted { Some(Outcome::Held) } else { self.stays(entry) };
+            if let Some(outcome) = stays {
                 self.succeeded(&task, outcome.into()).await;
                 continue;
             }
@@ -82,6 +89,27 @@ impl Runner {
         // A place that was not listed yet (when a plan is applied) is listed now. If that fails, entries may be missing.
         let _ = source.stat(&entry.path).await;
         source.may_lack()
+    }
+
+    /// Does an extra file hold what a file of the source holds that could not be stored in this run? The source may have moved
+    /// it, and then the extra is the only copy. It is known by the digest that its listing shows; a file of the source that
+    /// cannot be read may be any.
+    async fn is_copy_of_what_is_not_stored(&self, extra: &Entry) -> bool {
+        let (Some(size), Some(algo)) = (extra.size, self.rules().common_hash()) else {
+            return false;
+        };
+        let Some(shown) = extra.hashes.as_deref().and_then(|hashes| hashes.get(algo)) else {
+            return false;
+        };
+        let unstored = self.state().unstored.get(&size).cloned().unwrap_or_default();
+        let (digests, from) = (&self.context.settings.digests, &self.context.source);
+        for file in unstored {
+            match digests.of(from, &file, algo, crate::digest::Memory::Counts).await {
+                Ok((digest, _)) if digest != *shown => {}
+                Ok(_) | Err(_) => return true,
+            }
+        }
+        false
     }
 
     /// Does an entry stay, and with which outcome? If it stays, so does its folder.

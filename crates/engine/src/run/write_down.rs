@@ -109,6 +109,15 @@ impl Runner {
             // Checked also if it is a failure anyway, because it decides whether anything may be deleted.
             is_failure |= self.is_source_going_away(&failure).await;
         }
+        if is_failure
+            && let Action::Copy { source, .. } = &task.action
+            && let Some(size) = source.size.filter(|size| *size > 0)
+        {
+            let mut state = self.state();
+            if state.unstored.values().map(Vec::len).sum::<usize>() < UNSTORED_LIMIT {
+                state.unstored.entry(size).or_default().push((**source).clone());
+            }
+        }
         self.count_failure(&failure, status, is_failure);
         let record = self.record_of(&failure, status, task);
         self.put_on_record(&record);

@@ -14,16 +14,16 @@ use std::time::Duration;
 use ketch_core::{Error, ErrorKind, RelPath, Retry};
 use tokio::time::Instant;
 
-use super::{Ground, Places, Removal, Seen, admitted, ask, in_listing, unproven};
+use super::{Seen, admitted, ask, in_listing, unproven};
 use crate::account::Account;
-use crate::cache::FolderListing;
+use crate::items::FolderListing;
+use crate::items::Places;
+use crate::removal::{Ground, Removal};
 use crate::tree::TOP;
 
 /// Where calls are paced, a listing of this age still counts as a look: 1fichier lists a folder once in 30 s, and what a run
 /// has listed at its end is that old when it comes to its deletions.
 const LOOK_LIFE: Duration = Duration::from_secs(45);
-/// So many folders can be listed within that time.
-pub(crate) const FOLDERS_MAX: usize = 12;
 /// How many files of a folder are asked where it is, before it is left alone.
 const SAMPLES_MAX: usize = 3;
 

@@ -5,11 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::rules::State;
+use crate::clock::since_1970;
 
 /// A file longer than this is not one of ours.
 const FILE_MAX_BYTES: u64 = 1 << 20;
@@ -149,11 +150,6 @@ fn write(path: &Path, state: &State) -> std::io::Result<()> {
     std::fs::rename(&new, path)
 }
 
-/// The time of the machine.
-pub(crate) fn since_1970() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,7 +174,7 @@ mod tests {
         let store = Store::new(Some(path.clone()));
         store.step(|state, _| state.usage = Some([Some(1), None, None])).await;
         let reader = File::open(&path).expect("there");
-        // Whoever has it open sees it whole, whatever is written: it is never emptied.
+        // A process that has it open sees it whole, whatever is written: it is never emptied.
         store.step(|state, _| state.usage = Some([Some(2), None, None])).await;
         let kept: State = serde_json::from_reader(reader).expect("whole");
         assert_eq!(kept.usage, Some([Some(1), None, None]));

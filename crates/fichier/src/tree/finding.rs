@@ -9,8 +9,8 @@ use ketch_core::{Error, ErrorKind, RelPath, Result, Retry};
 
 use super::{Listed, TOP, Tree, is_clear, join};
 use crate::api::{Api, polls};
-use crate::cache::FolderListing;
 use crate::error::Said;
+use crate::items::FolderListing;
 
 impl Tree {
     /// The listing of the folder at `path`; `None` when there is no such folder, as a listing of its parent shows.
@@ -185,7 +185,7 @@ impl Tree {
             }
             Err(refusal) => return Err(refusal.into()),
         };
-        // Somebody may have moved it in the minutes since it was seen there, as somebody may while a run goes on. Only where
+        // Another client may have moved it in the minutes since it was seen there, as it may while a run lasts. Only where
         // calls are dear is that taken into account.
         if api.settings.paced && self.index.is_trusted(path) {
             self.learn(path, id);
@@ -216,7 +216,7 @@ impl Tree {
             (None, None) => return Ok(false),
         };
         let Some(file) = file else { return Ok(false) };
-        // Whoever does not answer has proven nothing, and the folders above are listed.
+        // Without an answer nothing is proven, and the folders above are listed.
         let Ok(info) = api.file_info(&file.url).await else { return Ok(false) };
         Ok(info.folder_id == Some(id) && info.is_at(&path))
     }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{TOP, Tree, join};
 use crate::api::Api;
-use crate::cache::{Change, FolderItem, FolderListing};
 use crate::error::Said;
+use crate::items::{Change, FolderItem, FolderListing};
 use crate::names;
 
 /// How many folders are remembered that could not be made.
@@ -59,7 +59,7 @@ impl Tree {
         path: &RelPath,
         name: &str,
     ) -> Result<u64> {
-        // ORDER: a lock of each folder and not one of all in its parent. Whoever waits for a folder goes on as soon as it is
+        // ORDER: a lock of each folder and not one of all in its parent. A task that waits for a folder continues as soon as it is
         // made, and not when those are made that others asked for meanwhile: files of one folder then travel together.
         let lock = self.making_locks.get(path.clone());
         let _one = lock.lock().await;

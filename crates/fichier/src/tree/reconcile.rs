@@ -10,10 +10,12 @@ use futures::future::BoxFuture;
 use ketch_core::{Error, ErrorKind, Retry};
 
 use crate::api::{Api, polls};
-use crate::cache::{FileItem, FolderItem, FolderListing};
 use crate::error::{Refusal, Said};
+use crate::items::{FileItem, FolderItem, FolderListing};
+use crate::links;
 use crate::recent::LAG;
 use crate::tree::Tree;
+use crate::{dates, names, report};
 
 /// How many files of one listing are asked about. When there are more, the oldest that is there speaks for the younger ones.
 const ASKED_MAX: usize = 8;
@@ -34,6 +36,7 @@ pub(crate) async fn with_our_own(
     let ours = recent.of(id);
     listing.files.retain(|file| !ours.gone_files.contains(&file.url));
     listing.folders.retain(|folder| !ours.gone_folders.contains(&folder.id));
+    add_what_was_left(tree, api, id, listing, &ours.gone_files).await;
     let is_new = |file: &FileItem| !listing.files.iter().any(|known| known.url == file.url);
     let missing: Vec<(Duration, FileItem)> =
         ours.files.into_iter().filter(|(_, file)| is_new(file)).collect();
@@ -104,6 +107,44 @@ pub(crate) async fn with_our_own(
         }
     }
     Ok(())
+}
+
+/// Enters the files that processes of this machine have sent to the folder and died before they heard of them. The address says
+/// whether a file is there; whether it is what was sent is not known.
+async fn add_what_was_left(
+    tree: &Tree,
+    api: &Api,
+    id: u64,
+    listing: &mut FolderListing,
+    gone: &[String],
+) {
+    let mut asked = 0;
+    for upload in tree.sending.left(id) {
+        let links = match tree.sending.told(&upload.xid) {
+            Some(links) => links,
+            // A node that does not answer shows nothing, and the listing counts as it is.
+            None => match report::now(api, &upload).await {
+                Ok(told) => told.links,
+                Err(_) => continue,
+            },
+        };
+        tree.sending.learn(&upload.xid, &links);
+        for link in links {
+            let url = links::without_tail(link.download);
+            let is_known = listing.files.iter().any(|file| file.url == url);
+            if is_known || gone.contains(&url) || asked == ASKED_MAX {
+                continue;
+            }
+            asked += 1;
+            let Ok(info) = api.file_info(&url).await else { continue };
+            let name = info.filename.as_deref().map(names::to_core).unwrap_or_default();
+            if info.is_file(id, &name) == Some(true) {
+                let date = info.date.as_deref().and_then(dates::parse);
+                let hash = info.checksum.as_deref().and_then(links::digest);
+                listing.files.push(FileItem { name, url, size: info.size, date, hash });
+            }
+        }
+    }
 }
 
 /// The same question a moment later.
