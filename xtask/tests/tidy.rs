@@ -240,10 +240,6 @@ fn every_test_that_a_page_of_tests_names_exists() {
     }
 }
 
-/// Cycles that are still there: for each crate, the modules that depend on one another, in the order of the alphabet. None may
-/// grow, and a cycle that is gone leaves the list.
-const CYCLES: &[(&str, &[&[&str]])] = &[];
-
 /// The modules at the top of a crate, each with those that its code names.
 fn module_graph(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     let folder = format!("crates/{krate}/src/");
@@ -309,18 +305,9 @@ fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
                 cycles.insert(cycle);
             }
         }
-        let known = CYCLES.iter().find(|(name, _)| *name == krate).map_or(&[][..], |(_, all)| all);
-        for cycle in &cycles {
-            let holds = |known: &&[&str]| cycle.iter().all(|module| known.contains(module));
-            let why =
-                format!("{krate}: these modules depend on one another in a circle: {cycle:?}");
-            assert!(known.iter().any(holds), "{why}");
-        }
-        for known in known {
-            assert!(
-                cycles.contains(*known),
-                "{krate}: this cycle is gone, take it off the list: {known:?}"
-            );
-        }
+        assert!(
+            cycles.is_empty(),
+            "{krate}: these modules depend on one another in a circle: {cycles:?}"
+        );
     }
 }
