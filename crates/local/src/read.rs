@@ -85,10 +85,17 @@ fn open_in_kept_folder(root: &Root, entry: &Entry, flags: OFlags) -> Option<Open
 impl OpenFile {
     /// Fails when the file is not what it was when it was opened, or holds more bytes than its size says.
     pub(crate) fn check_unchanged(&self, root: &Root, entry: &Entry) -> Result<()> {
+        self.check_version(root, entry)?;
+        let fail = |errno| root.error(errno, &entry.path);
+        self.check_end().map_err(fail)?.map_err(|error| error.with_path(&entry.path))
+    }
+
+    /// Fails when the file is not what it was when it was opened.
+    pub(crate) fn check_version(&self, root: &Root, entry: &Entry) -> Result<()> {
         let fail = |errno| root.error(errno, &entry.path);
         let now = root.fstat(&self.descriptor).map_err(fail)?;
         if version(&now) == version(&root.masked(self.stat)) {
-            return self.check_end().map_err(fail)?.map_err(|error| error.with_path(&entry.path));
+            return Ok(());
         }
         let (before, after) = (size(&self.stat), size(&now));
         let message =
