@@ -119,7 +119,12 @@ impl Runner {
             }
         }
         self.count_failure(&failure, status, is_failure);
-        let record = self.record_of(&failure, status, task);
+        let record = ItemOutcome {
+            seq: Some(task.seq),
+            milliseconds: task.milliseconds,
+            attempts: task.attempts,
+            ..record_of(&failure, status)
+        };
         self.put_on_record(&record);
         self.tell(Event::ItemFailed { failure, is_failure, record: Box::new(record) }).await;
     }
@@ -127,8 +132,7 @@ impl Runner {
     /// Writes down a failure that was found while planning: this item of the plan needs no act.
     pub(super) async fn refused(&self, seq: u64, failure: Failure, status: Status) {
         self.count_failure(&failure, status, true);
-        let action = Action::MakeDir { path: failure.path.clone() };
-        let record = self.record_of(&failure, status, &Task::new(seq, action, false));
+        let record = ItemOutcome { seq: Some(seq), ..record_of(&failure, status) };
         self.put_on_record(&record);
         if self.context.settings.dry_run {
             self.tell(Event::Action(Box::new(Planned::refusal(&failure)))).await;
@@ -162,19 +166,6 @@ impl Runner {
         self.context.progress.done(0);
     }
 
-    fn record_of(&self, failure: &Failure, status: Status, task: &Task) -> ItemOutcome {
-        ItemOutcome {
-            seq: Some(task.seq),
-            milliseconds: task.milliseconds,
-            attempts: task.attempts,
-            kind: Some(Cow::Borrowed(failure.kind.as_str())),
-            message: Some(failure.message.clone()),
-            hint: failure.hint.map(|hint| Cow::Borrowed(hint.as_str())),
-            action: failure.operation.clone(),
-            ..ItemOutcome::new(failure.path.clone(), status, "")
-        }
-    }
-
     /// If the records cannot be written, the job ends.
     pub(super) fn put_on_record(&self, record: &ItemOutcome) {
         if self.context.settings.dry_run {
@@ -194,6 +185,17 @@ impl Runner {
         let failure = Failure::new(path, operation, error);
         let at_source = failure.at_source || error.remote() == Some(self.context.source.name());
         Failure { at_source, ..failure }
+    }
+}
+
+/// A failure as it is written down, without its number in the plan and what the tries took.
+fn record_of(failure: &Failure, status: Status) -> ItemOutcome {
+    ItemOutcome {
+        kind: Some(Cow::Borrowed(failure.kind.as_str())),
+        message: Some(failure.message.clone()),
+        hint: failure.hint.map(|hint| Cow::Borrowed(hint.as_str())),
+        action: failure.operation.clone(),
+        ..ItemOutcome::new(failure.path.clone(), status, "")
     }
 }
 
