@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::{Duration, SystemTime};
 
-use crate::hash::Hashes;
+use crate::hash::{Digest, Hashes};
 use crate::hint::Hint;
 use crate::path::{RelPath, compare_keys};
 
@@ -123,6 +123,13 @@ impl Special {
 }
 
 impl Entry {
+    /// The digest that bytes which are read of it must have: the strongest that is attested, else the strongest that is
+    /// claimed. Bytes that do not fit a claim are not what was meant, though a claim proves nothing of those that do.
+    pub fn to_expect(&self) -> Option<&Digest> {
+        let known = [&self.hashes, &self.claimed].into_iter().flatten();
+        known.filter_map(|hashes| hashes.strongest()).next()
+    }
+
     /// A file of known size and nothing else known.
     pub fn file(path: RelPath, size: u64) -> Self {
         Entry { size: Some(size), ..Entry::bare(path, EntryKind::File) }

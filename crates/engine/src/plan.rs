@@ -189,6 +189,25 @@ pub struct PlannedEntry {
     handle: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     hashes: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    claimed: BTreeMap<String, String>,
+}
+
+/// Digests as they are stored: name to hexadecimal digits.
+fn stored_digests(hashes: Option<&Hashes>) -> BTreeMap<String, String> {
+    let digests = hashes.into_iter().flat_map(Hashes::iter);
+    digests.map(|digest| (digest.algo().to_string(), digest.to_string())).collect()
+}
+
+fn digests_of(stored: &BTreeMap<String, String>) -> Option<Box<Hashes>> {
+    let mut hashes = Hashes::default();
+    for algo in HashAlgo::BY_STRENGTH {
+        let digest = stored.get(algo.as_str());
+        if let Some(digest) = digest.and_then(|text| Digest::from_hex(algo, text)) {
+            hashes.insert(digest);
+        }
+    }
+    (hashes != Hashes::default()).then(|| Box::new(hashes))
 }
 
 impl PlannedReason {
@@ -221,14 +240,14 @@ impl PlannedEntry {
 
 impl From<Entry> for PlannedEntry {
     fn from(entry: Entry) -> Self {
-        let hashes = entry.hashes.iter().flat_map(|hashes| hashes.iter());
         PlannedEntry {
             dir: entry.is_dir(),
             link: entry.kind == EntryKind::Link,
             size: entry.size,
             mode: entry.mode,
             mtime: entry.mtime.map(seconds_and_nanoseconds),
-            hashes: hashes.map(|digest| (digest.algo().to_string(), digest.to_string())).collect(),
+            hashes: stored_digests(entry.hashes.as_deref()),
+            claimed: stored_digests(entry.claimed.as_deref()),
             version: entry.version,
             handle: entry.handle,
             path: entry.path,
@@ -238,14 +257,9 @@ impl From<Entry> for PlannedEntry {
 
 impl From<PlannedEntry> for Entry {
     fn from(stored: PlannedEntry) -> Self {
-        let mut hashes = Hashes::default();
-        for algo in HashAlgo::BY_STRENGTH {
-            let digest = stored.hashes.get(algo.as_str());
-            if let Some(digest) = digest.and_then(|text| Digest::from_hex(algo, text)) {
-                hashes.insert(digest);
-            }
-        }
         Entry {
+            hashes: digests_of(&stored.hashes),
+            claimed: digests_of(&stored.claimed),
             path: stored.path,
             kind: match (stored.dir, stored.link) {
                 (true, _) => EntryKind::Dir,
@@ -257,9 +271,6 @@ impl From<PlannedEntry> for Entry {
             mtime: stored.mtime.and_then(time_of),
             version: stored.version,
             handle: stored.handle,
-            // A plan keeps what is attested; a claim proves nothing later either.
-            claimed: None,
-            hashes: (hashes != Hashes::default()).then(|| Box::new(hashes)),
         }
     }
 }

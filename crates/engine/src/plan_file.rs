@@ -81,6 +81,7 @@ pub struct PlanTotals {
     pub over_limit: Option<String>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one line at a time")]
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line<'a> {

@@ -276,14 +276,8 @@ impl Transfers {
         }
         let hashing = HashingSource::new(body, algos);
         // With `Verify::Size` the caller wants to save the time that a digest takes.
-        // What is only claimed is not proven by it, but bytes that it does not fit are not what was meant.
-        let known = entry.hashes.as_ref().or(entry.claimed.as_ref());
-        let listed = known.filter(|_| by_digest).and_then(|hashes| {
-            let algo = strongest(|algo| hashes.get(algo).is_some())?;
-            hashes.get(algo).cloned()
-        });
-        match listed {
-            Some(digest) => hashing.expecting(digest),
+        match entry.to_expect().filter(|_| by_digest) {
+            Some(digest) => hashing.expecting(digest.clone()),
             None => hashing,
         }
     }
@@ -323,11 +317,10 @@ impl Transfers {
     /// The digest of the source, where the destination had the file from an earlier try and read nothing of the body: what is
     /// there is proven by what the source holds now.
     async fn digest_of_adopted(&self, entry: &Entry, stored: &Entry) -> Result<Option<Hashes>> {
-        let shown = stored.hashes.as_deref();
-        let Some(algo) = shown.and_then(|shown| strongest(|algo| shown.get(algo).is_some())) else {
+        let Some(shown) = stored.hashes.as_deref().and_then(Hashes::strongest) else {
             return Ok(None);
         };
-        let digest = content_digest(&self.source, entry, algo).await?;
+        let digest = content_digest(&self.source, entry, shown.algo()).await?;
         Ok(Some(Hashes::of(digest)))
     }
 

@@ -245,10 +245,12 @@ async fn what_an_uploader_claims_is_told_as_a_claim_and_proves_nothing() {
         assert_eq!(source.tree().len(), 2);
     }
     // What is read and does not fit the claim is not handed on.
-    let away = memory("away", &[]);
-    let (report, _) = run(JobKind::Copy, destination, away.clone(), Settings::default()).await;
-    assert_eq!((report.copied, report.failed), (1, 1), "{report:?}");
-    assert!(!away.tree().contains_key("a"));
+    for kind in [JobKind::Copy, JobKind::Sync] {
+        let away = memory("away", &[]);
+        let (report, _) = run(kind, destination.clone(), away.clone(), Settings::default()).await;
+        assert_eq!((report.copied, report.failed), (1, 1), "{kind:?}: {report:?}");
+        assert!(!away.tree().contains_key("a"));
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use common::manifest_of;
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::prove::ProveSettings;
+use ketch_engine::prove::create::{Made, What, create};
 use ketch_engine::prove::repair::repair;
 use ketch_engine::prove::verify::{Coverage, Sample, Verdict, VerifySettings, verify};
 use ketch_engine::state::Marks;
@@ -270,4 +271,32 @@ async fn a_repair_fetches_the_damaged_part_only_and_never_stores_what_is_not_rig
     assert_eq!(repaired.fetched, part);
     assert!(damaged.tree()["large"] == content);
     assert_eq!(find().await.verdict, Verdict::Ok);
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_fit_what_was_claimed_of_them_get_into_no_manifest() {
+    let capabilities = Capabilities {
+        read_range: true,
+        put_empty: true,
+        claimed_hashes: &[HashAlgo::Md5],
+        ..Capabilities::default()
+    };
+    let place = MemoryBackend::with("remote", capabilities);
+    for name in ["bad", "good"] {
+        place.seed(name, name);
+    }
+    place.corrupt("bad");
+    let (mut entered, mut failed) = (Vec::new(), Vec::new());
+    let take = |made| {
+        match made {
+            Made::Entry(entry) => entered.push(entry.path.to_string()),
+            Made::Failed(path, error) => failed.push((path.to_string(), error.kind())),
+            Made::Other(path, why) => panic!("{path}: {why}"),
+        }
+        Ok(())
+    };
+    let place: Arc<dyn Backend> = Arc::new(place);
+    create(&place, &downloading(), What::Manifest, None, take).await.expect("a manifest");
+    assert_eq!(entered, ["good"]);
+    assert_eq!(failed, [("bad".to_owned(), ErrorKind::Corrupt)]);
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::EntrySource;
 use ketch_core::source::{Body, ByteStream, HashingSource, open_all};
-use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, HashAlgo, ReadOptions, RelPath};
+use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, ReadOptions, RelPath};
 use serde_json::json;
 
 use super::service;
@@ -97,10 +97,7 @@ const HELD_BYTES: u64 = 16 << 20;
 
 /// The content of `entry`. Where the remote lists a digest the last piece comes only if all of it has that digest.
 async fn open_proven(backend: &Arc<dyn Backend>, entry: &Entry) -> Result<ByteStream> {
-    let listed = entry.hashes.as_deref().and_then(|listed| {
-        HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| listed.get(algo)).cloned()
-    });
-    let Some(listed) = listed.filter(|_| entry.size.is_some()) else {
+    let Some(listed) = entry.to_expect().cloned().filter(|_| entry.size.is_some()) else {
         return Ok(backend.read(entry, ReadOptions::default()).await?);
     };
     let body: Body = Arc::new(EntrySource::new(Arc::clone(backend), entry.clone()));

@@ -155,6 +155,11 @@ impl Hashes {
         self.0.iter().find(|digest| digest.algo == algo)
     }
 
+    /// The strongest digest.
+    pub fn strongest(&self) -> Option<&Digest> {
+        HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| self.get(algo))
+    }
+
     /// All digests.
     pub fn iter(&self) -> impl Iterator<Item = &Digest> {
         self.0.iter()

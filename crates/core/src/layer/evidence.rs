@@ -63,8 +63,7 @@ pub(super) fn is_moved(found: &Entry, from: &Entry, capabilities: &Capabilities)
 
 /// The strongest digest of `found`, to compare with that of the body.
 pub(super) fn strongest(found: &Entry) -> Option<&crate::hash::Digest> {
-    let hashes = found.hashes.as_deref()?;
-    HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| hashes.get(algo))
+    found.hashes.as_deref()?.strongest()
 }
 
 fn same_digest(left: Option<&Hashes>, right: Option<&Hashes>) -> Option<bool> {

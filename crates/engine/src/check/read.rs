@@ -35,7 +35,7 @@ pub(super) async fn read_again(
     if backend.capabilities().read_local {
         return Ok(first.clone());
     }
-    let listed = entry.hashes.as_deref().and_then(|listed| listed.iter().next());
+    let listed = entry.to_expect();
     let algos: Vec<HashAlgo> =
         [HashAlgo::Blake3].into_iter().chain(listed.map(Digest::algo)).collect();
     let hashes = read_hashes(backend, entry, &algos, bandwidth, None).await?;

@@ -185,10 +185,7 @@ impl Maker<'_> {
 
     /// Reads a file over a network. The content must have the digest that the listing shows.
     async fn download(&self, entry: &Entry, algo: HashAlgo, pace: Pace<'_>) -> Result<Facts> {
-        let listed = entry
-            .hashes
-            .as_deref()
-            .and_then(|listed| HashAlgo::BY_STRENGTH.into_iter().find_map(|algo| listed.get(algo)));
+        let listed = entry.to_expect();
         let mut algos = vec![algo];
         algos.extend(listed.map(Digest::algo).filter(|listed| *listed != algo));
         let mut facts = download_facts(&self.place.backend, entry, &algos, pace).await?;
