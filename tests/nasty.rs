@@ -63,6 +63,17 @@ impl Scene {
         self.home.run(command.split(' '))
     }
 
+    /// Kills a command when the server holds one of its requests, and drops that request.
+    fn kill_when_held(&self, command: &str) {
+        let mut child = self.home.command();
+        child.args(command.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = child.spawn().unwrap();
+        self.server.held();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.server.clear();
+    }
+
     fn api_requests(&self) -> usize {
         let is_call =
             |seen: &&serde_json::Value| seen["path"].as_str().unwrap().starts_with("/v1/");

@@ -1,17 +1,9 @@
 //! What a process that was killed had stored and not yet compared: the runs after it prove it or replace it, and never take it
 //! for unchanged.
 
-use std::process::{Child, Stdio};
-
 use crate::Scene;
 
 impl Scene {
-    fn start(&self, command: &str) -> Child {
-        let mut child = self.home.command();
-        child.args(command.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
-        child.spawn().unwrap()
-    }
-
     /// Copies one file up, has the node damage it, and kills the process during the call `at`: before it hears of the damage,
     /// or when it is about to remove what is damaged.
     fn with_a_damaged_file(old: Option<&str>, at: &str) -> Scene {
@@ -22,11 +14,7 @@ impl Scene {
         }
         scene.home.write("src/d/f", "the content");
         scene.server.fault(&format!("upload next=1 damage\n{at} next=1 hold"));
-        let mut child = scene.start("copy src box:there");
-        scene.server.held();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        scene.server.clear();
+        scene.kill_when_held("copy src box:there");
         let is_damaged = |(path, content): &(String, Vec<u8>)| {
             path == "there/d/f" && content.len() == 11 && content != b"the content"
         };
@@ -100,11 +88,7 @@ fn one_answer_that_a_folder_is_gone_does_not_give_up_what_a_killed_process_store
     scene.home.write("src/d/f", "the new content");
     // The new version is stored and proven, and the old one is about to go.
     scene.server.fault("file/rm next=1 hold");
-    let mut child = scene.start("copy src box:there");
-    scene.server.held();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    scene.server.clear();
+    scene.kill_when_held("copy src box:there");
     assert_eq!(scene.server.stat("files"), 2);
     scene.home.write("src/d/f", "the content");
     scene.server.fault("folder/ls next=1 ko 404 Resource not found #469");
@@ -128,11 +112,7 @@ fn what_was_brought_after_its_folder_before_the_process_was_killed_is_there_once
         // Others move the folder when the new version is about to be sent into it.
         let moves = "upload/get_upload_server nth=1 move there/d > kept";
         scene.server.fault(&format!("{moves}\n{at}"));
-        let mut child = scene.start("sync --max-delete 100% src box:there");
-        scene.server.held();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        scene.server.clear();
+        scene.kill_when_held("sync --max-delete 100% src box:there");
         if let Some(third) = third {
             scene.home.write("src/d/f", third);
         }
@@ -156,11 +136,7 @@ fn another_job_knows_what_a_killed_process_has_stored_while_listings_lag() {
         scene.server.lag("changes 40");
         scene.home.write("src/d/f", "the content");
         scene.server.fault("end.pl next=1 hold");
-        let mut child = scene.start("copy src box:there");
-        scene.server.held();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        scene.server.clear();
+        scene.kill_when_held("copy src box:there");
         let there = || {
             let files = scene.server.files();
             files.into_iter().filter(|(path, _)| path == "there/d/f").count()

@@ -1,7 +1,5 @@
 //! A move within one account: files by their addresses, folders whole.
 
-use std::process::Stdio;
-
 use crate::Scene;
 
 impl Scene {
@@ -165,12 +163,7 @@ fn a_move_of_a_folder_whose_process_dies_at_any_of_its_calls_is_ended_by_the_nex
     ] {
         let scene = Scene::with_a_folder();
         scene.server.fault(moment);
-        let command = ["move", "box:a", "box:new/b"];
-        let mut child = scene.home.command().args(command).stderr(Stdio::null()).spawn().unwrap();
-        scene.server.held();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        scene.server.clear();
+        scene.kill_when_held("move box:a box:new/b");
         // What is moved already is not there any more.
         let run = scene.run("move box:a box:new/b");
         let expected = if moment == "folder/mv nth=1 hold" { 0 } else { 3 };
@@ -184,12 +177,7 @@ impl Scene {
     fn with_half_a_move() -> Scene {
         let scene = Scene::with_a_folder();
         scene.server.fault("folder/mv nth=2 hold");
-        let command = ["move", "box:a", "box:new/b"];
-        let mut child = scene.home.command().args(command).stderr(Stdio::null()).spawn().unwrap();
-        scene.server.held();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        scene.server.clear();
+        scene.kill_when_held("move box:a box:new/b");
         scene.shows(&[("new/a/deep/er/g", "two"), ("new/a/f", "one")]);
         scene
     }

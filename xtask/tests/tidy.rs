@@ -142,6 +142,10 @@ fn names_of_foreign_parts_stay_where_they_belong() {
 /// Below the command line what helps is a hint, as data (`core/hint.rs`); `cli/hints.rs` has its words.
 #[test]
 fn no_words_of_the_command_line_are_below_it() {
+    let is_flag = |word: &str| {
+        let name = word.trim_start_matches(['(', '`', '\'', '"']).strip_prefix("--");
+        name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
     for (path, text) in sources("crates") {
         let krate = path.split('/').nth(1).unwrap_or_default();
         // Suites and emulators are programs of their own or part of tests.
@@ -153,10 +157,6 @@ fn no_words_of_the_command_line_are_below_it() {
         }
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         for line in code_lines(code) {
-            let is_flag = |word: &str| {
-                let name = word.trim_start_matches(['(', '`', '\'', '"']).strip_prefix("--");
-                name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
-            };
             let has_flag = line.split_whitespace().any(is_flag);
             assert!(!has_flag && !line.contains("`ketch "), "{path}: {line}");
         }

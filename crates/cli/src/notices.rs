@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use ketch_engine::event::Event;
+
+use crate::leftovers::leftovers_line;
 use crate::output::{Console, Level};
 
 /// So many of one kind are told.
@@ -14,6 +17,21 @@ const KINDS: usize = 100;
 pub(crate) struct Notices(BTreeMap<String, u64>);
 
 impl Notices {
+    /// Tells of an event that is a notice. `false`: it is another one.
+    pub(crate) fn take(&mut self, console: &Console, event: &Event) -> bool {
+        match event {
+            Event::Notice { path, text } => {
+                self.tell(console, path.as_ref().map(|path| path.as_str()), text);
+            }
+            Event::Leftovers { place, parts, bytes, is_removed } => {
+                let text = leftovers_line(place, *parts, *bytes, *is_removed);
+                self.tell(console, None, &text);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Tells `text` about `subject`, if not too many with the same text were told.
     pub(crate) fn tell(&mut self, console: &Console, subject: Option<&str>, text: &str) {
         if self.admit(text) || console.tells(Level::Item) {

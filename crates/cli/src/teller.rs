@@ -10,7 +10,6 @@ use ketch_engine::filter::units::format_size;
 use crate::bill::bill_line;
 use crate::hints;
 use crate::jsonl;
-use crate::leftovers::leftovers_line;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::Result;
@@ -47,15 +46,10 @@ impl Teller<'_> {
 
     /// Tells of what concerns the whole job.
     fn tell_of_job(&mut self, event: &Event) {
+        if self.notices.take(self.console, event) {
+            return;
+        }
         match event {
-            Event::Notice { path, text } => {
-                let path = path.as_ref().map(|path| path.as_str());
-                self.notices.tell(self.console, path, text);
-            }
-            Event::Leftovers { place, parts, bytes, is_removed } => {
-                let text = leftovers_line(place, *parts, *bytes, *is_removed);
-                self.notices.tell(self.console, None, &text);
-            }
             Event::Reminder { place, text, hint } => {
                 self.reminders.tell(self.console, place, &hints::with(text, *hint));
             }

@@ -1,4 +1,4 @@
-//! Work on a thread that may block, ended when nobody waits for it any more.
+//! Runs work on a thread that may block, and tells the work to end when its caller stops waiting.
 
 use ketch_core::{Error, Result};
 use tokio_util::sync::CancellationToken;

@@ -19,12 +19,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::bandwidth::Bandwidth;
+use crate::blocking::blocking;
 use crate::compare::Comparer;
-use crate::digest::{AtHand, Digests, Memory, Origin, Place, blocking};
+use crate::digest::{AtHand, Digests, Memory, Origin};
 use crate::event::{EVENT_QUEUE, Event, Progress};
 use crate::join::Pair;
 use crate::leftovers::{Claims, clear};
 use crate::march::{March, Step};
+use crate::place::Place;
 use crate::report::{CheckReport, Evidence, Verdict};
 use crate::settings::{Compare, Settings, Stop};
 use crate::state::Marks;

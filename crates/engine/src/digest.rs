@@ -13,10 +13,10 @@ use ketch_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::blocking::blocking;
+use crate::blocking::blocking;
 use crate::content::{Facts, Reader, Scratch};
 use crate::known::{Known, Store};
-pub(crate) use crate::place::Place;
+use crate::place::Place;
 use crate::state::DigestCache;
 
 /// Pieces above this size are hashed on a blocking thread.

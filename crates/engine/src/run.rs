@@ -10,21 +10,24 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
+use ketch_core::{
+    Backend, Digest, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bill::{Tally, counts_calls};
+use crate::blocking::blocking;
 use crate::clock::{Clock, Learner};
 use crate::decide::{Action, Reason, Rules, job_can_start};
-use crate::digest::{Place, blocking};
 use crate::event::{Event, Progress};
 use crate::journal::{
     Ended, Journal, LogBackward, Mark, Memory, PlanItem, PlanRecord, Records, damaged,
 };
 use crate::kind::JobKind;
 use crate::leftovers::{Claims, clear};
+use crate::place::Place;
 use crate::plan::Planned;
 use crate::plan_file::PlanFile;
 use crate::report::{Failure, Outcome, Report};
@@ -264,8 +267,9 @@ struct State {
     /// Of both, those that are not on record yet.
     new_failed_dirs: Vec<RelPath>,
     new_occupied_dirs: Vec<RelPath>,
-    /// Files of the source that could not be stored, by size: an extra may be the only copy of one of them.
-    unstored: HashMap<u64, Vec<Entry>>,
+    /// Files of the source that could not be stored, by size, with their digests once these were read: an extra may be the
+    /// only copy of one of them.
+    unstored: HashMap<u64, Vec<(Entry, Option<Digest>)>>,
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,

@@ -15,8 +15,9 @@ use ketch_core::{
 
 use crate::bandwidth::Bandwidth;
 use crate::content::Facts;
-use crate::digest::{Digests, Place, content_digest};
+use crate::digest::{Digests, content_digest};
 use crate::metered::Metered;
+use crate::place::Place;
 use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
 use crate::witness::Witness;

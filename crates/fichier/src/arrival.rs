@@ -66,25 +66,8 @@ pub(crate) async fn confirm(
     match move_all(account, parent, TOP, files).await {
         Ok(folder) => Ok(folder),
         Err(error) => {
-            let mut left = None;
-            for file in files.iter() {
-                let ground = Ground::Sent {
-                    size: file.size.unwrap_or_default(),
-                    before: before.top.clone(),
-                };
-                let (url, name) = (file.url.clone(), file.name.clone());
-                let removal = Removal { url, folder: TOP, name, at: None, ground };
-                left = gather::remove(account, removal).await.err().or(left);
-            }
-            let mut message = format!(
-                "the folder was removed while the file was sent, and it could not be put back: {}",
-                error.message()
-            );
-            if let Some(left) = left {
-                message =
-                    format!("{message}; what was sent is in the top folder: {}", left.message());
-            }
-            Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
+            let why = "was removed while the file was sent, and it could not be put back";
+            Err(give_up(account, files, (TOP, "top"), &before.top, why, &error).await)
         }
     }
 }
@@ -151,26 +134,38 @@ async fn follow(
     tree.forget_folder(folder);
     tree.cache.forget(folder);
     tree.distrust(&above);
-    let error = match move_all(account, parent, folder, files).await {
-        Ok(folder) => return Ok(folder),
-        Err(error) => error,
-    };
+    match move_all(account, parent, folder, files).await {
+        Ok(folder) => Ok(folder),
+        Err(error) => {
+            let before = Before { listing: None, since: before.top.since };
+            let why =
+                "was moved by others while the file was sent, and the file could not be put back";
+            Err(give_up(account, files, (folder, "moved"), &before, why, &error).await)
+        }
+    }
+}
+
+/// Removes files that can be put nowhere from the folder that they are in, and returns the error that says so.
+async fn give_up(
+    account: &Arc<Account>,
+    files: &[&mut FileItem],
+    (folder, which): (u64, &str),
+    before: &Before,
+    why: &str,
+    error: &Error,
+) -> Error {
     let mut left = None;
-    for file in files.iter() {
-        let before = Before { listing: None, since: before.top.since };
-        let ground = Ground::Sent { size: file.size.unwrap_or_default(), before };
+    for file in files {
+        let ground = Ground::Sent { size: file.size.unwrap_or_default(), before: before.clone() };
         let (url, name) = (file.url.clone(), file.name.clone());
         let removal = Removal { url, folder, name, at: None, ground };
         left = gather::remove(account, removal).await.err().or(left);
     }
-    let mut message = format!(
-        "the folder was moved by others while the file was sent, and the file could not be put back: {}",
-        error.message()
-    );
+    let mut message = format!("the folder {why}: {}", error.message());
     if let Some(left) = left {
-        message = format!("{message}; what was sent is in the moved folder: {}", left.message());
+        message = format!("{message}; what was sent is in the {which} folder: {}", left.message());
     }
-    Err(Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff))
+    Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff)
 }
 
 /// Moves files that are in the folder `from` to that of `parent`.

@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::items::FolderListing;
 use crate::removal::{Ground, Removal};
-use crate::state_files::lock_file;
-use crate::state_files::replace;
+use crate::state_files::{lock_file, replace};
 
 /// The version of the format. Another one is not read.
 const VERSION: u32 = 1;

@@ -19,7 +19,6 @@ use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
 use crate::hints;
-use crate::leftovers::leftovers_line;
 use crate::location::Location;
 use crate::notices::Notices;
 use crate::output::{Console, Level};
@@ -135,22 +134,12 @@ fn take(console: &Console, lists: &mut Lists, notices: &mut Notices, event: Even
     {
         console.event(kind, body)?;
     }
-    match event {
-        Event::Notice { path, text } => {
-            let path = path.as_ref().map(|path| path.as_str());
-            notices.tell(console, path, &text);
-            Ok(())
-        }
-        Event::Leftovers { place, parts, bytes, is_removed } => {
-            notices.tell(console, None, &leftovers_line(&place, parts, bytes, is_removed));
-            Ok(())
-        }
-        Event::Checked { path, verdict } => {
-            lists.write(path.as_str(), &verdict)?;
-            tell(console, lists, path.as_str(), &verdict)
-        }
-        _ => Ok(()),
+    if let Event::Checked { path, verdict } = &event {
+        lists.write(path.as_str(), verdict)?;
+        return tell(console, lists, path.as_str(), verdict);
     }
+    notices.take(console, &event);
+    Ok(())
 }
 
 /// rclone's mark of a verdict.

@@ -16,7 +16,6 @@ use super::archive::Archive;
 use crate::args::RecordArgs;
 use crate::context::{Context, Done};
 use crate::hints;
-use crate::leftovers::leftovers_line;
 use crate::notices::Notices;
 use crate::problem::{Problem, Result};
 use crate::redact::redact;
@@ -254,13 +253,7 @@ pub(crate) async fn plan(
     let mut notices = Notices::default();
     let reminders = Reminders::new(context.environment.state_folder());
     let followed = watch::follow(&mut running.events, &progress, console, signals, |event| {
-        if let Event::Notice { path, text } = &event {
-            notices.tell(console, path.as_ref().map(|path| path.as_str()), text);
-        }
-        if let Event::Leftovers { place, parts, bytes, is_removed } = &event {
-            let text = leftovers_line(place, *parts, *bytes, *is_removed);
-            notices.tell(console, None, &text);
-        }
+        notices.take(console, &event);
         if let Event::Reminder { place, text, hint } = &event {
             reminders.tell(console, place, &hints::with(text, *hint));
         }

@@ -103,9 +103,7 @@ impl Reason {
             Reason::NameFolds => "name_folds",
         }
     }
-}
 
-impl Reason {
     /// What a person can do about it, if one thing helps.
     pub fn hint(&self) -> Option<Hint> {
         match self {

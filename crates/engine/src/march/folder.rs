@@ -10,7 +10,7 @@ use ketch_core::{Entry, EntryKind, ListOptions, Order, Page, compare_keys};
 
 use super::spelling::{Spellings, has_twins, list_names};
 use super::*;
-use crate::digest::blocking;
+use crate::blocking::blocking;
 use crate::join::{Joined, Next};
 use crate::listing::{Collector, ROOM_BYTES, Room};
 

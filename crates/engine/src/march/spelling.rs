@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 use ketch_core::{Backend, Entry, ErrorKind, Identities, ListOptions, RelPath, Result};
 
 use super::March;
-use crate::digest::blocking;
+use crate::blocking::blocking;
 use crate::join::Pair;
 
 /// What is known of the names of one folder, where both sides have names that are not equal.

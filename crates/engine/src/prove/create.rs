@@ -11,8 +11,10 @@ use ketch_manifest::ManifestEntry;
 use tokio::sync::Semaphore;
 
 use crate::bandwidth::Bandwidth;
+use crate::blocking::blocking;
 use crate::content::{Facts, Scratch};
-use crate::digest::{AtHand, Place, blocking};
+use crate::digest::AtHand;
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download_facts, walk};
 

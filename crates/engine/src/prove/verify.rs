@@ -19,8 +19,10 @@ use ketch_manifest::{ManifestEntry, prefix_length};
 use tokio::sync::Semaphore;
 
 use crate::bandwidth::Bandwidth;
+use crate::blocking::blocking;
 use crate::content::{Scratch, prefix_digest};
-use crate::digest::{AtHand, Place, blocking};
+use crate::digest::AtHand;
+use crate::place::Place;
 use crate::prove::create::nanoseconds;
 use crate::prove::pair::{Case, join};
 use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download, download_facts, walk};

@@ -3,8 +3,9 @@
 
 use super::act::Acted;
 use super::*;
+use crate::blocking::blocking;
 use crate::decide::{Action, Decision, decide};
-use crate::digest::{Memory, blocking};
+use crate::digest::Memory;
 use crate::join::Pair;
 use crate::settings::OnChanged;
 

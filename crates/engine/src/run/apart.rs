@@ -9,7 +9,7 @@ use ketch_core::names::aside;
 use ketch_core::{Identity, Sameness};
 
 use super::*;
-use crate::digest::blocking;
+use crate::blocking::blocking;
 
 /// A file of the source that may be removed.
 pub(super) enum Apart {

@@ -4,6 +4,7 @@
 use ketch_core::EntryKind;
 
 use super::*;
+use crate::digest::Memory;
 
 /// Is this an entry that a place may hold without listing it ([`ketch_core::facets::Gaps`])?
 fn may_be_unseen(entry: &Entry) -> bool {
@@ -60,14 +61,14 @@ impl Runner {
                 self.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
-            let is_wanted = self.is_copy_of_what_is_not_stored(entry).await;
-            if is_wanted {
+            if let Some(outcome) = self.stays(entry) {
+                self.succeeded(&task, outcome.into()).await;
+                continue;
+            }
+            if self.is_copy_of_what_is_not_stored(entry).await {
                 let dir = entry.path.parent().unwrap_or_else(RelPath::root);
                 self.state().occupy(dir);
-            }
-            let stays = if is_wanted { Some(Outcome::Held) } else { self.stays(entry) };
-            if let Some(outcome) = stays {
-                self.succeeded(&task, outcome.into()).await;
+                self.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
             let runner = Arc::clone(self);
@@ -103,10 +104,25 @@ impl Runner {
         };
         let unstored = self.state().unstored.get(&size).cloned().unwrap_or_default();
         let (digests, from) = (&self.context.settings.digests, &self.context.source);
-        for file in unstored {
-            match digests.of(from, &file, algo, crate::digest::Memory::Counts).await {
-                Ok((digest, _)) if digest != *shown => {}
-                Ok(_) | Err(_) => return true,
+        for (index, (file, known)) in unstored.into_iter().enumerate() {
+            let digest = match known {
+                Some(digest) => digest,
+                None => {
+                    let read = tokio::select! {
+                        read = digests.of(from, &file, algo, Memory::IsNoProof) => read.ok(),
+                        () = self.context.stop.now.cancelled() => None,
+                    };
+                    let Some((digest, _)) = read else { return true };
+                    let mut state = self.state();
+                    let kept = state.unstored.get_mut(&size).and_then(|all| all.get_mut(index));
+                    if let Some((_, kept)) = kept {
+                        *kept = Some(digest.clone());
+                    }
+                    digest
+                }
+            };
+            if digest == *shown {
+                return true;
             }
         }
         false

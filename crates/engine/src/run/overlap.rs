@@ -7,7 +7,7 @@ use ketch_core::identity::{Above, Shared, Standing, shared};
 use ketch_core::{Backend, Error, ErrorKind, RelPath, Result};
 
 use super::Context;
-use crate::digest::blocking;
+use crate::blocking::blocking;
 use crate::kind::JobKind;
 
 /// How the two places of a job overlap.

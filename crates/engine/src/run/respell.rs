@@ -60,7 +60,7 @@ impl Runner {
             && let Some(identities) = self.context.source.identities()
         {
             let respelled = name.clone();
-            crate::digest::blocking(move |_| identities.respell(&respelled)).await?;
+            crate::blocking::blocking(move |_| identities.respell(&respelled)).await?;
         }
         let text =
             format!("the folder has the name `{name}` in another spelling: it is the same folder");

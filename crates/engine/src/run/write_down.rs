@@ -115,7 +115,7 @@ impl Runner {
         {
             let mut state = self.state();
             if state.unstored.values().map(Vec::len).sum::<usize>() < UNSTORED_LIMIT {
-                state.unstored.entry(size).or_default().push((**source).clone());
+                state.unstored.entry(size).or_default().push(((**source).clone(), None));
             }
         }
         self.count_failure(&failure, status, is_failure);

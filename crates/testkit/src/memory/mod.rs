@@ -25,8 +25,8 @@ use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_exact};
 use ketch_core::{
     About, Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream,
-    Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, MetadataCost, Order, Page,
-    PutOptions, ReadOptions, RelPath, Result, compare_keys,
+    Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, Order, Page, PutOptions,
+    ReadOptions, RelPath, Result, compare_keys,
 };
 
 use self::parts::{Parts, Receiving};
@@ -128,52 +128,6 @@ impl MemoryBackend {
             prefix: RelPath::root(),
             shows_versions: true,
             listing_order: Arc::new(Mutex::new(fastrand::Rng::with_seed(LISTING_SEED))),
-        }
-    }
-
-    /// The capabilities of [`MemoryBackend::new`], to be changed field by field.
-    pub fn everything() -> Capabilities {
-        Capabilities {
-            list_order: Order::Key,
-            list_recursive: false,
-            read_range: true,
-            read_local: true,
-            put_unsized: true,
-            put_empty: true,
-            links: false,
-            put_max: None,
-            copy: true,
-            rename: true,
-            rename_dir: true,
-            dirs: true,
-            duplicates: false,
-            mtime: Some(Duration::from_nanos(1)),
-            set_mtime: true,
-            dir_times: false,
-            set_mode: false,
-            narrow_mode: false,
-            metadata_cost: MetadataCost::Call,
-            hashes: &HashAlgo::BY_STRENGTH,
-            claimed_hashes: &[],
-            name_max_bytes: Some(255),
-            put_parts: None,
-            put_resume: true,
-            at_once: None,
-            gather: None,
-        }
-    }
-
-    /// Capabilities with the shape of 1fichier: ids, duplicates, no modification times, no empty files, one digest.
-    pub fn like_fichier() -> Capabilities {
-        Capabilities {
-            read_range: true,
-            copy: true,
-            rename: true,
-            rename_dir: true,
-            dirs: true,
-            duplicates: true,
-            hashes: &[HashAlgo::Whirlpool],
-            ..Capabilities::default()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ketch_core::{Capabilities, HashAlgo, Order, PartRules};
+use ketch_core::{Capabilities, HashAlgo, MetadataCost, Order, PartRules};
 
 use super::MemoryBackend;
 
@@ -24,6 +24,54 @@ pub const SHAPES: [(&str, MakeShape); 12] = [
     ("old-store", old_store),
     ("checksums", checksums),
 ];
+
+impl MemoryBackend {
+    /// The capabilities of [`MemoryBackend::new`], to be changed field by field.
+    pub fn everything() -> Capabilities {
+        Capabilities {
+            list_order: Order::Key,
+            list_recursive: false,
+            read_range: true,
+            read_local: true,
+            put_unsized: true,
+            put_empty: true,
+            links: false,
+            put_max: None,
+            copy: true,
+            rename: true,
+            rename_dir: true,
+            dirs: true,
+            duplicates: false,
+            mtime: Some(Duration::from_nanos(1)),
+            set_mtime: true,
+            dir_times: false,
+            set_mode: false,
+            narrow_mode: false,
+            metadata_cost: MetadataCost::Call,
+            hashes: &HashAlgo::BY_STRENGTH,
+            claimed_hashes: &[],
+            name_max_bytes: Some(255),
+            put_parts: None,
+            put_resume: true,
+            at_once: None,
+            gather: None,
+        }
+    }
+
+    /// Capabilities with the shape of 1fichier: ids, duplicates, no modification times, no empty files, one digest.
+    pub fn like_fichier() -> Capabilities {
+        Capabilities {
+            read_range: true,
+            copy: true,
+            rename: true,
+            rename_dir: true,
+            dirs: true,
+            duplicates: true,
+            hashes: &[HashAlgo::Whirlpool],
+            ..Capabilities::default()
+        }
+    }
+}
 
 /// The rules of those that take parts.
 const PARTS: PartRules =
