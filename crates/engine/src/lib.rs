@@ -44,6 +44,7 @@ mod request;
 mod run;
 pub mod settings;
 pub mod state;
+mod times;
 pub mod transfer;
 mod witness;
 

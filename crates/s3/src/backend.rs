@@ -1,82 +1,17 @@
 //! A folder of a bucket as a backend.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ketch_core::facets::{Inspect, Resume};
 use ketch_core::{
-    About, Backend, Body, ByteStream, Capabilities, Entry, EntryStream, Error, ErrorKind, Facets,
-    Gather, HashAlgo, ListOptions, Metadata, MetadataCost, Order, PutOptions, ReadOptions, RelPath,
-    Result,
+    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, Facets, ListOptions,
+    Metadata, PutOptions, ReadOptions, RelPath, Result,
 };
 
-use crate::client::Client;
-use crate::keys::{Place, Root};
+use crate::folder::S3;
 use crate::list::{Lister, Wanted};
-use crate::{change, multipart, put, read};
-
-/// The largest object: ten thousand parts, and what the service allows.
-const SIZE_MAX: u64 = 5 << 40;
-/// The longest key in bytes.
-const KEY_BYTES: usize = 1024;
-
-/// An opened folder. Clones share everything.
-#[derive(Clone)]
-pub(crate) struct S3 {
-    pub(crate) client: Arc<Client>,
-    pub(crate) root: Root,
-    about: Arc<About>,
-    /// Uploads that were begun, will not be completed, and could not be given up where that was seen.
-    left: Arc<Mutex<Vec<(Place, String)>>>,
-}
-
-impl fmt::Debug for S3 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3").field("location", &self.about.location).finish_non_exhaustive()
-    }
-}
-
-impl S3 {
-    pub(crate) fn new(client: Arc<Client>, root: Root, name: &str) -> S3 {
-        let settings = &client.settings;
-        let quirks = settings.quirks;
-        let capabilities = Capabilities {
-            list_order: if quirks.is_ordered { Order::Key } else { Order::Unspecified },
-            list_recursive: !root.is_account(),
-            read_range: true,
-            put_empty: true,
-            put_max: Some(SIZE_MAX),
-            copy: true,
-            dirs: settings.directory_markers,
-            mtime: Some(Duration::from_nanos(1)),
-            set_mtime: true,
-            metadata_cost: MetadataCost::Copy,
-            hashes: &[HashAlgo::Md5, HashAlgo::Crc64Nvme],
-            name_max_bytes: Some(KEY_BYTES),
-            put_parts: Some(multipart::rules(settings)),
-            gather: Some(Gather { items: 1000, item_bytes: 0, bytes: 0 }),
-            ..Capabilities::default()
-        };
-        let host = settings.endpoint.host_str().unwrap_or_default();
-        let port = settings.endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let scope = format!("s3:{host}{port}");
-        let about = About {
-            name: name.to_owned(),
-            location: format!("{scope}/{}", root.path()),
-            scope: Some(scope),
-            capabilities,
-            view_options: String::new(),
-        };
-        S3 { client, root, about: Arc::new(about), left: Arc::default() }
-    }
-
-    /// An upload that is to be given up when the job ends.
-    pub(crate) fn leave(&self, place: Place, id: String) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).push((place, id));
-    }
-}
+use crate::{change, put, read};
 
 /// The backend with its facets.
 #[derive(Debug)]
@@ -159,8 +94,7 @@ impl Backend for Opened {
     async fn finish(&self) -> Result<()> {
         let mut first = Ok(());
         loop {
-            let next = self.s3.left.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some((place, id)) = next else { return first };
+            let Some((place, id)) = self.s3.take_left() else { return first };
             let ended = self.s3.abort(&place, &id).await;
             first = first.and(ended);
         }

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use data_encoding::BASE64;
 use ketch_core::{Entry, Error, ErrorKind, Metadata, PutOptions, RelPath, Result};
+use ketch_wire::Method;
 use ketch_wire::text::percent;
 use ketch_wire::xml::{Piece, each, escape};
 use md5::Digest as _;
-use reqwest::Method;
 
-use crate::backend::S3;
 use crate::client::Ask;
 use crate::error::{self, Refusal};
 use crate::facts::{self, META};
+use crate::folder::S3;
 use crate::keys::Place;
-use crate::put::{condition, headers};
+use crate::stored::{condition, headers};
 use crate::times;
 
 /// So many objects are deleted by one request.
@@ -26,20 +26,24 @@ const COPIED_BYTES: u64 = 5 << 30;
 /// Deletes objects, and folders that are kept as one; one result for each.
 pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
     let mut results: Vec<Option<Result<()>>> = entries.iter().map(|_| None).collect();
-    let mut files: HashMap<String, Vec<(usize, String)>> = HashMap::new();
+    let mut files: HashMap<String, Vec<(usize, String, Option<String>)>> = HashMap::new();
     for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.is_dir()) {
         match s3.root.of(entry) {
-            Ok(place) => files.entry(place.bucket).or_default().push((index, place.key)),
+            Ok(place) => {
+                let by_version = s3.client.settings.quirks.deletes_by_version;
+                let version = entry.version.as_deref().filter(|_| by_version).map(str::to_owned);
+                files.entry(place.bucket).or_default().push((index, place.key, version));
+            }
             Err(error) => results[index] = Some(Err(error)),
         }
     }
     for (bucket, all) in files {
         for chunk in all.chunks(DELETED_AT_ONCE) {
             let deleted = match chunk {
-                [(_, key)] => vec![delete_one(s3, &bucket, key).await],
+                [(_, key, version)] => vec![delete_one(s3, &bucket, key, version.as_deref()).await],
                 _ => delete_many(s3, &bucket, chunk).await,
             };
-            for ((index, _), result) in chunk.iter().zip(deleted) {
+            for ((index, ..), result) in chunk.iter().zip(deleted) {
                 results[*index] = Some(result);
             }
         }
@@ -53,16 +57,25 @@ pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
     results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
 }
 
-async fn delete_one(s3: &S3, bucket: &str, key: &str) -> Result<()> {
+async fn delete_one(s3: &S3, bucket: &str, key: &str, version: Option<&str>) -> Result<()> {
     let place = Place { bucket: bucket.to_owned(), key: key.to_owned() };
-    match s3.client.call(Ask::new(Method::DELETE, &place), Bytes::new()).await {
+    let condition = version.map(|etag| ("if-match".to_owned(), etag.to_owned()));
+    let ask = Ask::new(Method::DELETE, &place).headers(condition);
+    match s3.client.call(ask, Bytes::new()).await {
         Err(refusal) if refusal.is_missing() && refusal.code != "NoSuchBucket" => Ok(()),
         answered => answered.map(|_| ()).map_err(Error::from),
     }
 }
 
-async fn delete_many(s3: &S3, bucket: &str, all: &[(usize, String)]) -> Vec<Result<()>> {
-    let objects = all.iter().map(|(_, key)| format!("<Object><Key>{}</Key></Object>", escape(key)));
+async fn delete_many(
+    s3: &S3,
+    bucket: &str,
+    all: &[(usize, String, Option<String>)],
+) -> Vec<Result<()>> {
+    let objects = all.iter().map(|(_, key, version)| {
+        let version = version.as_ref().map(|etag| format!("<ETag>{}</ETag>", escape(etag)));
+        format!("<Object><Key>{}</Key>{}</Object>", escape(key), version.unwrap_or_default())
+    });
     let body = format!("<Delete><Quiet>true</Quiet>{}</Delete>", objects.collect::<String>());
     let place = Place { bucket: bucket.to_owned(), key: String::new() };
     let ask = Ask::new(Method::POST, &place)
@@ -73,8 +86,8 @@ async fn delete_many(s3: &S3, bucket: &str, all: &[(usize, String)]) -> Vec<Resu
         Ok(answer) => answer,
         Err(refusal) if refusal.error.kind() == ErrorKind::Unsupported => {
             let mut results = Vec::with_capacity(all.len());
-            for (_, key) in all {
-                results.push(delete_one(s3, bucket, key).await);
+            for (_, key, version) in all {
+                results.push(delete_one(s3, bucket, key, version.as_deref()).await);
             }
             return results;
         }
@@ -106,7 +119,7 @@ async fn delete_many(s3: &S3, bucket: &str, all: &[(usize, String)]) -> Vec<Resu
         Some(_) | None => Ok(()),
     };
     let mut result = result;
-    all.iter().map(|(_, key)| result(key)).collect()
+    all.iter().map(|(_, key, _)| result(key)).collect()
 }
 
 /// A folder is gone with what is in it, unless an object stands for it.
@@ -122,7 +135,7 @@ async fn delete_folder(s3: &S3, path: &RelPath) -> Result<()> {
     }
     match found.objects.is_empty() || place.key.is_empty() {
         true => Ok(()),
-        false => delete_one(s3, &place.bucket, &place.key).await,
+        false => delete_one(s3, &place.bucket, &place.key, None).await,
     }
 }
 
@@ -277,8 +290,10 @@ impl S3 {
     pub(crate) async fn abort(&self, place: &Place, id: &str) -> Result<()> {
         let ask = Ask::new(Method::DELETE, place).query("uploadId", id);
         match self.client.call(ask, Bytes::new()).await {
-            Err(refusal) if refusal.is_missing() => Ok(()),
-            ended => ended.map(|_| ()).map_err(Error::from),
+            Err(refusal) if !refusal.is_missing() => return Err(refusal.error),
+            Ok(_) | Err(_) => {}
         }
+        self.uploads.end(id);
+        Ok(())
     }
 }

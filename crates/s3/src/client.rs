@@ -3,6 +3,7 @@
 //! Repeats a request in two cases only, once each, because the first answer says how to ask: the clock of the service is
 //! another one, and the bucket is in another region.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ use ketch_wire::{
     Answer, ClientSettings, Download, Fault, Gate, Purpose, Sent, Skew, Upload, client, download,
     read, send,
 };
-use reqwest::{Client as Http, Method, RequestBuilder, Url};
+use ketch_wire::{Client as Http, Method, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 
 use crate::error::{Refusal, refusal};
@@ -77,9 +78,21 @@ pub(crate) struct Client {
     gate: Gate,
     skew: Skew,
     found: Mutex<Where>,
+    /// The service said that it honours no conditions when it stores.
+    ignores_conditions: AtomicBool,
 }
 
 impl Client {
+    /// Is the service asked to store only if a condition holds?
+    pub(crate) fn has_conditions(&self) -> bool {
+        self.settings.quirks.has_conditions && !self.ignores_conditions.load(Ordering::Relaxed)
+    }
+
+    /// The service does not know conditions.
+    pub(crate) fn forget_conditions(&self) {
+        self.ignores_conditions.store(true, Ordering::Relaxed);
+    }
+
     /// Errors: as [`ketch_wire::client`].
     pub(crate) fn new(settings: Settings) -> Result<Client> {
         let host = settings.endpoint.host_str().unwrap_or_default();
@@ -93,6 +106,7 @@ impl Client {
             gate: Gate::new(AT_ONCE),
             skew: Skew::default(),
             found: Mutex::new(found),
+            ignores_conditions: AtomicBool::new(false),
             settings,
         })
     }

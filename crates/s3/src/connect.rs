@@ -7,8 +7,9 @@ use ketch_core::factory::{Connect, ConnectRequest, Connecting, Factory};
 use ketch_core::layer::{LimitSettings, RetrySettings, Stack, TimeoutSettings};
 use ketch_core::{Backend, Result};
 
-use crate::backend::{Opened, S3};
+use crate::backend::Opened;
 use crate::client::Client;
+use crate::folder::S3;
 use crate::keys::Root;
 use crate::options::{OPTIONS, Settings};
 

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use ketch_core::facets::{Claims, Inspect, Leftover, LeftoverState, Resume, Wanted};
 use ketch_core::{Checkpoint, Entry, Error, ErrorKind, RelPath, Result};
+use ketch_wire::Method;
 use ketch_wire::xml::{Piece, each};
-use reqwest::Method;
 use serde::Deserialize;
 use std::time::{Duration, SystemTime};
 
-use crate::backend::S3;
 use crate::client::Ask;
+use crate::folder::S3;
 use crate::keys::{Place, path_of};
 
 /// Heads that are asked for at the same time.
@@ -32,8 +32,7 @@ impl Resume for S3 {
         let Some(note) = checkpoint.note.load().await? else { return Ok(()) };
         // What is no note of an upload was not written here.
         let Ok(noted) = serde_json::from_slice::<Noted>(&note) else { return Ok(()) };
-        let place = Place { bucket: noted.bucket, key: noted.key };
-        self.abort(&place, &noted.upload).await
+        self.end_noted(&noted.bucket, &noted.key, &noted.upload).await
     }
 
     fn has_leftovers(&self) -> bool {
@@ -43,7 +42,7 @@ impl Resume for S3 {
     async fn leftovers(
         &self,
         dir: &RelPath,
-        _claims: &Claims,
+        claims: &Claims,
         removes: bool,
     ) -> Result<Vec<Leftover>> {
         let folder = self.root.folder(dir)?;
@@ -55,7 +54,8 @@ impl Resume for S3 {
             };
             let age = SystemTime::now().duration_since(open.begun).unwrap_or_default();
             // The service does not say who works on it; a job that goes on with it finds it gone and begins anew.
-            let state = if age < YOUNG { LeftoverState::Unclear } else { LeftoverState::Dead };
+            let of_others = if age < YOUNG { LeftoverState::Unclear } else { LeftoverState::Dead };
+            let state = self.uploads.state(&open.id, claims).unwrap_or(of_others);
             if removes && state == LeftoverState::Dead {
                 let place = Place { bucket: folder.bucket.clone(), key: open.key };
                 self.abort(&place, &open.id).await?;
@@ -73,6 +73,19 @@ struct OpenUpload {
 }
 
 impl S3 {
+    /// Gives up the upload that a note speaks of. If the process died before it heard the id, every open upload of that very key
+    /// is given up: one of them is it.
+    pub(crate) async fn end_noted(&self, bucket: &str, key: &str, id: &str) -> Result<()> {
+        let place = Place { bucket: bucket.to_owned(), key: key.to_owned() };
+        if !id.is_empty() {
+            return self.abort(&place, id).await;
+        }
+        for open in self.open_uploads(&place).await?.into_iter().filter(|open| open.key == key) {
+            self.abort(&place, &open.id).await?;
+        }
+        Ok(())
+    }
+
     async fn open_uploads(&self, folder: &Place) -> Result<Vec<OpenUpload>> {
         let bucket = Place { bucket: folder.bucket.clone(), key: String::new() };
         let (mut all, mut after) = (Vec::new(), (String::new(), String::new()));

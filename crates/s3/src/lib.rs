@@ -14,6 +14,7 @@ mod credentials;
 mod error;
 mod facets;
 mod facts;
+mod folder;
 mod keys;
 mod list;
 mod multipart;
@@ -23,6 +24,8 @@ mod provider;
 mod put;
 mod read;
 mod sign;
+mod stored;
 mod times;
+mod uploads;
 
 pub use connect::{FACTORY, raw};

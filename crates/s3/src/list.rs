@@ -10,9 +10,9 @@ use ketch_core::{
     Digest, Entry, EntryKind, EntryStream, Error, ErrorKind, Hashes, ListOptions, Page, RelPath,
     Result,
 };
+use ketch_wire::Method;
 use ketch_wire::text::unpercent;
 use ketch_wire::xml::{Piece, each};
-use reqwest::Method;
 
 use crate::client::{Ask, Client};
 use crate::facts;

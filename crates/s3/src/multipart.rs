@@ -15,38 +15,29 @@ use futures::{StreamExt, TryStreamExt};
 use ketch_core::multipart::{self, Part, PartStore};
 use ketch_core::source::{HashingSource, Passed, open_exact};
 use ketch_core::{
-    Body, Checkpoint, Digest, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, PartRules,
-    PutOptions, RelPath, Result, Retry,
+    Body, Checkpoint, Digest, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, PutOptions,
+    RelPath, Result, Retry,
 };
+use ketch_wire::Method;
 use ketch_wire::xml::{Piece, each};
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::backend::S3;
 use crate::client::{Ask, streamed};
 use crate::error::{self, Refusal};
 use crate::facts;
+use crate::folder::{S3, part_rules};
 use crate::keys::{Place, handle};
-use crate::put::{condition, headers};
+use crate::stored::{condition, headers};
 
 /// An upload is completed so often, if the answer to that is lost.
 const COMPLETIONS: u32 = 4;
 /// The wait before it is completed again; twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// How parts are cut for this remote.
-pub(crate) fn rules(settings: &crate::options::Settings) -> PartRules {
-    PartRules {
-        from: settings.cutoff,
-        part_bytes: settings.part_bytes,
-        parts_max: settings.quirks.parts_max,
-        at_once: settings.parts_at_once,
-    }
-}
-
 /// What a later process needs to go on with an upload.
 #[derive(Debug, Serialize, Deserialize)]
 struct UploadNote {
+    /// The id of the upload; empty while it is being begun.
     upload: String,
     bucket: String,
     key: String,
@@ -73,6 +64,7 @@ struct Open<'a> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
+        self.s3.uploads.rest(&self.id);
         if !self.is_over && !self.checkpoint.is_some_and(Checkpoint::keeps) {
             self.s3.leave(self.place.clone(), self.id.clone());
         }
@@ -94,7 +86,7 @@ pub(crate) async fn put(
         }
         Passed::Digest(_) | Passed::NotYet => Arc::clone(body),
     };
-    let all = multipart::cut(size, &rules(&s3.client.settings));
+    let all = multipart::cut(size, &part_rules(&s3.client.settings));
     let part_bytes = all.first().map_or(0, |part| part.range.end);
     let (open, known) = begin(s3, place, size, part_bytes, options).await?;
     let (kept, missing) = prove(&body, all, known).await?;
@@ -121,12 +113,16 @@ async fn begin<'a>(
     options: &'a PutOptions,
 ) -> Result<(Open<'a>, BTreeMap<u32, Known>), Refusal> {
     let checkpoint = options.checkpoint.as_ref();
-    let open = |id: String| Open { s3, place, id, checkpoint, is_over: false };
+    let open = |id: String| {
+        s3.uploads.begin(&id, checkpoint.map(|checkpoint| checkpoint.job));
+        Open { s3, place, id, checkpoint, is_over: false }
+    };
     if let Some(checkpoint) = checkpoint
         && let Some(note) = checkpoint.note.load().await?
         && let Ok(note) = serde_json::from_slice::<UploadNote>(&note)
     {
-        let is_it = note.bucket == place.bucket
+        let is_it = !note.upload.is_empty()
+            && note.bucket == place.bucket
             && note.key == place.key
             && (note.part_bytes, note.size) == (part_bytes, size);
         match is_it {
@@ -139,11 +135,19 @@ async fn begin<'a>(
                 }
                 Err(refusal) => return Err(refusal),
             },
-            false => {
-                let old = Place { bucket: note.bucket, key: note.key };
-                s3.abort(&old, &note.upload).await?;
-            }
+            false => s3.end_noted(&note.bucket, &note.key, &note.upload).await?,
         }
+    }
+    let note = |upload: &str| UploadNote {
+        upload: upload.to_owned(),
+        bucket: place.bucket.clone(),
+        key: place.key.clone(),
+        part_bytes,
+        size,
+    };
+    if let Some(checkpoint) = checkpoint {
+        // ORDER: before it is begun, so that a later process looks for one that was begun and never named.
+        save(checkpoint, &note("")).await?;
     }
     let mut ask = Ask::new(Method::POST, place).query("uploads", "").headers(headers(s3, options));
     if s3.client.settings.quirks.has_crc64 {
@@ -164,20 +168,17 @@ async fn begin<'a>(
     }
     let open = open(id);
     if let Some(checkpoint) = checkpoint {
-        // ORDER: right after it was begun, so that a later process finds it.
-        let note = UploadNote {
-            upload: open.id.clone(),
-            bucket: place.bucket.clone(),
-            key: place.key.clone(),
-            part_bytes,
-            size,
-        };
-        let note = serde_json::to_vec(&note).map_err(|error| {
-            Error::new(ErrorKind::Io, "the note of an upload cannot be written").with_source(error)
-        })?;
-        checkpoint.note.save(note.into()).await?;
+        // ORDER: right after it was begun, so that a later process goes on with it.
+        save(checkpoint, &note(&open.id)).await?;
     }
     Ok((open, BTreeMap::new()))
+}
+
+async fn save(checkpoint: &Checkpoint, note: &UploadNote) -> Result<()> {
+    let note = serde_json::to_vec(note).map_err(|error| {
+        Error::new(ErrorKind::Io, "the note of an upload cannot be written").with_source(error)
+    })?;
+    checkpoint.note.save(note.into()).await
 }
 
 /// The parts of an open upload, by their numbers from 0 on.
@@ -365,6 +366,7 @@ async fn complete(
         }
     };
     open.is_over = true;
+    open.s3.uploads.end(&open.id);
     let are_proven = stored.iter().all(|(_, etag)| facts::md5_of_etag(etag).is_some());
     let attested =
         entry.hashes.as_deref().and_then(|hashes| hashes.get(HashAlgo::Crc64Nvme)).cloned();

@@ -2,7 +2,7 @@
 
 use ketch_core::factory::{OptionInfo, Options};
 use ketch_core::{Error, ErrorKind, Result};
-use reqwest::Url;
+use ketch_wire::Url;
 
 use crate::credentials::Credentials;
 use crate::provider::{self, Quirks};

@@ -13,12 +13,17 @@ pub(crate) struct Quirks {
     pub(crate) parts_max: u32,
     /// The shortest part that is worth sending.
     pub(crate) part_bytes: u64,
-    /// Listings are in the order of the bytes of the keys.
+    /// Listings of a folder are in the order of the bytes of the keys.
     pub(crate) is_ordered: bool,
+    /// It is worth asking for everything below a folder at once: in the order of the keys, as far as is known. The engine checks
+    /// that.
+    pub(crate) lists_flat: bool,
     /// It computes CRC-64/NVME of whole objects, also of those that came in parts, and tells it.
     pub(crate) has_crc64: bool,
-    /// It honours `If-Match` and `If-None-Match` when it stores.
+    /// It is asked to honour `If-Match` and `If-None-Match` when it stores, until it says that it cannot.
     pub(crate) has_conditions: bool,
+    /// It deletes an object only if it is the version that was listed, if it is asked to.
+    pub(crate) deletes_by_version: bool,
     /// It copies parts of objects.
     pub(crate) copies_parts: bool,
 }
@@ -32,8 +37,10 @@ const AWS: Quirks = Quirks {
     parts_max: 10_000,
     part_bytes: 16 * MIB,
     is_ordered: true,
+    lists_flat: true,
     has_crc64: true,
     has_conditions: true,
+    deletes_by_version: true,
     copies_parts: true,
 };
 
@@ -44,7 +51,7 @@ const OTHER: Quirks = Quirks {
     path_style: true,
     is_ordered: false,
     has_crc64: false,
-    has_conditions: false,
+    deletes_by_version: false,
     ..AWS
 };
 
@@ -60,12 +67,12 @@ const fn at(name: &'static str, endpoint: &'static str) -> Quirks {
 /// Every provider that ketch knows by name.
 pub(crate) const ALL: &[Quirks] = &[
     AWS,
-    Quirks { is_ordered: true, has_conditions: true, ..like_other("Cloudflare") },
-    Quirks { is_ordered: true, has_conditions: true, has_crc64: true, ..like_other("Minio") },
-    Quirks { is_ordered: true, has_conditions: true, ..like_other("Ceph") },
+    Quirks { is_ordered: true, ..like_other("Cloudflare") },
+    Quirks { is_ordered: true, has_crc64: true, ..like_other("Minio") },
+    Quirks { is_ordered: true, ..like_other("Ceph") },
     // It does not list in the order of bytes: `d/x` comes before `d-a`.
-    Quirks { has_conditions: true, has_crc64: true, ..like_other("SeaweedFS") },
-    Quirks { is_ordered: true, has_conditions: true, ..like_other("Garage") },
+    Quirks { lists_flat: false, has_crc64: true, ..like_other("SeaweedFS") },
+    Quirks { is_ordered: true, ..like_other("Garage") },
     at("Wasabi", "https://s3.{region}.wasabisys.com"),
     Quirks { parts_max: 1_000, ..at("Scaleway", "https://s3.{region}.scw.cloud") },
     at("OVHcloud", "https://s3.{region}.io.cloud.ovh.net"),

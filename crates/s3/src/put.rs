@@ -1,21 +1,24 @@
 //! Stores bodies: small ones in one request with their digests in it, larger ones in one request while they are read, and large
 //! ones as parts.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use data_encoding::BASE64;
 use ketch_core::hash::hash_bytes;
 use ketch_core::source::{Passed, collect, open_exact};
 use ketch_core::{
-    Body, Digest, Entry, Error, ErrorKind, Expect, HashAlgo, Hashes, PutOptions, RelPath, Result,
+    Body, Digest, Entry, Error, ErrorKind, HashAlgo, Hashes, PutOptions, RelPath, Result,
 };
-use reqwest::Method;
+use ketch_wire::Method;
 
-use crate::backend::S3;
 use crate::client::{Ask, streamed, whole};
 use crate::error::Refusal;
-use crate::facts::{self, META};
+use crate::facts;
+use crate::folder::{KEY_BYTES, S3, SIZE_MAX};
 use crate::keys::Place;
-use crate::{multipart, times};
+use crate::multipart;
+use crate::stored::{condition, headers};
 
 /// Bodies up to this size are read before they are sent, so that their digests stand in the request.
 const HELD_BYTES: u64 = 1 << 20;
@@ -29,6 +32,17 @@ pub(crate) async fn put(s3: &S3, path: &RelPath, body: Body, options: PutOptions
         let text = "the service must know the size of what it stores";
         return Err(Error::new(ErrorKind::Unsupported, text));
     };
+    if size > SIZE_MAX {
+        let text = format!("the service takes objects up to {SIZE_MAX} bytes");
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    if place.key.len() > KEY_BYTES {
+        let text = format!("the name with the folders above it is longer than {KEY_BYTES} bytes");
+        return Err(Error::new(ErrorKind::InvalidInput, text));
+    }
+    // An object without a time of its own would have another one after each copy.
+    let mtime = options.mtime.or_else(|| Some(SystemTime::now()));
+    let options = PutOptions { mtime, ..options };
     let stored = match size {
         _ if size >= s3.client.settings.cutoff => {
             multipart::put(s3, path, &place, &body, size, &options).await
@@ -36,6 +50,12 @@ pub(crate) async fn put(s3: &S3, path: &RelPath, body: Body, options: PutOptions
         _ => single(s3, path, &place, &body, size, &options).await,
     };
     match stored {
+        Err(refusal)
+            if refusal.error.kind() == ErrorKind::Unsupported && s3.client.has_conditions() =>
+        {
+            s3.client.forget_conditions();
+            Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
+        }
         Err(refusal) if refusal.code == "NoSuchBucket" && s3.client.settings.creates_bucket => {
             s3.create_bucket(&place.bucket).await?;
             // The bucket is there now; the body is sent again by the layer that repeats.
@@ -43,33 +63,6 @@ pub(crate) async fn put(s3: &S3, path: &RelPath, body: Body, options: PutOptions
         }
         Err(refusal) => Err(refusal.error),
         Ok(entry) => Ok(entry),
-    }
-}
-
-/// Headers of every object that is stored: its time, its class, its encryption.
-pub(crate) fn headers(s3: &S3, options: &PutOptions) -> Vec<(String, String)> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for (name, value) in &s3.client.settings.stored_headers {
-        headers.push(((*name).to_owned(), value.clone()));
-    }
-    if let Some(time) = options.mtime {
-        headers.push((format!("{META}{}", times::MTIME), times::to_text(time)));
-    }
-    headers
-}
-
-/// What must hold about the object that is replaced, where the service checks that.
-pub(crate) fn condition(s3: &S3, options: &PutOptions) -> Option<(String, String)> {
-    if !s3.client.settings.quirks.has_conditions {
-        return None;
-    }
-    match &options.expect {
-        Expect::Anything => None,
-        Expect::Absent => Some(("if-none-match".to_owned(), "*".to_owned())),
-        Expect::Entry(entry) => {
-            let version = entry.version.as_ref()?;
-            Some(("if-match".to_owned(), version.to_string()))
-        }
     }
 }
 

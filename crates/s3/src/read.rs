@@ -1,11 +1,11 @@
 //! Reads objects, whole and in ranges, and only the version that was listed.
 
 use ketch_core::{ByteStream, Entry, Error, ErrorKind, ReadOptions, Result};
+use ketch_wire::Method;
 use ketch_wire::exact;
-use reqwest::Method;
 
-use crate::backend::S3;
 use crate::client::Ask;
+use crate::folder::S3;
 
 pub(crate) async fn read(s3: &S3, entry: &Entry, options: ReadOptions) -> Result<ByteStream> {
     if !entry.is_file() {

@@ -22,3 +22,5 @@ pub use fault::{Fault, fault};
 pub use gate::{Gate, Turn};
 pub use send::{Sent, Upload, send};
 pub use skew::Skew;
+
+pub use reqwest::{Client, Method, RequestBuilder, Url};
