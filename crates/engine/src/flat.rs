@@ -1,4 +1,4 @@
-//! Everything below the root of a place that lists everything at once, as one stream in key order.
+//! Everything below a folder of a place that lists everything at once, as one stream in key order.
 //!
 //! The order is checked while it streams by, and folders that only the paths of files say are shown once, before what is in
 //! them. This module knows one side; what is concluded from the stream is the business of those that read it (`march`,
@@ -25,6 +25,7 @@ pub(crate) enum Broken {
 
 /// A flat listing that is being read.
 pub(crate) struct Flat {
+    top: RelPath,
     pages: BoxStream<'static, Result<Page>>,
     waiting: VecDeque<Entry>,
     /// The last key of the listing.
@@ -45,11 +46,17 @@ impl fmt::Debug for Flat {
 }
 
 impl Flat {
-    /// Asks for everything below the root. Only where [`ketch_core::Capabilities::list_recursive`] says so.
-    pub(crate) fn new(backend: &Arc<dyn Backend>, may_change: bool, progress: Progress) -> Self {
+    /// Asks for everything below the folder `top`. Only where [`ketch_core::Capabilities::list_recursive`] says so.
+    pub(crate) fn new(
+        backend: &Arc<dyn Backend>,
+        top: &RelPath,
+        may_change: bool,
+        progress: Progress,
+    ) -> Self {
         let options = ListOptions { recursive: true, may_change, after: None };
         Flat {
-            pages: backend.list(&RelPath::root(), options).into_pages(),
+            top: top.clone(),
+            pages: backend.list(top, options).into_pages(),
             waiting: VecDeque::new(),
             last: None,
             open: Vec::new(),
@@ -106,9 +113,9 @@ impl Flat {
         };
         self.open.retain(|dir| entry.path.is_within(dir) && entry.path != *dir);
         // A file implies the folders above it, each of which is shown once.
-        let deepest = self.open.last().cloned().unwrap_or_else(RelPath::root);
+        let deepest = self.open.last().unwrap_or(&self.top);
         let missing = entry.path.ancestors().find(|above| {
-            !above.is_root() && above.parent().unwrap_or_else(RelPath::root) == deepest
+            !above.is_root() && above.parent().unwrap_or_else(RelPath::root) == *deepest
         });
         if let Some(dir) = missing {
             self.open.push(dir.clone());

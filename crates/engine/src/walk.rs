@@ -5,8 +5,8 @@
 //!
 //! * [`Found::End`] comes after everything that is in a folder, and only if its listing came to its end. Nothing may be
 //!   removed, and nothing concluded to be missing, in a folder before that.
-//! * [`Found::Failed`] is said once for a folder that could not be listed, and then no `End` of it comes. Of a folder that is
-//!   listed by itself no entry is found then. The other folders are walked as if nothing had happened.
+//! * [`Found::Failed`] is said once for a folder that could not be listed, and then no `End` comes of it or of what is in it.
+//!   Of a folder that is listed by itself no entry is found then. The other folders are walked as if nothing had happened.
 //! * [`Found::Anew`] takes back everything that was found so far: a listing of everything at once is not in the order that was
 //!   promised. What follows is the whole place once more, folder by folder.
 //!
@@ -28,6 +28,9 @@ use crate::progress::Progress;
 
 mod all;
 mod folders;
+mod gather;
+
+pub use self::gather::{Gather, WholeFolder};
 
 /// What is sent together.
 const BATCH: usize = 256;
@@ -41,9 +44,11 @@ const LOOKAHEAD: usize = 8;
 pub struct Walk {
     /// The place.
     pub place: Arc<dyn Backend>,
+    /// The folder of it that is walked.
+    pub top: RelPath,
     /// What takes part.
     pub filter: Arc<Filter>,
-    /// How many levels of folders are listed: with 1 only what is directly in the root is found. `None` = all.
+    /// How many levels of folders are listed: with 1 only what is directly in the top folder is found. `None` = all.
     pub depth: Option<usize>,
     /// Only folders are shown.
     pub only_dirs: bool,
@@ -71,7 +76,7 @@ pub enum Found {
     },
     /// This folder could not be listed to its end: nothing may be concluded of what is in it.
     Failed {
-        /// The folder; never the root, without which there is nothing.
+        /// The folder; never the top folder, without which there is nothing.
         dir: RelPath,
         /// Why.
         error: Error,
@@ -96,6 +101,7 @@ impl Walk {
     pub fn new(place: &Arc<dyn Backend>) -> Self {
         Walk {
             place: Arc::clone(place),
+            top: RelPath::root(),
             filter: Arc::new(Filter::everything()),
             depth: None,
             only_dirs: false,
@@ -110,7 +116,8 @@ impl Walk {
     pub fn start(self) -> Walking {
         let (sender, batches) = mpsc::channel(QUEUE_BATCHES);
         let task = tokio::spawn(async move {
-            let mut out = Out { sender, batch: Vec::new(), has_sent: false };
+            let top = self.top.clone();
+            let mut out = Out { sender, top, batch: Vec::new(), has_sent: false };
             // The receiver was dropped: no more is wanted.
             let _ = run(self, &mut out).await;
         });
@@ -157,7 +164,7 @@ pub struct Walking {
 impl Walking {
     /// What was found next; `None` when the place was walked to its end, as far as it could be listed.
     ///
-    /// Errors: that of the root, without which there is nothing, and those that every other folder would give, too. An error
+    /// Errors: that of the top folder, without which there is nothing, and those that every other folder would give, too. An error
     /// is the last that comes.
     pub async fn next(&mut self) -> Option<Result<Found>> {
         loop {
@@ -181,6 +188,7 @@ impl Walking {
 /// Where what is found goes.
 struct Out {
     sender: mpsc::Sender<Vec<Result<Found>>>,
+    top: RelPath,
     batch: Vec<Result<Found>>,
     has_sent: bool,
 }
@@ -196,7 +204,7 @@ impl Out {
 
     /// Says that a folder failed. `false`: that ends the walk.
     async fn fail(&mut self, dir: RelPath, error: Error) -> std::result::Result<bool, Gone> {
-        if dir.is_root() || error.is_fatal() {
+        if dir == self.top || error.is_fatal() {
             self.batch.push(Err(error));
             self.flush().await?;
             return Ok(false);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ketch_core::{Backend, Capabilities, EntryKind, Error, ErrorKind, Order};
 use ketch_engine::filter::{Filter, FilterSpec};
-use ketch_engine::walk::{Found, Walk};
+use ketch_engine::walk::{Found, Gather, Walk};
 use ketch_testkit::tree::{Shape, random_tree, seed_all};
 use ketch_testkit::{Faulty, MemoryBackend, Recorder};
 
@@ -206,4 +206,44 @@ async fn the_last_of_a_folder_is_known_where_it_is_listed_by_itself() {
     }
     let expected = [("a", false), ("a/f", true), ("b", true)];
     assert_eq!(last, expected.map(|(path, is_last)| (path.to_owned(), is_last)));
+}
+
+/// The folders that are known whole, each with what is in it.
+async fn whole_folders(walk: Walk) -> Vec<(String, Vec<String>)> {
+    let (mut gather, mut walking) = (Gather::new(&walk.top), walk.start());
+    let mut whole = Vec::new();
+    while let Some(found) = walking.next().await {
+        let Ok(found) = found else { break };
+        if let Some(folder) = gather.take(found) {
+            assert_eq!(folder.entry.is_none(), folder.dir.is_root());
+            let names = folder.entries.iter().map(|shown| shown.entry.path.to_string());
+            whole.push((folder.dir.to_string(), names.collect()));
+        }
+    }
+    whole
+}
+
+#[tokio::test]
+async fn nothing_is_given_to_those_that_remove_of_a_folder_that_was_not_listed_to_its_end() {
+    let error = || Error::new(ErrorKind::Unavailable, "no answer");
+    for cut in 0..12 {
+        let place = place(true, true, Order::Key);
+        for path in ["a/f", "b/c/f", "b/f", "b/g", "c/f"] {
+            place.seed(path, "1");
+        }
+        let place: Arc<dyn Backend> = Arc::new(place);
+        // The listing of everything breaks off anywhere, and the one of `b` always.
+        let faulty = Faulty::new(Arc::clone(&place));
+        let faulty = faulty.fail_list_once("", cut, error()).fail_list_after("b", 2, error());
+        let whole = whole_folders(walk(Arc::new(faulty), true)).await;
+        let b = whole.iter().find(|(dir, _)| dir == "b");
+        // Only where everything that is in it had come before the listing broke off.
+        assert_eq!(b.is_some(), cut >= 8, "cut behind {cut}: {whole:?}");
+        let expected = |dir: &str, names: &[&str]| {
+            (dir.to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(whole.contains(&expected("a", &["a/f"])), "cut behind {cut}: {whole:?}");
+        assert!(whole.contains(&expected("c", &["c/f"])), "cut behind {cut}: {whole:?}");
+        assert!(whole.contains(&expected("", &["a", "b", "c"])), "cut behind {cut}: {whole:?}");
+    }
 }

@@ -187,7 +187,8 @@ impl Joining {
             let may_change = side == Side::Destination && march.may_change;
             match is_wanted && backend.capabilities().list_recursive {
                 true => {
-                    let flat = Flat::new(backend, may_change, march.progress.clone());
+                    let flat =
+                        Flat::new(backend, &RelPath::root(), may_change, march.progress.clone());
                     Stream::Flat(Box::new(flat))
                 }
                 false => Stream::Walk(Box::new(Walk {

@@ -39,9 +39,9 @@ struct All<'a> {
 
 /// Lists everything at once.
 pub(super) async fn walk(walk: &Walk, out: &mut Out) -> std::result::Result<Ended, Gone> {
-    let mut flat = Flat::new(&walk.place, false, walk.progress.clone());
-    let root = Level { dir: RelPath::root(), has_others: false };
-    let mut all = All { walk, out, levels: vec![root], held: Vec::new(), after: None };
+    let mut flat = Flat::new(&walk.place, &walk.top, false, walk.progress.clone());
+    let top = Level { dir: walk.top.clone(), has_others: false };
+    let mut all = All { walk, out, levels: vec![top], held: Vec::new(), after: None };
     loop {
         if !flat.is_at_hand() {
             // What is known already must not wait for a slow listing.
@@ -71,7 +71,7 @@ pub(super) async fn walk(walk: &Walk, out: &mut Out) -> std::result::Result<Ende
             Err(Broken::Failed(error)) => {
                 let is_missing = error.kind() == ErrorKind::NotFound && !flat.has_begun();
                 if is_missing || error.is_fatal() || error.kind() == ErrorKind::Cancelled {
-                    all.out.fail(RelPath::root(), error).await?;
+                    all.out.fail(walk.top.clone(), error).await?;
                     return Ok(Ended::Whole);
                 }
                 return Ok(Ended::Failed(all.after));
@@ -130,9 +130,7 @@ impl All<'_> {
 
     /// Ends the folders that the stream has passed when it comes to `path`.
     async fn close(&mut self, path: &RelPath, is_dir: bool) -> std::result::Result<(), Gone> {
-        let holds = |level: &Level| {
-            path.is_within(&level.dir) && (is_dir || *path != level.dir || level.dir.is_root())
-        };
+        let holds = |level: &Level| path.is_within(&level.dir) && (is_dir || *path != level.dir);
         while let Some(level) = self.levels.pop_if(|level| !holds(level)) {
             self.end(level).await?;
         }

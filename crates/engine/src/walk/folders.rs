@@ -120,9 +120,10 @@ impl Folders {
         let room = Room::new(ROOM_BYTES, walk.scratch.clone());
         let folders = Arc::new(Folders { walk, after, room });
         let mut stack = Vec::new();
-        match folders.list(RelPath::root()).await {
+        let top = folders.walk.top.clone();
+        match folders.list(top.clone()).await {
             Ok(folder) => stack.push(Frame::new(folder)),
-            Err(error) => _ = out.fail(RelPath::root(), error).await?,
+            Err(error) => _ = out.fail(top, error).await?,
         }
         while let Some(frame) = stack.last_mut() {
             if let Err(error) = frame.folder.fill(&folders) {
@@ -221,8 +222,9 @@ impl Folders {
     }
 
     fn enters(&self, next: &Next) -> bool {
-        let is_within_depth =
-            self.walk.depth.is_none_or(|depth| next.entry.path.depth() < depth.max(1));
+        let Walk { top, depth, .. } = &self.walk;
+        let levels = next.entry.path.depth() - top.depth();
+        let is_within_depth = depth.is_none_or(|depth| levels < depth.max(1));
         next.entry.is_dir() && !next.has_duplicates && is_within_depth
     }
 

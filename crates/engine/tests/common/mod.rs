@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use ketch_core::Backend;
-use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::create::{Made, What, create};
+use ketch_engine::prove::{Pass, ProveSettings};
 use ketch_manifest::ManifestEntry;
 
 /// The entries of a manifest of all that `backend` holds.
@@ -18,11 +18,12 @@ pub async fn manifest_of(
     let take = |made| {
         match made {
             Made::Entry(entry) => entries.push(entry),
-            Made::Other(path, why) => panic!("{path}: {why}"),
+            Made::Other(path, why, _) => panic!("{path}: {why}"),
             Made::Failed(path, error) => panic!("{path}: {error}"),
         }
         Ok(())
     };
-    create(&backend, settings, What::Manifest, None, take).await.expect("a manifest");
+    let pass = create(&backend, settings, What::Manifest, None, take).await;
+    assert_eq!(pass.expect("a manifest"), Pass::Done(()));
     entries
 }
