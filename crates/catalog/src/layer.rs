@@ -85,12 +85,8 @@ impl Catalog {
             rename_dir: false,
             // What the catalogue knows is added folder by folder.
             list_recursive: false,
-            // Beside a digest that the remote attests, what the catalogue has is as good as that one.
-            claimed_hashes: if kept.hashes.is_empty() {
-                &[HashAlgo::Blake3]
-            } else {
-                kept.claimed_hashes
-            },
+            // No remote of today claims one of its own; what the catalogue says is never attested.
+            claimed_hashes: &[HashAlgo::Blake3],
             ..kept.clone()
         };
         let state = State {

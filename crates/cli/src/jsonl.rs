@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use ketch_core::bill::Bill;
-use ketch_core::{Entry, EntryKind, HashAlgo, Hint, hash};
+use ketch_core::{Entry, EntryKind, Error, HashAlgo, Hint, hash};
 use ketch_engine::event::Snapshot;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, DigestCounts, Event, Report};
@@ -44,12 +44,16 @@ fn line_at(kind: &str, body: Value, now: Timestamp) -> String {
 /// The line of an event of a job; `None` for those that have none.
 pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value)> {
     Some(match event {
-        Event::Notice { path, text } => ("notice", json!({ "path": path, "text": text })),
+        Event::Notice { path, text, hint } => {
+            ("notice", json!({ "path": path, "text": text, "hint": hint.map(Hint::as_str) }))
+        }
         Event::Leftovers { place, parts, bytes, is_removed } => {
             let text = leftovers_line(place, *parts, *bytes, *is_removed);
             ("notice", json!({ "path": null, "text": text }))
         }
-        Event::Reminder { place: _, text, .. } => ("notice", json!({ "path": null, "text": text })),
+        Event::Reminder { place: _, text, hint } => {
+            ("notice", json!({ "path": null, "text": text, "hint": hint.map(Hint::as_str) }))
+        }
         Event::GoingOn { job, standing, finishes_plan } => (
             "going_on",
             json!({
@@ -87,7 +91,8 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
         }
         Event::Checked { path, verdict } => {
             let (word, digest, text) = verdict_parts(verdict);
-            let body = json!({ "path": path, "verdict": word, "digest": digest, "text": text });
+            let hint = hint_of(verdict).map(Hint::as_str);
+            let body = json!({ "path": path, "verdict": word, "digest": digest, "text": text, "hint": hint });
             ("check", body)
         }
     })
@@ -105,11 +110,38 @@ fn verdict_parts(verdict: &Verdict) -> (&'static str, Option<&'static str>, Opti
         Verdict::ContentDiffers => ("content_differs", None, None),
         Verdict::SizeDiffers => ("size_differs", None, None),
         Verdict::HashDiffers(algo) => ("hash_differs", Some(algo.as_str()), None),
+        Verdict::ClaimDiffers(algo) => ("claim_differs", Some(algo.as_str()), None),
         Verdict::MissingOnDestination => ("missing_on_destination", None, None),
         Verdict::MissingOnSource => ("missing_on_source", None, None),
         Verdict::NotStorable(text, _) => ("not_storable", None, Some((*text).to_owned())),
-        Verdict::Unverifiable(text) => ("unverifiable", None, Some(text.clone())),
-        Verdict::Error(_, text) => ("error", None, Some(text.clone())),
+        Verdict::Unverifiable(text, _) => ("unverifiable", None, Some(text.clone())),
+        Verdict::Error(_, text, _) => ("error", None, Some(text.clone())),
+    }
+}
+
+fn hint_of(verdict: &Verdict) -> Option<Hint> {
+    match verdict {
+        Verdict::NotStorable(_, hint)
+        | Verdict::Unverifiable(_, hint)
+        | Verdict::Error(_, _, hint) => *hint,
+        _ => None,
+    }
+}
+
+/// What ended a job or a check before its end, for its summary.
+pub(crate) struct Fatal {
+    /// The line of the error.
+    pub(crate) text: Option<String>,
+    /// The word of what a person can do about it.
+    pub(crate) hint: Option<&'static str>,
+}
+
+impl Fatal {
+    pub(crate) fn of(error: Option<&Error>) -> Fatal {
+        Fatal {
+            text: error.map(ToString::to_string),
+            hint: error.and_then(Error::hint).map(Hint::as_str),
+        }
     }
 }
 
@@ -168,6 +200,7 @@ pub(crate) fn counts(report: &Report) -> Value {
         "unverified": report.unverified,
         "kept": report.kept,
         "unchanged": report.unchanged,
+        "unchanged_claimed": report.unchanged_claimed,
         "not_storable": report.not_storable,
         "sources_removed": report.sources_removed,
         "vanished": report.vanished,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ketch_engine::event::Event;
 
+use crate::hints;
 use crate::leftovers::leftovers_line;
 use crate::output::{Console, Level};
 
@@ -20,8 +21,9 @@ impl Notices {
     /// Tells of an event that is a notice. `false`: it is another one.
     pub(crate) fn take(&mut self, console: &Console, event: &Event) -> bool {
         match event {
-            Event::Notice { path, text } => {
-                self.tell(console, path.as_ref().map(|path| path.as_str()), text);
+            Event::Notice { path, text, hint } => {
+                let text = hints::with(text, *hint);
+                self.tell(console, path.as_ref().map(|path| path.as_str()), &text);
             }
             Event::Leftovers { place, parts, bytes, is_removed } => {
                 let text = leftovers_line(place, *parts, *bytes, *is_removed);

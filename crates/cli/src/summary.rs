@@ -92,6 +92,7 @@ fn report_line(report: &Report, dry_run: bool) -> String {
     add(report.deleted, did("deleted", "would delete"));
     add(report.kept, "folders kept");
     add(report.unchanged, "unchanged");
+    add(report.unchanged_claimed, "of these by a digest that is only claimed");
     add(report.not_storable, "not stored");
     add(report.vanished, "vanished");
     add(report.changed, "changed meanwhile");

@@ -98,7 +98,8 @@ pub struct Capabilities {
     pub metadata_cost: MetadataCost,
     /// Digests that listings or `put` report for free and that the remote attests ([`crate::Entry::hashes`]), any order.
     pub hashes: &'static [HashAlgo],
-    /// Digests that an uploader may have written down ([`crate::Entry::claimed`]), any order.
+    /// Digests that an uploader may have written down ([`crate::Entry::claimed`]), any order. `put` writes down those that
+    /// its body has taken ([`crate::Source::passed`]).
     pub claimed_hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,

@@ -272,7 +272,7 @@ impl Checker {
             let text = format!("`{name}` was listed to be checked and is not at the source");
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
             self.progress.planned(0);
-            self.write_down(path, Verdict::Error(ErrorKind::NotFound, text), 0).await;
+            self.write_down(path, Verdict::Error(ErrorKind::NotFound, text, None), 0).await;
         }
         Ok(())
     }
@@ -351,14 +351,17 @@ impl Checker {
                     report.equal_remembered +=
                         u64::from(matches!(evidence, Evidence::Remembered(_)));
                 }
-                Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => {
+                Verdict::SizeDiffers
+                | Verdict::HashDiffers(_)
+                | Verdict::ClaimDiffers(_)
+                | Verdict::ContentDiffers => {
                     report.differing += 1;
                 }
                 Verdict::MissingOnDestination => report.missing_on_destination += 1,
                 Verdict::MissingOnSource => report.missing_on_source += 1,
                 Verdict::NotStorable(..) => report.not_storable += 1,
-                Verdict::Unverifiable(_) => report.unverifiable += 1,
-                Verdict::Error(kind, _) => {
+                Verdict::Unverifiable(..) => report.unverifiable += 1,
+                Verdict::Error(kind, ..) => {
                     report.errors += 1;
                     if !report.error_kinds.contains(kind) {
                         report.error_kinds.push(*kind);
@@ -387,16 +390,16 @@ struct Told {
 fn verdict(compared: Result<(bool, Evidence)>) -> Result<Verdict> {
     match compared {
         Ok((true, evidence)) => Ok(Verdict::Equal(evidence)),
-        Ok((
-            false,
-            Evidence::Digest(algo) | Evidence::Remembered(Some(algo)) | Evidence::Claimed(algo),
-        )) => Ok(Verdict::HashDiffers(algo)),
+        Ok((false, Evidence::Digest(algo) | Evidence::Remembered(Some(algo)))) => {
+            Ok(Verdict::HashDiffers(algo))
+        }
+        Ok((false, Evidence::Claimed(algo))) => Ok(Verdict::ClaimDiffers(algo)),
         Ok((false, Evidence::Content | Evidence::Remembered(None))) => Ok(Verdict::ContentDiffers),
         Ok((false, Evidence::Size)) => Ok(Verdict::SizeDiffers),
         Err(error) if error.is_fatal() || error.kind() == ErrorKind::Cancelled => Err(error),
         Err(error) if error.kind() == ErrorKind::Unsupported => {
-            Ok(Verdict::Unverifiable(error.message().to_owned()))
+            Ok(Verdict::Unverifiable(error.message().to_owned(), error.hint()))
         }
-        Err(error) => Ok(Verdict::Error(error.kind(), error.to_string())),
+        Err(error) => Ok(Verdict::Error(error.kind(), error.to_string(), error.hint())),
     }
 }

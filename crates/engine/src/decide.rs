@@ -127,11 +127,14 @@ impl Comparison {
         }
     }
 
-    /// The action once it is known whether the contents are equal.
-    pub fn resolve(self, equal: bool) -> Action {
+    /// The action once it is known whether the contents are equal, and whether that rests on a claim.
+    pub fn resolve(self, equal: bool, is_claim: bool) -> Action {
         let path = self.source.path.clone();
         match (equal, self.if_equal) {
-            (true, IfEqual::Skip) => Action::Skip { path, reason: Reason::SameHash },
+            (true, IfEqual::Skip) => {
+                let reason = if is_claim { Reason::SameClaim } else { Reason::SameHash };
+                Action::Skip { path, reason }
+            }
             (true, IfEqual::SetTime) => {
                 Action::SetTime { source: self.source, destination: self.destination }
             }
@@ -154,7 +157,7 @@ impl Comparison {
 
     /// The action when it cannot be known whether they are, because the digest of the stored copy is not remembered.
     pub fn resolve_unknown(self) -> Action {
-        Comparison { if_different: Reason::NoDigest, ..self }.resolve(false)
+        Comparison { if_different: Reason::NoDigest, ..self }.resolve(false, false)
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Event {
         path: Option<RelPath>,
         /// One line.
         text: String,
+        /// What a person can do about it.
+        hint: Option<Hint>,
     },
     /// Something a person should know about a place, but not in every job.
     Reminder {

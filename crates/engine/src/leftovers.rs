@@ -35,7 +35,7 @@ pub(crate) async fn clear(side: &Arc<dyn Backend>, claims: Claims, removes: bool
         Ok((parts, bytes)) => Some(Event::Leftovers { place, parts, bytes, is_removed: removes }),
         Err(error) => {
             let text = format!("what interrupted transfers left cannot be removed: {error}");
-            Some(Event::Notice { path: None, text })
+            Some(Event::Notice { path: None, text, hint: None })
         }
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ketch_core::{
-    Digest, Entry, EntryKind, HashAlgo, Hashes, MODE_MASK, RelPath, seconds_and_nanoseconds,
+    Digest, Entry, EntryKind, HashAlgo, Hashes, Hint, MODE_MASK, RelPath, seconds_and_nanoseconds,
     time_of,
 };
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,9 @@ pub enum Planned {
         reason: Cow<'static, str>,
         /// Why, for a person.
         text: Cow<'static, str>,
+        /// The word of what a person can do about it ([`Hint::as_str`]).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<Cow<'static, str>>,
     },
     /// It cannot be done, or could not be listed or compared: a failure that was found while planning.
     Refuse {
@@ -83,6 +86,9 @@ pub enum Planned {
         /// It was the source that could not be found or read.
         #[serde(default)]
         at_source: bool,
+        /// The word of what a person can do about it ([`Hint::as_str`]).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<Cow<'static, str>>,
     },
 }
 
@@ -139,6 +145,16 @@ impl Planned {
         }
     }
 
+    /// What a person can do about what is not done.
+    pub fn hint(&self) -> Option<Hint> {
+        match self {
+            Planned::Leave { hint, .. } | Planned::Refuse { hint, .. } => {
+                hint.as_deref().and_then(Hint::from_word)
+            }
+            _ => None,
+        }
+    }
+
     /// A failure that was found while planning, as an item of the plan.
     pub(crate) fn refusal(failure: &Failure) -> Self {
         Planned::Refuse {
@@ -147,6 +163,7 @@ impl Planned {
             kind: Cow::Borrowed(failure.kind.as_str()),
             message: failure.message.clone(),
             at_source: failure.at_source,
+            hint: failure.hint.map(|hint| hint.as_str().into()),
         }
     }
 }

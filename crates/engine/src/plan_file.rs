@@ -285,6 +285,7 @@ mod tests {
                 kind: "denied".into(),
                 message: "no rights".into(),
                 at_source: true,
+                hint: None,
             },
             Planned::Delete { entry: entry.into() },
         ]

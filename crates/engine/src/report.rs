@@ -48,6 +48,8 @@ pub struct Report {
     pub kept: u64,
     /// Files that needed nothing.
     pub unchanged: u64,
+    /// Of these, known to be equal only by a digest that an uploader wrote down.
+    pub unchanged_claimed: u64,
     /// Things that cannot exist at the destination.
     pub not_storable: u64,
     /// Files removed at the source of a move, after their copy was verified.
@@ -121,6 +123,8 @@ pub enum Verdict {
     SizeDiffers,
     /// The digests differ.
     HashDiffers(HashAlgo),
+    /// The digest that an uploader wrote down for one of the files is not that of the other. The claim or the file is wrong.
+    ClaimDiffers(HashAlgo),
     /// The sizes agree and the bytes do not.
     ContentDiffers,
     /// Only the source has it.
@@ -129,10 +133,10 @@ pub enum Verdict {
     MissingOnSource,
     /// It was passed over: it is neither a file nor a folder, or the destination cannot hold it.
     NotStorable(&'static str, Option<Hint>),
-    /// It could not be compared; says why.
-    Unverifiable(String),
-    /// A side could not be read; says why.
-    Error(ErrorKind, String),
+    /// It could not be compared; says why, and what a person can do about it.
+    Unverifiable(String, Option<Hint>),
+    /// A side could not be read; says why, and what a person can do about it.
+    Error(ErrorKind, String, Option<Hint>),
 }
 
 /// What a `check` found.

@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{
-    Backend, Digest, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry,
-};
+use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -51,9 +49,12 @@ mod respell;
 mod roots;
 mod stored;
 mod totals;
+mod unstored;
 mod whole;
 mod workers;
 mod write_down;
+
+use self::unstored::Unstored;
 
 /// Actions of a `copy` that may wait between planning and execution: so far ahead its totals are known.
 const ACTION_QUEUE: usize = 16 * 1024;
@@ -61,9 +62,6 @@ const ACTION_QUEUE: usize = 16 * 1024;
 const AGAIN_LIMIT: usize = 1_000;
 /// Folders with failures that are remembered; when there are more, every deletion is held back.
 const FAILED_DIRS_LIMIT: usize = 10_000;
-
-/// Files of the source that could not be stored, as many as are remembered.
-const UNSTORED_LIMIT: usize = 1_000;
 
 /// Runs a job to its end.
 pub(crate) async fn run(
@@ -267,9 +265,8 @@ struct State {
     /// Of both, those that are not on record yet.
     new_failed_dirs: Vec<RelPath>,
     new_occupied_dirs: Vec<RelPath>,
-    /// Files of the source that could not be stored, by size, with their digests once these were read: an extra may be the
-    /// only copy of one of them.
-    unstored: HashMap<u64, Vec<(Entry, Option<Digest>)>>,
+    /// Files of the source that could not be stored: an extra may be the only copy of one of them.
+    unstored: Unstored,
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,

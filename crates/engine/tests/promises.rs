@@ -240,16 +240,70 @@ async fn what_an_uploader_claims_is_told_as_a_claim_and_proves_nothing() {
         let copied =
             run(JobKind::Copy, source.clone(), destination.clone(), settings.clone()).await.0;
         assert_eq!((copied.copied, copied.fatal.is_none()), (0, true), "{copied:?}");
+        // And it is told that it did.
+        let claimed = if compare == Compare::Checksum { 2 } else { 0 };
+        assert_eq!((copied.unchanged, copied.unchanged_claimed), (2, claimed), "{compare:?}");
         let (moved, _) = run(JobKind::Move, source.clone(), destination.clone(), settings).await;
         assert_eq!(moved.sources_removed, 0, "{moved:?}");
         assert_eq!(source.tree().len(), 2);
     }
+    // A claim that differs is told as one, too.
+    source.seed("b", b"0ther");
+    let verdicts = check_all(&source, &destination).await;
+    assert_eq!(verdicts[1], (path("b"), Verdict::ClaimDiffers(HashAlgo::Md5)));
+    source.seed("b", b"other");
     // What is read and does not fit the claim is not handed on.
     for kind in [JobKind::Copy, JobKind::Sync] {
         let away = memory("away", &[]);
         let (report, _) = run(kind, destination.clone(), away.clone(), Settings::default()).await;
         assert_eq!((report.copied, report.failed), (1, 1), "{kind:?}: {report:?}");
         assert!(!away.tree().contains_key("a"));
+    }
+}
+
+/// A sync in which nothing can be stored below `new`, to a destination that has one extra file.
+async fn sync_without_storing(files: usize, extra: &str) -> (Report, Arc<MemoryBackend>) {
+    let source = service("source", &[("kept", "kept")]);
+    for number in 0..files {
+        source.seed(&format!("new/{number}"), format!("content {number:04}").as_bytes());
+    }
+    let destination = service("destination", &[("kept", "kept"), ("old/extra", extra)]);
+    let mut faulty = Faulty::new(destination.clone());
+    for number in 0..files {
+        let error = Error::new(ErrorKind::Denied, "no");
+        faulty = faulty.fail_path("put", &format!("new/{number}"), error);
+    }
+    let settings = Settings { delete_limit: DeleteLimit::Percent(100), ..Settings::default() };
+    let (report, _) = run(JobKind::Sync, source, Arc::new(faulty), settings).await;
+    assert_eq!(report.failed, files as u64, "{report:?}");
+    (report, destination)
+}
+
+#[tokio::test]
+async fn an_extra_stays_if_it_may_be_the_only_copy_of_one_of_too_many_that_could_not_be_stored() {
+    for (files, extra, stays) in [
+        (3, "content 0002", true),
+        (3, "content 0003", false),
+        (1_000, "content 1001", false),
+        (1_001, "content 1001", true),
+    ] {
+        let (report, destination) = sync_without_storing(files, extra).await;
+        let is_there = destination.tree().contains_key("old/extra");
+        assert_eq!(is_there, stays, "{files} {extra}: {report:?}");
+        assert_eq!(report.deletions_held > 0, stays, "{files} {extra}: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_extra_stays_if_it_is_the_copy_of_what_was_refused_while_planning() {
+    for (content, stays) in [("the content", true), ("no longer in", false)] {
+        let source = service("source", &[("kept", "kept"), ("new/f", "the content")]);
+        source.insert_duplicate("new/f", b"the content");
+        let destination = service("destination", &[("kept", "kept"), ("old/f", content)]);
+        let settings = Settings { delete_limit: DeleteLimit::Percent(100), ..Settings::default() };
+        let (report, _) = run(JobKind::Sync, source, destination.clone(), settings).await;
+        assert_eq!(report.failed, 1, "{report:?}");
+        assert_eq!(destination.tree().contains_key("old/f"), stays, "{report:?}");
     }
 }
 

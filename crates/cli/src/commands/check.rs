@@ -91,11 +91,11 @@ pub(crate) async fn run(context: &Context, args: &CheckArgs) -> Result<Done> {
     remotes.close().await;
     followed?;
     lists.finish()?;
-    let error = report.fatal.as_ref().map(ToString::to_string);
+    let error = jsonl::Fatal::of(report.fatal.as_ref());
     Ok(Done::with(
         exit::of_check(&report, signals.code()),
         json!({
-            "counts": jsonl::check_counts(&report), "error": error, "stopped": report.stopped,
+            "counts": jsonl::check_counts(&report), "error": error.text, "hint": error.hint, "stopped": report.stopped,
             "seconds": report.elapsed.as_secs_f64(),
         }),
     ))
@@ -146,10 +146,13 @@ fn take(console: &Console, lists: &mut Lists, notices: &mut Notices, event: Even
 fn mark(verdict: &Verdict) -> char {
     match verdict {
         Verdict::Equal(_) => '=',
-        Verdict::SizeDiffers | Verdict::HashDiffers(_) | Verdict::ContentDiffers => '*',
+        Verdict::SizeDiffers
+        | Verdict::HashDiffers(_)
+        | Verdict::ClaimDiffers(_)
+        | Verdict::ContentDiffers => '*',
         Verdict::MissingOnSource => '-',
         Verdict::MissingOnDestination => '+',
-        Verdict::Unverifiable(_) | Verdict::Error(..) | Verdict::NotStorable(..) => '!',
+        Verdict::Unverifiable(..) | Verdict::Error(..) | Verdict::NotStorable(..) => '!',
     }
 }
 
@@ -168,10 +171,11 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
         Verdict::Equal(Evidence::Size) => "equal in size".to_owned(),
         Verdict::SizeDiffers => "sizes differ".to_owned(),
         Verdict::HashDiffers(algo) => format!("{algo} digests differ"),
+        Verdict::ClaimDiffers(algo) => format!("the {algo} that is only claimed differs"),
         Verdict::ContentDiffers => "contents differ".to_owned(),
         Verdict::MissingOnSource => "not at the source".to_owned(),
         Verdict::MissingOnDestination => "not at the destination".to_owned(),
-        Verdict::Unverifiable(why) | Verdict::Error(_, why) => why.clone(),
+        Verdict::Unverifiable(why, hint) | Verdict::Error(_, why, hint) => hints::with(why, *hint),
         Verdict::NotStorable(why, hint) => hints::with(&format!("not compared: {why}"), *hint),
     };
     let mark = mark(verdict);

@@ -201,13 +201,14 @@ impl Deleter<'_> {
         let level = if code == exit::OK { Level::Normal } else { Level::Error };
         console.tell(level, &line(&report, passed_over, dry_run));
         summary::tell_failures(console, &report);
-        let error = report.fatal.as_ref().map(ToString::to_string);
+        let error = jsonl::Fatal::of(report.fatal.as_ref());
         let mut counts = jsonl::counts(&report);
         counts["passed_over"] = passed_over.into();
         Done::with(
             code,
             json!({
-                "dry_run": dry_run, "counts": counts, "error": error,
+                "dry_run": dry_run, "counts": counts, "error": error.text,
+                "hint": error.hint,
                 "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
             }),
         )

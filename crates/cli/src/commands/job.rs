@@ -115,13 +115,14 @@ pub(crate) async fn run(context: &Context, signals: &Signals, job: OpenJob<'_>) 
         // What became of the job itself is in the summary all the same.
         (Done::problem(&problem, console).code, Value::Null)
     });
-    let error = report.fatal.as_ref().map(ToString::to_string);
+    let error = jsonl::Fatal::of(report.fatal.as_ref());
     let mut counts = jsonl::counts(&report);
     jsonl::add_digest_counts(&mut counts, digests.counts());
     Ok(Done::with(
         code,
         json!({
-            "dry_run": dry_run, "manifest": manifest, "counts": counts, "error": error,
+            "dry_run": dry_run, "manifest": manifest, "counts": counts, "error": error.text,
+            "hint": error.hint,
             "stopped": report.stopped, "seconds": report.elapsed.as_secs_f64(),
             "job": job_id, "job_is_open": report.is_open,
         }),

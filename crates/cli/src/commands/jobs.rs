@@ -99,6 +99,7 @@ fn body(job: &JobSummary, standing: Option<Standing>) -> Value {
         "items": standing.map(|standing| standing.planned),
         "items_final": standing.map(|standing| standing.is_planned),
         "error": ended.map(|ended| ended.text.clone()).filter(|text| !text.is_empty()),
+        "hint": ended.and_then(|ended| ended.hint.clone()),
     })
 }
 
@@ -114,7 +115,8 @@ fn show(console: &Console, jobs: &Jobs, name: &str) -> Result<Done> {
         if let JobState::Ended(ended) = &job.state
             && !ended.text.is_empty()
         {
-            console.line(&format!("  {}", ended.text))?;
+            let hint = ended.hint.as_deref().and_then(Hint::from_word);
+            console.line(&format!("  {}", hints::with(&ended.text, hint)))?;
         }
     }
     let mut problem = Ok(());

@@ -193,7 +193,8 @@ fn show(context: &Context, path: &Path) -> Result<Done> {
             0 => String::new(),
             bytes => format!(", {}", format_size(bytes)),
         };
-        let end = format!("  ({}{size})", planned.explain());
+        let why = hints::with(&planned.explain(), planned.hint());
+        let end = format!("  ({why}{size})");
         let told =
             console.named_line(&format!("{:<10} ", planned.word()), planned.path().as_str(), &end);
         problem = told.err();

@@ -82,7 +82,7 @@ impl Checker {
         destination: &Entry,
     ) -> Result<Verdict> {
         match verdict {
-            Verdict::Error(ErrorKind::Unavailable, _) => {
+            Verdict::Error(ErrorKind::Unavailable, ..) => {
                 self.compare_digests(source, destination, HashAlgo::Blake3).await
             }
             verdict => Ok(verdict),

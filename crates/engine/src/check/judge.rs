@@ -14,7 +14,7 @@ impl Checker {
                 return Err(error);
             }
             Step::Failed { dir, error, .. } => {
-                let verdict = Verdict::Error(error.kind(), error.to_string());
+                let verdict = Verdict::Error(error.kind(), error.to_string(), error.hint());
                 return Ok(Judged::Verdict(dir, verdict));
             }
         };
@@ -27,7 +27,8 @@ impl Checker {
     }
 
     pub(super) fn judge_pair(&self, pair: Pair) -> Known {
-        let unverifiable = |text: &str| Known::Verdict(Verdict::Unverifiable(text.to_owned()));
+        let unverifiable =
+            |text: &str| Known::Verdict(Verdict::Unverifiable(text.to_owned(), None));
         if pair.source_duplicates {
             return unverifiable("the source has several of that name");
         }
@@ -87,7 +88,8 @@ impl Checker {
             (Some((left, right)), _) if left != right => Known::Verdict(Verdict::SizeDiffers),
             (Some(_), Method::Size) => Known::Verdict(Verdict::Equal(Evidence::Size)),
             (None, Method::Size) => {
-                Known::Verdict(Verdict::Unverifiable("a side does not tell the size".to_owned()))
+                let text = "a side does not tell the size".to_owned();
+                Known::Verdict(Verdict::Unverifiable(text, None))
             }
             (_, Method::Digest(_) | Method::Content | Method::Download | Method::None) => {
                 Known::Compare(source, destination)

@@ -25,6 +25,8 @@ pub enum Reason {
     SameSizeAndTime,
     /// Size and digest are equal.
     SameHash,
+    /// Size and digest are equal, and the digest is one that an uploader wrote down.
+    SameClaim,
     /// Everything is transferred again, and an interrupted run has transferred this version of it.
     Arrived,
     /// The sizes are equal and nothing else is compared.
@@ -81,6 +83,7 @@ impl Reason {
             Reason::Asked => "asked",
             Reason::SameSizeAndTime => "same_size_and_time",
             Reason::SameHash => "same_hash",
+            Reason::SameClaim => "same_claim",
             Reason::SameSize => "same_size",
             Reason::Arrived => "arrived",
             Reason::OnlyTimeDiffers => "only_time_differs",
@@ -127,6 +130,7 @@ impl fmt::Display for Reason {
             Reason::Asked => "asked for",
             Reason::SameSizeAndTime => "same size and modification time",
             Reason::SameHash => "same digest",
+            Reason::SameClaim => "same digest, which is only claimed",
             Reason::SameSize => "same size",
             Reason::Arrived => "transferred by the run that was interrupted",
             Reason::OnlyTimeDiffers => "only the modification time or the permissions differ",

@@ -67,7 +67,7 @@ fn show(decision: Decision) -> String {
         Decision::Nothing => "nothing".to_owned(),
         Decision::Compare(comparison) => {
             let algo = comparison.algo;
-            let shown = |equal| show(Decision::Act(comparison.clone().resolve(equal)));
+            let shown = |equal| show(Decision::Act(comparison.clone().resolve(equal, false)));
             format!("compare {algo}: {} | {}", shown(true), shown(false))
         }
         Decision::Act(action) => match action {

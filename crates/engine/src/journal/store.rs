@@ -47,8 +47,11 @@ pub struct Ended {
     pub done: u64,
     /// Items that failed.
     pub failed: u64,
-    /// One line: what was done.
+    /// The error that ended it, in one line; empty if there was none.
     pub text: String,
+    /// The word of what a person can do about the error ([`Hint::as_str`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// When, in seconds since 1970.
     pub at: u64,
 }
@@ -490,6 +493,7 @@ impl OldJob {
             done: resumed.done,
             failed: 0,
             text: "not gone on with".to_owned(),
+            hint: None,
             at: now(),
         };
         write_whole(&self.folder, REPORT, &ended)

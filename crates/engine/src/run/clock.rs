@@ -25,7 +25,7 @@ impl Runner {
             let text = format!(
                 "{name} does not keep permissions: what is private at the source is not there"
             );
-            self.tell(Event::Notice { path: None, text }).await;
+            self.tell(Event::Notice { path: None, text, hint: None }).await;
         }
     }
 
@@ -58,7 +58,7 @@ impl Runner {
             "{name} does not set modification times: from the next run on a file of equal size counts as \
              unchanged there unless it is newer than the stored copy"
         );
-        self.tell(Event::Notice { path: None, text }).await;
+        self.tell(Event::Notice { path: None, text, hint: None }).await;
     }
 
     fn learner(&self) -> MutexGuard<'_, Learner> {

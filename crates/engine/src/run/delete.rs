@@ -54,7 +54,7 @@ impl Runner {
                     let text = format!(
                         "empty files and links are not deleted, because {name} may have them: {doubt}"
                     );
-                    self.tell(Event::Notice { path: None, text }).await;
+                    self.tell(Event::Notice { path: None, text, hint: None }).await;
                 }
                 let dir = entry.path.parent().unwrap_or_else(RelPath::root);
                 self.state().occupy(dir);
@@ -94,15 +94,18 @@ impl Runner {
 
     /// Does an extra file hold what a file of the source holds that could not be stored in this run? The source may have moved
     /// it, and then the extra is the only copy. It is known by the digest that its listing shows; a file of the source that
-    /// cannot be read may be any.
+    /// cannot be read may be any, and if there are too many to remember, each extra file may be the copy of one.
     async fn is_copy_of_what_is_not_stored(&self, extra: &Entry) -> bool {
+        if extra.is_file() && self.state().unstored.are_too_many() {
+            return true;
+        }
         let (Some(size), Some(algo)) = (extra.size, self.rules().common_hash()) else {
             return false;
         };
         let Some(shown) = extra.hashes.as_deref().and_then(|hashes| hashes.get(algo)) else {
             return false;
         };
-        let unstored = self.state().unstored.get(&size).cloned().unwrap_or_default();
+        let unstored = self.state().unstored.of_size(size);
         let (digests, from) = (&self.context.settings.digests, &self.context.source);
         for (index, (file, known)) in unstored.into_iter().enumerate() {
             let digest = match known {
@@ -113,11 +116,7 @@ impl Runner {
                         () = self.context.stop.now.cancelled() => None,
                     };
                     let Some((digest, _)) = read else { return true };
-                    let mut state = self.state();
-                    let kept = state.unstored.get_mut(&size).and_then(|all| all.get_mut(index));
-                    if let Some((_, kept)) = kept {
-                        *kept = Some(digest.clone());
-                    }
+                    self.state().unstored.learn(size, index, digest.clone());
                     digest
                 }
             };

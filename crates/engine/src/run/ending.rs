@@ -18,7 +18,7 @@ impl Runner {
             if let Err(error) = flushed {
                 let text =
                     format!("not everything that is known of the files could be stored: {error}");
-                self.tell(Event::Notice { path: None, text }).await;
+                self.tell(Event::Notice { path: None, text, hint: None }).await;
             }
         }
     }
@@ -28,7 +28,7 @@ impl Runner {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
                 let text = format!("what an earlier job left could not be removed: {error}");
-                self.tell(Event::Notice { path: None, text }).await;
+                self.tell(Event::Notice { path: None, text, hint: None }).await;
             }
         }
     }
@@ -84,6 +84,7 @@ impl Runner {
                 Some(error) => error.to_string(),
                 None => String::new(),
             },
+            hint: report.fatal.as_ref().and_then(Error::hint).map(|hint| hint.as_str().to_owned()),
             at: crate::journal::now(),
         };
         let written = match is_over {

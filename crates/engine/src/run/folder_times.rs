@@ -114,7 +114,7 @@ impl Runner {
             }
             Err(error) => format!("not every folder got its time: {error}"),
         };
-        self.tell(Event::Notice { path: None, text }).await;
+        self.tell(Event::Notice { path: None, text, hint: None }).await;
     }
 
     /// How many could not be set, and the error of the first one.

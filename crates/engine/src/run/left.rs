@@ -138,6 +138,6 @@ impl Runner {
 
     async fn tell_left(&self, error: &Error) {
         let text = format!("what an interrupted run left could not be removed: {error}");
-        self.tell(Event::Notice { path: None, text }).await;
+        self.tell(Event::Notice { path: None, text, hint: None }).await;
     }
 }

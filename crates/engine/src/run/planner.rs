@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
-use crate::digest::Memory;
+use crate::digest::{Memory, Origin};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
@@ -121,7 +121,7 @@ impl Runner {
             state.is_anew = true;
         }
         let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
-        self.tell(Event::Notice { path: None, text: text.to_owned() }).await;
+        self.tell(Event::Notice { path: None, text: text.to_owned(), hint: None }).await;
     }
 
     /// Forgets the plan that does not count. Nothing of it is under way.
@@ -302,6 +302,8 @@ impl Runner {
         self.note_spelling(&pair);
         let emptied = self.source_dir_to_remove(&pair);
         let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
+        let may_delete = self.context.kind == JobKind::Sync;
+        let wanted = pair.source.as_ref().filter(|source| may_delete && source.is_file()).cloned();
         let comparison = match decide(pair, &self.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
@@ -330,7 +332,12 @@ impl Runner {
                     None => Found::Action(action),
                 });
             }
-            Decision::Act(action) => return Ok(Found::Action(action)),
+            Decision::Act(action) => {
+                if let (Action::Refuse { .. }, Some(source)) = (&action, wanted) {
+                    self.state().unstored.add(&source);
+                }
+                return Ok(Found::Action(action));
+            }
             Decision::Compare(comparison) => comparison,
         };
         let memory = match comparison.acts_if_equal() {
@@ -344,20 +351,25 @@ impl Runner {
             memory,
         );
         Ok(match equal.await {
-            Ok((equal, _)) => Found::Action(comparison.resolve(equal)),
+            Ok((equal, origin)) => {
+                Found::Action(comparison.resolve(equal, origin == Origin::Claimed))
+            }
             Err(error) if error.is_fatal() => return Err(error),
             // A file whose digest the remote does not show is transferred; it counts neither as equal nor as damaged.
             Err(error)
                 if error.kind() == ErrorKind::Unsupported
                     && self.context.settings.compare != Compare::Checksum =>
             {
-                Found::Action(comparison.resolve(false))
+                Found::Action(comparison.resolve(false, false))
             }
             // The same if there are only remembered digests: after the transfer its digest is remembered.
             Err(error) if error.kind() == ErrorKind::Unsupported && self.remembered.is_some() => {
                 Found::Action(comparison.resolve_unknown())
             }
-            Err(error) => Found::Failed(self.failure(&comparison.source.path, "compare", &error)),
+            Err(error) => {
+                self.state().unstored.add(&comparison.source);
+                Found::Failed(self.failure(&comparison.source.path, "compare", &error))
+            }
         })
     }
 
@@ -379,7 +391,8 @@ impl Runner {
             return;
         };
         let text = format!("it stays at the destination: {}", special.describe());
-        self.tell(Event::Notice { path: Some(path.clone()), text }).await;
+        let hint = special.hint();
+        self.tell(Event::Notice { path: Some(path.clone()), text, hint }).await;
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -422,10 +435,14 @@ impl Runner {
         let size = act::size_of(&action).unwrap_or(0);
         match action {
             Action::Skip { path, reason } => {
-                self.state().report.unchanged += 1;
+                {
+                    let report = &mut self.state().report;
+                    report.unchanged += 1;
+                    report.unchanged_claimed += u64::from(reason == Reason::SameClaim);
+                }
                 if reason == Reason::Unproven {
                     let (path, text) = (Some(path.clone()), reason.to_string());
-                    self.tell(Event::Notice { path, text }).await;
+                    self.tell(Event::Notice { path, text, hint: reason.hint() }).await;
                 }
                 if self.context.settings.report_unchanged {
                     self.tell(Event::Unchanged { path, reason }).await;
@@ -434,7 +451,8 @@ impl Runner {
             }
             Action::NotStorable { path, reason } => {
                 let (word, text) = (reason.as_str().into(), reason.to_string().into());
-                let planned = Planned::Leave { path: path.clone(), reason: word, text };
+                let hint = reason.hint().map(|hint| hint.as_str().into());
+                let planned = Planned::Leave { path: path.clone(), reason: word, text, hint };
                 let seq = self.records.plan(planned)?;
                 let action = Action::NotStorable { path, reason };
                 let task = Task::new(seq, action, false);
@@ -443,7 +461,8 @@ impl Runner {
             }
             Action::Refuse { path, reason } => {
                 let error = Error::new(refusal_kind(reason), reason.to_string());
-                let failure = Failure::new(&path, "copy", &error);
+                let failure =
+                    Failure { hint: reason.hint(), ..Failure::new(&path, "copy", &error) };
                 let seq = self.records.plan(Planned::refusal(&failure))?;
                 self.refused(seq, failure, Status::Refused).await;
                 Ok(None)

@@ -49,7 +49,7 @@ impl Runner {
                 }
                 (Err(error), _) => format!("it stays `{is}` at the destination: {error}"),
             };
-            self.tell(Event::Notice { path: Some(to_be), text }).await;
+            self.tell(Event::Notice { path: Some(to_be), text, hint: None }).await;
         }
     }
 
@@ -64,7 +64,7 @@ impl Runner {
         }
         let text =
             format!("the folder has the name `{name}` in another spelling: it is the same folder");
-        self.tell(Event::Notice { path: None, text }).await;
+        self.tell(Event::Notice { path: None, text, hint: None }).await;
         Ok(())
     }
 }

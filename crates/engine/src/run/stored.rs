@@ -80,14 +80,15 @@ impl Runner {
             Err(planned) => *planned,
         };
         // Already reported while planning, unless another process planned it.
-        if let Planned::Refuse { path, operation, kind, message, at_source } = planned
+        if let Planned::Refuse { path, operation, kind, message, at_source, hint } = planned
             && is_stored
         {
             let kind = ErrorKind::from_word(&kind).unwrap_or(ErrorKind::Io);
             if operation == "list" {
                 self.state().hold_deletions_in(path.clone());
             }
-            let failure = Failure { path, operation, kind, message, hint: None, at_source };
+            let hint = hint.as_deref().and_then(Hint::from_word);
+            let failure = Failure { path, operation, kind, message, hint, at_source };
             self.refused(seq, failure, Status::Failed).await;
         }
         None

@@ -109,14 +109,8 @@ impl Runner {
             // Checked also if it is a failure anyway, because it decides whether anything may be deleted.
             is_failure |= self.is_source_going_away(&failure).await;
         }
-        if is_failure
-            && let Action::Copy { source, .. } = &task.action
-            && let Some(size) = source.size.filter(|size| *size > 0)
-        {
-            let mut state = self.state();
-            if state.unstored.values().map(Vec::len).sum::<usize>() < UNSTORED_LIMIT {
-                state.unstored.entry(size).or_default().push(((**source).clone(), None));
-            }
+        if is_failure && let Action::Copy { source, .. } = &task.action {
+            self.state().unstored.add(source);
         }
         self.count_failure(&failure, status, is_failure);
         let record = ItemOutcome {
