@@ -69,6 +69,8 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
             let body = bill_body(remote, bill);
             ("bill", body)
         }
+        // Told by the command, which begins its lists anew.
+        Event::Anew => return None,
         Event::ItemStarted { .. } | Event::Action(_) => return None,
         Event::ItemDone { path, outcome, reason, size, record } => (
             "file_done",

@@ -133,16 +133,18 @@ impl Stream {
     }
 }
 
-/// Is this march made over flat listings? One that begins in the middle, or that remembers, is not.
+/// Is this march made over flat listings? One that begins in the middle is not, and none that goes by what the destination
+/// remembers of its folders.
 pub(super) fn applies(march: &March) -> bool {
     let is_flat = |side: &Arc<dyn Backend>| side.capabilities().list_recursive;
     // A copy lists the folders of the destination that the source has, and no more, so a flat listing of it is worth while only
     // where the whole destination is looked at.
     let destination = march.enter_extra && is_flat(&march.destination);
+    let remembers = march.recall && march.destination.facets().snapshot.is_some();
     march.flat
         && (is_flat(&march.source) || destination)
         && march.after.is_none()
-        && !march.recall
+        && !remembers
         && !march.whole
 }
 
