@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::manifest_of;
-use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, Order};
+use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, Hint, Order};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::prove::create::{Made, What, create};
 use ketch_engine::prove::repair::repair;
@@ -338,12 +338,14 @@ async fn a_manifest_of_a_place_that_lists_everything_at_once_costs_one_listing()
     let error = || Error::new(ErrorKind::Unavailable, "the line is cut");
     let cut = Arc::new(Faulty::new(place.clone()).fail_list_once("", 150, error()));
     assert_eq!(manifest_of(cut, &settings).await, expected);
-    // Of a folder that cannot be listed nothing is said to be missing.
-    let cut =
-        Faulty::new(place.clone()).fail_list_once("", 150, error()).fail_list("d060", error());
+    // Of a folder that cannot be listed nothing is said to be missing, and with each file in it comes what helps.
+    let refused = error().with_hint(Hint::Refresh);
+    let cut = Faulty::new(place.clone()).fail_list_once("", 150, error());
+    let cut = cut.fail_list("d060", refused);
     let (told, _) = verdicts(Arc::new(cut), &expected, &verify_settings).await.unwrap();
-    let unverifiable =
-        told.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Unverifiable(..))).count();
+    let is_refused =
+        |verdict: &Verdict| matches!(verdict, Verdict::Unverifiable(_, Some(Hint::Refresh)));
+    let unverifiable = told.iter().filter(|(_, verdict)| is_refused(verdict)).count();
     // The three files, and the folder itself.
     assert_eq!((told.len(), unverifiable), (301, 4), "{told:?}");
 }

@@ -122,7 +122,7 @@ async fn pair(
         (None, Some(_)) => {
             let (source, destination) = (places.0.redacted(), places.1.redacted());
             let text = format!("{source} is a folder and {destination} is a file");
-            Err(Problem { code: exit::NO_FOLDER, text: Some(text) })
+            Err(Problem { code: exit::NO_FOLDER, ..Problem::other(text) })
         }
         (_, None) => Ok(None),
     }

@@ -34,7 +34,7 @@ pub(crate) async fn run(context: &Context, args: &DedupeArgs) -> Result<Done> {
     context.warn_of_keys(&mut remotes);
     if args.by_hash && backend.capabilities().hashes.is_empty() {
         let text = format!("{} lists no digests, so --by-hash finds nothing", place.redacted());
-        return Err(Problem { code: exit::FATAL, text: Some(text) });
+        return Err(Problem { code: exit::FATAL, ..Problem::other(text) });
     }
     let asks = args.rule.is_none() && !console.is_json() && std::io::stdin().is_terminal();
     let look = Look::new(console, Walk::new(&backend));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, Hint, RelPath};
+use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, Hint, RelPath, Special};
 use ketch_engine::filter::Filter;
 use ketch_engine::filter::units::{format_duration, format_size};
 use ketch_engine::report::KEPT_FAILURES;
@@ -20,7 +20,7 @@ use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 use crate::signals::Signals;
-use crate::{exit, jsonl, settings, summary};
+use crate::{exit, hints, jsonl, settings, summary};
 
 /// Files deleted at the same time where the remote does not gather.
 const AT_A_TIME: usize = 4;
@@ -90,7 +90,7 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
             ),
             _ => format!("{place} is not a folder (`ketch delete` deletes files)"),
         };
-        return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+        return Err(Problem { code: exit::NO_FOLDER, ..Problem::other(text) });
     }
     let start = json!({ "command": "purge", "place": place.redacted(), "dry_run": args.dry_run });
     console.event("start", start)?;
@@ -140,7 +140,7 @@ pub(crate) async fn rmdir(context: &Context, args: &RmdirArgs) -> Result<Done> {
         let thing = service::find(&mut remotes, &place).await?;
         if !thing.entry.is_dir() {
             let text = format!("{} is not a folder", place.redacted());
-            return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+            return Err(Problem { code: exit::NO_FOLDER, ..Problem::other(text) });
         }
         if args.dry_run {
             return context.console.named_line("delete  ", &place.redacted(), "");
@@ -277,7 +277,7 @@ impl Deleter<'_> {
                 EntryKind::Special(_) if self.takes_specials => files.push(entry),
                 EntryKind::Special(special) => {
                     stays = true;
-                    self.pass_over(&entry, special.describe())?;
+                    self.pass_over(&entry, special)?;
                 }
             }
         }
@@ -326,11 +326,13 @@ impl Deleter<'_> {
         self.outcome(entry, result)
     }
 
-    fn pass_over(&mut self, entry: &Entry, why: &str) -> Result<()> {
+    fn pass_over(&mut self, entry: &Entry, special: Special) -> Result<()> {
         self.passed_over += 1;
-        let (path, text) = (entry.path.as_str(), format!("not deleted: {why}"));
-        self.notices.tell(self.console, Some(path), &text);
-        self.console.event("notice", json!({ "path": path, "text": text }))
+        let (path, hint) = (entry.path.as_str(), special.hint());
+        let text = format!("not deleted: {}", special.describe());
+        self.notices.tell(self.console, Some(path), &hints::with(&text, hint));
+        let body = json!({ "path": path, "text": text, "hint": hint.map(Hint::as_str) });
+        self.console.event("notice", body)
     }
 
     fn outcome(&mut self, entry: &Entry, result: ketch_core::Result<()>) -> Result<bool> {

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::args::HashsumArgs;
 use crate::commands::looking::tell_anew;
-use crate::commands::manifest::{prove_settings, with_path};
+use crate::commands::manifest::{prove_settings, tell_failed, tell_left_out};
 use crate::context::{Context, Done};
 use crate::hints;
 use crate::manifest_file::unopened;
@@ -97,12 +97,11 @@ async fn print(
                 }
             }
             Made::Other(path, why, hint) => {
-                let text = format!("{path}: left out: {why}");
-                console.tell_notice(&hints::with(&text, hint));
+                tell_left_out(console, &path, &format!("left out: {why}"), hint)?;
             }
             Made::Failed(path, error) => {
                 counts.failed += 1;
-                console.tell_error(&with_path(&path, &error));
+                tell_failed(console, &path, &error)?;
             }
         }
         // An answer that cannot be written ends it; why is told below.
@@ -152,7 +151,7 @@ async fn check(
     };
     if is_wide(reader.fill_buf().map_err(|error| cannot_read(&error))?) {
         let text = format!("{}: it is UTF-16 or UTF-32: save it as UTF-8", file.display());
-        return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+        return Err(Problem { code: exit::PARTIAL, ..Problem::other(text) });
     }
     let mut sums = SumReader::new(reader, algo);
     let mut has_sums = false;
@@ -191,7 +190,7 @@ async fn check(
     }
     if !has_sums {
         let text = format!("{}: it holds no {algo} sum, so it proves nothing", file.display());
-        return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+        return Err(Problem { code: exit::PARTIAL, ..Problem::other(text) });
     }
     Ok(())
 }
@@ -227,7 +226,7 @@ async fn check_batch(
             Made::Failed(path, error) => {
                 batch.retain(|known, _| !known.is_within(path));
                 counts.failed += 1;
-                console.tell_error(&with_path(path, error));
+                tell_failed(console, path, error)?;
                 (path, "FAILED open or read")
             }
         };

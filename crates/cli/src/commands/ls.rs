@@ -1,8 +1,10 @@
 //! `ketch ls`: what is in a folder, one line an entry, in key order.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ketch_core::{Entry, EntryKind, RelPath};
+use ketch_core::{Entry, EntryKind, Hint, RelPath};
 use ketch_engine::walk::{Found, Walk};
 use serde_json::json;
 
@@ -10,6 +12,7 @@ use super::looking::{Look, over};
 use crate::args::LsArgs;
 use crate::context::{Context, Done};
 use crate::exit;
+use crate::hints;
 use crate::jsonl;
 use crate::output::Console;
 use crate::problem::{Problem, Result};
@@ -24,7 +27,8 @@ pub(crate) async fn run(context: &Context, args: &LsArgs) -> Result<Done> {
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;
     context.warn_of_keys(&mut remotes);
     let console = &*context.console;
-    let mut lister = Lister { console, zone: TimeZone::system(), entries: 0 };
+    let mut lister =
+        Lister { console, zone: TimeZone::system(), entries: 0, specials: BTreeMap::new() };
     let work = async {
         match &opened.only {
             Some(name) => {
@@ -49,6 +53,8 @@ struct Lister<'a> {
     console: &'a Console,
     zone: TimeZone,
     entries: u64,
+    /// How many entries are of each kind about which a person can do something, and what.
+    specials: BTreeMap<&'static str, (u64, Hint)>,
 }
 
 impl Lister<'_> {
@@ -57,15 +63,35 @@ impl Lister<'_> {
         while let Some(found) = look.next().await? {
             match found {
                 Found::Entry(shown) => self.show(&shown.entry)?,
-                Found::Anew => self.entries = 0,
+                Found::Anew => {
+                    self.entries = 0;
+                    self.specials.clear();
+                }
                 Found::End { .. } | Found::Failed { .. } => {}
             }
         }
+        self.tell_of_specials();
         Ok(look.code())
+    }
+
+    /// What a person can do about the entries that are neither files nor folders, once for each kind of them.
+    fn tell_of_specials(&self) {
+        for (what, (count, hint)) in &self.specials {
+            let text = match count {
+                1 => format!("1 entry is {what}"),
+                count => format!("each of {count} entries is {what}"),
+            };
+            self.console.tell_notice(&hints::with(&text, Some(*hint)));
+        }
     }
 
     fn show(&mut self, entry: &Entry) -> Result<()> {
         self.entries += 1;
+        if let EntryKind::Special(special) = entry.kind
+            && let Some(hint) = special.hint()
+        {
+            self.specials.entry(special.describe()).or_insert((0, hint)).0 += 1;
+        }
         let console = self.console;
         if console.is_json() {
             let (kind, body) = jsonl::entry(entry);

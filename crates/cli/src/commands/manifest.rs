@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ketch_core::{Backend, Error, ErrorKind, RelPath};
+use ketch_core::{Backend, Error, ErrorKind, Hint, RelPath};
 use ketch_engine::filter::units::format_size;
 use ketch_engine::prove::create::{Made, Older, What, create};
 use ketch_engine::prove::{Pass, ProveSettings};
@@ -21,7 +21,7 @@ use crate::commands::looking::tell_anew;
 use crate::context::{Context, Done};
 use crate::hints;
 use crate::manifest_file::{Output, Signer, entries, names_within, open};
-use crate::output::Level;
+use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::settings;
 use crate::signals::Signals;
@@ -253,12 +253,11 @@ impl<'a> ManifestFile<'a> {
                 }
                 Made::Other(path, why, hint) => {
                     left_out += 1;
-                    let text = format!("{path}: not in the manifest: {why}");
-                    console.tell_notice(&hints::with(&text, hint));
+                    tell_left_out(console, &path, &format!("not in the manifest: {why}"), hint)?;
                 }
                 Made::Failed(path, error) => {
                     failed += 1;
-                    console.tell_error(&with_path(&path, &error));
+                    tell_failed(console, &path, &error)?;
                 }
             }
             Ok(())
@@ -273,12 +272,34 @@ impl<'a> ManifestFile<'a> {
                 "{failed} files could not be read, so there is no new manifest at {}",
                 self.path.display()
             );
-            return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+            return Err(Problem { code: exit::PARTIAL, ..Problem::other(text) });
         }
         let (compressor, totals) = writer.finish().map_err(|error| cannot_write(&error))?;
         compressor.finish().map_err(|error| cannot_write(&error))?;
         Ok(Pass::Done(Written { totals, left_out }))
     }
+}
+
+/// Tells that a file or a folder could not be read.
+pub(super) fn tell_failed(console: &Console, path: &RelPath, error: &Error) -> Result<(), Error> {
+    console.tell_error(&with_path(path, error));
+    let body = json!({
+        "path": path, "operation": "read", "kind": error.kind().as_str(),
+        "message": error.to_string(), "hint": error.hint().map(Hint::as_str),
+    });
+    console.event("file_error", body).map_err(|_| Error::cancelled())
+}
+
+/// Tells that something has no part in the answer, and why.
+pub(super) fn tell_left_out(
+    console: &Console,
+    path: &RelPath,
+    text: &str,
+    hint: Option<Hint>,
+) -> Result<(), Error> {
+    console.tell_notice(&hints::with(&format!("{path}: {text}"), hint));
+    let body = json!({ "path": path, "text": text, "hint": hint.map(Hint::as_str) });
+    console.event("notice", body).map_err(|_| Error::cancelled())
 }
 
 pub(super) fn with_path(path: &RelPath, error: &Error) -> String {

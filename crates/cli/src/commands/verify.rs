@@ -333,10 +333,10 @@ fn word(verdict: &Verdict) -> &'static str {
 
 fn tell(console: &Console, verified: &Verified) -> Result<()> {
     let verdict = &verified.verdict;
-    let (ranges, why): (&[_], _) = match verdict {
-        Verdict::Rotted(ranges) | Verdict::Truncated(ranges) => (ranges, None),
-        Verdict::Unverifiable(why, hint) => (&[], Some(hints::with(why, *hint))),
-        _ => (&[], None),
+    let (ranges, why, hint): (&[_], _, _) = match verdict {
+        Verdict::Rotted(ranges) | Verdict::Truncated(ranges) => (ranges, None, None),
+        Verdict::Unverifiable(why, hint) => (&[], Some(hints::with(why, *hint)), *hint),
+        _ => (&[], None, None),
     };
     let is_fine = matches!(verdict, Verdict::Ok | Verdict::NotSampled);
     if console.is_json() {
@@ -346,6 +346,7 @@ fn tell(console: &Console, verified: &Verified) -> Result<()> {
         let ranges: Vec<_> = ranges.iter().map(|range| [range.start, range.end]).collect();
         let body = json!({
             "path": verified.path, "verdict": word(verdict), "damaged": ranges, "text": why,
+            "hint": hint.map(Hint::as_str),
         });
         return console.event("verify", body);
     }
