@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use ketch_core::{Backend, Entry, Error, ListOptions, Page, RelPath, Result, compare_keys};
+use ketch_core::{
+    Backend, Entry, EntryKind, Error, ListOptions, Page, RelPath, Result, Special, compare_keys,
+};
 
 use crate::progress::Progress;
 
@@ -21,6 +23,11 @@ pub(crate) enum Broken {
     Failed(Error),
     /// It is not in key order, so nothing that was concluded from it counts.
     Order,
+}
+
+/// Does it stand for a name that is no path? Then its place in the listing says nothing about its name.
+pub(crate) fn is_unusable(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Special(Special::UnusableName)
 }
 
 /// A flat listing that is being read.
@@ -80,12 +87,16 @@ impl Flat {
     async fn listed(&mut self) -> std::result::Result<Option<Entry>, Broken> {
         loop {
             if let Some(entry) = self.waiting.pop_front() {
+                // It stands for a key that is no path, at the place of that key. Its folder is right, and its name is not.
+                let is_unusable = is_unusable(&entry);
                 let key = (entry.path.as_str(), entry.is_dir());
                 let last = self.last.as_ref().map(|(path, is_dir)| (path.as_str(), *is_dir));
-                if last.is_some_and(|last| compare_keys(last, key).is_gt()) {
+                if !is_unusable && last.is_some_and(|last| compare_keys(last, key).is_gt()) {
                     return Err(Broken::Order);
                 }
-                self.last = Some((entry.path.clone(), entry.is_dir()));
+                if !is_unusable {
+                    self.last = Some((entry.path.clone(), entry.is_dir()));
+                }
                 let is_skipped = self.skipped.as_ref().is_some_and(|dir| entry.path.is_within(dir));
                 if is_skipped {
                     continue;
@@ -139,7 +150,8 @@ impl Flat {
             return Ok(Some((shown, has_duplicates)));
         }
         while let Some(next) = self.listed().await? {
-            if next.path != shown.path || next.is_dir() != shown.is_dir() {
+            let is_other = next.path != shown.path || next.is_dir() != shown.is_dir();
+            if is_other || is_unusable(&next) || is_unusable(&shown) {
                 self.ahead = Some(next);
                 break;
             }

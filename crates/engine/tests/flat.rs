@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::with_an_unusable_name;
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, RelPath};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::filter::{Filter, FilterSpec};
@@ -351,4 +354,27 @@ async fn a_check_over_a_flat_listing_that_breaks_off_finds_nothing_missing() {
     let (_, report) = run_check(source, to, false).await;
     assert!(report.fatal.is_some(), "{report:?}");
     assert_eq!((report.missing_on_destination, report.missing_on_source), (0, 0));
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_path_takes_nothing_from_the_names_around_it() {
+    let odd = with_an_unusable_name();
+    for is_flat in [true, false] {
+        let plain = place("plain", is_flat, true);
+        for path in ["a", "b/-", "b/a/f", "b/c", "c"] {
+            plain.seed(path, "1");
+        }
+        let plain: Arc<dyn Backend> = Arc::new(plain);
+        for (from, to, mark) in [(&odd, &plain, "s-"), (&plain, &odd, "-d")] {
+            let mut flat = said(march(from, to, true, true)).await;
+            let expected = ["a sd", "b/ sd", "b/- sd", "b/a/ sd", "b/a/f sd", "b/c sd", "c sd"];
+            let unusable = flat.iter().position(|line| *line == format!("b/~q {mark}"));
+            flat.remove(unusable.expect("it is said"));
+            assert_eq!(flat, expected, "plain is flat: {is_flat}");
+        }
+        // A folder that only the destination has cannot be deleted over it.
+        let empty: Arc<dyn Backend> = Arc::new(place("empty", is_flat, true));
+        let steps = said(march(&empty, &odd, true, true)).await;
+        assert!(steps.contains(&"b is occupied".to_owned()), "{steps:?}");
+    }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::manifest_of;
+use common::{manifest_of, with_an_unusable_name};
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, Hint, Order};
 use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::prove::create::{Made, What, create};
@@ -370,4 +370,32 @@ async fn a_manifest_from_a_listing_that_is_not_in_order_is_void() {
     let verify_settings = VerifySettings { prove: settings, ..VerifySettings::default() };
     let (told, _) = verdicts(place, &entries, &verify_settings).await.unwrap();
     assert!(told.iter().all(|(_, verdict)| *verdict == Verdict::Ok), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_path_is_left_out_of_a_manifest_and_hides_nothing() {
+    let place = with_an_unusable_name();
+    let entry = |path: &str| ManifestEntry {
+        path: ketch_core::RelPath::new(path).unwrap(),
+        size: 1,
+        mtime: None,
+        hashes: ketch_core::Hashes::default(),
+        prefix: None,
+        parts: None,
+    };
+    let entries: Vec<_> = ["a", "b/-", "b/a/f", "b/c", "c"].map(entry).into();
+    let (told, _) = verdicts(place.clone(), &entries, &VerifySettings::default()).await.unwrap();
+    // Without a digest nothing is proven, but every file is found.
+    assert_eq!(told.len(), 5, "{told:?}");
+    let is_found = |verdict: &Verdict| !matches!(verdict, Verdict::Missing | Verdict::Extra);
+    assert!(told.iter().all(|(_, verdict)| is_found(verdict)), "{told:?}");
+    let mut left_out = Vec::new();
+    let take = |made| {
+        if let Made::Other(path, ..) = made {
+            left_out.push(path.to_string());
+        }
+        Ok(())
+    };
+    let pass = create(&place, &ProveSettings::default(), What::Manifest, None, take).await;
+    assert_eq!((pass.unwrap(), left_out), (Pass::Done(()), vec!["b/~q".to_owned()]));
 }

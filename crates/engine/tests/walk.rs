@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::with_an_unusable_name;
 use ketch_core::{Backend, Capabilities, EntryKind, Error, ErrorKind, Order};
 use ketch_engine::filter::{Filter, FilterSpec};
 use ketch_engine::walk::{Found, Gather, Walk};
@@ -246,4 +249,17 @@ async fn nothing_is_given_to_those_that_remove_of_a_folder_that_was_not_listed_t
         assert!(whole.contains(&expected("c", &["c/f"])), "cut behind {cut}: {whole:?}");
         assert!(whole.contains(&expected("", &["a", "b", "c"])), "cut behind {cut}: {whole:?}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_path_is_told_and_makes_no_order_wrong() {
+    let place = with_an_unusable_name();
+    let lists = Arc::new(Recorder::new(Arc::clone(&place)));
+    let mut flat = found(walk(lists.clone(), true)).await;
+    assert_eq!(lists.count("list"), 1, "the order is right");
+    assert!(flat.contains(&"b/~q is no file None".to_owned()), "{flat:?}");
+    let mut walked = found(walk(place, false)).await;
+    flat.sort();
+    walked.sort();
+    assert_eq!(flat, walked);
 }

@@ -300,6 +300,9 @@ impl Joining {
     async fn advance(&mut self, side: Side, out: &mut Marcher) -> std::result::Result<bool, Gone> {
         loop {
             match self.side(side).next().await {
+                Ok(Some(item)) if flat::is_unusable(&item.entry) => {
+                    self.say_unusable(side, item, out).await?;
+                }
                 Ok(item) => {
                     match side {
                         Side::Source => self.ended.source = item.is_none(),
@@ -327,6 +330,33 @@ impl Joining {
                     }
                 }
             }
+        }
+    }
+
+    /// Says that a side has a name that is no path. It is compared with nothing: its place in the listing is that of the name,
+    /// which no other side can have.
+    async fn say_unusable(
+        &mut self,
+        side: Side,
+        item: Item,
+        out: &mut Marcher,
+    ) -> std::result::Result<(), Gone> {
+        let folder = item.entry.path.parent();
+        let pair = match side {
+            Side::Source => pair_of(Some(item), None),
+            Side::Destination => pair_of(None, Some(item)),
+        };
+        let extra = self.extra.iter_mut().find(|(dir, _)| Some(dir) == folder.as_ref());
+        if side == Side::Destination
+            && let Some((dir, is_said)) = extra
+            && !std::mem::replace(is_said, true)
+        {
+            let dir = dir.clone();
+            self.say(Step::Occupied { dir }, out).await?;
+        }
+        match self.folders.admits(&pair) {
+            true => self.say(Step::Pair(pair), out).await,
+            false => Ok(()),
         }
     }
 

@@ -130,6 +130,7 @@ impl Maker<'_> {
                     None
                 }
                 (Found::Other(path, why, hint), _) => Some(Made::Other(path, why, hint)),
+                (Found::Unusable(path, why), _) => Some(Made::Other(path, why, None)),
                 (Found::Failed(path, error), _) => Some(Made::Failed(path, error)),
             });
         }

@@ -39,6 +39,8 @@ pub(super) fn join(
                 (None, None) => return Ok(None),
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
+                // It can be nothing of what is in a manifest.
+                (Some(_), Some(Found::Unusable(..))) => std::cmp::Ordering::Greater,
                 // A folder that could not be listed comes before everything in it.
                 (Some(entry), Some(found)) => {
                     let is_dir = matches!(found, Found::Failed(..));

@@ -175,7 +175,9 @@ impl Verifier {
                 },
                 (None, Some(Found::File(entry))) => (Some(Verdict::Extra), Some(entry)),
                 // An entry that no manifest can contain is not extra.
-                (None, Some(Found::Other(..))) => continue,
+                (None | Some(_), Some(Found::Unusable(..))) | (None, Some(Found::Other(..))) => {
+                    continue;
+                }
                 (None | Some(_), Some(Found::Failed(_, error))) => {
                     (Some(Verdict::Unverifiable(error.to_string(), error.hint())), None)
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::{BoxStream, StreamExt};
-use ketch_core::{Backend, Entry, EntryKind, Error, Hint, RelPath, Result};
+use ketch_core::{Backend, Entry, EntryKind, Error, Hint, RelPath, Result, Special};
 
 use crate::prove::ProveSettings;
 use crate::walk::{self, Shown, Walk};
@@ -17,6 +17,8 @@ pub(super) enum Found {
     /// An entry that is left out because it is neither a file nor a folder, or one of several of one name; with the reason and
     /// what helps.
     Other(RelPath, String, Option<Hint>),
+    /// An entry whose name is no path. It does not come in key order.
+    Unusable(RelPath, String),
     /// A folder could not be listed; nothing is known about its contents.
     Failed(RelPath, Error),
 }
@@ -26,7 +28,7 @@ impl Found {
     pub(super) fn path(&self) -> &RelPath {
         match self {
             Found::File(entry) => &entry.path,
-            Found::Other(path, ..) | Found::Failed(path, _) => path,
+            Found::Other(path, ..) | Found::Unusable(path, _) | Found::Failed(path, _) => path,
         }
     }
 }
@@ -102,6 +104,9 @@ fn understand(shown: Shown, ambiguous: &mut Option<RelPath>) -> Option<Found> {
         EntryKind::Link => {
             let text = "a symbolic link".to_owned();
             Some(Found::Other(entry.path, text, Some(Hint::FollowLinks)))
+        }
+        EntryKind::Special(special @ Special::UnusableName) => {
+            Some(Found::Unusable(entry.path, special.describe().to_owned()))
         }
         EntryKind::Special(special) => {
             Some(Found::Other(entry.path, special.describe().to_owned(), special.hint()))

@@ -6,7 +6,7 @@
 use ketch_core::{Entry, ErrorKind, RelPath};
 
 use super::{Found, Gone, Out, Shown, Walk};
-use crate::flat::{Broken, Flat};
+use crate::flat::{Broken, Flat, is_unusable};
 
 /// A key: a path, and whether it is a folder's.
 pub(super) type Key = (RelPath, bool);
@@ -53,6 +53,14 @@ pub(super) async fn walk(walk: &Walk, out: &mut Out) -> std::result::Result<Ende
                 if !all.enter(entry).await? {
                     flat.skip(&dir);
                 }
+            }
+            Ok(Some(entry)) if is_unusable(&entry) => {
+                // Where it stands says nothing about its name, so it is no key to go on behind.
+                all.release().await?;
+                all.close(&entry.path, false).await?;
+                let after = all.after.clone();
+                all.show(entry, false).await?;
+                all.after = after;
             }
             Ok(Some(entry)) => {
                 if all.held.first().is_some_and(|held| held.path != entry.path) {
