@@ -265,13 +265,18 @@ impl Checker {
         });
         let verdicts = steps
             .ready_chunks(BATCH_STEPS)
-            .map(|steps| {
+            .map(|mut steps| {
                 for step in &steps {
                     if let Step::Pair(Pair { source: Some(source), .. }) = step {
                         unseen.remove(source.path.as_str());
                     }
-                    is_void |= matches!(step, Step::Anew);
                 }
+                steps.retain(|step| {
+                    let takes_back =
+                        matches!(step, Step::Anew) || flat && self.has_broken_off(step);
+                    is_void |= takes_back;
+                    !takes_back
+                });
                 self.judge_all(steps)
             })
             .buffered(settings.checkers.max(1));
@@ -292,6 +297,16 @@ impl Checker {
             self.write_down(path, Verdict::Error(ErrorKind::NotFound, text, None), 0).await;
         }
         Ok(true)
+    }
+
+    /// Did a listing of everything at once break off? Then one folder may be the reason, which must not hide the others.
+    fn has_broken_off(&self, step: &Step) -> bool {
+        let Step::Failed { dir, error, .. } = step else { return false };
+        let places = [&self.source, &self.destination];
+        let lists_all = |place: &&Place| place.backend.capabilities().list_recursive;
+        let may_pass = !error.is_fatal()
+            && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Cancelled);
+        dir.is_root() && may_pass && places.iter().any(lists_all)
     }
 
     /// Takes back what was said so far.

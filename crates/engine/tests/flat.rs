@@ -349,11 +349,19 @@ async fn a_check_of_a_thousand_objects_is_one_listing_of_each_side() {
 #[tokio::test]
 async fn a_check_over_a_flat_listing_that_breaks_off_finds_nothing_missing() {
     let (source, destination) = (filled("source", true, 200), filled("destination", true, 200));
-    let broken = Error::new(ErrorKind::Unavailable, "the line is cut");
-    let to = Arc::new(Faulty::new(destination).fail_list_after("", 150, broken));
-    let (_, report) = run_check(source, to, false).await;
+    let broken = || Error::new(ErrorKind::Unavailable, "the line is cut");
+    let to = Arc::new(Faulty::new(destination.clone()).fail_list_after("", 150, broken()));
+    let (_, report) = run_check(source.clone(), to, false).await;
     assert!(report.fatal.is_some(), "{report:?}");
     assert_eq!((report.missing_on_destination, report.missing_on_source), (0, 0));
+    // If it is a folder that cannot be listed, the others are compared.
+    for (fails, expected) in [("none", [200, 0, 0, 0, 0]), ("d07/e1", [196, 0, 0, 0, 1])] {
+        let to = Faulty::new(destination.clone()).fail_list_once("", 150, broken());
+        let to = Arc::new(to.fail_list(fails, broken()));
+        let (told, report) = run_check(source.clone(), to, false).await;
+        assert_eq!(counts(&report), expected, "{report:?}");
+        assert_eq!(told.len() as u64, expected.iter().sum::<u64>(), "{told:?}");
+    }
 }
 
 #[tokio::test]
