@@ -13,8 +13,8 @@ pub const FACTORY: Factory = Factory {
     about: "Another remote, with times, permissions, empty files and links that it does not keep by itself.",
     options: &[OptionInfo {
         name: REMOTE,
-        help: "The remote it stands on, with a path if wanted: `work:box`, or a folder of this machine. The catalogue is kept \
-               in the folder that is opened.",
+        help: "The remote below, with or without a path (`work:box`), or a folder of this machine. The catalogue is in the \
+               folder that is opened.",
         default: None,
         secret: false,
         required: true,

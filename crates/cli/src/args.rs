@@ -61,7 +61,7 @@ pub(crate) struct CommonArgs {
     /// Print JSON lines on standard output, as described in docs/EVENTS.md.
     #[arg(long, global = true, env = "KETCH_JSON", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) json: bool,
-    /// Print each item that is done, and why; given twice, also what needed nothing and what is tried again.
+    /// Print each item that was done, and why; -vv also prints files that needed nothing and requests that are sent again.
     #[arg(short, long, global = true, env = "KETCH_VERBOSE", hide_env_values = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Print errors only.
@@ -117,17 +117,17 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Make the destination equal to the source, and delete what only the destination has.
     ///
-    /// Deletions come last. Nothing is deleted in a folder in which a listing or a transfer failed, and never more than
-    /// --max-delete allows.
+    /// Deletions come last. ketch deletes nothing in a folder in which a listing or a transfer failed, and nothing at all if
+    /// the plan deletes more than --max-delete allows.
     #[command(after_help = "Example: ketch sync --dry-run ~/photos sandbox:photos")]
     Sync(CopyArgs),
     /// Copy files, and remove each one at the source after it was verified at the destination.
     ///
-    /// A file is removed only after its copy was verified and the source was found unchanged. A file that the destination
-    /// already has is removed at the source if the digests are equal. Within one account 1fichier itself moves the files.
+    /// ketch removes a file only after it verified the copy and found the source unchanged. If the destination already has
+    /// the file, ketch removes it at the source if the digests are equal. Within one account 1fichier itself moves the files.
     #[command(after_help = "Example: ketch move ~/done work:archive --delete-empty-src-dirs")]
     Move(MoveArgs),
-    /// Write to a file what a copy, sync or move would do, to read it and apply it later.
+    /// Write to a file what a copy, sync or move would do, so that you can read it and apply it later.
     #[command(
         subcommand,
         after_help = "Example: ketch plan sync -o plan.jsonl ~/photos work:photos"
@@ -163,7 +163,7 @@ pub(crate) enum Command {
         after_help = "Example: ketch manifest create ~/archive -o archive.manifest.zst"
     )]
     Manifest(ManifestCommand),
-    /// Replace damaged files by whole ones, and fetch only the damaged ranges.
+    /// Replace damaged files by undamaged ones, and fetch only the damaged ranges.
     #[command(
         after_help = "Example: ketch repair ~/archive --from work:archive --manifest archive.manifest.zst"
     )]
@@ -197,14 +197,14 @@ pub(crate) enum JobsCommand {
     /// List all jobs on record, the newest first.
     #[command(after_help = "Example: ketch jobs list")]
     List,
-    /// Show a job and the items that failed in it.
+    /// Show a job and the items that it did not do.
     #[command(after_help = "Example: ketch jobs show 3fa91c02")]
     Show {
         /// The name of the job, or the beginning of it.
         #[arg(value_name = "JOB")]
         job: String,
     },
-    /// Finish the plan of an interrupted job; without a name, of the newest one.
+    /// Finish the plan of an interrupted job; without a name, that of the newest one.
     #[command(after_help = "Example: ketch jobs resume 3fa91c02")]
     Resume {
         /// The name of the job, or the beginning of it.
@@ -223,7 +223,7 @@ pub(crate) enum JobsCommand {
 /// How old a listing may be that is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct RecentArgs {
-    /// Wait until the remote may be asked again, and show no listing that is some minutes old.
+    /// Use only a new listing, and wait until the remote allows one; by default a listing may be some minutes old.
     #[arg(long, env = "KETCH_REFRESH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) refresh: bool,
 }
@@ -251,7 +251,7 @@ pub(crate) struct LsArgs {
 /// `cat`.
 #[derive(Debug, Args)]
 pub(crate) struct CatArgs {
-    /// The files, in the order in which they are written.
+    /// The files, in the order in which ketch writes them.
     #[arg(value_name = "FILE", required = true, value_parser = place())]
     pub(crate) places: Vec<RawPlace>,
     /// How old the listing of the folder may be.
@@ -285,7 +285,7 @@ pub(crate) enum RemoteCommand {
     /// List all remotes.
     #[command(after_help = "Example: ketch remote list")]
     List,
-    /// List the downloads that a remote was asked to make (copyurl), or show the result of one.
+    /// List the downloads that `ketch copyurl` asked a remote to make, or show the result of one.
     #[command(after_help = "Example: ketch remote jobs work:")]
     Jobs {
         /// The remote.
@@ -340,7 +340,7 @@ pub(crate) struct ServeArgs {
     /// Keep the files of the sandbox in this folder.
     #[arg(long, env = "KETCH_SANDBOX_STATE", hide_env_values = true, value_name = "FOLDER")]
     pub(crate) state: Option<PathBuf>,
-    /// Enforce rate limits: off, documented, documented/N (N times faster), or a list such as global=3/1s,folder=30s.
+    /// Enforce the limits of 1fichier: off, documented, documented/N (N times faster), or a list such as global=3/1s,folder=30s.
     #[arg(long, env = "KETCH_SANDBOX_LIMITS", hide_env_values = true, value_name = "LIMITS")]
     pub(crate) limits: Option<String>,
 }

@@ -47,27 +47,27 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         OTHER,
         "`check`, `hashsum` or `manifest` found differences; any error that has no code of its own",
     ),
-    (USAGE, "the command line makes no sense"),
-    (NO_FOLDER, "a folder is not there (nor a file of that name)"),
-    (NO_FILE, "a file is not there"),
-    (TEMPORARY, "a remote could not be reached or is out of order; a later try may succeed"),
+    (USAGE, "the command line is wrong"),
+    (NO_FOLDER, "a folder does not exist, nor a file of that name"),
+    (NO_FILE, "a file does not exist"),
+    (TEMPORARY, "a remote could not be reached or does not work now; a later try may succeed"),
     (
         FATAL,
         "nothing was changed, or the job was ended: --max-delete, an empty source, overlapping places, \
          no common digest, no room, a read-only disk",
     ),
-    (COOLDOWN, "the provider asks for a pause; nothing failed for another reason"),
+    (COOLDOWN, "the remote asks for a pause; nothing failed for another reason"),
     (AUTHENTICATION, "the remote does not accept the key"),
     (
         CORRUPT,
-        "some items failed, at least one because its content arrived wrong; `manifest verify` found damage, or no \
-         right signature",
+        "some items failed, at least one because the wrong content arrived; `manifest verify` found damage, or no \
+         valid signature",
     ),
     (PARTIAL, "some items failed or could not be compared, or deletions were held back"),
     (
         SOURCE_CHANGED,
-        "some items failed, all because the source file changed while it was read, or went away with \
-         --on-changed fail",
+        "some items failed, all because the source file changed while it was read, or went away (with \
+         --on-changed fail)",
     ),
     (
         PASSED_OVER,

@@ -2,7 +2,7 @@
 //!
 //! A job that keeps a journal gives each `put` a [`Checkpoint`]: a number by which the backend can find again what an
 //! earlier process of the same job left behind, the version of the source by which it is judged, and a small note that
-//! outlives the process. The note is a hint and never a fact: the backend checks what it says before it relies on it.
+//! outlives the process. The note may be wrong or out of date, so the backend checks it before it relies on it.
 
 use std::fmt;
 use std::sync::Arc;

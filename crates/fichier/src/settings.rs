@@ -25,7 +25,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "shared_folder",
-        help: "A folder that somebody made public, by its address: it is shown and read, without the key.",
+        help: "The address of a public folder of any account: ketch lists and reads it without the key.",
         default: None,
         secret: false,
         required: false,
@@ -41,7 +41,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "file_password",
-        help: "The password of files of the account that have one, to read them.",
+        help: "The password of the files of the account that have one; ketch needs it to read them.",
         default: None,
         secret: true,
         required: false,
@@ -49,7 +49,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "api_url",
-        help: "Where the API is; plain http is taken for this machine only.",
+        help: "The address of the API; plain http is accepted for this machine only.",
         default: Some(API_URL),
         secret: false,
         required: false,
@@ -57,7 +57,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "pace",
-        help: "Whether calls keep the distances 1fichier asks for: documented or off.",
+        help: "Whether calls keep the intervals that 1fichier asks for: documented or off.",
         default: Some("documented"),
         secret: false,
         required: false,
@@ -65,7 +65,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "pace_scale",
-        help: "Every wait is divided by this; for emulators whose limits are as much shorter.",
+        help: "ketch divides every wait by this number; for emulators that divide the limits of 1fichier by it.",
         default: Some("1"),
         secret: false,
         required: false,
@@ -73,7 +73,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "end_wait",
-        help: "For how many minutes 1fichier may work on a file that has been sent.",
+        help: "How many minutes 1fichier may work on a file after ketch sent it.",
         default: Some("15"),
         secret: false,
         required: false,
@@ -81,7 +81,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "flood_patience",
-        help: "For how many minutes in all pauses that 1fichier asks for (floods) are waited for before ketch gives up; 0 waits for none.",
+        help: "How many minutes ketch waits in all when 1fichier asks for pauses (floods), before it gives up; 0 waits for none.",
         default: Some("30"),
         secret: false,
         required: false,
@@ -97,7 +97,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "account_view",
-        help: "Whether one call an hour may show all files of the account in place of listing many folders, up to 5000 files: on where nobody else moves files about, or off.",
+        help: "Whether ketch may list all files of the account (up to 5000) with one call an hour, instead of listing many folders: on if no other program moves files in the account, or off.",
         default: Some("off"),
         secret: false,
         required: false,
@@ -105,7 +105,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "connections",
-        help: "How many files, or uploads of small files, are on their way at the same time at most, and how many calls, 1 to 30.",
+        help: "How many files, or uploads of small files, ketch transfers at the same time at most, and how many calls it makes at the same time, 1 to 30.",
         default: Some("30"),
         secret: false,
         required: false,
@@ -113,7 +113,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "gather_files",
-        help: "How many small files of a folder travel in one upload at most, 1 to 500; 1 sends each by itself.",
+        help: "How many small files of a folder ketch sends in one upload at most, 1 to 500; 1 sends each by itself.",
         default: Some("500"),
         secret: false,
         required: false,
@@ -121,7 +121,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "gather_file_size",
-        help: "Files up to this size are small; K, M and G are 1024 of the one before.",
+        help: "Files up to this size are small, and several of them go into one upload; K is 1024 bytes, M is 1024 K, G is 1024 M.",
         default: Some("8M"),
         secret: false,
         required: false,
@@ -129,7 +129,7 @@ pub(crate) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "gather_size",
-        help: "How much content travels in one upload of small files at most.",
+        help: "How many bytes ketch sends in one upload of small files at most.",
         default: Some("256M"),
         secret: false,
         required: false,

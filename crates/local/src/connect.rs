@@ -30,7 +30,7 @@ pub const FACTORY: Factory = Factory {
         },
         OptionInfo {
             name: "fsync",
-            help: "What is forced to the disk: `none`, the `file` before it gets its name, or `all` (its folder too).",
+            help: "What to force to the disk: `none`, the `file` before it gets its final name, or `all` (its folder too).",
             default: Some("file"),
             secret: false,
             required: false,
@@ -38,7 +38,7 @@ pub const FACTORY: Factory = Factory {
         },
         OptionInfo {
             name: "inodes",
-            help: "Whether the number of a file is part of its version: `check`, or `ignore` where numbers change by themselves.",
+            help: "Whether the inode number belongs to the version of a file: `check`, or `ignore` on disks on which these numbers change by themselves.",
             default: Some("check"),
             secret: false,
             required: false,

@@ -20,7 +20,7 @@ pub(crate) struct CopyArgs {
     /// Print the plan, and change nothing.
     #[arg(short = 'n', long, env = "KETCH_DRY_RUN", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) dry_run: bool,
-    /// Do only the items that failed before: give the file of a --report, or the name of a job.
+    /// Do only the items that an earlier run did not do: give the file of its --report, or the name of its job.
     #[arg(long, env = "KETCH_RETRY_FAILED", hide_env_values = true, value_name = "FILE|JOB")]
     pub(crate) retry_failed: Option<PathBuf>,
     /// The limits of the job.
@@ -32,7 +32,8 @@ pub(crate) struct CopyArgs {
     /// Also make folders that hold no files.
     #[arg(long, env = "KETCH_CREATE_EMPTY_SRC_DIRS", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) create_empty_src_dirs: bool,
-    /// Do not set the modification times of folders; by default a job between two local places sets those of the source.
+    /// Do not set the modification times of folders. By default a job between two local places gives folders the times that they
+    /// have at the source.
     #[arg(long, env = "KETCH_NO_DIR_TIMES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) no_dir_times: bool,
     /// How files are compared.
@@ -134,10 +135,11 @@ pub(crate) struct ApplyArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Change nothing at all when the plan deletes more than this: a number, or a share such as 10%.
+    /// Change nothing at all if the plan deletes more than this: a number, or a share of the destination's entries such as 10%.
+    /// By default: more than half of them, and more than ten.
     #[arg(long, env = "KETCH_MAX_DELETE", hide_env_values = true, value_name = "N|N%")]
     pub(crate) max_delete: Option<String>,
-    /// Change nothing at all when the plan transfers more than this; a bare number is KiB.
+    /// Change nothing at all if the plan transfers more than this; a bare number is KiB.
     #[arg(long, env = "KETCH_MAX_TRANSFER", hide_env_values = true, value_name = "SIZE")]
     pub(crate) max_transfer: Option<String>,
     /// Let a sync from a source without any file delete everything at the destination.
@@ -149,7 +151,7 @@ pub(crate) struct LimitArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Records")]
 pub(crate) struct RecordArgs {
-    /// Forget an interrupted job and remove its parts, instead of using what it left.
+    /// Forget the interrupted job between the two places and remove its parts, instead of continuing from them.
     #[arg(long, env = "KETCH_FRESH", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) fresh: bool,
     /// Keep no records; after an interruption the job starts from the beginning.
@@ -158,10 +160,10 @@ pub(crate) struct RecordArgs {
     /// Write the outcome of each item to this file, as JSON lines.
     #[arg(long, env = "KETCH_REPORT", hide_env_values = true, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Write every path with its mark (= - + * !) to this file.
+    /// Write every path to this file, with a mark: = needs nothing, + new, * replaced, - deleted, ! failed or not compared.
     #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
     pub(crate) combined: Option<PathBuf>,
-    /// When the job is done, write a manifest of the destination to this file, with the digests computed during the job.
+    /// If the job succeeds, write a manifest of the destination to this file, with the digests computed during the job.
     // Another name than of `repair`, which trusts what it is given: a manifest is not replaced because it was to be used.
     #[arg(long, env = "KETCH_WRITE_MANIFEST", hide_env_values = true, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
@@ -171,7 +173,7 @@ pub(crate) struct RecordArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Verification")]
 pub(crate) struct VerifyArgs {
-    /// How to verify a transfer: not at all, by size, by the digest the destination shows, or by reading the file back.
+    /// How to verify a transfer.
     #[arg(
         long,
         env = "KETCH_VERIFY",
@@ -180,7 +182,7 @@ pub(crate) struct VerifyArgs {
         default_value = "hash"
     )]
     pub(crate) verify: VerifyHow,
-    /// Retry, skip or fail if a source file changes while it is read, or goes away before.
+    /// What to do if a source file changes while it is read, or goes away before.
     #[arg(
         long,
         env = "KETCH_ON_CHANGED",
@@ -194,13 +196,13 @@ pub(crate) struct VerifyArgs {
 /// How content is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum VerifyHow {
-    /// Not at all.
+    /// Not at all; every destination still checks that all bytes arrived.
     None,
     /// By size.
     Size,
     /// By the size and the strongest digest that the destination shows.
     Hash,
-    /// By reading back what was stored.
+    /// By reading the stored file back.
     ReadBack,
 }
 
@@ -233,25 +235,26 @@ pub(crate) struct CheckArgs {
     /// Read the content on both sides instead of trusting the digests in listings.
     #[arg(long, env = "KETCH_DOWNLOAD", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) download: bool,
-    /// Compare by this digest. By default: by the strongest that both sides have; between two disks, byte for byte.
+    /// Compare by this digest. By default by the strongest digest that both sides have, and between two disks byte for byte.
     #[arg(long, env = "KETCH_DIGEST", hide_env_values = true, value_name = "DIGEST", value_parser = digest_name)]
     pub(crate) digest: Option<HashAlgo>,
-    /// Write every path with its mark (= - + * !) to this file.
+    /// Write every path to this file, with a mark: = equal, * differs, + only at the source, - only at the destination,
+    /// ! could not be compared.
     #[arg(long, env = "KETCH_COMBINED", hide_env_values = true, value_name = "FILE")]
     pub(crate) combined: Option<PathBuf>,
-    /// Write the paths that differ to this file.
+    /// Write the paths of files that differ to this file.
     #[arg(long, env = "KETCH_DIFFER", hide_env_values = true, value_name = "FILE")]
     pub(crate) differ: Option<PathBuf>,
-    /// Write the paths that are equal to this file.
+    /// Write the paths of files that are equal to this file.
     #[arg(long = "match", env = "KETCH_MATCH", hide_env_values = true, value_name = "FILE")]
     pub(crate) matching: Option<PathBuf>,
-    /// Write the paths that the source lacks to this file.
+    /// Write the paths of files that the source lacks to this file.
     #[arg(long, env = "KETCH_MISSING_ON_SRC", hide_env_values = true, value_name = "FILE")]
     pub(crate) missing_on_src: Option<PathBuf>,
-    /// Write the paths that the destination lacks to this file.
+    /// Write the paths of files that the destination lacks to this file.
     #[arg(long, env = "KETCH_MISSING_ON_DST", hide_env_values = true, value_name = "FILE")]
     pub(crate) missing_on_dst: Option<PathBuf>,
-    /// Write the paths that could not be compared to this file.
+    /// Write the paths of files that could not be compared to this file.
     #[arg(long, env = "KETCH_ERROR", hide_env_values = true, value_name = "FILE")]
     pub(crate) error: Option<PathBuf>,
     /// What takes part.
@@ -295,10 +298,10 @@ pub(crate) struct DeleteArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Comparison")]
 pub(crate) struct CompareArgs {
-    /// Compare by size and digest.
+    /// Compare by size and digest, and not by modification time.
     #[arg(short = 'c', long, env = "KETCH_CHECKSUM", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) checksum: bool,
-    /// Compare by size only.
+    /// Compare by size only, and not by modification time.
     #[arg(long, env = "KETCH_SIZE_ONLY", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) size_only: bool,
     /// Transfer every file again, also those that look equal.
@@ -347,7 +350,7 @@ pub(crate) struct FilterArgs {
     /// Include exactly the files named in this file, one on each line.
     #[arg(long, env = "KETCH_FILES_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) files_from: Vec<PathBuf>,
-    /// Like --files-from, but without comments and trimming: each line is a name as it stands.
+    /// Like --files-from, but every character of a line belongs to the name: no comments, and spaces at the ends count.
     #[arg(long, env = "KETCH_FILES_FROM_RAW", hide_env_values = true, value_name = "FILE")]
     pub(crate) files_from_raw: Vec<PathBuf>,
     /// Exclude files below this size; a bare number is KiB.
@@ -362,7 +365,7 @@ pub(crate) struct FilterArgs {
     /// Exclude files older than this duration, or modified before this date.
     #[arg(long, env = "KETCH_MAX_AGE", hide_env_values = true, value_name = "AGE")]
     pub(crate) max_age: Option<String>,
-    /// Go down this many levels; 1 is the top folder alone.
+    /// Go down at most this many levels; 1 is the top folder alone.
     #[arg(long, env = "KETCH_MAX_DEPTH", hide_env_values = true, value_name = "LEVELS")]
     pub(crate) max_depth: Option<usize>,
     /// Match patterns regardless of case.
@@ -395,7 +398,7 @@ pub(crate) struct SpeedArgs {
     #[arg(long, env = "KETCH_MULTI_THREAD_STREAMS", hide_env_values = true, value_name = "N", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) multi_thread_streams: u16,
-    /// Read files in several ranges from this size on.
+    /// Read a file in several ranges at the same time if it has at least this size.
     #[arg(
         long,
         env = "KETCH_MULTI_THREAD_CUTOFF",
@@ -437,16 +440,16 @@ pub(crate) fn digest_name(text: &str) -> Result<HashAlgo, String> {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Local disk")]
 pub(crate) struct LocalArgs {
-    /// Skip symbolic links, follow them, or keep them as links.
+    /// What to do with symbolic links.
     #[arg(long, env = "KETCH_LINKS", hide_env_values = true, value_name = "WHAT")]
     pub(crate) links: Option<Links>,
     /// Follow symbolic links, like --links=follow.
     #[arg(short = 'L')]
     pub(crate) follow_links: bool,
-    /// What to force to the disk (fsync): nothing, each file, or each file and its folder.
+    /// What to force to the disk (fsync).
     #[arg(long, env = "KETCH_FSYNC", hide_env_values = true, value_name = "WHAT")]
     pub(crate) fsync: Option<Fsync>,
-    /// Ignore inode numbers, for disks whose inode numbers change at each mount or look.
+    /// Ignore inode numbers, for disks on which the number of a file changes at each mount or each time it is read.
     #[arg(long, env = "KETCH_IGNORE_INODES", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) ignore_inodes: bool,
 }
@@ -456,7 +459,7 @@ pub(crate) struct LocalArgs {
 pub(crate) enum Links {
     /// Report them and leave them alone.
     Skip,
-    /// Read what they point to.
+    /// Copy what they point to.
     Follow,
     /// Copy them as links, to a destination that can store links.
     Keep,
@@ -467,8 +470,8 @@ pub(crate) enum Links {
 pub(crate) enum Fsync {
     /// Nothing.
     None,
-    /// The content of each file.
+    /// The content of each file, before it gets its final name.
     File,
-    /// The content and the folder.
+    /// The content of each file, and its folder.
     All,
 }

@@ -11,7 +11,7 @@ use super::{CacheArgs, FilterArgs, LocalArgs, RawPlace, place, yes_or_no};
 /// `cache …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
-    /// Print how many digests of local files the cache holds.
+    /// Print how many files the cache holds digests of.
     #[command(after_help = "Example: ketch cache stats")]
     Stats,
     /// Clear the cache.
@@ -124,7 +124,7 @@ pub(crate) struct ManifestVerifyArgs {
     /// The folder.
     #[arg(value_name = "PLACE", value_parser = place())]
     pub(crate) place: RawPlace,
-    /// Read only this share of the place; successive runs read the other shares, until everything was read once.
+    /// Read only this share of the place; each further run reads another share, until everything was read once.
     #[arg(long, env = "KETCH_SAMPLE", hide_env_values = true, value_name = "N%")]
     pub(crate) sample: Option<String>,
     /// Refuse a manifest that is not signed by this public key of minisign: its file, or the key itself.

@@ -19,7 +19,7 @@ pub(crate) enum ServiceCommand {
     /// Count the files below a folder, and their bytes.
     #[command(after_help = "Example: ketch size work:photos --include '*.jpg'")]
     Size(SizeArgs),
-    /// Remove parts of interrupted transfers below a folder that no job will finish.
+    /// Remove the parts of interrupted transfers that no job will finish, below a folder.
     ///
     /// Listings do not show parts. A part stays if a process works on it or an interrupted job can continue it.
     #[command(after_help = "Example: ketch cleanup --dry-run /mnt/backup")]
@@ -37,12 +37,12 @@ pub(crate) enum ServiceCommand {
     Rcat(PlaceArgs),
     /// Print how much space a remote has.
     ///
-    /// 1fichier may be asked once in five minutes; in between, every process shows the last answer.
+    /// 1fichier answers this once in five minutes; in between, every process shows the last answer.
     #[command(after_help = "Example: ketch about work:")]
     About(PlaceArgs),
-    /// Find several files of one name, or of one content, in a folder, and leave one of them.
+    /// Find files that have the same name, or the same content, in one folder, and keep one of them.
     ///
-    /// Without --rule it asks if it runs on a terminal; otherwise it only lists what it finds.
+    /// Without --rule ketch asks which file to keep if it runs on a terminal; otherwise it only lists what it finds.
     #[command(after_help = "Example: ketch dedupe --rule newest work:photos")]
     Dedupe(DedupeArgs),
     /// Make the remote itself download URLs.
@@ -112,7 +112,7 @@ pub(crate) struct LinkArgs {
     /// How old the listing of the folder may be.
     #[command(flatten)]
     pub(crate) recent: RecentArgs,
-    /// Print a URL of the content itself, which is valid for a short time only.
+    /// Print a URL of the content itself, which works for a short time only.
     #[arg(long, env = "KETCH_DIRECT", hide_env_values = true, value_parser = yes_or_no())]
     pub(crate) direct: bool,
     /// Set a password; other users of this machine can see it here, so give it in KETCH_PASSWORD.
@@ -121,7 +121,7 @@ pub(crate) struct LinkArgs {
     /// Make a public folder private again.
     #[arg(long, env = "KETCH_UNLINK", hide_env_values = true, value_parser = yes_or_no(), conflicts_with_all = ["direct", "password"])]
     pub(crate) unlink: bool,
-    /// When the link expires; no remote of this build supports this.
+    /// When the link expires; no remote of this release supports this.
     #[arg(long, env = "KETCH_EXPIRE", hide_env_values = true, value_name = "TIME")]
     pub(crate) expire: Option<String>,
 }
@@ -209,13 +209,13 @@ pub(crate) enum DedupeRule {
     Newest,
     /// The one that was stored first.
     Oldest,
-    /// The one with the most bytes; of several the newest.
+    /// The one with the most bytes; if several have as many, the newest of these.
     Largest,
-    /// The one with the fewest bytes; of several the newest.
+    /// The one with the fewest bytes; if several have as few, the newest of these.
     Smallest,
-    /// All of them, each older one under a name with a number.
+    /// All of them; each one but the newest gets a number in its name.
     Rename,
-    /// All of them; they are only listed.
+    /// All of them; ketch only lists them.
     List,
 }
 

@@ -11,7 +11,7 @@ pub(super) const FACTORY: Factory = Factory {
     about: "Another name for a place on another remote.",
     options: &[OptionInfo {
         name: REMOTE,
-        help: "The remote it stands on, with a path if wanted: `work:box`, or a folder of this machine.",
+        help: "The remote below, with or without a path (`work:box`), or a folder of this machine.",
         default: None,
         secret: false,
         required: true,
