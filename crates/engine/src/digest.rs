@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use futures::StreamExt;
+use ketch_core::facets::Wanted;
 use ketch_core::{
     Backend, Digest, Disk, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, ReadOptions,
     Result,
@@ -53,6 +54,28 @@ pub enum Origin {
     Remembered,
     /// An uploader wrote it down; nothing shows that the content has it.
     Claimed,
+}
+
+/// What the digests of two files say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compared {
+    /// They are equal.
+    pub is_equal: bool,
+    /// What that rests on: the weaker of the origins of the two digests.
+    pub origin: Origin,
+    /// Which digest decided.
+    pub algo: HashAlgo,
+}
+
+/// A file with every digest that a remote tells when it is asked.
+async fn inspected(place: &Arc<dyn Backend>, entry: &Entry) -> Result<Entry> {
+    let facets = place.facets();
+    let Some(inspect) = facets.inspect.as_ref().filter(|_| !place.capabilities().read_local) else {
+        return Ok(entry.clone());
+    };
+    let wanted = Wanted { mtime: false, hashes: HashAlgo::BY_STRENGTH.to_vec() };
+    let mut found = inspect.inspect(std::slice::from_ref(entry), &wanted).await?;
+    found.pop().unwrap_or_else(|| Err(Error::unsupported("look at a file")))
 }
 
 /// May a remembered digest be used?
@@ -221,21 +244,56 @@ impl Digests {
         Ok((digest.clone(), origin))
     }
 
-    /// Have both files the same content, by `algo`? Both sides are read at the same time. And what that rests on: the weaker
-    /// of the origins of the two digests.
+    /// Have both files the same content, by `algo`? Both sides are read at the same time. If a remote shows no such digest of
+    /// this file, it is asked for others, and the strongest that both sides have decides. A checksum that was asked for so does
+    /// not count where [`Memory::IsNoProof`].
+    ///
+    /// Errors: `Unsupported` when no digest of both files can be had without a network.
     pub async fn same_content(
         &self,
         source: (&Arc<dyn Backend>, &Entry),
         destination: (&Arc<dyn Backend>, &Entry),
         algo: HashAlgo,
         memory: Memory,
-    ) -> Result<(bool, Origin)> {
+    ) -> Result<Compared> {
+        let missing = match self.compare_by(source, destination, algo, memory).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => error,
+            compared => return compared,
+        };
+        let (left, right) = tokio::try_join!(
+            inspected(source.0, source.1),
+            inspected(destination.0, destination.1)
+        )?;
+        let has = |place: &Arc<dyn Backend>, entry: &Entry, algo| {
+            let shown = entry.hashes.as_ref().is_some_and(|hashes| hashes.get(algo).is_some());
+            shown || place.capabilities().read_local
+        };
+        let counts = |algo: &HashAlgo| memory == Memory::Counts || !algo.is_checksum();
+        let common = HashAlgo::BY_STRENGTH
+            .into_iter()
+            .filter(counts)
+            .find(|algo| has(source.0, &left, *algo) && has(destination.0, &right, *algo));
+        match common {
+            Some(algo) => {
+                self.compare_by((source.0, &left), (destination.0, &right), algo, memory).await
+            }
+            None => Err(missing),
+        }
+    }
+
+    async fn compare_by(
+        &self,
+        source: (&Arc<dyn Backend>, &Entry),
+        destination: (&Arc<dyn Backend>, &Entry),
+        algo: HashAlgo,
+        memory: Memory,
+    ) -> Result<Compared> {
         let (left, right) = tokio::join!(
             self.of(source.0, source.1, algo, memory),
             self.of(destination.0, destination.1, algo, memory)
         );
         let ((left, of_left), (right, of_right)) = (left?, right?);
-        Ok((left == right, of_left.max(of_right)))
+        Ok(Compared { is_equal: left == right, origin: of_left.max(of_right), algo })
     }
 
     /// All of `algos`, from the cache if it may be used, or by reading, whatever a listing says. And whether the cache had

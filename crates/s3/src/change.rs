@@ -150,8 +150,7 @@ pub(crate) async fn make_dir(s3: &S3, path: &RelPath) -> Result<()> {
     }
     let stored = s3.client.store(Ask::new(Method::PUT, &place), crate::client::whole(Bytes::new()));
     match stored.await {
-        Err(refusal) if refusal.code == "NoSuchBucket" && s3.client.settings.creates_bucket => {
-            s3.create_bucket(&place.bucket).await?;
+        Err(refusal) if s3.made_bucket_for(&place, &refusal).await? => {
             Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
         }
         stored => stored.map(|_| ()).map_err(Error::from),
@@ -267,6 +266,24 @@ impl S3 {
         }
         let answer = self.client.call(ask, Bytes::new()).await?;
         Ok(facts::entry(RelPath::root(), place, &answer))
+    }
+
+    /// Was the bucket missing, and is there now? Some services say that it is not allowed to store into a bucket that is not
+    /// there.
+    pub(crate) async fn made_bucket_for(&self, place: &Place, refusal: &Refusal) -> Result<bool> {
+        let may_be_missing =
+            refusal.code == "NoSuchBucket" || refusal.error.kind() == ErrorKind::Denied;
+        if !may_be_missing || !self.client.settings.creates_bucket {
+            return Ok(false);
+        }
+        let bucket = Place { bucket: place.bucket.clone(), key: String::new() };
+        match self.client.call(Ask::new(Method::HEAD, &bucket), Bytes::new()).await {
+            Err(missing) if missing.is_missing() => {
+                self.create_bucket(&place.bucket).await?;
+                Ok(true)
+            }
+            Ok(_) | Err(_) => Ok(refusal.code == "NoSuchBucket"),
+        }
     }
 
     pub(crate) async fn create_bucket(&self, bucket: &str) -> Result<()> {

@@ -56,8 +56,7 @@ pub(crate) async fn put(s3: &S3, path: &RelPath, body: Body, options: PutOptions
             s3.client.forget_conditions();
             Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
         }
-        Err(refusal) if refusal.code == "NoSuchBucket" && s3.client.settings.creates_bucket => {
-            s3.create_bucket(&place.bucket).await?;
+        Err(refusal) if s3.made_bucket_for(&place, &refusal).await? => {
             // The bucket is there now; the body is sent again by the layer that repeats.
             Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
         }

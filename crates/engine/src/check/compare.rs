@@ -98,12 +98,12 @@ impl Checker {
         let _permit = self.permit().await?;
         let files = ((&self.source.backend, source), (&self.destination.backend, destination));
         let same = self.digests.same_content(files.0, files.1, algo, Memory::Counts).await;
-        let evidence = |origin| match origin {
+        let evidence = |origin, algo| match origin {
             Origin::Content => Evidence::Digest(algo),
             Origin::Remembered => Evidence::Remembered(Some(algo)),
             Origin::Claimed => Evidence::Claimed(algo),
         };
-        verdict(same.map(|(same, origin)| (same, evidence(origin))))
+        verdict(same.map(|same| (same.is_equal, evidence(same.origin, same.algo))))
     }
 
     /// Reads both files to their end, unless an interrupted run found them equal and both are still the same versions.

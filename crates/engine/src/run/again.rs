@@ -180,7 +180,7 @@ impl Runner {
     ) -> Result<bool> {
         let digests = &self.context.settings.digests;
         let same = digests.same_content(source, destination, algo, Memory::IsNoProof).await?;
-        Ok(same.0)
+        Ok(same.is_equal)
     }
 
     /// What must be done about an extra entry that an old plan deletes.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::decide::{Decision, decide, needs_nothing};
-use crate::digest::{Memory, Origin};
+use crate::digest::{Compared, Memory, Origin};
 use crate::join::Pair;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
@@ -357,8 +357,8 @@ impl Runner {
             memory,
         );
         Ok(match equal.await {
-            Ok((equal, origin)) => {
-                Found::Action(comparison.resolve(equal, origin == Origin::Claimed))
+            Ok(Compared { is_equal, origin, algo: _ }) => {
+                Found::Action(comparison.resolve(is_equal, origin == Origin::Claimed))
             }
             Err(error) if error.is_fatal() => return Err(error),
             // A file whose digest the remote does not show is transferred; it counts neither as equal nor as damaged.

@@ -69,8 +69,11 @@ impl Inspect for OfMemory {
             if wanted.mtime {
                 seen.mtime = Some(file.mtime);
             }
-            if !wanted.hashes.is_empty() {
-                let mut hashes = hash_bytes(&wanted.hashes, &file.content);
+            let algos =
+                self.0.capabilities.hashes.iter().filter(|algo| wanted.hashes.contains(algo));
+            let algos: Vec<_> = algos.copied().collect();
+            if !algos.is_empty() {
+                let mut hashes = hash_bytes(&algos, &file.content);
                 seen.hashes.iter().flat_map(|known| known.iter()).for_each(|known| {
                     hashes.insert(known.clone());
                 });

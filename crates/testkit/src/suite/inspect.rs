@@ -36,7 +36,7 @@ async fn facts_are_those_of_each_entry(context: &Context) {
             assert_eq!(hashes.get(digest.algo()), Some(digest), "{name}");
         }
     }
-    assert!(is_any, "it finds out a digest");
+    assert!(is_any || context.claimed().hashes.is_empty(), "it finds out a digest");
     let nothing = inspect.inspect(&[], &wanted).await.expect("asked");
     assert!(nothing.is_empty(), "nothing is asked, nothing is said");
 }
