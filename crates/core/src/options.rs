@@ -18,7 +18,7 @@ pub struct ListOptions {
     /// Everything below the folder, and not only what is directly in it: files, and folders where they exist on their own, in
     /// the order of their keys, each page with the entries of one folder. Only where
     /// [`crate::Capabilities::list_recursive`] says so. A key that is no path ([`crate::Special::UnusableName`]) comes at the place
-    /// of the key, with the right folder and a name that stands for it; the order of that name is not looked at.
+    /// of the key under a name that stands for it; what that name and its folder are is not looked at.
     pub recursive: bool,
     /// Of a recursive listing: only what lies behind this key, a path and whether it is a folder's.
     pub after: Option<(RelPath, bool)>,

@@ -325,6 +325,8 @@ impl Page {
 
     /// Adds an entry of this folder.
     pub fn push_view(&mut self, view: &View<'_>) {
+        // It stands at the place of a name that it does not have.
+        self.is_unsorted |= view.kind == EntryKind::Special(Special::UnusableName);
         let flag = |is_known: bool, flag: u8| if is_known { flag } else { 0 };
         let more = flag(view.handle.is_some(), HAS_HANDLE)
             | flag(!view.hashes.is_empty(), HAS_HASHES)

@@ -25,7 +25,7 @@ pub(crate) enum Broken {
     Order,
 }
 
-/// Does it stand for a name that is no path? Then its place in the listing says nothing about its name.
+/// Does it stand for a key that is no path? Then its place in the listing says where the key is, and its own path says nothing.
 pub(crate) fn is_unusable(entry: &Entry) -> bool {
     entry.kind == EntryKind::Special(Special::UnusableName)
 }
@@ -87,7 +87,7 @@ impl Flat {
     async fn listed(&mut self) -> std::result::Result<Option<Entry>, Broken> {
         loop {
             if let Some(entry) = self.waiting.pop_front() {
-                // It stands for a key that is no path, at the place of that key. Its folder is right, and its name is not.
+                // It stands for a key that is no path, at the place of that key.
                 let is_unusable = is_unusable(&entry);
                 let key = (entry.path.as_str(), entry.is_dir());
                 let last = self.last.as_ref().map(|(path, is_dir)| (path.as_str(), *is_dir));
@@ -122,6 +122,9 @@ impl Flat {
                 None => return Ok(None),
             },
         };
+        if is_unusable(&entry) {
+            return Ok(Some(entry));
+        }
         self.open.retain(|dir| entry.path.is_within(dir) && entry.path != *dir);
         // A file implies the folders above it, each of which is shown once.
         let deepest = self.open.last().unwrap_or(&self.top);

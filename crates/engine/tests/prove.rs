@@ -397,5 +397,5 @@ async fn a_name_that_is_no_path_is_left_out_of_a_manifest_and_hides_nothing() {
         Ok(())
     };
     let pass = create(&place, &ProveSettings::default(), What::Manifest, None, take).await;
-    assert_eq!((pass.unwrap(), left_out), (Pass::Done(()), vec!["b/~q".to_owned()]));
+    assert_eq!((pass.unwrap(), left_out), (Pass::Done(()), vec!["b~~q".to_owned()]));
 }

@@ -333,26 +333,28 @@ impl Joining {
         }
     }
 
-    /// Says that a side has a name that is no path. It is compared with nothing: its place in the listing is that of the name,
-    /// which no other side can have.
+    /// Says that a side has a key that is no path. It is compared with nothing: the other side cannot have it.
     async fn say_unusable(
         &mut self,
         side: Side,
         item: Item,
         out: &mut Marcher,
     ) -> std::result::Result<(), Gone> {
-        let folder = item.entry.path.parent();
         let pair = match side {
             Side::Source => pair_of(Some(item), None),
             Side::Destination => pair_of(None, Some(item)),
         };
-        let extra = self.extra.iter_mut().find(|(dir, _)| Some(dir) == folder.as_ref());
-        if side == Side::Destination
-            && let Some((dir, is_said)) = extra
-            && !std::mem::replace(is_said, true)
-        {
-            let dir = dir.clone();
-            self.say(Step::Occupied { dir }, out).await?;
+        if side == Side::Destination {
+            // It is somewhere in these.
+            let extra = self.extra.iter_mut().filter(|(_, is_said)| !is_said);
+            let mut occupied = Vec::new();
+            for (dir, is_said) in extra {
+                *is_said = true;
+                occupied.push(dir.clone());
+            }
+            for dir in occupied {
+                self.say(Step::Occupied { dir }, out).await?;
+            }
         }
         match self.folders.admits(&pair) {
             true => self.say(Step::Pair(pair), out).await,

@@ -55,12 +55,8 @@ pub(super) async fn walk(walk: &Walk, out: &mut Out) -> std::result::Result<Ende
                 }
             }
             Ok(Some(entry)) if is_unusable(&entry) => {
-                // Where it stands says nothing about its name, so it is no key to go on behind.
                 all.release().await?;
-                all.close(&entry.path, false).await?;
-                let after = all.after.clone();
-                all.show(entry, false).await?;
-                all.after = after;
+                all.show_unusable(entry).await?;
             }
             Ok(Some(entry)) => {
                 if all.held.first().is_some_and(|held| held.path != entry.path) {
@@ -116,6 +112,17 @@ impl All<'_> {
             self.show(entry, has_duplicates).await?;
         }
         Ok(())
+    }
+
+    /// Shows an entry that stands for a key that is no path. It is somewhere in the folders that are open, each of which has
+    /// something else in it then. It is no key to go on behind.
+    async fn show_unusable(&mut self, entry: Entry) -> std::result::Result<(), Gone> {
+        self.levels.iter_mut().for_each(|level| level.has_others = true);
+        if !self.walk.shows(&entry) {
+            return Ok(());
+        }
+        let shown = Shown { entry, has_duplicates: false, is_last: None };
+        self.out.say(Found::Entry(Box::new(shown))).await
     }
 
     /// Shows an entry of the innermost folder, if it takes part.

@@ -45,7 +45,7 @@ impl Shown {
     pub fn new(entries: Vec<Entry>) -> Self {
         let capabilities = Capabilities {
             list_recursive: true,
-            list_order: Order::Unspecified,
+            list_order: Order::Key,
             ..Capabilities::default()
         };
         Shown { about: About { capabilities, ..About::new("shown", "shown:") }, entries }
@@ -72,6 +72,7 @@ impl Backend for Shown {
         }
         let mut inside: Vec<Entry> = Vec::new();
         for entry in &self.entries {
+            let entry = &in_its_folder(entry);
             if parent(entry) == *dir {
                 inside.push(entry.clone());
                 continue;
@@ -98,14 +99,25 @@ impl Backend for Shown {
     }
 }
 
-/// Two files around a name that is no path, as `b//q` is: it comes where its key is, and stands under another name.
+/// The key that is no path is shown in the root by a listing of everything, and in its folder by that of the folder.
+fn in_its_folder(entry: &Entry) -> Entry {
+    match entry.kind {
+        EntryKind::Special(_) => {
+            let path = RelPath::new("b/~q").expect("a path");
+            Entry { path, ..entry.clone() }
+        }
+        _ => entry.clone(),
+    }
+}
+
+/// Files around a key that is no path, as `b//q` is: it comes where its key is, and stands under another name.
 pub fn with_an_unusable_name() -> Arc<dyn Backend> {
     let path = |text: &str| RelPath::new(text).expect("a path");
     let unusable = EntryKind::Special(Special::UnusableName);
     Arc::new(Shown::new(vec![
         Entry::file(path("a"), 1),
         Entry::file(path("b/-"), 1),
-        Entry::bare(path("b/~q"), unusable),
+        Entry::bare(path("b~~q"), unusable),
         Entry::file(path("b/a/f"), 1),
         Entry::file(path("b/c"), 1),
         Entry::file(path("c"), 1),
