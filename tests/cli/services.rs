@@ -121,7 +121,7 @@ fn folders_are_removed_empty_or_with_everything() {
     let refused = home.expect(1, &["rmdir", "box:d/a"]);
     assert!(refused.stderr.contains("not empty"), "{}", refused.stderr);
     let dry = home.expect(0, &["purge", "-n", "box:d/a"]).stdout;
-    assert_eq!(lines(&dry), ["delete  a/g", "delete  a/b/f", "delete  a/b/", "delete  a/"]);
+    assert_eq!(lines(&dry), ["delete  a/b/f", "delete  a/b/", "delete  a/g", "delete  a/"]);
     home.expect(0, &["purge", "box:d/a"]);
     assert_eq!(lines(&home.expect(0, &["tree", "box:d"]).stdout)[1..2], ["└── z"]);
     home.expect(0, &["mkdir", "box:d/empty"]);

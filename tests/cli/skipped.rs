@@ -211,3 +211,32 @@ fn cat_writes_every_file_that_it_can() {
     assert_eq!(home.expect(4, &["cat", "missing", "d", "a"]).stdout, "1");
     home.expect(4, &["cat", "missing"]);
 }
+
+#[test]
+fn what_helps_with_a_link_is_said_by_every_command_in_words_and_in_json() {
+    let home = Home::new();
+    home.write("a/f", "1");
+    home.expect(0, &["manifest", "create", "a", "-o", "manifest"]);
+    fs::remove_file(home.path("a/f")).expect("removed");
+    symlink("/nowhere", home.path("a/f")).expect("a link");
+    let cases: [(i32, &[&str]); 6] = [
+        (0, &["ls", "a"]),
+        (0, &["stat", "a/f"]),
+        (25, &["delete", "a"]),
+        (0, &["hashsum", "sha256", "a"]),
+        (0, &["manifest", "create", "a", "-o", "new"]),
+        (23, &["manifest", "verify", "manifest", "a"]),
+    ];
+    for (code, arguments) in cases {
+        let outcome = home.expect(code, arguments);
+        let told = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(
+            told.contains("--links keep copies the link, --links follow"),
+            "{arguments:?}: {told}"
+        );
+        let lines = home.json(code, arguments);
+        let hint = |line: &serde_json::Value| line["hint"].as_str().map(str::to_owned);
+        let hints: Vec<String> = lines.iter().filter_map(hint).collect();
+        assert_eq!(hints, ["keep_or_follow_links"], "{arguments:?}: {lines:?}");
+    }
+}

@@ -75,6 +75,7 @@ impl Catalog {
             put_empty: kept.put_empty || holds,
             links: kept.links || holds,
             mtime: Some(Duration::from_nanos(1)),
+            mtime_by_inspect: false,
             set_mtime: true,
             // What is kept beside the content is kept of files.
             dir_times: false,

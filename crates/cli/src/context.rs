@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ketch_core::Hint;
 use ketch_engine::Digests;
 use ketch_engine::clock::Clocks;
 use ketch_engine::journal::Jobs;
@@ -160,6 +161,7 @@ impl Done {
             Some(text) => console.tell_error(text),
             None => console.tell(Level::Item, "stopped"),
         }
-        Done { code: problem.code, summary: json!({ "error": problem.text }) }
+        let hint = problem.hint.map(Hint::as_str);
+        Done { code: problem.code, summary: json!({ "error": problem.text, "hint": hint }) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use ketch_core::bill::Bill;
-use ketch_core::{Entry, EntryKind, Error, HashAlgo, Hint, hash};
+use ketch_core::{Entry, EntryKind, Error, HashAlgo, Hashes, Hint, hash};
 use ketch_engine::event::Snapshot;
 use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, DigestCounts, Event, Report};
@@ -69,6 +69,8 @@ pub(crate) fn event(event: &Event, dry_run: bool) -> Option<(&'static str, Value
             let body = bill_body(remote, bill);
             ("bill", body)
         }
+        // Told by the command, which begins its lists anew.
+        Event::Anew => return None,
         Event::ItemStarted { .. } | Event::Action(_) => return None,
         Event::ItemDone { path, outcome, reason, size, record } => (
             "file_done",
@@ -258,14 +260,22 @@ pub(crate) fn entry(entry: &Entry) -> (&'static str, Value) {
         EntryKind::Link => "symlink",
         EntryKind::Special(_) => "special",
     };
-    let hashes: serde_json::Map<_, _> = entry
-        .hashes
-        .iter()
-        .flat_map(|hashes| hashes.iter())
-        .map(|digest| (digest.algo().to_string(), Value::from(digest.to_string())))
-        .collect();
     let mtime = entry.mtime.and_then(time_text);
-    (kind, json!({ "path": entry.path, "size": entry.size, "mtime": mtime, "hashes": hashes }))
+    let mut body = json!({
+        "path": entry.path, "size": entry.size, "mtime": mtime,
+        "hashes": by_name(entry.hashes.as_deref()), "claimed": by_name(entry.claimed.as_deref()),
+    });
+    if let EntryKind::Special(special) = entry.kind {
+        body["text"] = special.describe().into();
+        body["hint"] = special.hint().map(Hint::as_str).into();
+    }
+    (kind, body)
+}
+
+/// Digests by the names of their algorithms.
+fn by_name(hashes: Option<&Hashes>) -> serde_json::Map<String, Value> {
+    let digests = hashes.into_iter().flat_map(Hashes::iter);
+    digests.map(|digest| (digest.algo().to_string(), digest.to_string().into())).collect()
 }
 
 /// RFC 3339, in UTC; `None` for times outside of the calendar.
@@ -280,6 +290,21 @@ mod tests {
     use ketch_engine::Outcome;
     use ketch_engine::decide::Reason;
     use ketch_engine::journal::{ItemOutcome, Status};
+
+    #[test]
+    fn a_claimed_digest_is_shown_apart_from_those_that_the_remote_attests() {
+        let digests = |text: &str, algo| Some(Box::new(hash::hash_bytes(&[algo], text.as_bytes())));
+        let file = Entry::file(RelPath::new("f").unwrap(), 1);
+        let file = Entry {
+            hashes: digests("1", HashAlgo::Sha256),
+            claimed: digests("1", HashAlgo::Md5),
+            ..file
+        };
+        let (kind, body) = entry(&file);
+        assert_eq!((kind, body["claimed"]["md5"].as_str().map(str::len)), ("file", Some(32)));
+        assert_eq!(body["hashes"]["sha256"].as_str().map(str::len), Some(64));
+        assert!(body["hashes"]["md5"].is_null() && body["claimed"]["sha256"].is_null());
+    }
 
     #[test]
     fn a_line_has_version_type_and_time_first() {

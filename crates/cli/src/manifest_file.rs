@@ -202,6 +202,21 @@ impl Output {
         }
     }
 
+    /// Forgets what was written, which does not count.
+    pub(crate) fn begin_anew(&self) -> Result<()> {
+        match self {
+            Output::File(Unfinished { path, file, .. }) => {
+                let mut file = file;
+                let emptied = file.set_len(0).and_then(|()| file.rewind());
+                emptied.map_err(|error| about_file(path, &error))
+            }
+            Output::Stream(path) => {
+                let text = "what was written here cannot be taken back: have the manifest written to a file";
+                Err(Problem { code: exit::PARTIAL, ..about_file(path, &text) })
+            }
+        }
+    }
+
     /// Gives it its name, and the signature beside it.
     pub(crate) fn keep(self, signature: Option<&str>) -> Result<()> {
         let Output::File(mut unfinished) = self else { return Ok(()) };

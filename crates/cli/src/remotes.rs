@@ -326,7 +326,8 @@ impl Remotes {
                 Ok(Opened { backend, only: Some(name) })
             }
             (EntryKind::Special(special), _) => {
-                Err(Problem::other(format!("{} is {}", place.redacted(), special.describe())))
+                let text = format!("{} is {}", place.redacted(), special.describe());
+                Err(Problem::other(text).with_hint(special.hint()))
             }
             (EntryKind::File | EntryKind::Link | EntryKind::Dir, _) => {
                 Ok(Opened { backend, only: None })

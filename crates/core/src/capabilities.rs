@@ -84,6 +84,9 @@ pub struct Capabilities {
     /// How finely the modification time of the *content* is kept. `None` = it is not kept, and the time an entry shows
     /// is when it was stored: fit to be shown and for `--update`, never a sign that two files are equal.
     pub mtime: Option<Duration>,
+    /// Listings do not show the modification time that is kept: [`crate::facets::Inspect`] finds it out, and so does `stat`. What
+    /// a listing shows then has no time.
+    pub mtime_by_inspect: bool,
     /// `set_metadata` sets the time of a file that exists.
     pub set_mtime: bool,
     /// Folders have modification times of their own, and `set_metadata` works on a folder.

@@ -187,8 +187,8 @@ impl Error {
     }
 
     /// Says what a person can do about it.
-    pub fn with_hint(mut self, hint: Hint) -> Self {
-        self.0.hint = Some(hint);
+    pub fn with_hint(mut self, hint: impl Into<Option<Hint>>) -> Self {
+        self.0.hint = hint.into().or(self.0.hint);
         self
     }
 

@@ -61,7 +61,9 @@ pub trait PartStore: Send + Sync {
 
 /// Stores `parts` of `body`, up to `at_once` at the same time, and returns what the remote returned for each, in no order.
 ///
-/// Errors: the first error of a part that is not worth repeating, or that came at every try; an error of the source.
+/// Errors: the first error of a part that is not worth repeating, or that came at every try; an error of the source. Before the
+/// error is returned, the parts that are being sent are stored, so that a later try finds them, unless the content is not the
+/// listed version.
 ///
 /// CANCEL: when the future is dropped, parts that were being stored may be there or not.
 pub async fn send<S: PartStore>(
@@ -84,19 +86,39 @@ pub async fn send<S: PartStore>(
     let mut sending: FuturesUnordered<BoxFuture<'_, _>> = FuturesUnordered::new();
     let mut all = Vec::new();
     let mut are_more = true;
+    let mut first_error = None;
     loop {
         let has_room = are_more && sending.len() < at_once.max(1);
         if !has_room && sending.is_empty() {
-            return Ok(all);
+            return first_error.map_or(Ok(all), Err);
         }
-        tokio::select! {
+        let error = tokio::select! {
             // Parts are stored while the next one is read.
-            Some(stored) = sending.next() => all.push(stored?),
-            next = bodies.next(), if has_room => match next.transpose()? {
-                Some((part, body)) => sending.push(Box::pin(store_one(part, body, store))),
-                None => are_more = false,
+            Some(stored) = sending.next() => match stored {
+                Ok(stored) => {
+                    all.push(stored);
+                    continue;
+                }
+                Err(error) => error,
             },
+            next = bodies.next(), if has_room => match next.transpose() {
+                Ok(Some((part, body))) => {
+                    sending.push(Box::pin(store_one(part, body, store)));
+                    continue;
+                }
+                Ok(None) => {
+                    are_more = false;
+                    continue;
+                }
+                Err(error) => error,
+            },
+        };
+        let is_useless = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Changed);
+        if is_useless || error.is_fatal() {
+            return Err(error);
         }
+        are_more = false;
+        first_error.get_or_insert(error);
     }
 }
 

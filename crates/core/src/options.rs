@@ -17,7 +17,8 @@ pub struct ListOptions {
     pub may_change: bool,
     /// Everything below the folder, and not only what is directly in it: files, and folders where they exist on their own, in
     /// the order of their sort keys, each page with the entries of one folder. Only where
-    /// [`crate::Capabilities::list_recursive`] says so.
+    /// [`crate::Capabilities::list_recursive`] says so. An object whose name is not a path ([`crate::Special::UnusableName`])
+    /// comes where its object key sorts, in the right folder and under a made-up name, whose own order does not count.
     pub recursive: bool,
     /// Of a recursive listing: only the entries after this sort key (a path, and whether it is a folder).
     pub after: Option<(RelPath, bool)>,

@@ -213,7 +213,6 @@ impl Checker {
             let error = Error::new(ErrorKind::Unsupported, text).with_operation("check");
             return Err(error.with_hint(Hint::ReadOrCompareSizes));
         }
-        let settings = &self.settings.settings;
         if let Some(pair) = &self.settings.pair {
             let (source, destination) = (**pair).clone();
             let step = Step::Pair(Pair::of(source, destination));
@@ -223,6 +222,16 @@ impl Checker {
             self.progress.finish_listing();
             return Ok(());
         }
+        if !self.compare_all(true).await? {
+            self.begin_anew().await;
+            self.compare_all(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Marches over both trees. `false`: nothing that was said counts, and the trees must be compared without `flat`.
+    async fn compare_all(&self, flat: bool) -> Result<bool> {
+        let settings = &self.settings.settings;
         let march = March {
             source: Arc::clone(&self.source.backend),
             destination: Arc::clone(&self.destination.backend),
@@ -234,7 +243,7 @@ impl Checker {
             recall: true,
             settles: None,
             whole: false,
-            flat: false,
+            flat,
             moves: false,
             may_write: false,
             scratch: settings.plan_folder.clone(),
@@ -242,22 +251,32 @@ impl Checker {
         };
         let mut unseen: HashSet<String> =
             settings.filter.listed_files().map(str::to_owned).collect();
-        let state = (march.start(), self.progress.clone());
-        let steps = futures::stream::unfold(state, |(mut steps, progress)| async move {
-            let step = steps.next().await;
-            if step.is_none() {
-                progress.finish_listing();
-            }
-            step.map(|step| (step, (steps, progress)))
+        let mut is_void = false;
+        let state = (march.start(), self.progress.clone(), false);
+        let steps = futures::stream::unfold(state, |(mut steps, progress, is_void)| async move {
+            let Some(step) = steps.next().await else {
+                if !is_void {
+                    progress.finish_listing();
+                }
+                return None;
+            };
+            let is_void = matches!(step, Step::Anew);
+            Some((step, (steps, progress, is_void)))
         });
         let verdicts = steps
             .ready_chunks(BATCH_STEPS)
-            .map(|steps| {
+            .map(|mut steps| {
                 for step in &steps {
                     if let Step::Pair(Pair { source: Some(source), .. }) = step {
                         unseen.remove(source.path.as_str());
                     }
                 }
+                steps.retain(|step| {
+                    let takes_back =
+                        matches!(step, Step::Anew) || flat && self.has_broken_off(step);
+                    is_void |= takes_back;
+                    !takes_back
+                });
                 self.judge_all(steps)
             })
             .buffered(settings.checkers.max(1));
@@ -268,13 +287,34 @@ impl Checker {
             }
         }
         drop(verdicts);
+        if is_void {
+            return Ok(false);
+        }
         for name in unseen {
             let text = format!("`{name}` was listed to be checked and is not at the source");
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
             self.progress.planned(0);
             self.write_down(path, Verdict::Error(ErrorKind::NotFound, text, None), 0).await;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Did a listing of everything at once break off? Then one folder may be the reason, which must not hide the others.
+    fn has_broken_off(&self, step: &Step) -> bool {
+        let Step::Failed { dir, error, .. } = step else { return false };
+        let places = [&self.source, &self.destination];
+        let lists_all = |place: &&Place| place.backend.capabilities().list_recursive;
+        let may_pass = !error.is_fatal()
+            && !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Cancelled);
+        dir.is_root() && may_pass && places.iter().any(lists_all)
+    }
+
+    /// Takes back what was said so far.
+    async fn begin_anew(&self) {
+        *self.report() = CheckReport::default();
+        self.progress.forget_planned();
+        // A reader of events that went away does not stop a check.
+        let _ = self.events.send(Event::Anew).await;
     }
 
     /// The verdicts on some steps, in their order. `Err` ends the check.

@@ -113,6 +113,9 @@ pub enum Event {
         /// Why nothing was needed.
         reason: Reason,
     },
+    /// Of a check: no verdict so far counts, and all of them follow once more. At most once: a listing of everything at once is
+    /// not in the order that was promised, or broke off.
+    Anew,
     /// The verdict of a check on one file. Exactly one per file of either side, unless
     /// [`crate::check::CheckSettings::equal_is_silent`] leaves out the equal ones.
     Checked {

@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod event;
 pub mod file;
 pub mod filter;
+mod flat;
 mod identity;
 pub mod job;
 pub mod join;
@@ -44,7 +45,9 @@ mod request;
 mod run;
 pub mod settings;
 pub mod state;
+mod times;
 pub mod transfer;
+pub mod walk;
 mod witness;
 
 pub use digest::{DigestCounts, Digests};

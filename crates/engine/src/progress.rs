@@ -137,6 +137,7 @@ impl Progress {
     pub(crate) fn forget_planned(&self) {
         self.0.planned_items.store(0, Ordering::Relaxed);
         self.0.planned_bytes.store(0, Ordering::Relaxed);
+        self.0.listing_done.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn finish_listing(&self) {

@@ -48,6 +48,7 @@ mod planner;
 mod respell;
 mod roots;
 mod stored;
+mod times;
 mod totals;
 mod unstored;
 mod whole;

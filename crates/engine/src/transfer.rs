@@ -20,6 +20,7 @@ use crate::metered::Metered;
 use crate::place::Place;
 use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
+use crate::times::with_time;
 use crate::witness::Witness;
 
 /// Files from this size on may leave a part that a later process continues.
@@ -98,6 +99,8 @@ impl Transfers {
     /// stored is removed.
     pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
         let Transfer { entry, replaces, counter, kept, checkpoint } = transfer;
+        // The time of the content is stored with it, also where the listing did not show it.
+        let entry = &with_time(&self.source, entry.clone()).await?;
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,

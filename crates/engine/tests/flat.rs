@@ -2,12 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::with_an_unusable_name;
 use ketch_core::{Backend, Capabilities, Error, ErrorKind, RelPath};
+use ketch_engine::check::{self, CheckSettings};
 use ketch_engine::filter::{Filter, FilterSpec};
 use ketch_engine::march::{March, Step};
-use ketch_engine::{DeleteLimit, Event, JobKind, Report, Request, Settings, start};
+use ketch_engine::{
+    CheckReport, Compare, DeleteLimit, Event, JobKind, Report, Request, Settings, Stop, start,
+};
 use ketch_testkit::tree::{Shape, random_tree, seed_all};
 use ketch_testkit::{Faulty, MemoryBackend, Recorder};
 
@@ -244,4 +250,139 @@ async fn a_destination_that_is_not_there_yet_is_filled() {
     let (report, _) = sync(source.clone(), destination.clone()).await;
     assert!(report.is_success(), "{report:?}");
     assert!(destination.stat(&RelPath::new("d01/e1/f1").unwrap()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_sync_that_compares_every_digest_costs_one_listing_of_each_side_too() {
+    let (source, destination) = (filled("source", true, 100), filled("destination", true, 100));
+    let (from, to) = (Arc::new(Recorder::new(source)), Arc::new(Recorder::new(destination)));
+    let settings = Settings { compare: Compare::Checksum, ..Settings::default() };
+    let request = Request { settings, ..Request::new(JobKind::Sync, from.clone(), to.clone()) };
+    let mut job = start(request);
+    while job.events.recv().await.is_some() {}
+    let report = job.report().await;
+    assert_eq!((report.copied, report.deleted, report.unchanged), (0, 0, 100), "{report:?}");
+    assert_eq!((from.count("list"), to.count("list")), (1, 1));
+}
+
+/// The verdicts of a check, and what it counted.
+async fn run_check(
+    source: Arc<dyn Backend>,
+    destination: Arc<dyn Backend>,
+    one_way: bool,
+) -> (Vec<String>, CheckReport) {
+    let settings = CheckSettings { one_way, ..CheckSettings::default() };
+    let mut job = check::start(source, destination, settings, Stop::new());
+    let mut verdicts = Vec::new();
+    while let Some(event) = job.events.recv().await {
+        match event {
+            Event::Checked { path, verdict } => verdicts.push(format!("{path}: {verdict:?}")),
+            Event::Anew => verdicts.clear(),
+            _ => {}
+        }
+    }
+    let report = job.report().await;
+    (verdicts, report)
+}
+
+fn counts(report: &CheckReport) -> [u64; 5] {
+    let found = report.missing_on_source + report.missing_on_destination;
+    [report.equal, report.differing, found, report.unverifiable, report.errors]
+}
+
+#[tokio::test]
+async fn a_check_of_flat_places_says_what_a_check_folder_by_folder_says() {
+    let first = std::env::var("KETCH_FLAT_SEED").ok().and_then(|text| text.parse().ok());
+    let first: u64 = first.unwrap_or(3_000);
+    eprintln!("seeds from {first} (KETCH_FLAT_SEED)");
+    for seed in first..first + 60 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (left, right) =
+            (random_tree(random.u64(..), SHAPE), random_tree(random.u64(..), SHAPE));
+        let flat = [(true, true), (true, false), (false, true)][random.usize(0..3)];
+        let one_way = random.bool();
+        let twins: Vec<String> =
+            left.keys().filter(|_| random.u8(0..6) == 0).map(ToString::to_string).collect();
+        let make = |is_flat: (bool, bool)| {
+            let (source, destination) =
+                (place("source", is_flat.0, true), place("destination", is_flat.1, true));
+            seed_all(&source, &left);
+            seed_all(&destination, &right);
+            // Some files are equal, and some are twice at the destination.
+            seed_all(&destination, &left.clone().into_iter().step_by(3).collect());
+            for path in &twins {
+                if destination.tree().contains_key(path) {
+                    destination.insert_duplicate(path, b"twin");
+                }
+            }
+            (Arc::new(source), Arc::new(destination))
+        };
+        let (source, destination) = make((false, false));
+        let (expected, report) = run_check(source, destination, one_way).await;
+        let (source, destination) = make(flat);
+        let (told, flat_report) = run_check(source.clone(), destination.clone(), one_way).await;
+        assert_eq!(told, expected, "seed {seed}");
+        assert_eq!(counts(&flat_report), counts(&report), "seed {seed}");
+        for lies in [&source, &destination] {
+            lies.list_out_of_order();
+            let (told, flat_report) = run_check(source.clone(), destination.clone(), one_way).await;
+            assert_eq!(told, expected, "seed {seed}, out of order");
+            assert_eq!(counts(&flat_report), counts(&report), "seed {seed}, out of order");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_check_of_a_thousand_objects_is_one_listing_of_each_side() {
+    let (source, destination) = (filled("source", true, 1_000), filled("destination", true, 1_000));
+    destination.seed("extra/one", "1");
+    let (from, to) =
+        (Arc::new(Recorder::new(source.clone())), Arc::new(Recorder::new(destination.clone())));
+    let (told, report) = run_check(from.clone(), to.clone(), false).await;
+    assert_eq!(counts(&report), [1_000, 0, 1, 0, 0], "{report:?}");
+    assert_eq!((told.len(), from.count("list"), to.count("list")), (1_001, 1, 1));
+    // Then only the folders of the destination are listed that the source has.
+    let (told, _) = run_check(from.clone(), to.clone(), true).await;
+    assert_eq!((told.len(), from.count("list")), (1_000, 2));
+}
+
+#[tokio::test]
+async fn a_check_over_a_flat_listing_that_breaks_off_finds_nothing_missing() {
+    let (source, destination) = (filled("source", true, 200), filled("destination", true, 200));
+    let broken = || Error::new(ErrorKind::Unavailable, "the line is cut");
+    let to = Arc::new(Faulty::new(destination.clone()).fail_list_after("", 150, broken()));
+    let (_, report) = run_check(source.clone(), to, false).await;
+    assert!(report.fatal.is_some(), "{report:?}");
+    assert_eq!((report.missing_on_destination, report.missing_on_source), (0, 0));
+    // If it is a folder that cannot be listed, the others are compared.
+    for (fails, expected) in [("none", [200, 0, 0, 0, 0]), ("d07/e1", [196, 0, 0, 0, 1])] {
+        let to = Faulty::new(destination.clone()).fail_list_once("", 150, broken());
+        let to = Arc::new(to.fail_list(fails, broken()));
+        let (told, report) = run_check(source.clone(), to, false).await;
+        assert_eq!(counts(&report), expected, "{report:?}");
+        assert_eq!(told.len() as u64, expected.iter().sum::<u64>(), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_path_takes_nothing_from_the_names_around_it() {
+    let odd = with_an_unusable_name();
+    for is_flat in [true, false] {
+        let plain = place("plain", is_flat, true);
+        for path in ["a", "b/-", "b/a/f", "b/c", "c"] {
+            plain.seed(path, "1");
+        }
+        let plain: Arc<dyn Backend> = Arc::new(plain);
+        for (from, to, mark) in [(&odd, &plain, "s-"), (&plain, &odd, "-d")] {
+            let mut flat = said(march(from, to, true, true)).await;
+            let expected = ["a sd", "b/ sd", "b/- sd", "b/a/ sd", "b/a/f sd", "b/c sd", "c sd"];
+            let unusable = flat.iter().position(|line| *line == format!("b/~q {mark}"));
+            flat.remove(unusable.expect("it is said"));
+            assert_eq!(flat, expected, "plain is flat: {is_flat}");
+        }
+        // A folder that only the destination has cannot be deleted over it.
+        let empty: Arc<dyn Backend> = Arc::new(place("empty", is_flat, true));
+        let steps = said(march(&empty, &odd, true, true)).await;
+        assert!(steps.contains(&"b is occupied".to_owned()), "{steps:?}");
+    }
 }

@@ -4,13 +4,13 @@ mod common;
 
 use std::sync::Arc;
 
-use common::manifest_of;
-use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo};
+use common::{manifest_of, with_an_unusable_name};
+use ketch_core::{Backend, Capabilities, Error, ErrorKind, HashAlgo, Hint, Order};
 use ketch_engine::check::{self, CheckSettings};
-use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::create::{Made, What, create};
 use ketch_engine::prove::repair::repair;
 use ketch_engine::prove::verify::{Coverage, Sample, Verdict, VerifySettings, verify};
+use ketch_engine::prove::{Pass, ProveSettings};
 use ketch_engine::state::Marks;
 use ketch_engine::{CheckReport, Progress, Settings, Stop};
 use ketch_manifest::ManifestEntry;
@@ -127,7 +127,7 @@ async fn verdicts(
         told.push((verified.path.to_string(), verified.verdict));
         Ok(())
     });
-    let coverage = coverage.await?;
+    let Pass::Done(coverage) = coverage.await? else { panic!("it is not flat") };
     Ok((told, coverage))
 }
 
@@ -241,12 +241,11 @@ async fn a_repair_fetches_the_damaged_part_only_and_never_stores_what_is_not_rig
         let mut entries = entries.clone().into_iter();
         let entries = Box::new(move || entries.next().map(Ok));
         let settings = VerifySettings { prove: downloading(), ..VerifySettings::default() };
-        verify(&place, entries, &settings, |verified| {
+        let pass = verify(&place, entries, &settings, |verified| {
             found = Some(verified);
             Ok(())
-        })
-        .await
-        .unwrap();
+        });
+        assert!(matches!(pass.await, Ok(Pass::Done(_))));
         found.unwrap()
     };
     let part = 4 * 1024 * 1024;
@@ -291,12 +290,112 @@ async fn bytes_that_do_not_fit_what_was_claimed_of_them_get_into_no_manifest() {
         match made {
             Made::Entry(entry) => entered.push(entry.path.to_string()),
             Made::Failed(path, error) => failed.push((path.to_string(), error.kind())),
-            Made::Other(path, why) => panic!("{path}: {why}"),
+            Made::Other(path, why, _) => panic!("{path}: {why}"),
         }
         Ok(())
     };
     let place: Arc<dyn Backend> = Arc::new(place);
-    create(&place, &downloading(), What::Manifest, None, take).await.expect("a manifest");
+    let pass = create(&place, &downloading(), What::Manifest, None, take).await;
+    assert_eq!(pass.expect("a manifest"), Pass::Done(()));
     assert_eq!(entered, ["good"]);
     assert_eq!(failed, [("bad".to_owned(), ErrorKind::Corrupt)]);
+}
+
+/// A remote that lists everything at once.
+fn flat_remote(files: usize) -> Arc<MemoryBackend> {
+    let capabilities = Capabilities {
+        list_recursive: true,
+        list_order: Order::Key,
+        read_range: true,
+        put_empty: true,
+        hashes: &[HashAlgo::Sha256],
+        ..Capabilities::default()
+    };
+    let backend = MemoryBackend::with("flat", capabilities);
+    for number in 0..files {
+        backend.seed(&format!("d{:03}/f{number:04}", number / 3), format!("content {number}"));
+    }
+    Arc::new(backend)
+}
+
+#[tokio::test]
+async fn a_manifest_of_a_place_that_lists_everything_at_once_costs_one_listing() {
+    let place = flat_remote(300);
+    let settings = ProveSettings::default();
+    let folder_by_folder = ProveSettings { flat: false, ..ProveSettings::default() };
+    let expected = manifest_of(place.clone(), &folder_by_folder).await;
+    assert_eq!(expected.len(), 300);
+    let lists = recorded(&place);
+    assert_eq!(manifest_of(lists.clone(), &settings).await, expected);
+    assert_eq!(lists.count("list"), 1);
+    let lists = recorded(&place);
+    let verify_settings = VerifySettings { prove: settings.clone(), ..VerifySettings::default() };
+    let (told, _) = verdicts(lists.clone(), &expected, &verify_settings).await.unwrap();
+    assert_eq!((told.len(), lists.count("list")), (300, 1));
+    assert!(told.iter().all(|(_, verdict)| *verdict == Verdict::Ok), "{told:?}");
+
+    // A listing that breaks off is gone on with folder by folder.
+    let error = || Error::new(ErrorKind::Unavailable, "the line is cut");
+    let cut = Arc::new(Faulty::new(place.clone()).fail_list_once("", 150, error()));
+    assert_eq!(manifest_of(cut, &settings).await, expected);
+    // Of a folder that cannot be listed nothing is said to be missing, and with each file in it comes what helps.
+    let refused = error().with_hint(Hint::Refresh);
+    let cut = Faulty::new(place.clone()).fail_list_once("", 150, error());
+    let cut = cut.fail_list("d060", refused);
+    let (told, _) = verdicts(Arc::new(cut), &expected, &verify_settings).await.unwrap();
+    let is_refused =
+        |verdict: &Verdict| matches!(verdict, Verdict::Unverifiable(_, Some(Hint::Refresh)));
+    let unverifiable = told.iter().filter(|(_, verdict)| is_refused(verdict)).count();
+    // The three files, and the folder itself.
+    assert_eq!((told.len(), unverifiable), (301, 4), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_manifest_from_a_listing_that_is_not_in_order_is_void() {
+    let place = flat_remote(90);
+    let entries = manifest_of(place.clone(), &ProveSettings::default()).await;
+    place.list_out_of_order();
+    let backend: Arc<dyn Backend> = place.clone();
+    let settings = ProveSettings::default();
+    let pass = create(&backend, &settings, What::Manifest, None, |_| Ok(())).await;
+    assert_eq!(pass.unwrap(), Pass::Void);
+    let verify_settings = VerifySettings { prove: settings, ..VerifySettings::default() };
+    let mut rest = entries.clone().into_iter();
+    let again = Box::new(move || rest.next().map(Ok));
+    let pass = verify(&backend, again, &verify_settings, |_| Ok(())).await;
+    assert_eq!(pass.unwrap(), Pass::Void);
+
+    let settings = ProveSettings { flat: false, ..ProveSettings::default() };
+    assert_eq!(manifest_of(place.clone(), &settings).await, entries);
+    let verify_settings = VerifySettings { prove: settings, ..VerifySettings::default() };
+    let (told, _) = verdicts(place, &entries, &verify_settings).await.unwrap();
+    assert!(told.iter().all(|(_, verdict)| *verdict == Verdict::Ok), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_path_is_left_out_of_a_manifest_and_hides_nothing() {
+    let place = with_an_unusable_name();
+    let entry = |path: &str| ManifestEntry {
+        path: ketch_core::RelPath::new(path).unwrap(),
+        size: 1,
+        mtime: None,
+        hashes: ketch_core::Hashes::default(),
+        prefix: None,
+        parts: None,
+    };
+    let entries: Vec<_> = ["a", "b/-", "b/a/f", "b/c", "c"].map(entry).into();
+    let (told, _) = verdicts(place.clone(), &entries, &VerifySettings::default()).await.unwrap();
+    // Without a digest nothing is proven, but every file is found.
+    assert_eq!(told.len(), 5, "{told:?}");
+    let is_found = |verdict: &Verdict| !matches!(verdict, Verdict::Missing | Verdict::Extra);
+    assert!(told.iter().all(|(_, verdict)| is_found(verdict)), "{told:?}");
+    let mut left_out = Vec::new();
+    let take = |made| {
+        if let Made::Other(path, ..) = made {
+            left_out.push(path.to_string());
+        }
+        Ok(())
+    };
+    let pass = create(&place, &ProveSettings::default(), What::Manifest, None, take).await;
+    assert_eq!((pass.unwrap(), left_out), (Pass::Done(()), vec!["b/~q".to_owned()]));
 }

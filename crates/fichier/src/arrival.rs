@@ -165,7 +165,7 @@ async fn give_up(
     if let Some(left) = left {
         message = format!("{message}; what was sent is in the {which} folder: {}", left.message());
     }
-    Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff)
+    Error::new(ErrorKind::Changed, message).with_retry(Retry::Backoff).with_hint_of(error)
 }
 
 /// Moves files that are in the folder `from` to that of `parent`.

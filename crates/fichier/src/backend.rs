@@ -139,6 +139,7 @@ impl Fichier {
             duplicates: true,
             // What a listing shows is when the file was sent.
             mtime: None,
+            mtime_by_inspect: false,
             set_mtime: false,
             dir_times: false,
             set_mode: false,

@@ -42,7 +42,7 @@ pub(crate) async fn delete_file(
         ErrorKind::NotFound => {
             account.tree.forget_folder(folder);
             account.tree.cache.forget(folder);
-            Error::new(ErrorKind::Changed, error.message())
+            Error::new(ErrorKind::Changed, error.message()).with_hint_of(&error)
         }
         _ => error,
     })?;
@@ -126,12 +126,13 @@ fn not_empty() -> Error {
 
 /// The error of a folder of which everything was removed, and which 1fichier keeps.
 fn still_counted(refused: Option<Refusal>) -> Error {
+    let hint = refused.as_ref().and_then(|refusal| refusal.error.hint());
     let told = refused.map(|refusal| format!(": {}", refusal.error.message())).unwrap_or_default();
     let message = format!(
         "1fichier still counts what was removed from the folder, so the folder stays for now (the same command removes it \
          later){told}"
     );
-    Error::new(ErrorKind::Unavailable, message)
+    Error::new(ErrorKind::Unavailable, message).with_hint(hint)
 }
 
 /// Copies a file to `path`, both of this account.

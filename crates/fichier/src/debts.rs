@@ -68,7 +68,7 @@ pub(crate) async fn pay(account: &Arc<Account>, folder: u64, name: Option<&str>)
 /// is gone.
 fn kept(error: Error) -> Error {
     match error.kind() {
-        ErrorKind::NotFound => Error::new(ErrorKind::Changed, error.message()),
+        ErrorKind::NotFound => Error::new(ErrorKind::Changed, error.message()).with_hint_of(&error),
         _ => error,
     }
 }

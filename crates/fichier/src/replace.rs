@@ -122,7 +122,7 @@ async fn remove_old(account: &Arc<Account>, removal: Removal) -> Result<()> {
                     "the new version is stored beside the old one, and {}",
                     error.message()
                 );
-                return Err(Error::new(ErrorKind::Changed, message));
+                return Err(Error::new(ErrorKind::Changed, message).with_hint_of(&error));
             }
             Err(error) => match waits.next() {
                 Some(wait) if error.retry() == Retry::Backoff => {
@@ -140,7 +140,7 @@ async fn remove_old(account: &Arc<Account>, removal: Removal) -> Result<()> {
                         kind @ (ErrorKind::Throttled | ErrorKind::Unauthenticated) => kind,
                         _ => ErrorKind::Unavailable,
                     };
-                    return Err(Error::new(kind, message));
+                    return Err(Error::new(kind, message).with_hint_of(&error));
                 }
             },
         }

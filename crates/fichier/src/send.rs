@@ -336,7 +336,8 @@ fn outcome(account: &Account, sent: Sent, node: &Place, id: String) -> Result<Ou
 fn not_stored(error: Error) -> Error {
     let message = format!("the upload broke off: {}", error.message());
     let retry = error.retry();
-    Error::new(ErrorKind::Unavailable, message).with_retry(retry).with_source(error)
+    let broken = Error::new(ErrorKind::Unavailable, message).with_retry(retry);
+    broken.with_hint_of(&error).with_source(error)
 }
 
 /// What an answer other than the redirection means, and whether it is certain that nothing is stored.

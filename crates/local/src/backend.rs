@@ -38,6 +38,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     dirs: true,
     duplicates: false,
     mtime: Some(Duration::from_nanos(1)),
+    mtime_by_inspect: false,
     set_mtime: true,
     dir_times: true,
     set_mode: false,

@@ -26,7 +26,8 @@ pub(crate) fn delete(root: &Root, entry: &Entry) -> Result<()> {
         EntryKind::Special(Special::Device) => delete_device(root, entry),
         EntryKind::Special(special) => {
             let message = format!("{} is never deleted", special.describe());
-            Err(Error::new(ErrorKind::InvalidInput, message).with_path(&entry.path))
+            let error = Error::new(ErrorKind::InvalidInput, message).with_hint(special.hint());
+            Err(error.with_path(&entry.path))
         }
     };
     match result {

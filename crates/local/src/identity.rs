@@ -56,7 +56,8 @@ impl LocalIdentities {
             "whether both places show the same files is not known: {what}: {}",
             cause.message()
         );
-        let error = Error::new(cause.kind(), message).with_path(&root).with_source(cause);
+        let error = Error::new(cause.kind(), message).with_path(&root).with_hint_of(&cause);
+        let error = error.with_source(cause);
         error.with_operation("look").with_remote(&self.name)
     }
 

@@ -27,7 +27,8 @@ pub(crate) fn rename(root: &Root, from: &Entry, to: &RelPath) -> Result<Entry> {
         EntryKind::Dir => rename_folder(root, from, to),
         EntryKind::Special(special) => {
             let message = format!("{} is never moved", special.describe());
-            Err(Error::new(ErrorKind::InvalidInput, message).with_path(&from.path))
+            let error = Error::new(ErrorKind::InvalidInput, message).with_hint(special.hint());
+            Err(error.with_path(&from.path))
         }
     }
 }

@@ -349,7 +349,7 @@ pub(crate) fn check_target(
         }
         (Some(EntryKind::Special(special)), Expect::Anything) => {
             let message = format!("{} has that name and is not replaced", special.describe());
-            refuse(Error::new(ErrorKind::Denied, message))
+            refuse(Error::new(ErrorKind::Denied, message).with_hint(special.hint()))
         }
         (Some(EntryKind::Dir | EntryKind::Special(_)), Expect::Entry(_)) => {
             refuse(changed("what was to be replaced is no longer a file"))

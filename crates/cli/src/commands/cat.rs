@@ -83,7 +83,7 @@ async fn write_file(
     let opened = remotes.open_source(place).await.map_err(missing)?;
     let Some(name) = &opened.only else {
         let text = format!("{} is a folder (`ketch ls` shows what is in it)", place.redacted());
-        return Err(Problem { code: exit::NO_FILE, text: Some(text) }.into());
+        return Err(Problem { code: exit::NO_FILE, ..Problem::other(text) }.into());
     };
     let path = RelPath::new(name).map_err(|error| Problem::usage(error.to_string()))?;
     write_content(&opened.backend, &path, console).await.map_err(|end| match end {
@@ -121,7 +121,8 @@ async fn write_content(
     let entry = backend.stat(path).await?;
     service::one_of_its_name(backend, &entry).await?;
     if let EntryKind::Special(special) = entry.kind {
-        return Err(Problem::other(format!("{path} is {}", special.describe())).into());
+        let problem = Problem::other(format!("{path} is {}", special.describe()));
+        return Err(problem.with_hint(special.hint()).into());
     }
     // What was damaged on its way is read once more, as long as nothing of it has been written.
     let (mut content, mut held) = (open_proven(backend, &entry).await?, Vec::new());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use ketch_engine::report::{Evidence, Verdict};
 use ketch_engine::{CheckReport, Compare, Settings};
 use serde_json::json;
 
+use super::looking::tell_anew;
 use super::service::path;
 use crate::args::CheckArgs;
 use crate::context::{Context, Done};
@@ -121,7 +122,7 @@ async fn pair(
         (None, Some(_)) => {
             let (source, destination) = (places.0.redacted(), places.1.redacted());
             let text = format!("{source} is a folder and {destination} is a file");
-            Err(Problem { code: exit::NO_FOLDER, text: Some(text) })
+            Err(Problem { code: exit::NO_FOLDER, ..Problem::other(text) })
         }
         (_, None) => Ok(None),
     }
@@ -137,6 +138,10 @@ fn take(console: &Console, lists: &mut Lists, notices: &mut Notices, event: Even
     if let Event::Checked { path, verdict } = &event {
         lists.write(path.as_str(), verdict)?;
         return tell(console, lists, path.as_str(), verdict);
+    }
+    if matches!(event, Event::Anew) {
+        tell_anew(console)?;
+        return lists.begin_anew();
     }
     notices.take(console, &event);
     Ok(())
@@ -188,6 +193,14 @@ fn tell(console: &Console, lists: &Lists, path: &str, verdict: &Verdict) -> Resu
         return Ok(());
     }
     console.named_line(&format!("{mark} "), path, &format!("  ({text})"))
+}
+
+/// What is no file, such as a pipe, keeps what it has.
+fn begin_file_anew(file: &mut File) -> std::io::Result<()> {
+    match file.metadata()?.is_file() {
+        true => file.set_len(0).and_then(|()| file.rewind()),
+        false => Ok(()),
+    }
 }
 
 /// Where lists of paths go.
@@ -259,6 +272,19 @@ impl<'a> Lists<'a> {
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                     file.write_all(&line).map_err(|error| about_file(name, &error))?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what was written, which does not count. What went to standard output is there.
+    fn begin_anew(&mut self) -> Result<()> {
+        for list in &self.lists {
+            if let Target::File(name, file) = &list.target {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let flushed = file.flush();
+                let emptied = flushed.and_then(|()| begin_file_anew(file.get_mut()));
+                emptied.map_err(|error| about_file(name, &error))?;
             }
         }
         Ok(())

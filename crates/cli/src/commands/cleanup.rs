@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use ketch_core::facets::{Claims, Resume};
-use ketch_core::{Backend, Leftover, LeftoverState, ListOptions, RelPath};
+use ketch_core::{Backend, Leftover, LeftoverState, RelPath};
 use ketch_engine::filter::units::format_size;
+use ketch_engine::walk::{Found, Walk};
 use serde_json::json;
 
+use super::looking::Look;
 use super::service;
 use crate::args::RemoveArgs;
 use crate::context::{Context, Done};
@@ -69,17 +70,28 @@ struct Counts {
 }
 
 impl Cleaner<'_> {
-    /// Held in memory: the folders that are still to be looked at.
+    /// Each folder after everything in it was seen.
     async fn clean(&self) -> Result<Done> {
         let mut counts = Counts::default();
-        let mut waiting = vec![RelPath::root()];
-        while let Some(dir) = waiting.pop() {
-            match self.clean_folder(&dir, &mut counts).await {
-                Ok(folders) => waiting.extend(folders),
-                Err(problem) if dir.is_root() => return Err(problem),
-                Err(problem) => {
-                    counts.failed += 1;
-                    self.context.console.tell_error(&problem.text.unwrap_or_default());
+        let walk = Walk { only_dirs: true, ..Walk::new(&self.backend) };
+        let mut look = Look::new(&self.context.console, walk);
+        while let Some(found) = look.next().await? {
+            match found {
+                Found::Entry(_) => {}
+                Found::End { dir, .. } => match self.clean_folder(&dir, &mut counts).await {
+                    Ok(()) => {}
+                    Err(problem) if dir.is_root() => return Err(problem),
+                    Err(problem) => {
+                        counts.failed += 1;
+                        self.context.console.tell_error(&problem.text.unwrap_or_default());
+                    }
+                },
+                Found::Failed { .. } => counts.failed += 1,
+                // What was removed is removed. Everything else is looked at once more.
+                Found::Anew if self.dry_run => counts = Counts::default(),
+                Found::Anew => {
+                    let Counts { removed, bytes, .. } = counts;
+                    counts = Counts { removed, bytes, ..Counts::default() };
                 }
             }
         }
@@ -105,20 +117,11 @@ impl Cleaner<'_> {
         Ok(Done::with(code, body))
     }
 
-    /// Cleans one folder, and tells which are in it.
-    async fn clean_folder(&self, dir: &RelPath, counts: &mut Counts) -> Result<Vec<RelPath>> {
-        let folders = self
-            .backend
-            .list(dir, ListOptions::default())
-            .try_filter(|entry| std::future::ready(entry.is_dir()))
-            .map_ok(|entry| entry.path)
-            .try_collect()
-            .await?;
-        let found = self.resume.leftovers(dir, &self.claims, !self.dry_run).await?;
-        for left in found {
+    async fn clean_folder(&self, dir: &RelPath, counts: &mut Counts) -> Result<()> {
+        for left in self.resume.leftovers(dir, &self.claims, !self.dry_run).await? {
             self.count(&left, counts)?;
         }
-        Ok(folders)
+        Ok(())
     }
 
     fn count(&self, left: &Leftover, counts: &mut Counts) -> Result<()> {

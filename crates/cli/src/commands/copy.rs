@@ -9,7 +9,6 @@ use ketch_engine::{JobKind, Settings};
 use super::job::{self, OpenJob};
 use crate::args::{CopyArgs, Fsync, LocalArgs};
 use crate::context::{Context, Done};
-use crate::hints;
 use crate::output::Level;
 use crate::problem::{Problem, Result};
 use crate::remotes::Remotes;
@@ -98,8 +97,8 @@ fn failed_paths(context: &Context, report_or_job: &Path) -> Result<Vec<String>> 
         let jobs = context.need_jobs()?;
         let name = report_or_job.display().to_string();
         let job = jobs.find(&name).map_err(|error| {
-            let why = hints::with(error.message(), error.hint());
-            Problem::usage(format!("--retry-failed {name}: no such file, and {why}"))
+            let text = format!("--retry-failed {name}: no such file, and {}", error.message());
+            Problem::usage(text).with_hint(error.hint())
         })?;
         let mut paths = Vec::new();
         jobs.outcomes(&job, |outcome| {

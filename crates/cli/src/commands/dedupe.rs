@@ -1,5 +1,5 @@
 //! `ketch dedupe`: several files of one name, or of one content, in one folder. Folder by folder, each after its listing
-//! was complete; in memory are the entries of one.
+//! was complete; in memory are the entries of the folders on the current path.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ketch_core::{Backend, Entry, HashAlgo, Hint, RelPath};
 use ketch_engine::filter::units::format_size;
+use ketch_engine::walk::{Found, Gather, Walk};
 use serde_json::{Value, json};
 
 use super::looking::Look;
@@ -33,14 +34,14 @@ pub(crate) async fn run(context: &Context, args: &DedupeArgs) -> Result<Done> {
     context.warn_of_keys(&mut remotes);
     if args.by_hash && backend.capabilities().hashes.is_empty() {
         let text = format!("{} lists no digests, so --by-hash finds nothing", place.redacted());
-        return Err(Problem { code: exit::FATAL, text: Some(text) });
+        return Err(Problem { code: exit::FATAL, ..Problem::other(text) });
     }
     let asks = args.rule.is_none() && !console.is_json() && std::io::stdin().is_terminal();
-    let look = Look::new(console, Arc::clone(&backend), None);
+    let look = Look::new(console, Walk::new(&backend));
     let counts = Counts::default();
-    let mut work = Dedupe { console, backend, look, args, asks, has_quit: false, counts };
-    signals.guard(work.walk()).await?;
-    let (counts, has_quit, looked) = (work.counts, work.has_quit, work.look.code());
+    let mut work = Dedupe { console, backend, args, asks, has_quit: false, counts };
+    let looked = signals.guard(work.walk(look)).await?;
+    let (counts, has_quit) = (work.counts, work.has_quit);
     remotes.close().await;
     let verb = if args.dry_run { "would delete" } else { "deleted" };
     console.tell(
@@ -80,6 +81,15 @@ struct Counts {
 }
 
 impl Counts {
+    /// Everything is looked at once more. What was done is done.
+    fn begin_anew(&mut self, dry_run: bool) {
+        let Counts { groups, deleted, renamed, left: _, failed: _, bytes } = *self;
+        *self = match dry_run {
+            true => Counts::default(),
+            false => Counts { groups, deleted, renamed, left: 0, failed: 0, bytes },
+        };
+    }
+
     fn json(&self) -> Value {
         json!({
             "groups": self.groups, "deleted": self.deleted, "renamed": self.renamed,
@@ -91,7 +101,6 @@ impl Counts {
 struct Dedupe<'a> {
     console: &'a Console,
     backend: Arc<dyn Backend>,
-    look: Look<'a>,
     args: &'a DedupeArgs,
     asks: bool,
     /// Was it ended before everything was looked at?
@@ -110,42 +119,45 @@ enum Choice {
 }
 
 impl Dedupe<'_> {
-    async fn walk(&mut self) -> Result<()> {
-        let mut waiting = vec![RelPath::root()];
-        while let Some(dir) = waiting.pop() {
-            let (entries, is_complete) = self.look.entries(&dir).await?;
-            for entry in entries.iter().rev().filter(|entry| entry.is_dir()) {
-                waiting.push(entry.path.clone());
+    /// Deals with each folder when everything in it was found; returns the exit code of the walk. Of a folder that cannot be
+    /// listed to its end it is not known which files belong together, so nothing is done in it.
+    async fn walk(&mut self, mut look: Look<'_>) -> Result<u8> {
+        let mut gather = Gather::new(&RelPath::root());
+        while let Some(found) = look.next().await? {
+            if matches!(found, Found::Anew) {
+                self.counts.begin_anew(self.args.dry_run);
             }
-            // Which files of a folder belong together is only known of all of them.
-            if !is_complete {
-                continue;
-            }
-            let taken: Vec<RelPath> = entries.iter().map(|entry| entry.path.clone()).collect();
-            let mut unwanted = Vec::new();
-            for group in groups(entries, self.args.by_hash) {
-                self.counts.groups += 1;
-                match self.choose(&group).await? {
-                    Choice::Keep(kept) => {
-                        let others = group.into_iter().enumerate();
-                        unwanted.extend(others.filter(|(index, _)| *index != kept).map(|it| it.1));
-                    }
-                    Choice::Rename => self.rename(&group, &taken).await?,
-                    Choice::Leave => self.counts.left += group.len() as u64 - 1,
-                    Choice::Quit => {
-                        self.counts.left += group.len() as u64 - 1;
-                        self.has_quit = true;
-                        break;
-                    }
-                }
-            }
-            // What was chosen before is done.
-            self.delete(unwanted).await?;
+            let Some(folder) = gather.take(found) else { continue };
+            self.deal_with(folder.entries.into_iter().map(|shown| shown.entry).collect()).await?;
             if self.has_quit {
                 break;
             }
         }
-        Ok(())
+        Ok(look.code())
+    }
+
+    /// Deals with the entries of one folder.
+    async fn deal_with(&mut self, entries: Vec<Entry>) -> Result<()> {
+        let taken: Vec<RelPath> = entries.iter().map(|entry| entry.path.clone()).collect();
+        let mut unwanted = Vec::new();
+        for group in groups(entries, self.args.by_hash) {
+            self.counts.groups += 1;
+            match self.choose(&group).await? {
+                Choice::Keep(kept) => {
+                    let others = group.into_iter().enumerate();
+                    unwanted.extend(others.filter(|(index, _)| *index != kept).map(|it| it.1));
+                }
+                Choice::Rename => self.rename(&group, &taken).await?,
+                Choice::Leave => self.counts.left += group.len() as u64 - 1,
+                Choice::Quit => {
+                    self.counts.left += group.len() as u64 - 1;
+                    self.has_quit = true;
+                    break;
+                }
+            }
+        }
+        // What was chosen before is done.
+        self.delete(unwanted).await
     }
 
     async fn choose(&mut self, group: &[Entry]) -> Result<Choice> {

@@ -1,17 +1,18 @@
-//! `ketch delete`, `purge` and `rmdir`: the files below a folder, folder by folder, each only after its listing was complete.
+//! `ketch delete`, `purge` and `rmdir`: the files below a folder, folder by folder, each only after everything in it was found.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt;
-use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, Hint, ListOptions, RelPath};
+use ketch_core::{Backend, Entry, EntryKind, Error, ErrorKind, Hint, RelPath, Special};
 use ketch_engine::filter::Filter;
 use ketch_engine::filter::units::{format_duration, format_size};
 use ketch_engine::report::KEPT_FAILURES;
+use ketch_engine::walk::{Found, Gather, Shown, Walk, WholeFolder};
 use ketch_engine::{Failure, Report, Stop};
 use serde_json::json;
 
-use super::ls::admits;
+use super::looking::{over, tell_anew};
 use super::service;
 use crate::args::{DeleteArgs, FilterArgs, Links, LocalArgs, RemoveArgs, RmdirArgs};
 use crate::context::{Context, Done};
@@ -19,7 +20,7 @@ use crate::notices::Notices;
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result};
 use crate::signals::Signals;
-use crate::{exit, jsonl, settings, summary};
+use crate::{exit, hints, jsonl, settings, summary};
 
 /// Files deleted at the same time where the remote does not gather.
 const AT_A_TIME: usize = 4;
@@ -44,7 +45,7 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
     let mut deleter = Deleter {
         console,
         backend: opened.backend,
-        filter: &filter,
+        filter,
         dry_run: args.dry_run,
         rmdirs: args.rmdirs && opened.only.is_none(),
         takes_specials: false,
@@ -53,6 +54,7 @@ pub(crate) async fn run(context: &Context, args: &DeleteArgs) -> Result<Done> {
         report: Report::default(),
         passed_over: 0,
         notices: Notices::default(),
+        gone: HashSet::new(),
     };
     let work = async {
         match &opened.only {
@@ -88,7 +90,7 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
             ),
             _ => format!("{place} is not a folder (`ketch delete` deletes files)"),
         };
-        return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+        return Err(Problem { code: exit::NO_FOLDER, ..Problem::other(text) });
     }
     let start = json!({ "command": "purge", "place": place.redacted(), "dry_run": args.dry_run });
     console.event("start", start)?;
@@ -107,7 +109,7 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
     let mut deleter = Deleter {
         console,
         backend,
-        filter: &filter,
+        filter,
         dry_run: args.dry_run,
         rmdirs: true,
         takes_specials: true,
@@ -116,6 +118,7 @@ pub(crate) async fn purge(context: &Context, args: &RemoveArgs) -> Result<Done> 
         report: Report::default(),
         passed_over: 0,
         notices: Notices::default(),
+        gone: HashSet::new(),
     };
     let result = tokio::select! {
         result = deleter.delete_below() => result,
@@ -137,7 +140,7 @@ pub(crate) async fn rmdir(context: &Context, args: &RmdirArgs) -> Result<Done> {
         let thing = service::find(&mut remotes, &place).await?;
         if !thing.entry.is_dir() {
             let text = format!("{} is not a folder", place.redacted());
-            return Err(Problem { code: exit::NO_FOLDER, text: Some(text) });
+            return Err(Problem { code: exit::NO_FOLDER, ..Problem::other(text) });
         }
         if args.dry_run {
             return context.console.named_line("delete  ", &place.redacted(), "");
@@ -170,7 +173,7 @@ fn line(report: &Report, passed_over: u64, dry_run: bool) -> String {
 struct Deleter<'a> {
     console: &'a Console,
     backend: Arc<dyn Backend>,
-    filter: &'a Filter,
+    filter: Arc<Filter>,
     dry_run: bool,
     rmdirs: bool,
     /// What is neither a file, a folder nor a link goes, too.
@@ -182,14 +185,8 @@ struct Deleter<'a> {
     /// What was left alone although no filter says so.
     passed_over: u64,
     notices: Notices,
-}
-
-/// A folder whose sub-folders are still to be done.
-struct Frame {
-    dir: Option<Entry>,
-    waiting: Vec<Entry>,
-    /// Something in it stays.
-    stays: bool,
+    /// Folders that were deleted, until the one that they are in is dealt with.
+    gone: HashSet<RelPath>,
 }
 
 impl Deleter<'_> {
@@ -234,60 +231,56 @@ impl Deleter<'_> {
         Ok(())
     }
 
-    /// Depth first. Held in memory: the sub-folders on the current path, and the entries of one folder.
+    /// Held in memory: what is in the folders on the current path.
     async fn delete_below(&mut self) -> Result<()> {
-        let mut frames = Vec::new();
-        frames.extend(self.open(self.top.clone()).await?);
-        while let Some(frame) = frames.last_mut() {
+        let top = self.top.as_ref().map_or_else(RelPath::root, |top| top.path.clone());
+        let walk = Walk { top: top.clone(), ..over(&self.backend, &self.filter) };
+        let (mut walking, mut gather) = (walk.start(), Gather::new(&top));
+        while let Some(found) = walking.next().await {
             if self.is_ending() {
                 return Ok(());
             }
-            if let Some(dir) = frame.waiting.pop() {
-                match self.open(Some(dir)).await? {
-                    Some(opened) => frames.push(opened),
-                    None => frame.stays = true,
+            let found = match found {
+                Ok(found) => found,
+                // Without the top folder there is nothing, and of some errors it is known that every folder would give them.
+                Err(error) => {
+                    self.failed(&top, "list", &error)?;
+                    if error.is_fatal() || top.is_root() {
+                        self.report.fatal.get_or_insert(error);
+                    }
+                    break;
                 }
-                continue;
+            };
+            match &found {
+                Found::Failed { dir, error } => self.failed(dir, "list", error)?,
+                Found::Anew => self.begin_anew()?,
+                Found::Entry(_) | Found::End { .. } => {}
             }
-            let Some(Frame { dir: Some(dir), stays, .. }) = frames.pop() else { continue };
-            let is_gone = !stays && self.rmdirs && self.delete(&dir).await?;
-            if let (false, Some(above)) = (is_gone, frames.last_mut()) {
-                above.stays = true;
+            // ORDER: nothing is deleted in a folder before everything in it was found.
+            if let Some(folder) = gather.take(found) {
+                self.empty_folder(folder).await?;
             }
         }
         Ok(())
     }
 
-    /// Lists a folder to its end, and then deletes its files. `None` when the listing failed: nothing was deleted.
-    async fn open(&mut self, dir: Option<Entry>) -> Result<Option<Frame>> {
-        let path = dir.as_ref().map_or_else(RelPath::root, |dir| dir.path.clone());
-        let entries = match self.list(&path).await {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.failed(&path, "list", error)?;
-                return Ok(None);
-            }
-        };
-        let mut frame = Frame { dir, waiting: Vec::new(), stays: false };
+    /// Deletes what is to be deleted in a folder, and then the folder itself if that is wanted and nothing in it stays.
+    async fn empty_folder(&mut self, folder: WholeFolder) -> Result<()> {
+        let WholeFolder { dir: _, entry, entries, has_others } = folder;
+        // What takes no part was asked to stay.
+        let mut stays = has_others;
         let mut files = Vec::new();
-        for entry in entries {
+        for Shown { entry, .. } in entries {
             match entry.kind {
-                EntryKind::Dir if admits(self.filter, &entry) => frame.waiting.push(entry),
-                EntryKind::File | EntryKind::Link if admits(self.filter, &entry) => {
-                    files.push(entry)
-                }
+                EntryKind::Dir => stays |= !self.gone.remove(&entry.path),
+                EntryKind::File | EntryKind::Link => files.push(entry),
                 EntryKind::Special(_) if self.takes_specials => files.push(entry),
                 EntryKind::Special(special) => {
-                    frame.stays = true;
-                    if admits(self.filter, &entry) {
-                        self.pass_over(&entry, special.describe())?;
-                    }
+                    stays = true;
+                    self.pass_over(&entry, special)?;
                 }
-                // What the filter leaves out was asked to stay.
-                EntryKind::Dir | EntryKind::File | EntryKind::Link => frame.stays = true,
             }
         }
-        frame.waiting.reverse();
         let (backend, dry_run) = (Arc::clone(&self.backend), self.dry_run);
         let stop = self.stop;
         let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
@@ -300,21 +293,31 @@ impl Deleter<'_> {
                 false => backend.delete_all(some).await,
             };
             for (entry, result) in some.iter().zip(results) {
-                frame.stays |= !self.outcome(entry, result)?;
+                stays |= !self.outcome(entry, result)?;
             }
         }
-        frame.stays |= self.is_ending();
-        Ok(Some(frame))
+        stays |= self.is_ending();
+        // The root of the backend stays, unless it is what is purged.
+        match entry.or_else(|| self.top.clone()) {
+            Some(dir) if self.rmdirs && !stays && self.delete(&dir).await? => {
+                self.gone.insert(dir.path);
+            }
+            Some(_) | None => {}
+        }
+        Ok(())
     }
 
-    async fn list(&self, path: &RelPath) -> ketch_core::Result<Vec<Entry>> {
-        let mut listing = self.backend.list(path, ListOptions::default());
-        let mut entries = Vec::new();
-        while let Some(entry) = listing.next().await {
-            entries.push(entry?);
+    /// Everything is found once more. What is deleted is deleted.
+    fn begin_anew(&mut self) -> Result<()> {
+        tell_anew(self.console)?;
+        self.gone.clear();
+        if self.dry_run {
+            (self.report.deleted, self.report.bytes) = (0, 0);
         }
-        entries.sort_by(Entry::compare_key);
-        Ok(entries)
+        self.passed_over = 0;
+        self.report.failed = 0;
+        self.report.failures.clear();
+        Ok(())
     }
 
     /// Deletes one thing; says whether it is gone.
@@ -323,16 +326,21 @@ impl Deleter<'_> {
         self.outcome(entry, result)
     }
 
-    fn pass_over(&mut self, entry: &Entry, why: &str) -> Result<()> {
+    fn pass_over(&mut self, entry: &Entry, special: Special) -> Result<()> {
         self.passed_over += 1;
-        let (path, text) = (entry.path.as_str(), format!("not deleted: {why}"));
-        self.notices.tell(self.console, Some(path), &text);
-        self.console.event("notice", json!({ "path": path, "text": text }))
+        let (path, hint) = (entry.path.as_str(), special.hint());
+        let text = format!("not deleted: {}", special.describe());
+        self.notices.tell(self.console, Some(path), &hints::with(&text, hint));
+        let body = json!({ "path": path, "text": text, "hint": hint.map(Hint::as_str) });
+        self.console.event("notice", body)
     }
 
     fn outcome(&mut self, entry: &Entry, result: ketch_core::Result<()>) -> Result<bool> {
         if let Err(error) = result {
-            self.failed(&entry.path, "delete", error)?;
+            self.failed(&entry.path, "delete", &error)?;
+            if error.is_fatal() {
+                self.report.fatal.get_or_insert(error);
+            }
             return Ok(false);
         }
         self.report.deleted += 1;
@@ -351,8 +359,8 @@ impl Deleter<'_> {
         Ok(true)
     }
 
-    fn failed(&mut self, path: &RelPath, operation: &'static str, error: Error) -> Result<()> {
-        let failure = Failure::new(path, operation, &error);
+    fn failed(&mut self, path: &RelPath, operation: &'static str, error: &Error) -> Result<()> {
+        let failure = Failure::new(path, operation, error);
         let body = json!({
             "path": path, "operation": operation, "kind": error.kind().as_str(),
             "message": failure.message, "hint": failure.hint.map(Hint::as_str),
@@ -361,9 +369,6 @@ impl Deleter<'_> {
         self.report.failed += 1;
         if self.report.failures.len() < KEPT_FAILURES {
             self.report.failures.push(failure);
-        }
-        if error.is_fatal() || path.is_root() {
-            self.report.fatal.get_or_insert(error);
         }
         Ok(())
     }

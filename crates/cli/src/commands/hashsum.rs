@@ -9,13 +9,14 @@ use std::path::Path;
 use ketch_core::names::{bytes_from_core, core_from_bytes};
 use ketch_core::{Digest, HashAlgo, RelPath};
 use ketch_engine::filter::{Filter, FilterSpec};
-use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::create::{Made, What, create};
+use ketch_engine::prove::{Pass, ProveSettings};
 use ketch_manifest::sums::{Form, Sum, SumReader, write_line};
 use serde_json::json;
 
 use crate::args::HashsumArgs;
-use crate::commands::manifest::{prove_settings, with_path};
+use crate::commands::looking::tell_anew;
+use crate::commands::manifest::{prove_settings, tell_failed, tell_left_out};
 use crate::context::{Context, Done};
 use crate::hints;
 use crate::manifest_file::unopened;
@@ -95,10 +96,12 @@ async fn print(
                     output = show(console, &entry.path, digest, form);
                 }
             }
-            Made::Other(path, why) => console.tell_notice(&format!("{path}: left out: {why}")),
+            Made::Other(path, why, hint) => {
+                tell_left_out(console, &path, &format!("left out: {why}"), hint)?;
+            }
             Made::Failed(path, error) => {
                 counts.failed += 1;
-                console.tell_error(&with_path(&path, &error));
+                tell_failed(console, &path, &error)?;
             }
         }
         // An answer that cannot be written ends it; why is told below.
@@ -106,7 +109,15 @@ async fn print(
     };
     let done = create(&opened.backend, settings, What::Digest(args.digest), None, take).await;
     output?;
-    Ok(done?)
+    match done? {
+        Pass::Done(()) => Ok(()),
+        Pass::Void => {
+            tell_anew(console)?;
+            *counts = Counts::default();
+            let settings = ProveSettings { flat: false, ..settings.clone() };
+            Box::pin(print(console, args, opened, &settings, counts)).await
+        }
+    }
 }
 
 fn show(console: &Console, path: &RelPath, digest: &Digest, form: Form) -> Result<()> {
@@ -140,7 +151,7 @@ async fn check(
     };
     if is_wide(reader.fill_buf().map_err(|error| cannot_read(&error))?) {
         let text = format!("{}: it is UTF-16 or UTF-32: save it as UTF-8", file.display());
-        return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+        return Err(Problem { code: exit::PARTIAL, ..Problem::other(text) });
     }
     let mut sums = SumReader::new(reader, algo);
     let mut has_sums = false;
@@ -179,7 +190,7 @@ async fn check(
     }
     if !has_sums {
         let text = format!("{}: it holds no {algo} sum, so it proves nothing", file.display());
-        return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+        return Err(Problem { code: exit::PARTIAL, ..Problem::other(text) });
     }
     Ok(())
 }
@@ -195,7 +206,8 @@ async fn check_batch(
     let names = batch.keys().map(ToString::to_string).collect();
     let spec = FilterSpec { files_from_raw: Some(names), ..FilterSpec::default() };
     let filter = Filter::new(&spec).map_err(|error| Problem::other(hints::of_filter(&error)))?;
-    let settings = ProveSettings { filter: filter.into(), ..settings.clone() };
+    // A few named files are no reason to list everything.
+    let settings = ProveSettings { filter: filter.into(), flat: false, ..settings.clone() };
     let mut output = Ok(());
     let take = |made: Made| {
         let (path, verdict) = match &made {
@@ -206,15 +218,15 @@ async fn check_batch(
                 counts.differing += u64::from(!is_equal);
                 (&entry.path, if is_equal { "OK" } else { "FAILED" })
             }
-            Made::Other(path, why) => {
+            Made::Other(path, why, hint) => {
                 counts.failed += u64::from(batch.remove(path).is_some());
-                console.tell_error(&format!("{path}: {why}"));
+                console.tell_error(&hints::with(&format!("{path}: {why}"), *hint));
                 (path, "FAILED open or read")
             }
             Made::Failed(path, error) => {
                 batch.retain(|known, _| !known.is_within(path));
                 counts.failed += 1;
-                console.tell_error(&with_path(path, error));
+                tell_failed(console, path, error)?;
                 (path, "FAILED open or read")
             }
         };
@@ -223,7 +235,7 @@ async fn check_batch(
     };
     let done = create(&opened.backend, &settings, What::Digest(algo), None, take).await;
     output?;
-    done?;
+    let (Pass::Done(()) | Pass::Void) = done?;
     let mut missing: Vec<_> = batch.keys().collect();
     missing.sort_by(|left, right| left.as_str().cmp(right.as_str()));
     for path in missing {

@@ -188,9 +188,9 @@ async fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> 
         ages_from: job.ages_from,
         roots,
     };
-    let refused = |error: Error| Problem {
-        code: exit::of_fatal(error.kind()),
-        text: Some(hints::told(&error)),
+    let refused = |error: Error| {
+        let code = exit::of_fatal(error.kind());
+        Problem { code, ..error.into() }
     };
     let earlier = match (&job.finishes, &job.plan, job.records.fresh) {
         (Some(_), _, _) | (None, Some(_), false) => Earlier::Finish,
@@ -204,12 +204,10 @@ async fn begin(context: &Context, job: &OpenJob<'_>) -> Result<Option<Journal>> 
 fn may_finish(earlier: &Header, identity: &JobIdentity, roots: &Roots) -> Result<()> {
     let id = earlier.id();
     let refuse = |why: &str| {
-        Err(Problem {
-            code: exit::FATAL,
-            text: Some(format!(
-                "the plan of job {id} cannot be finished: {why} (the command by itself makes a new plan)"
-            )),
-        })
+        let text = format!(
+            "the plan of job {id} cannot be finished: {why} (the command by itself makes a new plan)"
+        );
+        Err(Problem { code: exit::FATAL, ..Problem::other(text) })
     };
     if earlier.identity != *identity {
         return refuse(

@@ -1,64 +1,59 @@
-//! How commands that only read walk folders: they show everything that can be shown. A folder that cannot be listed is
-//! reported between the entries of the others, and the exit code of the command says so.
+//! How commands of one side read a walk: a folder that cannot be listed is told of between what is found in the others, and
+//! the exit code of the command says so.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use ketch_core::{Backend, Entry, Error, ErrorKind, Hint, ListOptions, RelPath};
+use futures::FutureExt;
+use ketch_core::{Backend, Error, ErrorKind, Hint, RelPath};
 use ketch_engine::filter::Filter;
+use ketch_engine::walk::{Found, Walk, Walking};
 use serde_json::json;
 
-use super::ls::admits;
 use crate::exit;
 use crate::hints;
 use crate::output::Console;
 use crate::problem::Result;
 
-/// What a command looks at, and what went wrong so far.
+/// What is told when everything is listed once more.
+const ANEW: &str = "a listing of everything at once cannot be relied on here, so everything is listed once more, folder by folder: what was shown so far does not count";
+
+/// A walk, and what went wrong so far.
 pub(super) struct Look<'a> {
-    pub(super) console: &'a Console,
-    pub(super) backend: Arc<dyn Backend>,
-    /// `None`: everything takes part.
-    pub(super) filter: Option<&'a Filter>,
+    console: &'a Console,
+    walking: Walking,
     codes: BTreeSet<u8>,
 }
 
+/// A walk over everything in `backend` that takes part.
+pub(super) fn over(backend: &Arc<dyn Backend>, filter: &Arc<Filter>) -> Walk {
+    Walk { filter: Arc::clone(filter), ..Walk::new(backend) }
+}
+
 impl<'a> Look<'a> {
-    pub(super) fn new(
-        console: &'a Console,
-        backend: Arc<dyn Backend>,
-        filter: Option<&'a Filter>,
-    ) -> Self {
-        Look { console, backend, filter, codes: BTreeSet::new() }
+    pub(super) fn new(console: &'a Console, walk: Walk) -> Self {
+        Look { console, walking: walk.start(), codes: BTreeSet::new() }
     }
 
-    /// The entries of a folder that take part, in key order, and whether these are all. An error is told; those that came
-    /// before it are given.
+    /// What is found next. A folder that failed, and that everything comes once more, was told when this returns it.
     ///
     /// Errors: that of the top folder, without which nothing can be shown, and those that every other folder would give.
-    pub(super) async fn entries(&mut self, dir: &RelPath) -> Result<(Vec<Entry>, bool)> {
-        let mut listing = self.backend.list(dir, ListOptions::default());
-        let (mut entries, mut is_complete) = (Vec::new(), true);
-        while let Some(entry) = listing.next().await {
-            match entry {
-                Ok(entry) if self.filter.is_none_or(|filter| admits(filter, &entry)) => {
-                    entries.push(entry);
-                }
-                Ok(_) => {}
-                Err(error) if error.is_fatal() || dir.is_root() && entries.is_empty() => {
-                    return Err(error.into());
-                }
-                Err(error) => {
-                    self.failed(dir, &error)?;
-                    is_complete = false;
-                    break;
-                }
+    pub(super) async fn next(&mut self) -> Result<Option<Found>> {
+        let found = match self.walking.next().now_or_never() {
+            Some(found) => found,
+            None => {
+                // What is known already is seen while the next listing is waited for.
+                self.console.flush()?;
+                self.walking.next().await
             }
+        };
+        let found = found.transpose()?;
+        match &found {
+            Some(Found::Failed { dir, error }) => self.failed(dir, error)?,
+            Some(Found::Anew) => tell_anew(self.console)?,
+            Some(Found::Entry(_) | Found::End { .. }) | None => {}
         }
-        drop(listing);
-        entries.sort_by(Entry::compare_key);
-        Ok((entries, is_complete))
+        Ok(found)
     }
 
     fn failed(&mut self, dir: &RelPath, error: &Error) -> Result<()> {
@@ -85,4 +80,11 @@ impl<'a> Look<'a> {
     pub(super) fn code(&self) -> u8 {
         exit::of_codes(&self.codes)
     }
+}
+
+/// Tells that what was shown does not count.
+pub(super) fn tell_anew(console: &Console) -> Result<()> {
+    console.flush()?;
+    console.tell_notice(ANEW);
+    console.event("anew", json!({ "text": ANEW }))
 }

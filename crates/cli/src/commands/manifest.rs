@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ketch_core::{Backend, Error, ErrorKind, RelPath};
+use ketch_core::{Backend, Error, ErrorKind, Hint, RelPath};
 use ketch_engine::filter::units::format_size;
-use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::create::{Made, Older, What, create};
+use ketch_engine::prove::{Pass, ProveSettings};
 use ketch_manifest::compress::Compressor;
 use ketch_manifest::diff::{Difference, diff};
 use ketch_manifest::{ManifestEntry, ManifestWriter, Totals};
@@ -17,10 +17,11 @@ use crate::args::{
     CacheArgs, FilterArgs, LocalArgs, ManifestCreateArgs, ManifestDiffArgs, ManifestUpdateArgs,
     RawPlace, ReadArgs,
 };
+use crate::commands::looking::tell_anew;
 use crate::context::{Context, Done};
 use crate::hints;
 use crate::manifest_file::{Output, Signer, entries, names_within, open};
-use crate::output::Level;
+use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::settings;
 use crate::signals::Signals;
@@ -61,27 +62,7 @@ pub(crate) async fn run_create(context: &Context, args: &ManifestCreateArgs) -> 
 
 /// Brings a manifest up to date.
 pub(crate) async fn run_update(context: &Context, args: &ManifestUpdateArgs) -> Result<Done> {
-    let (reader, _) = open(&args.manifest, None)?;
-    let mut next = entries(reader, &args.manifest);
-    let mut waiting: Option<ManifestEntry> = None;
-    // Both are in key order, so what is behind is not there any more.
-    let older = move |path: &RelPath| loop {
-        let entry = match waiting.take() {
-            Some(entry) => entry,
-            None => match next().transpose()? {
-                Some(entry) => entry,
-                None => return Ok(None),
-            },
-        };
-        match entry.path.as_str().cmp(path.as_str()) {
-            std::cmp::Ordering::Less => {}
-            std::cmp::Ordering::Equal => return Ok(Some(entry)),
-            std::cmp::Ordering::Greater => {
-                waiting = Some(entry);
-                return Ok(None);
-            }
-        }
-    };
+    let older = OldManifest::open(&args.manifest)?;
     let job = Writing {
         place: &args.place,
         output: args.output.as_ref().unwrap_or(&args.manifest),
@@ -91,7 +72,53 @@ pub(crate) async fn run_update(context: &Context, args: &ManifestUpdateArgs) -> 
         cache: &args.cache,
         local: &args.local,
     };
-    job.run(context, Some(Box::new(older))).await
+    job.run(context, Some(older)).await
+}
+
+/// The manifest that is brought up to date. Each pass reads it from its beginning.
+pub(super) struct OldManifest<'a> {
+    path: &'a Path,
+    next: Option<Older>,
+}
+
+impl<'a> OldManifest<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        Ok(OldManifest { path, next: Some(older(path)?) })
+    }
+
+    /// For the next pass.
+    fn take(&mut self) -> Result<Older> {
+        match self.next.take() {
+            Some(older) => Ok(older),
+            None => older(self.path),
+        }
+    }
+}
+
+fn older(path: &Path) -> Result<Older> {
+    let (reader, _) = open(path, None)?;
+    let mut next = entries(reader, path);
+    let mut waiting: Option<ManifestEntry> = None;
+    // Both are in key order, so what is behind is not there any more.
+    Ok(Box::new(move |path: &RelPath| {
+        loop {
+            let entry = match waiting.take() {
+                Some(entry) => entry,
+                None => match next().transpose()? {
+                    Some(entry) => entry,
+                    None => return Ok(None),
+                },
+            };
+            match entry.path.as_str().cmp(path.as_str()) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return Ok(Some(entry)),
+                std::cmp::Ordering::Greater => {
+                    waiting = Some(entry);
+                    return Ok(None);
+                }
+            }
+        }
+    }))
 }
 
 struct Writing<'a> {
@@ -105,7 +132,7 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    async fn run(self, context: &Context, older: Option<Older>) -> Result<Done> {
+    async fn run(self, context: &Context, older: Option<OldManifest<'_>>) -> Result<Done> {
         let place = settings::place(self.place)?;
         let file = ManifestFile::open(context, self.output, self.sign)?;
         let mut remotes = context.remotes(self.local);
@@ -170,9 +197,44 @@ impl<'a> ManifestFile<'a> {
         signals: &Signals,
         backend: &Arc<dyn Backend>,
         settings: &ProveSettings,
-        older: Option<Older>,
+        mut older: Option<OldManifest<'_>>,
         place: String,
     ) -> Result<Written> {
+        let console = &*context.console;
+        let mut settings = settings.clone();
+        let written = loop {
+            let older = older.as_mut().map(OldManifest::take).transpose()?;
+            let writing = self.fill(context, signals, (backend, &settings), older, place.clone());
+            match writing.await? {
+                Pass::Done(written) => break written,
+                Pass::Void => {
+                    tell_anew(console)?;
+                    self.output.begin_anew()?;
+                    settings.flat = false;
+                }
+            }
+        };
+        let totals = &written.totals;
+        let signature =
+            self.signer.as_ref().map(|signer| signer.sign(&self.output, totals)).transpose()?;
+        self.output.keep(signature.as_deref())?;
+        let bytes = format_size(totals.bytes);
+        console.tell(
+            Level::Normal,
+            &format!("manifest: {} files ({bytes}), root {}", totals.entries, totals.root),
+        );
+        Ok(written)
+    }
+
+    /// Writes the content.
+    async fn fill(
+        &self,
+        context: &Context,
+        signals: &Signals,
+        (backend, settings): (&Arc<dyn Backend>, &ProveSettings),
+        older: Option<Older>,
+        place: String,
+    ) -> Result<Pass<Written>> {
         let console = &*context.console;
         let cannot_write = |error: &dyn std::fmt::Display| about_file(self.path, error);
         let compressor = Compressor::by_name(self.path, self.output.writer(&context.console)?)
@@ -189,38 +251,55 @@ impl<'a> ManifestFile<'a> {
                         .push(&entry)
                         .map_err(|error| Error::new(ErrorKind::Io, error.to_string()))?;
                 }
-                Made::Other(path, why) => {
+                Made::Other(path, why, hint) => {
                     left_out += 1;
-                    console.tell_notice(&format!("{path}: not in the manifest: {why}"));
+                    tell_left_out(console, &path, &format!("not in the manifest: {why}"), hint)?;
                 }
                 Made::Failed(path, error) => {
                     failed += 1;
-                    console.tell_error(&with_path(&path, &error));
+                    tell_failed(console, &path, &error)?;
                 }
             }
             Ok(())
         };
         let work = async { Ok(create(backend, settings, What::Manifest, older, take).await?) };
-        watch::beside(&settings.progress, console, signals.guard(work)).await?;
+        match watch::beside(&settings.progress, console, signals.guard(work)).await? {
+            Pass::Done(()) => {}
+            Pass::Void => return Ok(Pass::Void),
+        }
         if failed > 0 {
             let text = format!(
                 "{failed} files could not be read, so there is no new manifest at {}",
                 self.path.display()
             );
-            return Err(Problem { code: exit::PARTIAL, text: Some(text) });
+            return Err(Problem { code: exit::PARTIAL, ..Problem::other(text) });
         }
         let (compressor, totals) = writer.finish().map_err(|error| cannot_write(&error))?;
         compressor.finish().map_err(|error| cannot_write(&error))?;
-        let signature =
-            self.signer.as_ref().map(|signer| signer.sign(&self.output, &totals)).transpose()?;
-        self.output.keep(signature.as_deref())?;
-        let bytes = format_size(totals.bytes);
-        console.tell(
-            Level::Normal,
-            &format!("manifest: {} files ({bytes}), root {}", totals.entries, totals.root),
-        );
-        Ok(Written { totals, left_out })
+        Ok(Pass::Done(Written { totals, left_out }))
     }
+}
+
+/// Tells that a file or a folder could not be read.
+pub(super) fn tell_failed(console: &Console, path: &RelPath, error: &Error) -> Result<(), Error> {
+    console.tell_error(&with_path(path, error));
+    let body = json!({
+        "path": path, "operation": "read", "kind": error.kind().as_str(),
+        "message": error.to_string(), "hint": error.hint().map(Hint::as_str),
+    });
+    console.event("file_error", body).map_err(|_| Error::cancelled())
+}
+
+/// Tells that something has no part in the answer, and why.
+pub(super) fn tell_left_out(
+    console: &Console,
+    path: &RelPath,
+    text: &str,
+    hint: Option<Hint>,
+) -> Result<(), Error> {
+    console.tell_notice(&hints::with(&format!("{path}: {text}"), hint));
+    let body = json!({ "path": path, "text": text, "hint": hint.map(Hint::as_str) });
+    console.event("notice", body).map_err(|_| Error::cancelled())
 }
 
 pub(super) fn with_path(path: &RelPath, error: &Error) -> String {

@@ -84,7 +84,7 @@ pub(crate) async fn find_file(remotes: &mut Remotes, place: &Location) -> Result
         return Ok(thing);
     }
     let text = format!("{} is not a file", place.redacted());
-    Err(Problem { code: exit::NO_FILE, text: Some(text) })
+    Err(Problem { code: exit::NO_FILE, ..Problem::other(text) })
 }
 
 /// All files of the name of `entry`, which is one of them, where a remote may have several.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::service::{find, same_name};
 use crate::args::{LocalArgs, StatArgs};
 use crate::context::{Context, Done};
+use crate::hints;
 use crate::jsonl;
 use crate::location::Location;
 use crate::problem::Result;
@@ -75,7 +76,7 @@ fn show(
         EntryKind::File => "file".to_owned(),
         EntryKind::Dir => "folder".to_owned(),
         EntryKind::Link => "symbolic link".to_owned(),
-        EntryKind::Special(special) => special.describe().to_owned(),
+        EntryKind::Special(special) => hints::with(special.describe(), special.hint()),
     };
     let mut facts = vec![("kind", kind)];
     facts.extend(entry.size.map(|size| ("size", size.to_string())));

@@ -1,17 +1,20 @@
-//! `ketch tree` and `ketch size`: what is below a folder, drawn or counted. In memory are the entries of the folders on the
-//! current path.
+//! `ketch tree` and `ketch size`: what is below a folder, drawn or counted.
 
-use ketch_core::{Entry, EntryKind, RelPath};
+mod branches;
+
+use ketch_core::{Entry, EntryKind};
 use ketch_engine::filter::units::format_size;
+use ketch_engine::walk::{Found, Walk};
 use serde_json::json;
 
-use super::looking::Look;
+use self::branches::{Branches, Line};
+use super::looking::{Look, over};
 use super::service::path;
 use crate::args::{FilterArgs, SizeArgs, TreeArgs};
 use crate::context::{Context, Done};
-use crate::jsonl;
+use crate::output::Console;
 use crate::problem::Result;
-use crate::settings;
+use crate::{exit, jsonl, settings};
 
 /// Draws the tree.
 pub(crate) async fn run(context: &Context, args: &TreeArgs) -> Result<Done> {
@@ -19,27 +22,47 @@ pub(crate) async fn run(context: &Context, args: &TreeArgs) -> Result<Done> {
     let filter = settings::filter(&FilterArgs::default(), None)?;
     let mut remotes = context.remotes_for_a_look(&args.local, &args.recent, true);
     let signals = context.signals()?;
-    let deepest = args.max_depth.unwrap_or(usize::MAX);
     let opened = signals.guard(remotes.open_source(&place)).await?;
-    let look = Look::new(&context.console, opened.backend, Some(&filter));
-    let mut walker = Walker { look, totals: Totals::default() };
+    let console = &*context.console;
+    let mut totals = Totals::default();
     let work = async {
-        if !context.console.is_json() {
-            context.console.named_line("", &place.redacted(), "")?;
+        if !console.is_json() {
+            console.named_line("", &place.redacted(), "")?;
         }
         if let Some(name) = &opened.only {
-            let entry = walker.look.backend.stat(&path(name)?).await?;
-            return walker.draw(&entry, "", true);
+            let entry = opened.backend.stat(&path(name)?).await?;
+            totals.add(&entry);
+            show(console, &mut Branches::default(), entry, Some(true))?;
+            return Ok(exit::OK);
         }
-        walker.draw_below(deepest, args.dirs_only).await
+        let walk = Walk {
+            depth: args.max_depth,
+            only_dirs: args.dirs_only,
+            ..over(&opened.backend, &filter)
+        };
+        let (mut look, mut branches) = (Look::new(console, walk), Branches::default());
+        while let Some(found) = look.next().await? {
+            match found {
+                Found::Entry(shown) => {
+                    totals.add(&shown.entry);
+                    show(console, &mut branches, shown.entry, shown.is_last)?;
+                }
+                Found::Anew => {
+                    totals = Totals::default();
+                    branches = Branches::default();
+                }
+                Found::End { .. } | Found::Failed { .. } => {}
+            }
+        }
+        draw(console, branches.finish())?;
+        Ok(look.code())
     };
-    signals.guard(work).await?;
+    let code = signals.guard(work).await?;
     context.warn_of_keys(&mut remotes);
-    let (code, totals) = (walker.look.code(), walker.totals);
-    if !context.console.is_json() {
+    if !console.is_json() {
         let (dirs, files, bytes) = (totals.dirs, totals.files, format_size(totals.bytes));
-        context.console.line("")?;
-        context.console.line(&format!("{dirs} folders, {files} files ({bytes})"))?;
+        console.line("")?;
+        console.line(&format!("{dirs} folders, {files} files ({bytes})"))?;
     }
     remotes.close().await;
     Ok(Done::with(code, json!({ "counts": totals.json() })))
@@ -53,26 +76,23 @@ pub(crate) async fn size(context: &Context, args: &SizeArgs) -> Result<Done> {
     let opened = signals.guard(remotes.open_source(&place)).await?;
     let filter = settings::filter(&args.filter, opened.only.as_deref())?;
     context.warn_of_keys(&mut remotes);
-    let look = Look::new(&context.console, opened.backend, Some(&filter));
-    let mut walker = Walker { look, totals: Totals::default() };
+    let mut totals = Totals::default();
     let work = async {
         if let Some(name) = &opened.only {
-            walker.totals.add(&walker.look.backend.stat(&path(name)?).await?);
-            return Ok(());
+            totals.add(&opened.backend.stat(&path(name)?).await?);
+            return Ok(exit::OK);
         }
-        let mut waiting = vec![RelPath::root()];
-        while let Some(dir) = waiting.pop() {
-            for entry in walker.look.entries(&dir).await?.0 {
-                walker.totals.add(&entry);
-                if entry.is_dir() {
-                    waiting.push(entry.path);
-                }
+        let mut look = Look::new(&context.console, over(&opened.backend, &filter));
+        while let Some(found) = look.next().await? {
+            match found {
+                Found::Entry(shown) => totals.add(&shown.entry),
+                Found::Anew => totals = Totals::default(),
+                Found::End { .. } | Found::Failed { .. } => {}
             }
         }
-        Ok(())
+        Ok(look.code())
     };
-    signals.guard(work).await?;
-    let (code, totals) = (walker.look.code(), walker.totals);
+    let code = signals.guard(work).await?;
     if !context.console.is_json() {
         let Totals { files, bytes, unknown, others, .. } = totals;
         context.console.line(&format!("files  {files}"))?;
@@ -120,54 +140,24 @@ impl Totals {
     }
 }
 
-/// A folder whose entries are being drawn.
-struct Level {
-    entries: std::vec::IntoIter<Entry>,
-    /// What stands before its entries.
-    indent: String,
+fn show(
+    console: &Console,
+    branches: &mut Branches,
+    entry: Entry,
+    is_last: Option<bool>,
+) -> Result<()> {
+    if console.is_json() {
+        let (kind, body) = jsonl::entry(&entry);
+        return console.event(kind, body);
+    }
+    draw(console, branches.add(entry, is_last))
 }
 
-struct Walker<'a> {
-    look: Look<'a>,
-    totals: Totals,
-}
-
-impl Walker<'_> {
-    async fn draw_below(&mut self, deepest: usize, dirs_only: bool) -> Result<()> {
-        let mut levels = vec![self.level(&RelPath::root(), String::new(), dirs_only).await?];
-        while let Some(level) = levels.last_mut() {
-            let Some(entry) = level.entries.next() else {
-                levels.pop();
-                continue;
-            };
-            let is_last = level.entries.len() == 0;
-            let indent = level.indent.clone();
-            self.draw(&entry, &indent, is_last)?;
-            if entry.is_dir() && levels.len() < deepest {
-                self.look.console.flush()?;
-                let indent = format!("{indent}{}", if is_last { "    " } else { "│   " });
-                levels.push(self.level(&entry.path, indent, dirs_only).await?);
-            }
-        }
-        Ok(())
-    }
-
-    async fn level(&mut self, dir: &RelPath, indent: String, dirs_only: bool) -> Result<Level> {
-        let (mut entries, _) = self.look.entries(dir).await?;
-        entries.retain(|entry| entry.is_dir() || !dirs_only);
-        Ok(Level { entries: entries.into_iter(), indent })
-    }
-
-    fn draw(&mut self, entry: &Entry, indent: &str, is_last: bool) -> Result<()> {
-        self.totals.add(entry);
-        let console = self.look.console;
-        if console.is_json() {
-            let (kind, body) = jsonl::entry(entry);
-            return console.event(kind, body);
-        }
-        let branch = if is_last { "└── " } else { "├── " };
+fn draw(console: &Console, lines: Vec<Line>) -> Result<()> {
+    for Line { branch, entry } in lines {
         let end = if entry.is_dir() { "/" } else { "" };
         let name = entry.path.name().unwrap_or_default();
-        console.named_line(&format!("{indent}{branch}"), name, end)
+        console.named_line(&branch, name, end)?;
     }
+    Ok(())
 }

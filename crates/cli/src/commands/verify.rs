@@ -1,6 +1,6 @@
 //! `ketch manifest verify` and `ketch repair`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ketch_core::Backend;
@@ -8,17 +8,20 @@ use ketch_core::Hint;
 use ketch_engine::Progress;
 use ketch_engine::file::{close_once, force};
 use ketch_engine::filter::units::format_size;
-use ketch_engine::prove::ProveSettings;
 use ketch_engine::prove::repair::{damage, repair};
-use ketch_engine::prove::verify::{Entries, Sample, Verdict, Verified, VerifySettings, verify};
+use ketch_engine::prove::verify::{
+    Coverage, Entries, Sample, Verdict, Verified, VerifySettings, verify,
+};
+use ketch_engine::prove::{Pass, ProveSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::args::{CacheArgs, ManifestVerifyArgs, RepairArgs};
+use crate::commands::looking::tell_anew;
 use crate::commands::manifest::{prove_settings, with_path};
 use crate::context::{Context, Done};
 use crate::hints;
-use crate::manifest_file::{entries, names_within, open};
+use crate::manifest_file::{Reader, entries, names_within, open};
 use crate::output::{Console, Level};
 use crate::problem::{Problem, Result, about_file};
 use crate::{exit, settings, watch};
@@ -43,19 +46,25 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
     context.warn_of_keys(&mut remotes);
     let location = opened.backend.location();
     let scrub = rounds.map(|rounds| Scrub::load(context, &totals.root, &location, rounds));
-    let admitted = admitted(Box::new(entries(reader, &args.manifest)), &prove);
     let progress = prove.progress.clone();
     let marks = context.marks(&["verify", &totals.root, &location, &opened.backend.view_options()]);
     let verify_settings =
         VerifySettings { prove, sample: scrub.as_ref().map(Scrub::sample), marks: marks.clone() };
     let mut counts = Counts::default();
     let work = async {
-        let take = |verified: Verified| {
-            counts.add(&verified.verdict);
-            tell(console, &verified).map_err(ended)
+        let manifest =
+            OpenManifest { path: &args.manifest, root: &totals.root, next: Some(reader) };
+        let take = |judged| match judged {
+            Judged::Anew => {
+                counts = Counts::default();
+                Ok(())
+            }
+            Judged::File(verified) => {
+                counts.add(&verified.verdict);
+                tell(console, &verified).map_err(ended)
+            }
         };
-        let coverage = verify(&opened.backend, admitted, &verify_settings, take).await;
-        Ok(coverage)
+        Ok(verify_all(console, &opened.backend, manifest, &verify_settings, take).await)
     };
     let result = watch::beside(&progress, console, signals.guard(work)).await;
     drop(verify_settings);
@@ -92,6 +101,61 @@ pub(crate) async fn run_verify(context: &Context, args: &ManifestVerifyArgs) -> 
     all["bytes"] = coverage.bytes.into();
     all["resumed"] = coverage.resumed.into();
     Ok(Done::with(counts.code(), json!({ "root": totals.root, "sample": sampled, "counts": all })))
+}
+
+/// A manifest that was read once; each pass reads it from its beginning.
+struct OpenManifest<'a> {
+    path: &'a Path,
+    root: &'a str,
+    next: Option<Reader>,
+}
+
+impl OpenManifest<'_> {
+    /// For the next pass.
+    fn take(&mut self) -> Result<Entries> {
+        let reader = match self.next.take() {
+            Some(reader) => reader,
+            None => {
+                let (reader, totals) = open(self.path, None)?;
+                if totals.root != self.root {
+                    let error = about_file(self.path, &"it is another one than it was before");
+                    return Err(Problem { code: exit::PARTIAL, ..error });
+                }
+                reader
+            }
+        };
+        Ok(Box::new(entries(reader, self.path)))
+    }
+}
+
+/// What a verification says.
+enum Judged {
+    File(Box<Verified>),
+    /// Nothing that was said so far counts.
+    Anew,
+}
+
+/// Verifies everything, folder by folder if a listing of everything at once cannot be relied on.
+async fn verify_all(
+    console: &Console,
+    backend: &Arc<dyn Backend>,
+    mut manifest: OpenManifest<'_>,
+    settings: &VerifySettings,
+    mut take: impl FnMut(Judged) -> ketch_core::Result<()>,
+) -> Result<Coverage> {
+    let mut settings = settings.clone();
+    loop {
+        let entries = admitted(manifest.take()?, &settings.prove);
+        let each = |verified| take(Judged::File(Box::new(verified)));
+        match verify(backend, entries, &settings, each).await? {
+            Pass::Done(coverage) => return Ok(coverage),
+            Pass::Void => {
+                tell_anew(console)?;
+                take(Judged::Anew)?;
+                settings.prove.flat = false;
+            }
+        }
+    }
 }
 
 /// What takes part of a manifest.
@@ -269,10 +333,10 @@ fn word(verdict: &Verdict) -> &'static str {
 
 fn tell(console: &Console, verified: &Verified) -> Result<()> {
     let verdict = &verified.verdict;
-    let (ranges, why): (&[_], _) = match verdict {
-        Verdict::Rotted(ranges) | Verdict::Truncated(ranges) => (ranges, None),
-        Verdict::Unverifiable(why, hint) => (&[], Some(hints::with(why, *hint))),
-        _ => (&[], None),
+    let (ranges, why, hint): (&[_], _, _) = match verdict {
+        Verdict::Rotted(ranges) | Verdict::Truncated(ranges) => (ranges, None, None),
+        Verdict::Unverifiable(why, hint) => (&[], Some(hints::with(why, *hint)), *hint),
+        _ => (&[], None, None),
     };
     let is_fine = matches!(verdict, Verdict::Ok | Verdict::NotSampled);
     if console.is_json() {
@@ -282,6 +346,7 @@ fn tell(console: &Console, verified: &Verified) -> Result<()> {
         let ranges: Vec<_> = ranges.iter().map(|range| [range.start, range.end]).collect();
         let body = json!({
             "path": verified.path, "verdict": word(verdict), "damaged": ranges, "text": why,
+            "hint": hint.map(Hint::as_str),
         });
         return console.event("verify", body);
     }
@@ -318,7 +383,6 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
         ..prove_settings(context, &args.read, &args.filter, None, &NO_CACHE)?
     };
     context.warn_of_keys(&mut remotes);
-    let admitted = admitted(Box::new(entries(reader, &args.manifest)), &prove);
     let progress = prove.progress.clone();
     let verify_settings = VerifySettings { prove, ..VerifySettings::default() };
     // ORDER: verified to the end first. A repair that changed the folders being listed would change what is found. At most
@@ -326,7 +390,17 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
     let mut damaged: Vec<Verified> = Vec::new();
     let (mut more, mut left_alone, mut unverifiable) = (false, 0_u64, 0_u64);
     let work = async {
-        let take = |verified: Verified| {
+        let manifest =
+            OpenManifest { path: &args.manifest, root: &totals.root, next: Some(reader) };
+        let take = |judged| {
+            let verified = match judged {
+                Judged::File(verified) => *verified,
+                Judged::Anew => {
+                    damaged.clear();
+                    (more, left_alone, unverifiable) = (false, 0, 0);
+                    return Ok(());
+                }
+            };
             match &verified.verdict {
                 Verdict::Edited | Verdict::Extra => left_alone += 1,
                 Verdict::Unverifiable(..) => {
@@ -340,7 +414,7 @@ pub(crate) async fn run_repair(context: &Context, args: &RepairArgs) -> Result<D
             }
             Ok(())
         };
-        Ok(verify(&backend, admitted, &verify_settings, take).await?)
+        verify_all(console, &backend, manifest, &verify_settings, take).await
     };
     watch::beside(&progress, console, signals.guard(work)).await?;
     let (mut repaired, mut failed, mut fetched) = (0_u64, 0_u64, 0_u64);

@@ -129,6 +129,7 @@ mod tests {
         rename_dir: false,
         dirs: false,
         duplicates: false,
+        mtime_by_inspect: false,
         set_mtime: false,
         dir_times: false,
         set_mode: false,

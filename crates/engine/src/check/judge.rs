@@ -7,9 +7,10 @@ impl Checker {
     pub(super) fn judge(&self, step: Step) -> Result<Judged> {
         let pair = match step {
             Step::Pair(pair) => pair,
-            // Never said, because the march is not flat.
-            Step::Anew => return Ok(Judged::Nothing),
-            Step::Occupied { .. } | Step::Equal { .. } => return Ok(Judged::Nothing),
+            // What the step says counts for the whole check, and not for one file.
+            Step::Anew | Step::Occupied { .. } | Step::Equal { .. } => {
+                return Ok(Judged::Nothing);
+            }
             Step::Failed { dir, error, .. } if dir.is_root() || error.is_fatal() => {
                 return Err(error);
             }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use ketch_core::{Entry, EntryKind};
+
 use super::error::{Condition, FilterError, RuleSource};
 use super::files::FileList;
 use super::rules::Rules;
@@ -140,6 +142,17 @@ impl Filter {
                 Names::Rules(rules) => rules.admit_file(path),
                 Names::Listed(list) => list.has_file(path),
             }
+    }
+
+    /// Whether the entry takes part: a folder if it must be listed, anything else as a file. Only files and links have a size and
+    /// a time that count.
+    pub fn admits(&self, entry: &Entry) -> bool {
+        let path = entry.path.as_str();
+        match entry.kind {
+            EntryKind::Dir => self.admits_dir(path),
+            EntryKind::File | EntryKind::Link => self.admits_file(path, entry.size, entry.mtime),
+            EntryKind::Special(_) => self.admits_file(path, None, None),
+        }
     }
 
     /// The names of `--files-from` in byte order, normalised to the form in which listings report them. Empty without

@@ -57,7 +57,7 @@ impl Cursor {
 }
 
 /// The next entry of several sorted runs. Of several entries of one key it is the newest, and it is known that there are
-/// more.
+/// more; or all of them come, where each is asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     /// The first one has the least key, and the others are sorted by theirs.
@@ -65,6 +65,8 @@ pub(crate) struct Head {
     cursors: Vec<Box<Cursor>>,
     packed: Vec<u8>,
     has_duplicates: bool,
+    /// Each of several entries of one key is read.
+    shows_each: bool,
 }
 
 impl Head {
@@ -76,7 +78,12 @@ impl Head {
             }
         }
         filled.sort_by(|left, right| compare(left, right));
-        Ok(Head { cursors: filled, packed: Vec::new(), has_duplicates: false })
+        Ok(Head { cursors: filled, packed: Vec::new(), has_duplicates: false, shows_each: false })
+    }
+
+    /// From now on each of several entries of one key is read.
+    pub(crate) fn show_each(&mut self) {
+        self.shows_each = true;
     }
 
     /// Makes the next entry readable, if there is one and the last one was passed. Errors: `Io`.
@@ -90,7 +97,7 @@ impl Head {
             let Some((key, length)) = PackedKey::first(rest) else { break };
             match PackedKey::first(&self.packed) {
                 None => self.packed.extend_from_slice(&rest[..length]),
-                Some((known, _)) if known == key => self.has_duplicates = true,
+                Some((known, _)) if known == key && !self.shows_each => self.has_duplicates = true,
                 Some(_) => break,
             }
             cursor.at += length;

@@ -11,10 +11,11 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use ketch_core::{Entry, EntryKind, ListOptions, compare_keys};
+use ketch_core::{Entry, EntryKind, compare_keys};
 
 use super::folder::{Folders, Sides};
 use super::*;
+use crate::flat::{self, Flat};
 use crate::listing::Listing;
 
 /// Steps that may wait until it is known whether a folder has the name of a file.
@@ -56,27 +57,6 @@ enum Stream {
     Walk(Box<Walk>),
 }
 
-/// A side that lists everything at once.
-struct Flat {
-    pages: futures::stream::BoxStream<'static, Result<ketch_core::Page>>,
-    waiting: VecDeque<Entry>,
-    /// The last key of the listing.
-    last: Option<(RelPath, bool)>,
-    /// The folders above what was shown last, from the root down; files imply them.
-    open: Vec<RelPath>,
-    /// What is in this folder is passed over.
-    skipped: Option<RelPath>,
-    /// Shown, because it may have duplicates, when the next one is known.
-    ahead: Option<Entry>,
-    progress: Progress,
-}
-
-impl fmt::Debug for Flat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flat").field("last", &self.last).finish_non_exhaustive()
-    }
-}
-
 /// A side that is walked folder by folder, without those that are not entered.
 #[derive(Debug)]
 struct Walk {
@@ -84,91 +64,6 @@ struct Walk {
     side: Side,
     /// The folders on the current path that were entered.
     levels: Vec<Listing>,
-}
-
-impl Flat {
-    fn new(backend: &Arc<dyn Backend>, may_change: bool, progress: Progress) -> Self {
-        let options = ListOptions { recursive: true, may_change, after: None };
-        Flat {
-            pages: backend.list(&RelPath::root(), options).into_pages(),
-            waiting: VecDeque::new(),
-            last: None,
-            open: Vec::new(),
-            skipped: None,
-            ahead: None,
-            progress,
-        }
-    }
-
-    /// The next listed entry that takes part.
-    async fn listed(&mut self) -> std::result::Result<Option<Entry>, Broken> {
-        loop {
-            if let Some(entry) = self.waiting.pop_front() {
-                let key = (entry.path.as_str(), entry.is_dir());
-                let last = self.last.as_ref().map(|(path, is_dir)| (path.as_str(), *is_dir));
-                if last.is_some_and(|last| compare_keys(last, key).is_gt()) {
-                    return Err(Broken::Order);
-                }
-                self.last = Some((entry.path.clone(), entry.is_dir()));
-                let is_skipped = self.skipped.as_ref().is_some_and(|dir| entry.path.is_within(dir));
-                if is_skipped {
-                    continue;
-                }
-                return Ok(Some(entry));
-            }
-            let Some(page) = futures::StreamExt::next(&mut self.pages).await else {
-                return Ok(None);
-            };
-            let page = page.map_err(Broken::Whole)?;
-            self.progress.listed(page.len() as u64);
-            let dir = page.dir().clone();
-            let entries: Result<Vec<Entry>> =
-                page.views().map(|view| view.to_entry(&dir)).collect();
-            self.waiting.extend(entries.map_err(Broken::Whole)?);
-        }
-    }
-
-    async fn next(&mut self) -> std::result::Result<Option<Item>, Broken> {
-        let entry = match self.ahead.take() {
-            Some(entry) => entry,
-            None => match self.listed().await? {
-                Some(entry) => entry,
-                None => return Ok(None),
-            },
-        };
-        self.open.retain(|dir| entry.path.is_within(dir) && entry.path != *dir);
-        // A file implies the folders above it, each of which is shown once.
-        let deepest = self.open.last().cloned().unwrap_or_else(RelPath::root);
-        let missing = entry.path.ancestors().find(|above| {
-            !above.is_root() && above.parent().unwrap_or_else(RelPath::root) == deepest
-        });
-        if let Some(dir) = missing {
-            self.open.push(dir.clone());
-            self.ahead = Some(entry);
-            return Ok(Some(Item { entry: Entry::dir(dir), has_duplicates: false }));
-        }
-        if entry.is_dir() {
-            self.open.push(entry.path.clone());
-        }
-        let mut shown = Item { entry, has_duplicates: false };
-        while let Some(next) = self.listed().await? {
-            if next.path != shown.entry.path || next.is_dir() != shown.entry.is_dir() {
-                self.ahead = Some(next);
-                break;
-            }
-            shown.has_duplicates |= !next.is_dir();
-            if next.mtime > shown.entry.mtime {
-                shown.entry = next;
-            }
-        }
-        Ok(Some(shown))
-    }
-
-    fn skip(&mut self, dir: &RelPath) {
-        self.ahead.take_if(|ahead| ahead.path.is_within(dir));
-        self.open.retain(|open| open != dir);
-        self.skipped = Some(dir.clone());
-    }
 }
 
 impl Walk {
@@ -208,7 +103,13 @@ impl Walk {
 impl Stream {
     async fn next(&mut self) -> std::result::Result<Option<Item>, Broken> {
         match self {
-            Stream::Flat(flat) => flat.next().await,
+            Stream::Flat(flat) => match flat.next_newest().await {
+                Ok(shown) => {
+                    Ok(shown.map(|(entry, has_duplicates)| Item { entry, has_duplicates }))
+                }
+                Err(flat::Broken::Failed(error)) => Err(Broken::Whole(error)),
+                Err(flat::Broken::Order) => Err(Broken::Order),
+            },
             Stream::Walk(walk) => walk.next().await,
         }
     }
@@ -232,16 +133,18 @@ impl Stream {
     }
 }
 
-/// Is this march made over flat listings? One that begins in the middle, or that remembers, is not.
+/// Is this march made over flat listings? One that begins in the middle is not, and none that goes by what the destination
+/// remembers of its folders.
 pub(super) fn applies(march: &March) -> bool {
     let is_flat = |side: &Arc<dyn Backend>| side.capabilities().list_recursive;
     // A copy lists the folders of the destination that the source has, and no more, so a flat listing of it is worth while only
     // where the whole destination is looked at.
     let destination = march.enter_extra && is_flat(&march.destination);
+    let remembers = march.recall && march.destination.facets().snapshot.is_some();
     march.flat
         && (is_flat(&march.source) || destination)
         && march.after.is_none()
-        && !march.recall
+        && !remembers
         && !march.whole
 }
 
@@ -286,7 +189,8 @@ impl Joining {
             let may_change = side == Side::Destination && march.may_change;
             match is_wanted && backend.capabilities().list_recursive {
                 true => {
-                    let flat = Flat::new(backend, may_change, march.progress.clone());
+                    let flat =
+                        Flat::new(backend, &RelPath::root(), may_change, march.progress.clone());
                     Stream::Flat(Box::new(flat))
                 }
                 false => Stream::Walk(Box::new(Walk {
@@ -396,6 +300,9 @@ impl Joining {
     async fn advance(&mut self, side: Side, out: &mut Marcher) -> std::result::Result<bool, Gone> {
         loop {
             match self.side(side).next().await {
+                Ok(Some(item)) if flat::is_unusable(&item.entry) => {
+                    self.say_unusable(side, item, out).await?;
+                }
                 Ok(item) => {
                     match side {
                         Side::Source => self.ended.source = item.is_none(),
@@ -426,6 +333,33 @@ impl Joining {
         }
     }
 
+    /// Says that a side has a name that is no path. It is compared with nothing: its place in the listing is that of the name,
+    /// which no other side can have.
+    async fn say_unusable(
+        &mut self,
+        side: Side,
+        item: Item,
+        out: &mut Marcher,
+    ) -> std::result::Result<(), Gone> {
+        let folder = item.entry.path.parent();
+        let pair = match side {
+            Side::Source => pair_of(Some(item), None),
+            Side::Destination => pair_of(None, Some(item)),
+        };
+        let extra = self.extra.iter_mut().find(|(dir, _)| Some(dir) == folder.as_ref());
+        if side == Side::Destination
+            && let Some((dir, is_said)) = extra
+            && !std::mem::replace(is_said, true)
+        {
+            let dir = dir.clone();
+            self.say(Step::Occupied { dir }, out).await?;
+        }
+        match self.folders.admits(&pair) {
+            true => self.say(Step::Pair(pair), out).await,
+            false => Ok(()),
+        }
+    }
+
     /// Says what is broken. `false`: the march is over.
     async fn tell(
         &mut self,
@@ -445,7 +379,7 @@ impl Joining {
             Broken::Whole(error)
                 if side == Side::Destination
                     && error.kind() == ErrorKind::NotFound
-                    && matches!(&self.destination, Stream::Flat(flat) if flat.last.is_none()) =>
+                    && matches!(&self.destination, Stream::Flat(flat) if !flat.has_begun()) =>
             {
                 match self.folders.is_shown(&RelPath::root()).await {
                     // Nothing is there, so nothing is extra.

@@ -378,13 +378,7 @@ impl Folders {
     /// an excluded entry of the source is never "missing", and the destination's entry of that name is never "extra".
     pub(super) fn admits(&self, pair: &Pair) -> bool {
         let Some(entry) = pair.source.as_ref().or(pair.destination.as_ref()) else { return false };
-        let path = entry.path.as_str();
-        let filter = &self.march.filter;
-        match entry.kind {
-            EntryKind::Dir => filter.admits_dir(path),
-            EntryKind::File | EntryKind::Link => filter.admits_file(path, entry.size, entry.mtime),
-            EntryKind::Special(_) => filter.admits_file(path, None, None),
-        }
+        self.march.filter.admits(entry)
     }
 
     /// Did an earlier march hand out this pair?

@@ -1,7 +1,7 @@
 //! Makes a manifest, or brings one up to date: finds the digests of each file, in key order.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, TryStreamExt};
 use ketch_core::{
@@ -16,7 +16,8 @@ use crate::content::{Facts, Scratch};
 use crate::digest::AtHand;
 use crate::place::Place;
 use crate::progress::Progress;
-use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download_facts, walk};
+use crate::prove::walk::{Files, Found, files};
+use crate::prove::{CountedDisk, Pace, Pass, ProveSettings, download_facts};
 
 /// Entries that are handled together, so that many small files cost one hop to another thread.
 const BATCH: usize = 64;
@@ -28,8 +29,8 @@ const BATCHED_BYTES: u64 = 1024 * 1024;
 pub enum Made {
     /// It is in the manifest.
     Entry(ManifestEntry),
-    /// It cannot be in a manifest; says why.
-    Other(RelPath, String),
+    /// It cannot be in a manifest; says why, and what helps.
+    Other(RelPath, String, Option<Hint>),
     /// It could not be read or listed, so that the manifest is not one of all files.
     Failed(RelPath, Error),
 }
@@ -56,7 +57,7 @@ pub async fn create(
     what: What,
     mut older: Option<Older>,
     mut take: impl FnMut(Made) -> Result<()>,
-) -> Result<()> {
+) -> Result<Pass<()>> {
     let maker = Maker {
         place: Place::new(backend),
         settings,
@@ -64,7 +65,8 @@ pub async fn create(
         bandwidth: settings.bandwidth.map(Bandwidth::new),
         at_once: Semaphore::new(settings.checkers.max(1)),
     };
-    let chunks = walk(backend, settings).ready_chunks(BATCH).map(|found| {
+    let Files { found, are_void } = files(backend, settings);
+    let chunks = found.ready_chunks(BATCH).map(|found| {
         let found = found.into_iter().map(|found| {
             let found = found?;
             if let Found::File(entry) = &found {
@@ -87,7 +89,7 @@ pub async fn create(
             take(made)?;
         }
     }
-    Ok(())
+    Ok(if are_void.load(Ordering::Relaxed) { Pass::Void } else { Pass::Done(()) })
 }
 
 struct Maker<'a> {
@@ -127,7 +129,8 @@ impl Maker<'_> {
                     if at_hand && is_small { &mut small } else { &mut single }.push((index, entry));
                     None
                 }
-                (Found::Other(path, why), _) => Some(Made::Other(path, why)),
+                (Found::Other(path, why, hint), _) => Some(Made::Other(path, why, hint)),
+                (Found::Unusable(path, why), _) => Some(Made::Other(path, why, None)),
                 (Found::Failed(path, error), _) => Some(Made::Failed(path, error)),
             });
         }

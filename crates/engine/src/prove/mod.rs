@@ -25,8 +25,6 @@ use crate::digest::Digests;
 use crate::filter::Filter;
 use crate::progress::Progress;
 
-pub use walk::{Found, walk};
-
 /// How a place is walked.
 #[derive(Debug, Clone)]
 pub struct ProveSettings {
@@ -40,6 +38,8 @@ pub struct ProveSettings {
     pub bandwidth: Option<u64>,
     /// Where digests of local files come from, and where they are remembered.
     pub digests: Digests,
+    /// A place that lists everything at once is asked to. Then a pass may end with [`Pass::Void`].
+    pub flat: bool,
     /// Files that are left out whatever the filter says: the manifest itself, if it lies in the place.
     pub except: Vec<RelPath>,
     /// Where progress is counted.
@@ -54,10 +54,22 @@ impl Default for ProveSettings {
             download: false,
             bandwidth: None,
             digests: Digests::default(),
+            flat: true,
             except: Vec::new(),
             progress: Progress::default(),
         }
     }
+}
+
+/// How a pass over a place ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Pass<T> {
+    /// At its end.
+    Done(T),
+    /// Nothing that it said counts: a listing of everything at once is not in the order that was promised. The same pass
+    /// without [`ProveSettings::flat`] says everything.
+    Void,
 }
 
 /// The limit for bytes that are read, and where they are counted.

@@ -1,18 +1,18 @@
 //! Walks a manifest and a place in step, both in key order.
 
 use futures::{Stream, TryStreamExt};
-use ketch_core::{RelPath, Result, compare_keys};
+use ketch_core::{Hint, RelPath, Result, compare_keys};
 use ketch_manifest::ManifestEntry;
 
-use crate::prove::Found;
 use crate::prove::verify::Entries;
+use crate::prove::walk::Found;
 
 /// What the manifest and the place have under one name.
 pub(super) struct Case {
     pub(super) manifest: Option<ManifestEntry>,
     pub(super) found: Option<Found>,
-    /// Its folder could not be listed.
-    pub(super) unlisted: Option<String>,
+    /// Its folder could not be listed; says why, and what helps.
+    pub(super) unlisted: Option<(String, Option<Hint>)>,
 }
 
 /// The two in step.
@@ -25,7 +25,7 @@ pub(super) fn join(
         found: S,
         next_entry: Option<ManifestEntry>,
         next_found: Option<Found>,
-        unlisted: Option<(RelPath, String)>,
+        unlisted: Option<(RelPath, String, Option<Hint>)>,
         has_begun: bool,
     }
     impl<S: Stream<Item = Result<Found>> + Unpin> Joining<S> {
@@ -39,6 +39,8 @@ pub(super) fn join(
                 (None, None) => return Ok(None),
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
+                // It can be nothing of what is in a manifest.
+                (Some(_), Some(Found::Unusable(..))) => std::cmp::Ordering::Greater,
                 // A folder that could not be listed comes before everything in it.
                 (Some(entry), Some(found)) => {
                     let is_dir = matches!(found, Found::Failed(..));
@@ -54,11 +56,11 @@ pub(super) fn join(
                 self.next_found = self.found.try_next().await?;
             }
             if let Some(Found::Failed(dir, error)) = &found {
-                self.unlisted = Some((dir.clone(), error.to_string()));
+                self.unlisted = Some((dir.clone(), error.to_string(), error.hint()));
             }
             let unlisted = manifest.as_ref().and_then(|manifest| {
-                let (dir, why) = self.unlisted.as_ref()?;
-                manifest.path.is_within(dir).then(|| why.clone())
+                let (dir, why, hint) = self.unlisted.as_ref()?;
+                manifest.path.is_within(dir).then(|| (why.clone(), *hint))
             });
             Ok(Some((Case { manifest, found, unlisted }, self)))
         }

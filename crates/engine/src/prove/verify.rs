@@ -25,7 +25,8 @@ use crate::digest::AtHand;
 use crate::place::Place;
 use crate::prove::create::nanoseconds;
 use crate::prove::pair::{Case, join};
-use crate::prove::{CountedDisk, Found, Pace, ProveSettings, download, download_facts, walk};
+use crate::prove::walk::{Files, Found, files};
+use crate::prove::{CountedDisk, Pace, Pass, ProveSettings, download, download_facts};
 use crate::state::Marks;
 
 /// Files that are verified together, so that many small ones cost one hop to another thread.
@@ -116,7 +117,7 @@ pub async fn verify(
     entries: Entries,
     settings: &VerifySettings,
     mut take: impl FnMut(Verified) -> Result<()>,
-) -> Result<Coverage> {
+) -> Result<Pass<Coverage>> {
     let verifier = Arc::new(Verifier {
         place: Place::new(backend),
         bandwidth: settings.prove.bandwidth.map(Bandwidth::new),
@@ -125,7 +126,8 @@ pub async fn verify(
         bytes: AtomicU64::new(0),
         resumed: AtomicU64::new(0),
     });
-    let chunks = join(entries, walk(backend, &settings.prove)).chunks(BATCH);
+    let Files { found, are_void } = files(backend, &settings.prove);
+    let chunks = join(entries, found).chunks(BATCH);
     let verdicts = chunks.map(|cases| {
         let verifier = Arc::clone(&verifier);
         async move { verifier.judge_all(cases.into_iter().collect::<Result<_>>()?).await }
@@ -137,9 +139,12 @@ pub async fn verify(
         }
     }
     drop(verdicts);
-    Ok(Coverage {
-        bytes: verifier.bytes.load(Ordering::Relaxed),
-        resumed: verifier.resumed.load(Ordering::Relaxed),
+    Ok(match are_void.load(Ordering::Relaxed) {
+        true => Pass::Void,
+        false => Pass::Done(Coverage {
+            bytes: verifier.bytes.load(Ordering::Relaxed),
+            resumed: verifier.resumed.load(Ordering::Relaxed),
+        }),
     })
 }
 
@@ -165,17 +170,19 @@ impl Verifier {
             };
             let (verdict, entry) = match (&manifest, found) {
                 (Some(_), None) => match unlisted {
-                    Some(why) => (Some(Verdict::Unverifiable(why, None)), None),
+                    Some((why, hint)) => (Some(Verdict::Unverifiable(why, hint)), None),
                     None => (Some(Verdict::Missing), None),
                 },
                 (None, Some(Found::File(entry))) => (Some(Verdict::Extra), Some(entry)),
                 // An entry that no manifest can contain is not extra.
-                (None, Some(Found::Other(..))) => continue,
+                (None | Some(_), Some(Found::Unusable(..))) | (None, Some(Found::Other(..))) => {
+                    continue;
+                }
                 (None | Some(_), Some(Found::Failed(_, error))) => {
                     (Some(Verdict::Unverifiable(error.to_string(), error.hint())), None)
                 }
-                (Some(_), Some(Found::Other(_, why))) => {
-                    (Some(Verdict::Unverifiable(why, None)), None)
+                (Some(_), Some(Found::Other(_, why, hint))) => {
+                    (Some(Verdict::Unverifiable(why, hint)), None)
                 }
                 (Some(manifest), Some(Found::File(entry))) => {
                     let verdict = self.judge_by_listing(manifest, &entry);

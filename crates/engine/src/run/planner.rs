@@ -297,6 +297,12 @@ impl Runner {
         if let Some(action) = self.whole_of(&pair) {
             return Ok(Found::Action(action));
         }
+        let path = pair.path().clone();
+        let pair = match self.with_times(pair).await {
+            Ok(pair) => pair,
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => return Ok(Found::Failed(self.failure(&path, "look at", &error))),
+        };
         let has_arrived = self.has_arrived(&pair);
         self.tell_of_special(&pair).await;
         self.note_spelling(&pair);

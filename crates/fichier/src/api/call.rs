@@ -181,6 +181,7 @@ fn lost(fault: Fault, effect: Effect) -> Error {
         let message = fault.error.message().to_owned();
         return Error::new(ErrorKind::Unavailable, message)
             .with_retry(Retry::Backoff)
+            .with_hint_of(&fault.error)
             .with_source(fault.error);
     }
     fault.error
@@ -198,5 +199,6 @@ fn unsettled(refusal: Refusal, effect: Effect) -> Refusal {
 pub(super) fn unknown(cause: Error) -> Error {
     let message =
         format!("the change may have been made, its answer was lost: {}", cause.message());
-    Error::new(ErrorKind::CommitUnknown, message).with_retry(Retry::Backoff).with_source(cause)
+    let unknown = Error::new(ErrorKind::CommitUnknown, message).with_retry(Retry::Backoff);
+    unknown.with_hint_of(&cause).with_source(cause)
 }

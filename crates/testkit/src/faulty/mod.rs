@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use ketch_core::facets::{Call, Guard};
 use ketch_core::{
-    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, Facets, ListOptions,
-    Metadata, Page, PutOptions, ReadOptions, RelPath, Result, Retry,
+    About, Backend, Body, ByteStream, Entry, EntryStream, Error, ErrorKind, Facets, Hint,
+    ListOptions, Metadata, Page, PutOptions, ReadOptions, RelPath, Result, Retry,
 };
 
 use self::bytes::{Damage, DamagedSource, damage};
@@ -92,16 +92,18 @@ struct Failure {
     kind: ErrorKind,
     retry: Retry,
     message: String,
+    hint: Option<Hint>,
 }
 
 impl Failure {
     fn of(error: &Error) -> Self {
         let message = error.message().to_owned();
-        Failure { kind: error.kind(), retry: error.retry(), message }
+        Failure { kind: error.kind(), retry: error.retry(), message, hint: error.hint() }
     }
 
     fn error(&self) -> Error {
-        Error::new(self.kind, self.message.clone()).with_retry(self.retry)
+        let error = Error::new(self.kind, self.message.clone()).with_retry(self.retry);
+        error.with_hint(self.hint)
     }
 }
 

@@ -220,6 +220,13 @@ impl MemoryBackend {
         }
     }
 
+    /// The same as a listing shows it.
+    fn listed(&self, path: RelPath, node: &Node) -> Entry {
+        let entry = self.entry(path, node);
+        let hides_time = self.capabilities.mtime_by_inspect && entry.is_file();
+        Entry { mtime: entry.mtime.filter(|_| !hides_time), ..entry }
+    }
+
     fn place(&self, entry: &Entry) -> Place {
         let from_handle = entry.handle.as_deref().and_then(|handle| {
             let mut parts = handle.splitn(3, ':');
@@ -302,7 +309,7 @@ impl MemoryBackend {
             let folder = tree.folder(&self.full(dir)).ok_or_else(not_found)?;
             let entry = |(name, node)| {
                 let path = dir.join(name).expect("names in the tree come from paths");
-                self.entry(path, node)
+                self.listed(path, node)
             };
             Ok(folder.children().map(entry).collect())
         })?;
@@ -324,7 +331,7 @@ impl MemoryBackend {
             folder.walk(dir, &mut |path, node| {
                 // Without folders of their own, they are only what the paths of files say.
                 if self.capabilities.dirs || !matches!(node, Node::Dir(_)) {
-                    entries.push(self.entry(path, node));
+                    entries.push(self.listed(path, node));
                 }
             });
             Ok(entries)

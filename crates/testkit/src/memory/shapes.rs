@@ -43,6 +43,7 @@ impl MemoryBackend {
             dirs: true,
             duplicates: false,
             mtime: Some(Duration::from_nanos(1)),
+            mtime_by_inspect: false,
             set_mtime: true,
             dir_times: false,
             set_mode: false,
@@ -212,6 +213,7 @@ fn checksums() -> MemoryBackend {
         list_recursive: true,
         put_parts: Some(PartRules { at_once: 2, ..PARTS }),
         put_resume: false,
+        mtime_by_inspect: true,
         mtime: Some(Duration::from_secs(2)),
         hashes: &[HashAlgo::Crc32c, HashAlgo::Crc64Nvme],
         ..MemoryBackend::everything()

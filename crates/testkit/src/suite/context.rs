@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use ketch_core::facets::Wanted;
 use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, collect};
 use ketch_core::{
@@ -231,7 +232,29 @@ pub(super) async fn try_list(backend: &dyn Backend, dir: &str) -> Result<Vec<Ent
         let parent = entry.path.parent();
         assert_eq!(parent.as_ref(), Some(&dir), "{:?} is listed in {dir:?}", entry.path);
     }
-    Ok(entries)
+    inspected(backend, entries).await
+}
+
+/// Listed entries with their times, where listings do not show them.
+pub(super) async fn inspected(backend: &dyn Backend, entries: Vec<Entry>) -> Result<Vec<Entry>> {
+    if !backend.capabilities().mtime_by_inspect {
+        return Ok(entries);
+    }
+    let inspect = backend.facets().inspect.clone().expect("claimed by the capabilities");
+    let wanted = Wanted { mtime: true, hashes: Vec::new() };
+    let files: Vec<Entry> = entries.iter().filter(|entry| entry.is_file()).cloned().collect();
+    let mut found = inspect.inspect(&files, &wanted).await?.into_iter();
+    let all = entries.into_iter().map(|entry| match entry.is_file() {
+        true => match found.next().expect("one for each") {
+            // What changed since it was listed stays as it was listed.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Changed) => {
+                Ok(entry)
+            }
+            found => found,
+        },
+        false => Ok(entry),
+    });
+    all.collect()
 }
 
 pub(super) fn names_of(entries: &[Entry]) -> Vec<String> {

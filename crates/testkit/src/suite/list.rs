@@ -6,7 +6,7 @@ use futures::StreamExt;
 use ketch_core::{Capabilities, Entry, ErrorKind, ListOptions, RelPath, Result};
 
 use super::case::{Case, case, duplicates, folders, key_order, recursive_listings};
-use super::context::{Context, expect_error, try_list};
+use super::context::{Context, expect_error, inspected, try_list};
 
 pub(super) const CASES: &[Case] = &[
     case!(an_empty_root_lists_nothing),
@@ -170,6 +170,7 @@ async fn everything_below_a_folder_is_listed_at_once_in_key_order(context: &Cont
         expected.sort_unstable();
         files.sort_unstable();
         assert_eq!(files, expected, "{dir:?}");
+        let listed = inspected(&**context.backend(), listed).await.expect("still there");
         for entry in listed.iter().filter(|entry| entry.is_file()) {
             assert_eq!(*entry, context.stat(entry.path.as_str()).await, "as stat shows it");
         }

@@ -1,0 +1,299 @@
+//! Changes other than storing a body: deletions by the thousand, copies by the service, times.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use ketch_core::{Entry, Error, ErrorKind, Metadata, PutOptions, RelPath, Result};
+use ketch_wire::Method;
+use ketch_wire::text::percent;
+use ketch_wire::xml::{Piece, each, escape};
+use md5::Digest as _;
+
+use crate::client::Ask;
+use crate::error::{self, Refusal};
+use crate::facts::{self, META};
+use crate::folder::S3;
+use crate::keys::Place;
+use crate::stored::{condition, headers};
+use crate::times;
+
+/// So many objects are deleted by one request.
+const DELETED_AT_ONCE: usize = 1000;
+/// The largest object that one request copies.
+const COPIED_BYTES: u64 = 5 << 30;
+
+/// Deletes objects, and folders that are kept as one; one result for each.
+pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
+    let mut results: Vec<Option<Result<()>>> = entries.iter().map(|_| None).collect();
+    let mut files: HashMap<String, Vec<(usize, String, Option<String>)>> = HashMap::new();
+    for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.is_dir()) {
+        match s3.root.of(entry) {
+            Ok(place) => {
+                let by_version = s3.client.settings.quirks.deletes_by_version;
+                let version = entry.version.as_deref().filter(|_| by_version).map(str::to_owned);
+                files.entry(place.bucket).or_default().push((index, place.key, version));
+            }
+            Err(error) => results[index] = Some(Err(error)),
+        }
+    }
+    for (bucket, all) in files {
+        for chunk in all.chunks(DELETED_AT_ONCE) {
+            let deleted = match chunk {
+                [(_, key, version)] => vec![delete_one(s3, &bucket, key, version.as_deref()).await],
+                _ => delete_many(s3, &bucket, chunk).await,
+            };
+            for ((index, ..), result) in chunk.iter().zip(deleted) {
+                results[*index] = Some(result);
+            }
+        }
+    }
+    // Folders after what was in them.
+    for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| entry.is_dir()) {
+        results[index] = Some(delete_folder(s3, &entry.path).await);
+    }
+    let missing =
+        || Err(Error::new(ErrorKind::Protocol, "the service did not say what became of it"));
+    results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+}
+
+async fn delete_one(s3: &S3, bucket: &str, key: &str, version: Option<&str>) -> Result<()> {
+    let place = Place { bucket: bucket.to_owned(), key: key.to_owned() };
+    let condition = version.map(|etag| ("if-match".to_owned(), etag.to_owned()));
+    let ask = Ask::new(Method::DELETE, &place).headers(condition);
+    match s3.client.call(ask, Bytes::new()).await {
+        Err(refusal) if refusal.is_missing() && refusal.code != "NoSuchBucket" => Ok(()),
+        answered => answered.map(|_| ()).map_err(Error::from),
+    }
+}
+
+async fn delete_many(
+    s3: &S3,
+    bucket: &str,
+    all: &[(usize, String, Option<String>)],
+) -> Vec<Result<()>> {
+    let objects = all.iter().map(|(_, key, version)| {
+        let version = version.as_ref().map(|etag| format!("<ETag>{}</ETag>", escape(etag)));
+        format!("<Object><Key>{}</Key>{}</Object>", escape(key), version.unwrap_or_default())
+    });
+    let body = format!("<Delete><Quiet>true</Quiet>{}</Delete>", objects.collect::<String>());
+    let place = Place { bucket: bucket.to_owned(), key: String::new() };
+    let ask = Ask::new(Method::POST, &place)
+        .query("delete", "")
+        .header("content-md5", BASE64.encode(&md5::Md5::digest(body.as_bytes())))
+        .header("content-type", "application/xml");
+    let answer = match s3.client.call(ask, body.into()).await {
+        Ok(answer) => answer,
+        Err(refusal) if refusal.error.kind() == ErrorKind::Unsupported => {
+            let mut results = Vec::with_capacity(all.len());
+            for (_, key, version) in all {
+                results.push(delete_one(s3, bucket, key, version.as_deref()).await);
+            }
+            return results;
+        }
+        Err(refusal) => {
+            return all.iter().map(|_| Err(refusal.error.twin())).collect();
+        }
+    };
+    let mut refused: HashMap<String, Refusal> = HashMap::new();
+    let (mut key, mut code, mut message) = (String::new(), String::new(), String::new());
+    let mut is_answer = false;
+    let read = each(&answer.body, |piece| match piece {
+        Piece::Start("DeleteResult") | Piece::Text("DeleteResult", _) => is_answer = true,
+        Piece::Text("Key", text) => key = text.to_owned(),
+        Piece::Text("Code", text) => code = text.to_owned(),
+        Piece::Text("Message", text) => message = text.to_owned(),
+        Piece::End("Error") => {
+            let refusal = error::of(400, std::mem::take(&mut code), &message, None);
+            refused.insert(std::mem::take(&mut key), refusal);
+        }
+        _ => {}
+    });
+    if read.is_err() || !is_answer {
+        let text = "the service answered a deletion with something else";
+        let wrong = || Err(Error::new(ErrorKind::Protocol, text));
+        return all.iter().map(|_| wrong()).collect();
+    }
+    let result = |key: &String| match refused.remove(key) {
+        Some(refusal) if !refusal.is_missing() => Err(refusal.error),
+        Some(_) | None => Ok(()),
+    };
+    let mut result = result;
+    all.iter().map(|(_, key, _)| result(key)).collect()
+}
+
+/// A folder is gone with what is in it, unless an object stands for it.
+async fn delete_folder(s3: &S3, path: &RelPath) -> Result<()> {
+    let place = s3.root.folder(path)?;
+    let wanted = crate::list::Wanted { place: &place, is_flat: true, after: None, keys: "2" };
+    let found = match s3.client.list_once(&wanted, None).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.objects.iter().any(|object| object.key != place.key) {
+        return Err(Error::new(ErrorKind::InvalidInput, "the folder is not empty"));
+    }
+    match found.objects.is_empty() || place.key.is_empty() {
+        true => Ok(()),
+        false => delete_one(s3, &place.bucket, &place.key, None).await,
+    }
+}
+
+/// Keeps an empty folder as an empty object.
+pub(crate) async fn make_dir(s3: &S3, path: &RelPath) -> Result<()> {
+    let place = s3.root.folder(path)?;
+    if place.key.is_empty() {
+        return s3.create_bucket(&place.bucket).await;
+    }
+    if !s3.client.settings.directory_markers {
+        return Err(Error::unsupported("make folder"));
+    }
+    let stored = s3.client.store(Ask::new(Method::PUT, &place), crate::client::whole(Bytes::new()));
+    match stored.await {
+        Err(refusal) if refusal.code == "NoSuchBucket" && s3.client.settings.creates_bucket => {
+            s3.create_bucket(&place.bucket).await?;
+            Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
+        }
+        stored => stored.map(|_| ()).map_err(Error::from),
+    }
+}
+
+/// Makes the service copy an object.
+pub(crate) async fn copy(
+    s3: &S3,
+    from: &Entry,
+    to: &RelPath,
+    options: &PutOptions,
+) -> Result<Entry> {
+    let source = s3.root.of(from)?;
+    let place = s3.root.file(to)?;
+    let keeps = options.mtime.is_none() || options.mtime == from.mtime && from.mtime.is_some();
+    let kept = match keeps {
+        true => None,
+        // What else is kept beside the object comes along.
+        false => Some(beside(s3, &source).await?),
+    };
+    let mut all = headers(s3, &PutOptions { mtime: None, ..PutOptions::default() });
+    all.extend(condition(s3, options));
+    if let Some(kept) = kept {
+        all.extend(kept);
+        set_time(&mut all, options.mtime);
+        all.push(("x-amz-metadata-directive".to_owned(), "REPLACE".to_owned()));
+    }
+    copy_object(s3, from, &source, &place, all).await?;
+    let stored = s3.head(&place).await?;
+    Ok(Entry { path: to.clone(), ..stored })
+}
+
+/// Copies an object onto itself with another time, which is how a time is set.
+pub(crate) async fn set_metadata(s3: &S3, entry: &Entry, metadata: &Metadata) -> Result<Entry> {
+    let Metadata { mtime, mode } = metadata;
+    let (Some(mtime), None, true) = (mtime, mode, entry.is_file()) else {
+        return Err(Error::unsupported(metadata.operation()));
+    };
+    let place = s3.root.of(entry)?;
+    let mut all = headers(s3, &PutOptions::default());
+    all.extend(beside(s3, &place).await?);
+    set_time(&mut all, Some(*mtime));
+    all.push(("x-amz-metadata-directive".to_owned(), "REPLACE".to_owned()));
+    copy_object(s3, entry, &place, &place, all).await?;
+    let stored = s3.head(&place).await?;
+    Ok(Entry { path: entry.path.clone(), ..stored })
+}
+
+fn set_time(all: &mut Vec<(String, String)>, mtime: Option<std::time::SystemTime>) {
+    let name = format!("{META}{}", times::MTIME);
+    all.retain(|(known, _)| *known != name);
+    all.extend(mtime.map(|time| (name, times::to_text(time))));
+}
+
+/// The metadata of an object, as headers that store it again.
+async fn beside(s3: &S3, place: &Place) -> Result<Vec<(String, String)>> {
+    let answer = s3.client.call(Ask::new(Method::HEAD, place), Bytes::new()).await?;
+    let kept = [
+        "content-type",
+        "content-encoding",
+        "content-disposition",
+        "content-language",
+        "cache-control",
+    ];
+    let of = |name: &str| kept.contains(&name) || name.starts_with(META);
+    let all = answer.headers.iter().filter(|(name, _)| of(name.as_str()));
+    Ok(all
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .collect())
+}
+
+async fn copy_object(
+    s3: &S3,
+    from: &Entry,
+    source: &Place,
+    place: &Place,
+    headers: Vec<(String, String)>,
+) -> Result<()> {
+    if from.size.is_some_and(|size| size > COPIED_BYTES) {
+        let text = "the service copies objects up to 5 GiB in one request";
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    let path = format!("/{}/{}", source.bucket, percent(source.key.as_bytes(), b"/"));
+    let mut ask = Ask::new(Method::PUT, place).header("x-amz-copy-source", path).headers(headers);
+    if let Some(version) = &from.version {
+        ask = ask.header("x-amz-copy-source-if-match", version.to_string());
+    }
+    let answer = s3.client.call(ask, Bytes::new()).await?;
+    // An error that came after the service had begun to answer.
+    if let Some((code, message)) = error::said(&answer.body) {
+        return Err(error::of(500, code, &message, answer.pause()).error);
+    }
+    let mut is_answer = false;
+    each(&answer.body, |piece| is_answer |= matches!(piece, Piece::Text("ETag", _)))?;
+    match is_answer {
+        true => Ok(()),
+        false => {
+            let text = "the service answered a copy with something else";
+            Err(Error::new(ErrorKind::Protocol, text))
+        }
+    }
+}
+
+impl S3 {
+    /// What is at a place.
+    pub(crate) async fn head(&self, place: &Place) -> Result<Entry> {
+        let mut ask = Ask::new(Method::HEAD, place);
+        if self.client.settings.quirks.has_crc64 {
+            ask = ask.header("x-amz-checksum-mode", "ENABLED");
+        }
+        let answer = self.client.call(ask, Bytes::new()).await?;
+        Ok(facts::entry(RelPath::root(), place, &answer))
+    }
+
+    pub(crate) async fn create_bucket(&self, bucket: &str) -> Result<()> {
+        let place = Place { bucket: bucket.to_owned(), key: String::new() };
+        let region = &self.client.settings.region;
+        let body = match region.as_str() {
+            "us-east-1" | "auto" => Bytes::new(),
+            _ => format!(
+                "<CreateBucketConfiguration><LocationConstraint>{}</LocationConstraint></CreateBucketConfiguration>",
+                escape(region)
+            )
+            .into(),
+        };
+        match self.client.call(Ask::new(Method::PUT, &place), body).await {
+            Err(refusal) if refusal.code == "BucketAlreadyOwnedByYou" => Ok(()),
+            made => made.map(|_| ()).map_err(Error::from),
+        }
+    }
+
+    /// Gives an open upload up. One that is gone is success.
+    pub(crate) async fn abort(&self, place: &Place, id: &str) -> Result<()> {
+        let ask = Ask::new(Method::DELETE, place).query("uploadId", id);
+        match self.client.call(ask, Bytes::new()).await {
+            Err(refusal) if !refusal.is_missing() => return Err(refusal.error),
+            Ok(_) | Err(_) => {}
+        }
+        self.uploads.end(id);
+        Ok(())
+    }
+}
