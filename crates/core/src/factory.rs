@@ -132,7 +132,7 @@ pub struct ConnectRequest {
     /// Receives a notice of each repeated request.
     pub observer: Option<Arc<dyn Observer>>,
     /// The backend may use a listing that another process of this machine made in the last minutes, if it would have to wait
-    /// for a new one. For commands that only show something; never for a job, because a job concludes from missing entries.
+    /// for a new one. For short commands that a person waits for; never for a job, because a job concludes from missing entries.
     pub accepts_recent: bool,
     /// The backend may finish a change that an earlier process of this machine left half done, also in a call that only reads.
     /// For commands that change the place; never for those that only show something, and never for a dry run.
