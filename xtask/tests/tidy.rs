@@ -80,6 +80,7 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
                 "ketch-local",
                 "ketch-fichier",
                 "ketch-fichier-sim",
+                "ketch-s3",
             ],
         ),
         (

@@ -24,8 +24,14 @@ use crate::sandbox::Sandbox;
 use crate::{descriptors, secrets};
 
 /// Every kind of remote in this build.
-pub(crate) const KINDS: &[Factory] =
-    &[ketch_fichier::FACTORY, ketch_local::FACTORY, ketch_catalog::FACTORY, alias::FACTORY];
+pub(crate) const KINDS: &[Factory] = &[
+    ketch_fichier::FACTORY,
+    #[cfg(feature = "s3")]
+    ketch_s3::FACTORY,
+    ketch_local::FACTORY,
+    ketch_catalog::FACTORY,
+    alias::FACTORY,
+];
 
 /// The option that says how many connections there are at most.
 const CONNECTIONS: &str = "connections";
