@@ -36,7 +36,6 @@ pub(crate) use service::{
 #[command(
     name = "ketch",
     version,
-    about,
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -127,7 +126,7 @@ pub(crate) enum Command {
     /// the file, ketch removes it at the source if the digests are equal. Within one account 1fichier itself moves the files.
     #[command(after_help = "Example: ketch move ~/done work:archive --delete-empty-src-dirs")]
     Move(MoveArgs),
-    /// Write to a file what a copy, sync or move would do, so that you can read it and apply it later.
+    /// Write a plan of a copy, sync or move to a file, to read it and apply it later.
     #[command(
         subcommand,
         after_help = "Example: ketch plan sync -o plan.jsonl ~/photos work:photos"
@@ -309,7 +308,7 @@ pub(crate) enum RemoteCommand {
 pub(crate) struct RemoteAddArgs {
     /// The name of the remote.
     pub(crate) name: String,
-    /// Its type: fichier, local, catalog or alias.
+    /// Its type: fichier, s3, local, catalog or alias.
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
     /// Options of that type; a value may be file:PATH, env:NAME or cmd:COMMAND.

@@ -113,8 +113,7 @@ impl Context {
         match Marks::open(&folder, identity) {
             Ok(marks) => Some(Arc::new(marks)),
             Err(error) => {
-                let text =
-                    format!("this run cannot be gone on with after an interruption: {error}");
+                let text = format!("after an interruption, this run cannot be continued: {error}");
                 self.console.tell(Level::Item, &text);
                 None
             }

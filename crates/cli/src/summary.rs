@@ -47,7 +47,7 @@ pub(crate) fn tell_failures(console: &Console, report: &Report) {
     if report.is_open {
         console.tell(
             Level::Normal,
-            "the same command looks at both sides anew and sends nothing twice (--fresh forgets this job)",
+            "the same command lists both sides again and sends nothing twice (--fresh forgets this job)",
         );
     }
 }

@@ -64,7 +64,7 @@ impl Teller<'_> {
                 let text = match finishes_plan {
                     true => format!("finishing the plan of job {job}: {amount}"),
                     false => format!(
-                        "going on after the interrupted job {job}: {amount}; both sides are looked at anew, and what \
+                        "continuing after the interrupted job {job}: {amount}; ketch lists both sides again, and what \
                          arrived is not sent again (--fresh forgets that job)"
                     ),
                 };
@@ -77,7 +77,7 @@ impl Teller<'_> {
                 self.console.tell(Level::Item, &text);
             }
             Event::Bill { remote, bill } => {
-                // Whoever waits long wants to know it beforehand.
+                // A person who has to wait long wants to know it beforehand.
                 let is_long = bill.time >= LONG;
                 let level = if self.dry_run || is_long { Level::Normal } else { Level::Item };
                 self.console.tell(level, &bill_line(remote, bill));

@@ -5,17 +5,17 @@ use crate::capabilities::Capabilities;
 /// What a place is called, where it is and what it can do. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct About {
-    /// What a person calls this place, for messages: `work:photos`, `/home/me/docs`.
+    /// The name of this place in messages: `work:photos`, `/home/me/docs`.
     pub name: String,
-    /// Where it is, in a form that two places can be compared by: equal when they are the same folder, and one a `/`-prefix of
-    /// the other when one is inside the other.
+    /// Where it is, as a text by which two places are compared. The texts are equal if the places are the same folder; one is a
+    /// `/`-prefix of the other if one place is inside the other.
     pub location: String,
     /// Places with equal scopes accept each other's entries in [`crate::Backend::copy`] and [`crate::Backend::rename`] (two folders
     /// of one account). `None`: only this very backend's own entries.
     pub scope: Option<String>,
     /// What it can do.
     pub capabilities: Capabilities,
-    /// The options that decide what its listings show, as a text to be compared.
+    /// The options that decide what its listings show, as a text that is only compared for equality.
     pub view_options: String,
 }
 

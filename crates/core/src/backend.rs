@@ -4,11 +4,11 @@
 //! A backend is opened at a *root* (a folder of a remote); all paths are relative to it. It knows nothing of jobs, plans or
 //! the engine. Middleware is only ever a backend around a backend (see [`crate::layer`]).
 //!
-//! Three decisions shape the trait. `put` *pulls* from a source that can be opened again, so a retry can always start anew
-//! and there is no writer object that can be left half-open. `read`, `delete`, `copy` and `rename` take the [`Entry`] that
-//! was seen and not a path, so a remote that works with ids needs no second look-up and the version seen travels along.
-//! A listing is a stream whose end means *complete*: any error means that it is not, and nothing may be concluded from
-//! what is missing in it.
+//! Three decisions shape the trait. `put` *pulls* from a source that can be opened again, so a retry can always start from
+//! the beginning, and there is no writer object that can be left half-open. `read`, `delete`, `copy` and `rename` take the
+//! [`Entry`] that was seen and not a path, so a remote that works with ids needs no second look-up, and knows which
+//! version was seen. A listing is a stream whose end means *complete*. After an error it is not complete, and a caller must conclude nothing
+//! from the entries that it lacks.
 //!
 //! All futures and streams may be dropped at any time. What holds after a drop is written at each method.
 
@@ -28,7 +28,8 @@ use crate::source::{Body, ByteStream};
 /// A place that holds files.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
-    /// What this place is and what it can do. No I/O but to find out where it is; the same answer for the life of the backend.
+    /// What this place is and what it can do. No I/O except to find out where it is; the same answer for the life of the
+    /// backend.
     fn about(&self) -> &About;
 
     /// The optional abilities of this place. No I/O; the same answer for the life of the backend.
@@ -42,8 +43,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Errors: `NotFound` when nothing is there.
     async fn stat(&self, path: &RelPath) -> Result<Entry>;
 
-    /// The entries directly in the folder `dir`, complete or ending in an error. Duplicates of one name are all shown.
-    /// Links that are neither followed nor kept, sockets and the like are shown as [`crate::EntryKind::Special`].
+    /// The entries directly in the folder `dir`, complete or ending in an error. If several entries have one name, all
+    /// are shown. Links that are neither followed nor kept, sockets and the like are shown as [`crate::EntryKind::Special`].
     ///
     /// Errors: `NotFound` when the folder is not there.
     fn list(&self, dir: &RelPath, options: ListOptions) -> EntryStream;
@@ -68,7 +69,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Errors of an entry: `InvalidInput` for a folder that is not empty; `Changed` for a file that is not the version in the
     /// entry, if the remote can tell.
     ///
-    /// CANCEL: when the future is dropped, any of them may be removed and any not.
+    /// CANCEL: when the future is dropped, some of them may be removed and others not.
     async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>>;
 
     /// Makes a folder and those above it. A folder that is there already is success.
@@ -97,8 +98,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ///
     /// The time: of a file, where [`crate::Capabilities::set_mtime`] says so; of a folder, which is taken as it is now, where
     /// [`crate::Capabilities::dir_times`] says so. The permissions: of a file, where they are kept beside it
-    /// ([`crate::Capabilities::set_mode`]); where they are narrowed ([`crate::Capabilities::narrow_mode`]), those that are not among
-    /// them are taken away from a file or folder. What it costs is [`crate::Capabilities::metadata_cost`].
+    /// ([`crate::Capabilities::set_mode`]). On a disk ([`crate::Capabilities::narrow_mode`]) permissions that `metadata` does not
+    /// have are taken away from a file or folder, and none are added. [`crate::Capabilities::metadata_cost`] says what it costs.
     ///
     /// Errors: `Changed` when it is not the version in `entry`; `Unsupported` where the capabilities do not say so.
     async fn set_metadata(&self, _entry: &Entry, metadata: &Metadata) -> Result<Entry> {
@@ -106,7 +107,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Stores facts that the backend has not stored yet (times, permissions, digests; never content), and closes what it
-    /// keeps open. Called at the end of a job, and of a command, whether it went well or not. The backend can be used again
+    /// keeps open. A caller calls it at the end of a job or command, also after a failure. The backend can be used again
     /// afterwards, and finished again.
     async fn finish(&self) -> Result<()> {
         Ok(())

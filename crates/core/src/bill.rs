@@ -1,4 +1,4 @@
-//! What a job costs in calls, said before it begins: an amount of work in, calls by kind and a time out.
+//! Estimates how many calls a job makes to a remote, and how long they take, before the job begins.
 //!
 //! The planner counts the work and knows no remote; the remote knows what work costs ([`Cost`]).
 
@@ -11,7 +11,7 @@ pub trait Cost: fmt::Debug + Send + Sync + 'static {
     fn estimate(&self, work: &Work) -> Option<Bill>;
 }
 
-/// What a job will do at one remote. Items that travel in one request ([`crate::capabilities::Gather`]) are counted once.
+/// What a job will do at one remote. Items that one request carries together ([`crate::capabilities::Gather`]) count once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Work {
     /// Folders that are listed.

@@ -22,8 +22,8 @@ impl ByteBudget {
         ByteBudget { semaphore: Arc::new(Semaphore::new(total as usize)), total }
     }
 
-    /// Waits until `bytes` may be buffered. First come, first served, so no caller starves. A wish above the whole budget
-    /// gets the whole budget: a buffer larger than all there is may be kept only while there is no other.
+    /// Waits until `bytes` may be buffered. First come, first served, so no caller starves. A caller that wants more than
+    /// the whole budget gets the whole budget: so large a buffer may be kept only while there is no other.
     pub async fn acquire(&self, bytes: u64) -> BytePermit {
         let wish = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.total);
         let permit = Arc::clone(&self.semaphore).acquire_many_owned(wish).await;

@@ -1,7 +1,7 @@
 //! What a remote can do, as data.
 //!
 //! Every field is read by the engine or the conformance suite; a field that is not read is deleted. A wrapper computes its
-//! own value from the inner one, so a capability is never claimed by something that cannot keep it.
+//! own value from the inner one, so it claims no capability that it does not have.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::hash::HashAlgo;
 /// In which order a listing delivers the entries of one folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {
-    /// The canonical key order ([`crate::compare_keys`]).
+    /// The canonical order, by sort keys ([`crate::compare_keys`]).
     Key,
     /// No order that can be relied on: the walk sorts each folder.
     #[default]
     Unspecified,
 }
 
-/// How many calls of one kind a remote takes in one request. A caller that has so many for one folder makes them at the
-/// same time.
+/// How many items a remote takes in one request. A caller that has several for one folder makes the calls at the same time,
+/// and the backend puts them into one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Gather {
     /// Items of one request.
@@ -39,14 +39,14 @@ pub enum MetadataCost {
     Copy,
 }
 
-/// How a remote takes large objects as parts.
+/// How a remote takes a large object in upload parts (S3: multipart upload).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartRules {
-    /// A body of at least so many bytes is sent as parts.
+    /// A body of at least this many bytes is sent in upload parts.
     pub from: u64,
-    /// The length of a part, but for the last; a power of two.
+    /// The length of every part except the last; a power of two.
     pub part_bytes: u64,
-    /// The most parts of one object. A larger object has longer parts.
+    /// The most parts that one object may have. A larger object has longer parts.
     pub parts_max: u32,
     /// Parts that are sent at the same time.
     pub at_once: usize,
@@ -57,7 +57,7 @@ pub struct PartRules {
 pub struct Capabilities {
     /// Order of one folder's listing.
     pub list_order: Order,
-    /// `list` shows everything below a folder at once, in key order ([`crate::ListOptions::recursive`]).
+    /// `list` can show everything below a folder at once, in the order of sort keys ([`crate::ListOptions::recursive`]).
     pub list_recursive: bool,
     /// `read` honours a range, and several ranges of one entry may be read at the same time.
     pub read_range: bool,
@@ -67,7 +67,7 @@ pub struct Capabilities {
     pub put_unsized: bool,
     /// `put` takes an empty body.
     pub put_empty: bool,
-    /// Symbolic links are kept as [`crate::EntryKind::Link`]: `put` takes one as the bytes it points to.
+    /// Symbolic links are kept as [`crate::EntryKind::Link`]: the body of a `put` is the path that the link points to.
     pub links: bool,
     /// The largest body `put` takes, in bytes; `None` = no limit known.
     pub put_max: Option<u64>,
@@ -106,13 +106,13 @@ pub struct Capabilities {
     pub claimed_hashes: &'static [HashAlgo],
     /// The longest name of one file or folder in bytes, if known.
     pub name_max_bytes: Option<usize>,
-    /// `put` stores a large body as parts, and reads them in any order if the body allows that.
+    /// `put` stores a large body in upload parts, and reads these in any order if the body allows it.
     pub put_parts: Option<PartRules>,
     /// An interrupted `put` of a large file leaves a part that [`crate::facets::Resume::partial`] can return.
     pub put_resume: bool,
-    /// Files that it accepts or serves at the same time before it begins to refuse; `None` = any number.
+    /// How many files it accepts or serves at the same time before it refuses some; `None` = any number.
     pub at_once: Option<usize>,
-    /// Small items of one folder travel in one request if the calls are made at the same time; `None` = each by itself.
+    /// Small items of one folder go into one request if the calls are made at the same time; `None` = each has its own.
     pub gather: Option<Gather>,
 }
 

@@ -1,8 +1,8 @@
 //! Files that can be read by calls that block, because reading them costs no network.
 //!
-//! To hash or compare small files takes a few system calls for each file; the streams of [`crate::Backend::read`] cost more
-//! than that in hops between threads. So a backend with local files also offers them as a [`Disk`], which is used on a
-//! thread that may block, for many files at a time. It promises the same as `read`: the version that was listed or
+//! To hash or compare a small file takes a few system calls; to pass it from thread to thread, as the streams of
+//! [`crate::Backend::read`] do, costs more than that. So a backend with local files also offers them as a [`Disk`], which a
+//! caller uses on a thread that may block, for many files at a time. It promises the same as `read`: the version that was listed or
 //! `Changed`, all bytes or an error.
 
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::error::Result;
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Opens the file that `entry` shows. Blocks.
     ///
-    /// Errors: as [`crate::Backend::read`]; `Unavailable` when too many files are open, which another try later may cure.
+    /// Errors: as [`crate::Backend::read`]; `Unavailable` when too many files are open; a later try may succeed.
     fn open(&self, entry: &Entry) -> Result<Box<dyn DiskFile>>;
 
     /// Would every change to the content of `entry` at `time` or later show in its version? False while a change could
@@ -30,8 +30,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
 /// An open file of a [`Disk`].
 pub trait DiskFile: Send + Sync {
-    /// Reads bytes from `offset` on into `buffer` and says how many; fewer than there is room for only at the end of the
-    /// file. Blocks.
+    /// Reads bytes from `offset` on into `buffer` and returns how many. Only at the end of the file are they fewer than
+    /// `buffer` can hold. Blocks.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
     /// Fails with `Changed` if the file changed since it was opened. The bytes that were read count only after this check.

@@ -16,8 +16,8 @@ pub struct Entry {
     pub kind: EntryKind,
     /// Bytes; `None` for folders and when the remote does not tell.
     pub size: Option<u64>,
-    /// The time the remote shows. Whether it is the modification time of the content or only the time it was
-    /// stored is said by [`crate::Capabilities::mtime`].
+    /// The time the remote shows. [`crate::Capabilities::mtime`] says whether it is the modification time of the content or
+    /// only the time at which it was stored.
     pub mtime: Option<SystemTime>,
     /// Changes when the content changes (an etag, or inode and change time); compared for equality only.
     pub version: Option<Box<str>>,
@@ -26,7 +26,7 @@ pub struct Entry {
     /// Digests that came for free with the listing and that the remote attests: it has computed them from what it stores.
     pub hashes: Option<Box<Hashes>>,
     /// Digests that an uploader wrote down beside the content, in the metadata of an object or in a catalogue. Nothing shows
-    /// that the stored bytes have them: they may say which files to look at, and never prove anything.
+    /// that the stored bytes have them: they may spare a transfer, and never prove anything.
     pub claimed: Option<Box<Hashes>>,
     /// Permission bits of a file (`rwxrwxrwx`, at most [`MODE_MASK`]), where they are kept.
     pub mode: Option<u32>,
@@ -89,8 +89,8 @@ pub enum Special {
     Symlink,
     /// A symbolic link that is followed but points nowhere.
     BrokenSymlink,
-    /// A symbolic link that is followed but points to a folder above itself, or to one that the other side of the job has a
-    /// part in.
+    /// A symbolic link that is followed but points to a folder above itself, or to one that is also in the other place of the
+    /// job.
     SymlinkLoop,
     /// A socket, pipe or device.
     Device,
@@ -123,8 +123,8 @@ impl Special {
 }
 
 impl Entry {
-    /// The digest that bytes which are read of it must have: the strongest that is attested, else the strongest that is
-    /// claimed. Bytes that do not fit a claim are not what was meant, though a claim proves nothing of those that do.
+    /// The digest that its content must have when it is read: the strongest attested digest, else the strongest claimed one.
+    /// Bytes with another digest than the claimed one are an error; bytes with the claimed one are not proven by it.
     pub fn to_expect(&self) -> Option<&Digest> {
         let known = [&self.hashes, &self.claimed].into_iter().flatten();
         known.filter_map(|hashes| hashes.strongest()).next()
@@ -170,7 +170,7 @@ impl Entry {
         matches!(self.kind, EntryKind::File | EntryKind::Link)
     }
 
-    /// Compares by the canonical key order (see [`compare_keys`]).
+    /// Compares by sort key (see [`compare_keys`]).
     pub fn compare_key(&self, other: &Entry) -> Ordering {
         compare_keys((self.path.as_str(), self.is_dir()), (other.path.as_str(), other.is_dir()))
     }

@@ -1,4 +1,4 @@
-//! The content of an entry as a source: where the backends that hold content and the sources that hand it out meet.
+//! The content of an entry of a backend, as a source.
 
 use std::ops::Range;
 use std::sync::Arc;

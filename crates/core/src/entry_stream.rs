@@ -1,4 +1,4 @@
-//! A listing as a stream: of pages for callers that compare many entries, of single entries for all others.
+//! A listing as a stream. Callers that compare many entries read it page by page, all others entry by entry.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -3,8 +3,8 @@
 //! * The layer that understands the wire builds the error and decides `kind` and `retry`, once. No layer above matches
 //!   text.
 //! * Layers above add the operation, the remote and the path, if they are missing; they change nothing else.
-//! * A message is one line, a lower-case fragment that says what was expected. What a person can do is a hint beside it, as
-//!   data, where the program around has its own words for it.
+//! * A message is one line, a lower-case fragment that says what was expected. What a person can do is a
+//!   [`Hint`] beside it, as data, for which the program has its own words.
 //! * A message never holds a secret or a signed URL.
 //! * `Cancelled` is a fact about the caller, not a failure, and is never logged as one.
 
@@ -25,31 +25,31 @@ pub enum ErrorKind {
     NotFound,
     /// The thing is there and must not be.
     AlreadyExists,
-    /// This thing may not be touched with these rights.
+    /// The rights do not allow this for this thing.
     Denied,
-    /// The remote does not know who is asking. Ends the run.
+    /// The remote does not accept the key. Ends the run.
     Unauthenticated,
     /// No room: disk full, quota reached, or a disk that takes nothing because it is read-only. Ends the run.
     Quota,
     /// Asked too often; the remote wants a pause.
     Throttled,
-    /// The object is not the one that was listed.
+    /// The object is no longer the version that was listed.
     Changed,
     /// Size or digest does not match.
     Corrupt,
-    /// The completing request of a change failed and may have taken effect all the same.
+    /// The request that completes a change failed, and may have taken effect nevertheless.
     CommitUnknown,
     /// The remote cannot do this at all.
     Unsupported,
     /// The request itself makes no sense (a bad name, a bad option).
     InvalidInput,
-    /// The remote cannot be reached or is out of order.
+    /// The remote cannot be reached or does not work now.
     Unavailable,
     /// The remote's answer cannot be understood.
     Protocol,
     /// The caller stopped.
     Cancelled,
-    /// The local system failed in a way that has no kind of its own.
+    /// The local system failed, for a reason that has no kind of its own.
     Io,
 }
 
@@ -103,7 +103,7 @@ impl ErrorKind {
 /// Whether the same request may be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Retry {
-    /// Asking again cannot help, or is punished.
+    /// Asking again cannot help, or the remote punishes it.
     Never,
     /// Ask again after a pause that grows.
     Backoff,
@@ -233,7 +233,7 @@ impl Error {
         &self.0.message
     }
 
-    /// Does this error make going on pointless for every other item too?
+    /// Would every other item fail with this error too?
     pub fn is_fatal(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Unauthenticated | ErrorKind::Quota)
     }

@@ -1,4 +1,4 @@
-//! How a kind of remote is made from its options: a table of names, help and defaults, and what connects it.
+//! A kind of remote: a table of its options with names, help and defaults, and the function that connects it.
 //!
 //! The table feeds `--help`, the check of a config file and the redaction of secrets, so an option cannot exist without
 //! being documented.
@@ -19,7 +19,7 @@ use crate::layer::Observer;
 /// The option of every wrapper that names the remote it stands on: `work:box`.
 pub const REMOTE: &str = "remote";
 
-/// For so long a remote may be asked what it can do before it counts as out of reach.
+/// How long connecting may take before the remote counts as out of reach.
 const CONNECT_TIME: Duration = Duration::from_secs(60);
 
 /// One option of a kind of remote.
@@ -49,13 +49,13 @@ impl OptionInfo {
 /// A backend that is being connected.
 pub type Connecting = BoxFuture<'static, Result<Arc<dyn Backend>>>;
 
-/// What connects a kind of remote. It may ask the remote what it can do, and keep in [`ConnectRequest::state_folder`] what it
-/// learnt. The backend comes with all the layers it needs ([`crate::layer`]); no caller adds any.
+/// The function that connects a kind of remote. It may ask the remote what it can do, and keep the answer in
+/// [`ConnectRequest::state_folder`]. The backend comes with all the layers it needs ([`crate::layer`]); no caller adds any.
 #[derive(Debug, Clone, Copy)]
 pub enum Connect {
     /// A remote that reaches its files by itself.
     Remote(fn(ConnectRequest) -> Connecting),
-    /// A wrapper around a remote that is connected already. The option [`REMOTE`], which a caller has followed, named it.
+    /// A wrapper around a remote that is connected already. The caller has followed the option [`REMOTE`] to that remote.
     Wrapper(fn(Arc<dyn Backend>, ConnectRequest) -> Connecting),
 }
 
@@ -77,7 +77,7 @@ pub struct Factory {
 pub struct Options(BTreeMap<String, SecretString>);
 
 impl Options {
-    /// The value of an option, in clear: for the constructor that reads it.
+    /// The value of an option in clear text, for the constructor that needs it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(ExposeSecret::expose_secret)
     }
@@ -87,7 +87,7 @@ impl Options {
         self.0.contains_key(name)
     }
 
-    /// Gives an option a value, and takes the one it had.
+    /// Gives an option a value, in place of the one it had.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<SecretString>) {
         self.0.insert(name.into(), value.into());
     }
@@ -116,13 +116,13 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What a remote is connected with.
+/// Everything that a remote is connected with.
 #[derive(Clone, Default)]
 pub struct ConnectRequest {
-    /// How messages call this place, with its path: `work:photos`. What stands below a wrapper gets the name of the place as it was
-    /// typed, so that errors are about that one.
+    /// The name of this place in messages, with its path: `work:photos`. A remote below a wrapper gets the name of the place as
+    /// the user typed it, so that errors name that place.
     pub name: String,
-    /// The folder of the remote that is the root, as the user wrote it. A wrapper's is the root of what it stands on.
+    /// The folder of the remote that is the root, as the user wrote it. For a wrapper it is the root of the remote below.
     pub root: String,
     /// Option values.
     pub options: Options,
@@ -131,13 +131,13 @@ pub struct ConnectRequest {
     pub state_folder: Option<PathBuf>,
     /// Receives a notice of each repeated request.
     pub observer: Option<Arc<dyn Observer>>,
-    /// The backend may use a listing that another process of this machine made in the last minutes, if a new one would have
-    /// to wait: a person wants to see it. Never set for a job, because a job concludes from what is missing.
+    /// The backend may use a listing that another process of this machine made in the last minutes, if it would have to wait
+    /// for a new one. For short commands that a person waits for; never for a job, because a job concludes from missing entries.
     pub accepts_recent: bool,
-    /// The backend may end what an earlier process of this machine has left half done, also when it is only asked what is there:
-    /// for a command that changes the place. Never set for a look and for a dry run, which change nothing.
+    /// The backend may finish a change that an earlier process of this machine left half done, also in a call that only reads.
+    /// For commands that change the place; never for those that only show something, and never for a dry run.
     pub may_change: bool,
-    /// Folders of this machine to which no link that is followed may lead: the other side of a job.
+    /// Folders of this machine to which no followed link may lead: the other place of the job.
     pub fence: Vec<PathBuf>,
 }
 
@@ -159,8 +159,8 @@ impl Factory {
 
     /// Checks the options, then connects, within a minute.
     ///
-    /// Errors: `InvalidInput` for options that are unknown, missing or wrong; `Unavailable` when the remote does not answer; what
-    /// it says otherwise.
+    /// Errors: `InvalidInput` for options that are unknown, missing or wrong; `Unavailable` when the remote does not answer; other
+    /// errors of the remote.
     pub async fn connect(&self, request: ConnectRequest) -> Result<Arc<dyn Backend>> {
         self.check(&request)?;
         let name = request.name.clone();
@@ -191,7 +191,7 @@ impl Factory {
         }
     }
 
-    /// Is every option one of this kind's? `Err` says which is not.
+    /// Does this kind have each of these options? `Err` names one that it does not have.
     pub fn check_names<'a>(
         &self,
         name: &str,

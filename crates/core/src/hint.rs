@@ -1,7 +1,7 @@
 //! What a person can do about an error, as data.
 //!
-//! A backend or the engine knows what helps; only the program around them knows how it is asked for. The command line says
-//! `--links follow`, another program may show a button. So texts below the command line name no options, and carry a hint.
+//! A backend or the engine knows what helps; only the program that uses them knows how a person asks for it: with
+//! `--links follow` on the command line, with a button in another program. So their texts name no options; they have a hint.
 
 /// What a person can do about an error or about an item that was left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,9 +17,9 @@ pub enum Hint {
     CompareSizes,
     /// Read the stored content to compute what the remote does not tell.
     ReadContent,
-    /// Do not force to the disk what is stored.
+    /// Do not force stored files to the disk (fsync).
     ForceNothing,
-    /// Begin the job anew, without the records of the earlier run.
+    /// Start the job from the beginning, without the records of the earlier run.
     StartAnew,
     /// Look at the list of jobs.
     ListJobs,
@@ -27,15 +27,15 @@ pub enum Hint {
     ForgetJob,
     /// Let ketch write the plan.
     MakePlan,
-    /// Name what is to be changed.
+    /// Name the attributes to change.
     NameAttributes,
     /// Give the password of the file in the options of the remote, or take the password of one's own file away.
     OpenFile,
     /// Set a password on the file.
     CloseFile,
-    /// Ask for a link of the folder instead of one of its content.
+    /// Ask for a link to the folder instead of one to its content.
     LinkFolder,
-    /// Look how much room there is.
+    /// Look how much space is free.
     LookAtRoom,
     /// Wait for a new listing.
     Refresh,
@@ -43,11 +43,11 @@ pub enum Hint {
     CompareDigests,
     /// Read both sides, or compare sizes only.
     ReadOrCompareSizes,
-    /// Say that the source may be empty.
+    /// Allow an empty source.
     AllowEmptySource,
-    /// Allow so many deletions.
+    /// Allow this many deletions.
     AllowDeletions(u64),
-    /// Allow so many bytes to be transferred.
+    /// Allow this many bytes to be transferred.
     AllowTransfer(u64),
 }
 
@@ -75,7 +75,7 @@ impl Hint {
         Hint::AllowEmptySource,
     ];
 
-    /// The stable word for records and JSON lines.
+    /// The stable word for the records of a job and for JSON lines.
     pub fn as_str(self) -> &'static str {
         match self {
             Hint::KeepOrFollowLinks => "keep_or_follow_links",

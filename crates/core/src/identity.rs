@@ -34,20 +34,20 @@ pub struct Identity {
     pub is_certain: bool,
 }
 
-/// How two names are related.
+/// Whether two names lead to one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sameness {
-    /// They lead to two objects: what happens to one does not touch the other.
+    /// They lead to two objects: a change to one does not change the other.
     TwoObjects,
-    /// They are two names of one object (hard links): it is still there when one of them is removed.
+    /// They are two names of one object (hard links): the object is still there when one name is removed.
     TwoNames,
-    /// They are one and the same name, reached in two ways: what is removed by one is gone from the other.
+    /// They are the same name, reached in two ways: if it is removed by one way, it is gone by the other.
     OneName,
     /// The file systems cannot tell.
     Unknown,
 }
 
-/// Are two names one?
+/// Compares two names.
 pub fn sameness(left: &Identity, right: &Identity) -> Sameness {
     if left.object != right.object {
         let is_certain = left.is_certain && right.is_certain;
@@ -65,7 +65,7 @@ pub fn sameness(left: &Identity, right: &Identity) -> Sameness {
     }
 }
 
-/// Where a place is.
+/// Where a place is on the disks of this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The folder of the place and those above it, nearest first.
@@ -77,19 +77,19 @@ pub struct Standing {
     pub is_certain: bool,
 }
 
-/// A file that was made to find out where else it appears.
+/// A file that is made to find out at which other places it appears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// Its name, which no other file has.
     pub name: String,
     /// The names on the path to its folder, from the root of the system.
     pub folder: Vec<String>,
-    /// The names on the path from there to the place, which does not exist yet.
+    /// The names on the path from that folder to the place, if the place does not exist yet.
     pub below: Vec<String>,
 }
 
-/// How a place overlaps with the marked place, if the mark was seen in the folder from which the names `up` lead to the
-/// place. `None`: neither is inside the other.
+/// How a place overlaps with the marked place. The mark was seen in a folder above the place; the names `up` lead from that
+/// folder to the place. `None`: neither place is inside the other.
 pub fn seen_above(up: &[String], mark: &Mark) -> Option<Shared> {
     if let Some(rest) = mark.below.strip_prefix(up) {
         return Some(Shared { first: rest.join("/"), second: String::new() });
@@ -107,10 +107,10 @@ pub struct Above {
     pub object: Option<ObjectId>,
 }
 
-/// A part of a file system that is seen in a place.
+/// A folder of a file system that appears in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
-    /// Where in the place it is seen; empty for the place itself.
+    /// Where it appears in the place; empty for the place itself.
     pub below: String,
     /// Which file system.
     pub volume: String,
@@ -189,24 +189,24 @@ pub trait Identities: fmt::Debug + Send + Sync {
     /// Makes a file in the folder of the place, or in the nearest existing one above it, so that another place can look for
     /// it. `None`: the file system is read-only.
     ///
-    /// Errors: `Denied`, and any other reason why no file can be made: then it is not known where else the place is
-    /// visible.
+    /// Errors: `Denied`, and any other reason why no file can be made. The caller then does not know where else the place
+    /// appears.
     fn mark(&self) -> Result<Option<Mark>>;
 
     /// Removes what [`Identities::mark`] made.
     fn unmark(&self, mark: &Mark) -> Result<()>;
 
-    /// How this place overlaps with the marked one, if the mark is seen in the place, in a folder above it, or in a folder
-    /// in it to which the end of the marked folder's path leads.
+    /// How this place overlaps with the marked one. Looks for the mark in the place, in the folders above it, and in the folder
+    /// of the place to which the end of the marked folder's path leads.
     ///
     /// Errors: a folder in which the mark might be cannot be read.
     fn sees(&self, mark: &Mark) -> Result<Option<Shared>>;
 
-    /// Does the folder `dir`, or the nearest existing one above it, find its names in other spellings (in another case,
-    /// say)? With `may_write`, a file is made for a moment if nothing else tells. `None`: nothing tells.
+    /// Does the folder `dir`, or the nearest existing one above it, find a name in another spelling (in another case, say)? With
+    /// `may_write`, a file is made for a moment if there is no other way to find out. `None`: unknown.
     fn folds(&self, dir: &RelPath, may_write: bool) -> Result<Option<bool>>;
 
-    /// For each of `names`: the name under which the folder `dir` lists what it finds there. `None`: it finds nothing.
+    /// For each of `names`: how the folder `dir` lists the entry that it finds under this name. `None`: it finds none.
     fn listed_as(&self, dir: &RelPath, names: &[String]) -> Result<Vec<Option<String>>>;
 
     /// Renames the folder of the place, which exists, to `name`, another spelling of its name.

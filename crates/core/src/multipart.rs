@@ -1,8 +1,8 @@
-//! A body that is sent as parts: several at the same time, in any order, each repeated by itself.
+//! Sends a body in *upload parts* (S3: multipart upload): several at the same time, in any order.
 //!
-//! For the `put` of a backend that stores a large object as parts. What is repeated is the part that failed, never the whole
-//! body; no other layer repeats any of it. A body that can be read in any order is read part by part; of another one the parts
-//! are cut out of one pass and held in memory while they are stored.
+//! For the `put` of a backend that stores a large object in parts. A part that failed is sent again, never the whole body; no
+//! other layer repeats any of it. A body that can be read in any order is read part by part. Any other body is read once from
+//! start to end, and each part is in memory while it is stored. A part in this module is always an upload part.
 
 use std::fmt;
 use std::ops::Range;
@@ -19,14 +19,14 @@ use crate::capabilities::PartRules;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::source::{Body, ByteStream, BytesSource, Source, open_exact};
 
-/// How often a part is sent before its error is that of the whole.
+/// How often a part is sent before its error ends the whole upload.
 const TRIES: u32 = 4;
 /// The wait before a part is sent again; twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest pause that a remote may ask for before a part is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// One part of an object.
+/// One upload part of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// Its place among the parts, from 0.
@@ -37,7 +37,7 @@ pub struct Part {
 
 /// The parts of an object of `size` bytes, in order.
 ///
-/// Their length is `rules.part_bytes`, and as much more as the number of parts that are allowed asks for; always a multiple of
+/// Their length is `rules.part_bytes`, or more if there would be too many parts; always a multiple of
 /// [`crate::hash::PART_ALIGNMENT`], so that their digests can be combined.
 pub fn cut(size: u64, rules: &PartRules) -> Vec<Part> {
     let most = u64::from(rules.parts_max.max(1));
@@ -49,23 +49,23 @@ pub fn cut(size: u64, rules: &PartRules) -> Vec<Part> {
         .collect()
 }
 
-/// Where parts are stored.
+/// The remote's side of an upload in parts.
 #[async_trait]
 pub trait PartStore: Send + Sync {
-    /// What is known of a part that is stored.
+    /// What the remote returns for a stored part.
     type Stored: Send;
 
     /// Stores one part, in place of what an earlier try stored of it. `body` has exactly the bytes of the part.
     async fn store(&self, part: &Part, body: Body) -> Result<Self::Stored>;
 }
 
-/// Stores `parts` of `body`, up to `at_once` at the same time, and returns what is known of each, in no order.
+/// Stores `parts` of `body`, up to `at_once` at the same time, and returns what the remote returned for each, in no order.
 ///
-/// Errors: the first error of a part that is not worth repeating, or that came as often as is tried; that of the source. Parts
-/// that are on their way then are stored before it is returned, so that a later try finds them, unless the content is not what
-/// was listed.
+/// Errors: the first error of a part that is not worth repeating, or that came at every try; an error of the source. Before the
+/// error is returned, the parts that are being sent are stored, so that a later try finds them, unless the content is not the
+/// listed version.
 ///
-/// CANCEL: dropped, parts that were being stored may be there or not.
+/// CANCEL: when the future is dropped, parts that were being stored may be there or not.
 pub async fn send<S: PartStore>(
     body: &Body,
     parts: Vec<Part>,

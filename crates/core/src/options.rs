@@ -12,15 +12,15 @@ use crate::path::RelPath;
 /// Options of [`crate::Backend::list`].
 #[derive(Debug, Clone, Default)]
 pub struct ListOptions {
-    /// The caller is a job that may change what is here. Then a backend may first make a change in this folder that an
-    /// earlier job wanted and could not make.
+    /// The caller is a job that may change this place. A backend may then first make a change in this folder that an earlier job
+    /// could not finish.
     pub may_change: bool,
     /// Everything below the folder, and not only what is directly in it: files, and folders where they exist on their own, in
-    /// the order of their keys, each page with the entries of one folder. Only where
-    /// [`crate::Capabilities::list_recursive`] says so. A key that is no path ([`crate::Special::UnusableName`]) comes at the place
-    /// of the key under a name that stands for it; what that name and its folder are is not looked at.
+    /// the order of their sort keys, each page with the entries of one folder. Only where
+    /// [`crate::Capabilities::list_recursive`] says so. An object whose name is not a path ([`crate::Special::UnusableName`])
+    /// comes where its object key sorts, under a made-up name. Callers rely neither on that name nor on the folder it is in.
     pub recursive: bool,
-    /// Of a recursive listing: only what lies behind this key, a path and whether it is a folder's.
+    /// Of a recursive listing: only the entries after this sort key (a path, and whether it is a folder).
     pub after: Option<(RelPath, bool)>,
 }
 
@@ -40,33 +40,33 @@ pub struct PutOptions {
     pub mode: Option<u32>,
     /// What is stored is a symbolic link, and the body is what it points to. Only where the capabilities have links.
     pub is_link: bool,
-    /// What the caller knows to be at the path now.
+    /// What is at the path now, as far as the caller knows.
     pub expect: Expect,
     /// What must be verified about the stored file.
     pub proof: Proof,
     /// How a later process can continue this transfer if its process dies. `None`: it cannot be continued, and nothing is
     /// left behind that a later process would look for.
     pub checkpoint: Option<Checkpoint>,
-    /// Where a `copy` shows how many bytes of the content are at the destination so far. `None`: the caller does not watch.
+    /// A `copy` counts here the bytes that are at the destination so far. `None`: the caller does not watch.
     pub progress: Option<Arc<AtomicU64>>,
-    /// Where a `put` or a `copy` writes how many bytes of the content the destination had from an earlier try, so that they
-    /// were not transferred again. `None`: the caller does not ask.
+    /// A `put` or `copy` writes here how many bytes the destination kept from an earlier try, so that they were not transferred
+    /// again. `None`: the caller does not ask.
     pub kept: Option<Arc<AtomicU64>>,
 }
 
 /// What a caller wants to have verified about what a [`crate::Backend::put`] stored. A remote may verify more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Proof {
-    /// That it has the digest of what was sent, where the remote shows one.
+    /// The stored file has the digest of the content that was sent, where the remote shows a digest.
     #[default]
     Digest,
-    /// That it has the size of what was sent. This saves the time that a digest takes, as long as it is clear what became
-    /// of the body; if it is not clear, the stored file is still recognised by its digest.
+    /// The stored file has the size of the content that was sent. No digest is computed, unless the answer to the `put` was
+    /// lost: then the stored file is recognised by its digest.
     Size,
 }
 
-/// What a caller knows to be at a path before it is written. It is a precondition where the remote can check it, and
-/// saves a remote that must list a folder to find a name from doing so.
+/// What is at a path before it is written, as far as the caller knows. It is a precondition where the remote can check it. A
+/// remote that finds a name only by listing its folder is spared this listing.
 #[derive(Debug, Clone, Default)]
 pub enum Expect {
     /// Nothing is known: whatever is there is replaced.
@@ -78,7 +78,7 @@ pub enum Expect {
     Entry(Box<Entry>),
 }
 
-/// What is to be set by [`crate::Backend::set_metadata`]; `None` stays as it is.
+/// The facts that [`crate::Backend::set_metadata`] sets; `None` stays as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Metadata {
     /// The modification time of the content.

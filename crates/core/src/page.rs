@@ -65,7 +65,7 @@ pub struct Page {
 /// One packed entry, read in place. The fields mean what those of [`Entry`] mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View<'a> {
-    /// The last part of its path.
+    /// The last component of its path.
     pub name: &'a str,
     /// See [`Entry::kind`].
     pub kind: EntryKind,
@@ -82,7 +82,7 @@ pub struct View<'a> {
     claimed: &'a [u8],
 }
 
-/// What packed entries of one folder are sorted by: the bytes of the name, and whether it is a folder's.
+/// The sort key of a packed entry: the bytes of its name, and whether it is a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedKey<'a> {
     name: &'a [u8],
@@ -90,7 +90,7 @@ pub struct PackedKey<'a> {
 }
 
 impl<'a> PackedKey<'a> {
-    /// The key of the entry at the beginning of `bytes`, as [`View::first`].
+    /// The sort key of the entry at the beginning of `bytes`, as [`View::first`].
     pub fn first(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let mut reader = Reader { bytes, at: 0 };
         let length = reader.length()?;
@@ -99,7 +99,7 @@ impl<'a> PackedKey<'a> {
         Some((PackedKey { name: reader.bytes(), is_dir }, length))
     }
 
-    /// Is it a folder's?
+    /// Is it the sort key of a folder?
     pub fn is_dir(&self) -> bool {
         self.is_dir
     }
@@ -154,7 +154,7 @@ impl<'a> View<'a> {
         self.kind == EntryKind::Dir
     }
 
-    /// What entries of one folder are sorted by.
+    /// Its sort key.
     pub fn key(&self) -> PackedKey<'a> {
         PackedKey { name: self.name.as_bytes(), is_dir: self.is_dir() }
     }
@@ -292,7 +292,7 @@ impl Page {
         walk(&self.bytes, View::first)
     }
 
-    /// The keys of the entries.
+    /// The sort keys of the entries.
     pub fn keys(&self) -> impl Iterator<Item = PackedKey<'_>> {
         walk(&self.bytes, PackedKey::first)
     }

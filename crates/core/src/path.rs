@@ -1,6 +1,6 @@
 //! Paths relative to the root of a remote, and the one order in which they are sorted.
 //!
-//! A path knows nothing of the operating system: parts are joined with `/`, are valid UTF-8, and are never empty,
+//! A path knows nothing of the operating system: its components are joined with `/`, are valid UTF-8, and are never empty,
 //! `.` or `..`. What a disk or a service calls its names is translated at the edge (see [`crate::names`]), so that
 //! no joined path can ever leave the root it is relative to.
 
@@ -15,10 +15,10 @@ pub struct RelPath(Arc<str>);
 /// Why a text is not a path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// A part between two slashes was empty (also: a leading or trailing slash).
+    /// A component between two slashes was empty (also: a leading or trailing slash).
     #[error("`{0}` has an empty part")]
     EmptyPart(String),
-    /// A part was `.` or `..`, which could leave the root.
+    /// A component was `.` or `..`, which could leave the root.
     #[error("`{0}` has a part `.` or `..`")]
     DotPart(String),
     /// The text has a NUL character, which no file system takes.
@@ -43,7 +43,7 @@ impl RelPath {
         Ok(RelPath(Arc::from(text)))
     }
 
-    /// Reads a path as a person types it: leading, trailing and doubled slashes and `.` parts mean nothing;
+    /// Reads a path as a person types it: leading, trailing and doubled slashes and `.` components mean nothing;
     /// `..` is refused, because it could leave the root.
     pub fn from_user(text: &str) -> Result<Self, PathError> {
         let parts: Vec<&str> =
@@ -61,7 +61,7 @@ impl RelPath {
         self.0.is_empty()
     }
 
-    /// The last part; `None` for the root.
+    /// The last component; `None` for the root.
     pub fn name(&self) -> Option<&str> {
         if self.is_root() { None } else { self.0.rsplit('/').next() }
     }
@@ -117,12 +117,12 @@ impl RelPath {
         }
     }
 
-    /// The parts from the top; none for the root.
+    /// The components from the top; none for the root.
     pub fn parts(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/').filter(|part| !part.is_empty())
     }
 
-    /// How many parts the path has; 0 for the root.
+    /// How many components the path has; 0 for the root.
     pub fn depth(&self) -> usize {
         self.parts().count()
     }
@@ -187,11 +187,11 @@ impl<'de> serde::Deserialize<'de> for RelPath {
     }
 }
 
-/// Compares two entries in the canonical order: the byte order of the *key*, where a file's key is its path and a
-/// folder's key is its path plus `/`.
+/// Compares two entries in the canonical order: the byte order of the *sort key*. The sort key of a file is its path, that of
+/// a folder its path and `/`.
 ///
 /// That is the order of flat listings of object stores, and also the order of a depth-first walk in which the
-/// children of each folder are sorted by key. So a disk and a bucket can be joined without collecting either.
+/// children of each folder are sorted by sort key. So a disk and a bucket can be joined without collecting either.
 pub fn compare_keys(left: (&str, bool), right: (&str, bool)) -> Ordering {
     compare_key_bytes((left.0.as_bytes(), left.1), (right.0.as_bytes(), right.1))
 }

@@ -1,12 +1,12 @@
 //! Services that only some remotes have besides storing files: public links, attributes, downloads that the remote itself
 //! makes.
 //!
-//! These are not methods of [`crate::Backend`] because none of them takes part in a job, every wrapper would have to pass each
-//! of them on, and none may be repeated by a layer: what a repetition would do is different for each. A remote that has
-//! any gives them as one object ([`crate::Facets::services`]); the others answer `Unsupported`.
+//! These are not methods of [`crate::Backend`], for three reasons: no job uses them, every wrapper would have to pass on each of
+//! them, and no layer may repeat them, because a repetition does something different for each. A remote that has some of them
+//! offers one object ([`crate::Facets::services`]); the services that it does not have answer `Unsupported`.
 //!
-//! Errors of all of them: `NotFound`, `Denied`, `Throttled`, `InvalidInput` for entries of another remote, and what the remote
-//! says otherwise.
+//! Errors of all of them: `NotFound`, `Denied`, `Throttled`, `InvalidInput` for entries of another remote, and other errors of
+//! the remote.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -36,13 +36,14 @@ pub trait Services: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("stat"))
     }
 
-    /// Changes attributes of files that have nothing to do with their content. What is as asked for already is success.
+    /// Changes attributes of files that have nothing to do with their content. Attributes that have these values already are
+    /// success.
     async fn set_attributes(&self, _entries: &[Entry], _attributes: &Attributes) -> Result<()> {
         Err(Error::unsupported("attr set"))
     }
 
-    /// Asks the remote to download these addresses into the folder `into`, which is made as needed, and returns the number
-    /// by which the request can be asked about. Nothing is waited for.
+    /// Asks the remote to download these addresses into the folder `into`, which is made as needed. Does not wait for the
+    /// downloads; returns the number of the request, for [`Services::fetched`].
     async fn fetch(
         &self,
         _urls: &[String],
@@ -75,12 +76,12 @@ pub trait Services: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What kind of address is wanted.
+/// Which kind of link to make.
 #[derive(Clone, Default)]
 pub struct LinkRequest {
-    /// One that gives the content itself, for a short time.
+    /// A link to the content itself, which works for a short time.
     pub direct: bool,
-    /// Whoever uses it must know this.
+    /// A password that the link asks for.
     pub password: Option<String>,
 }
 
@@ -93,14 +94,14 @@ impl fmt::Debug for LinkRequest {
     }
 }
 
-/// An address.
+/// A link to a file or folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The address.
     pub url: String,
-    /// Within this time it must be used first; `None` = at any time.
+    /// The first use must be within this time; `None` = at any time.
     pub begin_within: Option<Duration>,
-    /// For so long it can be used from then on; `None` = for as long as the file is there.
+    /// How long it works from then on; `None` = for as long as the file exists.
     pub lasts: Option<Duration>,
 }
 
@@ -117,16 +118,16 @@ pub enum Detail {
     Time(SystemTime),
 }
 
-/// What is to be changed; `None` stays as it is.
+/// The attributes to change; `None` stays as it is.
 #[derive(Clone, Default)]
 pub struct Attributes {
     /// A few words; empty removes them.
     pub description: Option<String>,
-    /// Whoever downloads must know this; empty removes it.
+    /// A password for downloads; empty removes it.
     pub password: Option<String>,
-    /// Browsers show the content instead of storing it.
+    /// Browsers show the content instead of saving it.
     pub inline: Option<bool>,
-    /// Downloads are paid by volume by the owner.
+    /// The owner pays for downloads by volume.
     pub cdn: Option<bool>,
     /// Downloads come without TLS.
     pub no_ssl: Option<bool>,
@@ -147,7 +148,7 @@ impl fmt::Debug for Attributes {
     }
 }
 
-/// Who may download: everybody who is in one of the lists. Without any, everybody.
+/// Who may download: everyone who is in one of the lists. Without any list, everyone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Access {
     /// Networks, such as `192.0.2.0/24`.
@@ -169,11 +170,11 @@ pub struct Fetch {
     pub requested: Option<SystemTime>,
     /// When it ended; `None` = not yet.
     pub ended: Option<SystemTime>,
-    /// What became of each address; empty where it was not asked for, and before the end.
+    /// The result for each address; empty before the end, and where results were not asked for.
     pub results: Vec<FetchResult>,
 }
 
-/// What became of one address.
+/// The result for one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchResult {
     /// The address.

@@ -287,7 +287,7 @@ fn reason(because: Because) -> &'static str {
         Because::Distance => "two calls a second at most",
         Because::Budget => "the option requests_per_hour is used up for now",
         Because::Refusals => {
-            "1fichier refused ten calls within a minute, and bans whoever is refused too often"
+            "1fichier refused ten calls within a minute, and bans a client that is refused too often"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A layer of one's own around a place: one that counts how often a file is read. `own_layer FROM TO`.
+//! A layer of your own around a place: it counts how often a file is read. `own_layer FROM TO`.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
@@ -21,7 +21,7 @@ struct Counted {
 
 impl Counted {
     fn around(inner: Arc<dyn Backend>) -> Arc<Counted> {
-        // What is read through these would not be counted, so they are withheld. All others are handed on.
+        // Reads through these two facets would not be counted, so the layer withholds them and passes on all others.
         let facets = Facets { disk: None, local_files: None, ..inner.facets().clone() };
         Arc::new(Counted { inner, facets, reads: AtomicU64::new(0) })
     }

@@ -1,4 +1,4 @@
-//! Makes a plan, shows it, and does it: `plan_then_apply FROM TO`.
+//! Makes a plan, shows it, and applies it: `plan_then_apply FROM TO`.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), ketch::Error> {
         println!("{:<10} {}", planned.word(), planned.path());
         Ok(())
     })?;
-    // What changed at either side since is left alone, and the report says so.
+    // A file that changed since, at either side, is left alone, and the report says so.
     let report = ketch::apply(plan, from, to).run().await?;
     println!("done: {} copied, {} deleted", report.copied, report.deleted);
     Ok(())

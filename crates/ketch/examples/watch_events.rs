@@ -1,4 +1,4 @@
-//! Tells of each item of a sync as it is done, and stops after the first failure: `watch_events FROM TO`.
+//! Prints each item of a sync when it is done, and stops after the first failure: `watch_events FROM TO`.
 
 #![allow(clippy::print_stdout, reason = "an example")]
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), ketch::Error> {
         Event::ItemDone { path, outcome, .. } => println!("{} {path}", outcome.as_str()),
         Event::ItemFailed { failure, .. } => {
             println!("failed {}: {}", failure.path, failure.message);
-            // Running items are finished, and nothing new is begun.
+            // Running items finish, and nothing new begins.
             stopping.gently.cancel();
         }
         _ => {}

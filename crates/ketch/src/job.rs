@@ -1,4 +1,4 @@
-//! Jobs: what is to hold between two places, how it is run, and what becomes of it.
+//! Jobs: a copy, sync or move between two places, its settings, and its result.
 
 use std::fmt;
 use std::fs::File;
@@ -13,22 +13,23 @@ use ketch_engine::journal::{Begin, Earlier, JobIdentity, Jobs, Roots};
 use ketch_engine::plan_file::{PlanFile, PlanHeader, PlanTotals, PlanWriter};
 use ketch_engine::{JobKind, Report, Request, Settings, Stop, start};
 
-/// The destination gets all the source has. Nothing is deleted there.
+/// Copies everything that the source has to the destination, and deletes nothing there.
 pub fn copy(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Job {
     Job::new(JobKind::Copy, source, destination)
 }
 
-/// The destination gets all the source has, and nothing else. The deletions come last; [`Settings::delete_limit`] bounds them.
+/// Makes the destination equal to the source, and deletes what only the destination has. The deletions come last;
+/// [`Settings::delete_limit`] bounds them.
 pub fn sync(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Job {
     Job::new(JobKind::Sync, source, destination)
 }
 
-/// The destination gets all the source has, and what was proven to have arrived is removed at the source.
+/// Copies everything that the source has to the destination, and removes each file at the source after its copy is proven.
 pub fn move_files(source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Job {
     Job::new(JobKind::Move, source, destination)
 }
 
-/// Does what `plan` says, each item only if both sides still are as they were when it was made.
+/// Executes `plan`, each item only if both sides are still as they were when the plan was made.
 pub fn apply(plan: PlanFile, source: Arc<dyn Backend>, destination: Arc<dyn Backend>) -> Job {
     let mut job = Job::new(plan.header.kind, source, destination);
     job.request.plan = Some(plan);
@@ -60,44 +61,44 @@ impl Job {
         }
     }
 
-    /// How it is done, in place of the defaults.
+    /// Uses these settings instead of the defaults.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.request.settings = settings;
         self
     }
 
-    /// How it is stopped, by who keeps a clone of `stop`.
+    /// Lets the caller stop the job: it keeps a clone of `stop`.
     pub fn stop(mut self, stop: Stop) -> Self {
         self.request.stop = stop;
         self
     }
 
-    /// Keeps records in this folder: an interrupted job is gone on with by the next one between the same two places, which
-    /// sends nothing twice. Without records every job begins from nothing, and what it had begun is removed when it is stopped.
+    /// Keeps records in this folder. The next job between the same two places then continues an interrupted one and sends
+    /// nothing twice. Without records every job begins from nothing, and removes what it began when it is stopped.
     pub fn records(mut self, folder: impl Into<PathBuf>) -> Self {
         self.records = Some(folder.into());
         self
     }
 
-    /// Is told of every event. It is called on the task that runs the job, so it must not block for long.
+    /// Calls `tell` with every event, on the task that runs the job; so `tell` must not block for long.
     pub fn on_event(mut self, tell: impl FnMut(&Event) + Send + 'static) -> Self {
         self.on_event = Box::new(tell);
         self
     }
 
-    /// Gets the amounts of the job when it starts, to be sampled from another task.
+    /// Calls `take` when the job starts, with its amounts, which another task can sample.
     pub fn on_start(mut self, take: impl FnOnce(Progress) + Send + 'static) -> Self {
         self.on_start = Box::new(take);
         self
     }
 
-    /// Runs it to its end. A report tells of every item that failed; [`Report::is_success`] says whether any did.
+    /// Runs the job to its end. The report counts the items that failed; [`Report::is_success`] is true if none did.
     ///
-    /// Errors: what ended the whole job, as a source that is not there (`NotFound`), a limit that the plan is over
-    /// (`InvalidInput`), a full disk (`Quota`).
+    /// Errors: an error that ended the whole job, such as a source that does not exist (`NotFound`), a plan above a limit
+    /// (`InvalidInput`) or a full disk (`Quota`).
     ///
-    /// CANCEL: when the future is dropped the job is stopped at once, in the background. Every file of the destination is old or
-    /// new, and whole. With [`Job::records`] the next job goes on; without, parts are removed.
+    /// CANCEL: when the future is dropped, the job stops at once, in the background. Every file of the destination is old or
+    /// new, and whole. With [`Job::records`] the next job continues; without them the parts are removed.
     pub async fn run(self) -> Result<Report> {
         let mut report = self.finish().await?;
         match report.fatal.take() {
@@ -106,9 +107,9 @@ impl Job {
         }
     }
 
-    /// Writes what it would do to `file`, and changes nothing else. [`apply`] does it later.
+    /// Writes a plan of what the job would do to `file`, and changes nothing else. [`apply`] executes the plan later.
     ///
-    /// Errors: as [`Job::run`]; `Io` when the file cannot be written, and then it is not there.
+    /// Errors: as [`Job::run`]; `Io` when the file cannot be written, and then there is no file.
     pub async fn plan(mut self, file: impl AsRef<Path>) -> Result<PlanTotals> {
         let path = file.as_ref().to_owned();
         let sides = [&self.request.source, &self.request.destination];
@@ -139,14 +140,14 @@ impl Job {
         let report = job.finish().await;
         let report = report.and_then(|report| match report.fatal {
             Some(error) => Err(error),
-            // A plan that was not made to its end is none.
+            // A plan that was not made to its end must not be applied.
             None if report.stopped => Err(Error::cancelled()),
             None => Ok(report),
         });
         let report = match report {
             Ok(report) => report,
             Err(error) => {
-                // Why there is no plan says more than that its beginning is still there.
+                // The first error matters more than one that the removal has.
                 let _ = std::fs::remove_file(&temporary);
                 return Err(error);
             }
@@ -173,7 +174,7 @@ impl Job {
         if let Some(folder) = records {
             let jobs = Jobs::new(folder, None);
             request.journal = begin(&request, &jobs).await?;
-            // What jobs that are over have left is cleared up by the next one.
+            // The next job removes what jobs that have ended left behind.
             request.settings.jobs.get_or_insert_with(|| Arc::new(jobs));
         }
         // CANCEL: dropped from here on, the job is told to stop at once.
@@ -189,7 +190,7 @@ impl Job {
     }
 }
 
-/// Puts the job on record, and takes over what an interrupted one between the same places left.
+/// Begins the records of the job, and takes over what an interrupted one between the same places left.
 async fn begin(request: &Request, jobs: &Jobs) -> Result<Option<ketch_engine::journal::Journal>> {
     if request.settings.dry_run {
         return Ok(None);

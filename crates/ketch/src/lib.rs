@@ -1,7 +1,8 @@
 //! Copy, sync, move and check between any two places, as a library.
 //!
-//! A *place* is a folder of a remote or of this machine: anything that implements [`Backend`]. A *job* brings one place to
-//! another, verifies what it did, and gives a [`Report`]. Everything runs on the tokio runtime of the caller.
+//! A *place* is a folder of a remote or of this machine: anything that implements [`Backend`]. A *job* copies, syncs or
+//! moves one place to another, verifies every file, and returns a [`Report`]. Everything runs on the tokio runtime of the
+//! caller.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -15,9 +16,9 @@
 //! # Ok::<(), ketch::Error>(()) }).unwrap();
 //! ```
 //!
-//! Remotes are chosen by cargo features (`local`, `fichier`, `catalog`) and connected by their kind and options, as in the
-//! configuration of the command ([`connect`]). `docs/LIBRARY.md` has the rest: events, plans, what is left when a future is
-//! dropped, a backend of your own.
+//! Cargo features (`local`, `fichier`, `catalog`) choose the remotes; [`connect`] connects one by its kind and options, which
+//! are those of the command's configuration. `docs/LIBRARY.md` explains the rest: events, plans, what stays behind when a
+//! future is dropped, a backend of your own.
 
 mod job;
 mod place;
@@ -35,7 +36,7 @@ pub use self::job::{Job, apply, copy, move_files, sync};
 pub use self::place::local;
 pub use self::place::{connect, kinds, wrap};
 
-/// The contract, for those who write a backend, a layer or a source of their own.
+/// The contract, for programs that have a backend, a layer or a source of their own.
 pub use ketch_core as contract;
 /// The filters of a job ([`Settings::filter`]).
 pub use ketch_engine::filter;

@@ -1,4 +1,4 @@
-//! Places by their kind and options.
+//! Connects places by their kind and options.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,9 +44,9 @@ fn request(root: &str, options: Options, state_folder: Option<PathBuf>) -> Conne
     }
 }
 
-/// Connects the folder `root` of a remote of this kind. The options are those of the command's configuration; they are checked
-/// here. In `state_folder` the remote keeps what must outlive the process, as the times of its requests; without one, limits
-/// that are counted over an hour are counted from now on.
+/// Connects the folder `root` of a remote of this kind, and checks its options, which are those of the command's
+/// configuration. In `state_folder` the remote keeps what must outlive the process, such as the times of its requests.
+/// Without one, a limit that is counted over an hour is counted from now on.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -82,7 +82,7 @@ pub async fn wrap(
 
 /// A folder of this machine, which need not exist yet.
 ///
-/// Errors: `InvalidInput` when the path does not say which folder, as an empty one.
+/// Errors: `InvalidInput` when the path names no folder: it is empty.
 #[cfg(feature = "local")]
 pub fn local(folder: impl AsRef<std::path::Path>) -> Result<Arc<dyn Backend>> {
     let folder = folder.as_ref();

@@ -322,7 +322,7 @@ pub(crate) struct CompareArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
-    /// Include only files that match this pattern.
+    /// Include only files that match this pattern; patterns are those of rclone, such as `*.jpg` or `/dir/**`.
     #[arg(long, env = "KETCH_INCLUDE", hide_env_values = true, value_name = "PATTERN", value_parser = pattern())]
     pub(crate) include: Vec<String>,
     /// Read include patterns from this file; - is standard input.
@@ -347,7 +347,7 @@ pub(crate) struct FilterArgs {
     /// Read filter rules from this file.
     #[arg(long, env = "KETCH_FILTER_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) filter_from: Vec<PathBuf>,
-    /// Include exactly the files named in this file, one on each line.
+    /// Include exactly the files named in this file, one on each line; a line that begins with # or ; is a comment.
     #[arg(long, env = "KETCH_FILES_FROM", hide_env_values = true, value_name = "FILE")]
     pub(crate) files_from: Vec<PathBuf>,
     /// Like --files-from, but every character of a line belongs to the name: no comments, and spaces at the ends count.

@@ -40,7 +40,7 @@ pub(crate) enum ServiceCommand {
     /// 1fichier answers this once in five minutes; in between, every process shows the last answer.
     #[command(after_help = "Example: ketch about work:")]
     About(PlaceArgs),
-    /// Find files that have the same name, or the same content, in one folder, and keep one of them.
+    /// Find files of the same name, or the same content, in a folder, and keep one of them.
     ///
     /// Without --rule ketch asks which file to keep if it runs on a terminal; otherwise it only lists what it finds.
     #[command(after_help = "Example: ketch dedupe --rule newest work:photos")]

@@ -180,7 +180,7 @@ async fn resume(context: &Context, jobs: &Jobs, name: Option<&str>) -> Result<Do
         }
         Command::Apply(args) => apply::run(context, &args).await,
         _ => {
-            Err(Problem::other(format!("the command of job {id} is not one that is gone on with")))
+            Err(Problem::other(format!("the command of job {id} is not one that can be continued")))
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, args: &LinkArgs) -> Result<Done> {
     if let (Some(begin), Some(lasts)) = (link.begin_within, link.lasts) {
         let (begin, lasts) = (format_duration(begin), format_duration(lasts));
         let text =
-            format!("the download must begin within {begin} and can be gone on with for {lasts}");
+            format!("the download must begin within {begin} and can be continued for {lasts}");
         context.console.tell(Level::Normal, &text);
     }
     remotes.close().await;

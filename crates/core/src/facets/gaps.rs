@@ -1,10 +1,10 @@
-//! What listings may lack although they are complete.
+//! Entries that a complete listing may lack.
 
 use std::fmt;
 
-/// The word of a place that holds some things where a listing can miss them.
+/// A place whose complete listings may lack some entries: a catalogue can be missing or damaged.
 pub trait Gaps: fmt::Debug + Send + Sync + 'static {
-    /// Why empty files and links that are here may be missing from what was listed so far; `None` = none may be. A caller that
-    /// deletes what this place lacks leaves those alone then. No I/O.
+    /// Why the listings so far may lack empty files and links of this place; `None` = they lack none. If there is a reason, a
+    /// caller must not delete empty files and links elsewhere because this place lacks them. No I/O.
     fn may_lack(&self) -> Option<String>;
 }

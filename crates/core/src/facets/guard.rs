@@ -20,17 +20,17 @@ use crate::source::Body;
 pub struct Call<'a> {
     /// The method: `partial`, `usage`.
     pub method: &'static str,
-    /// What an error says was being done.
+    /// The operation that an error names.
     pub operation: &'static str,
-    /// What it is about.
+    /// The path that it is about.
     pub path: Option<&'a RelPath>,
-    /// The target is `path`, and this is what it comes from.
+    /// `path` is the target, and this is the source.
     pub from: Option<&'a RelPath>,
-    /// Another attempt after a failure means the same as one.
+    /// After a failure the call may be repeated: two attempts have the same effect as one.
     pub may_repeat: bool,
 }
 
-/// A layer, as the facets see it: what stands around each call that asks the remote something.
+/// The side of a layer that facets use: it makes each call to the remote.
 pub trait Guard: fmt::Debug + Send + Sync + 'static {
     /// Makes the call, by one attempt or by several.
     fn call<'a, T, F>(

@@ -1,4 +1,4 @@
-//! Facts about files that a listing does not show, asked for in bulk: a bounded set of requests, or one command for many digests.
+//! Asks for facts about many files that listings do not show: in a bounded number of requests, or one command for many digests.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use crate::entry::Entry;
 use crate::error::Result;
 use crate::hash::HashAlgo;
 
-/// A place that finds out more about a file than its listings show, without handing out its content.
+/// A place that can tell more about a file than its listings show, without reading its content.
 #[async_trait]
 pub trait Inspect: fmt::Debug + Send + Sync + 'static {
-    /// Each of `entries` with what was found out about it, in their order. A fact that the remote does not have stays `None`.
+    /// The same `entries`, in their order, with the facts that the remote knows. A fact that it does not know stays `None`.
     ///
-    /// Errors: of the call as a whole in the result; of one entry in its own: `NotFound`, and `Changed` when the object is not
-    /// the version in the entry.
+    /// Errors: the outer result has an error of the whole call, an inner one an error of one entry: `NotFound`, and `Changed`
+    /// when the object is not the version in the entry.
     async fn inspect(&self, entries: &[Entry], wanted: &Wanted) -> Result<Vec<Result<Entry>>>;
 }
 
@@ -23,6 +23,6 @@ pub trait Inspect: fmt::Debug + Send + Sync + 'static {
 pub struct Wanted {
     /// The modification time of the content.
     pub mtime: bool,
-    /// Digests by these.
+    /// Digests of these kinds.
     pub hashes: Vec<HashAlgo>,
 }

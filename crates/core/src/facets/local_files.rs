@@ -1,4 +1,4 @@
-//! Files that one place of this machine's disks hands to another one, so that the system copies or moves them itself.
+//! Lets the system itself copy or move files between two places on this machine's disks.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,33 +10,33 @@ use crate::error::Result;
 use crate::options::PutOptions;
 use crate::path::RelPath;
 
-/// A file as every place of this machine's disks can find it.
+/// A file, in a form by which every place on this machine's disks can find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalFile {
-    /// What messages call the place that listed it.
+    /// The name, in messages, of the place that listed it.
     pub place: String,
-    /// The folder that place is.
+    /// The folder of that place.
     pub folder: PathBuf,
-    /// That place follows symbolic links.
+    /// Does that place follow symbolic links?
     pub follows_links: bool,
-    /// The numbers of files mean something there (inodes that stay).
+    /// Do files keep their inode numbers there?
     pub has_numbers: bool,
     /// The file, as that place listed it.
     pub entry: Entry,
 }
 
-/// A place whose files are files of this machine.
+/// A place on a disk of this machine.
 #[async_trait]
 pub trait LocalFiles: fmt::Debug + Send + Sync + 'static {
-    /// `entry`, which this place listed, for another place of this machine.
+    /// Describes `entry`, which this place listed, to another place of this machine.
     fn as_local_file(&self, entry: &Entry) -> LocalFile;
 
     /// As [`crate::Backend::copy`], from another place of this machine.
     async fn copy_from(&self, from: &LocalFile, to: &RelPath, options: PutOptions)
     -> Result<Entry>;
 
-    /// Takes a file away from its place and gives it the name `to` here, in one step: it stays the same object, with its other
-    /// names, its owner and everything else it has, and needs no room. `options.expect` says what may be replaced.
+    /// Moves a file from its place to `to` here, in one step (a rename). It stays the same object, with its other names, its owner
+    /// and all its attributes, and takes no space. `options.expect` says what may be replaced.
     ///
     /// Errors: `Unsupported` when it cannot be done in one step, and then nothing has changed; `Changed` when either file is not
     /// the version that was listed.

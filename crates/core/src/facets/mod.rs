@@ -1,7 +1,7 @@
-//! What only some remotes have, beside the methods that each of them means: typed, optional objects that a backend is made with.
+//! Abilities that only some remotes have, as optional objects, each with a small trait of its own.
 //!
-//! A facet is part of a place and goes where the place goes: a layer hands on all facets of what is below it, in one expression,
-//! and names in it the ones that it withholds or changes:
+//! A facet belongs to a place. A layer passes on all facets of the backend below it, in one expression, which names the facets
+//! that the layer withholds or changes:
 //!
 //! ```ignore
 //! Facets { disk: None, ..inner.facets().guarded(&guard) }
@@ -37,44 +37,45 @@ pub use usage::{ReportUsage, Usage};
 /// The facets of one place. Fixed once it is connected; `None` = this place does not have it.
 #[derive(Debug, Clone, Default)]
 pub struct Facets {
-    /// The files for calls that block, where reading them costs no network. What is read by it passes no layer, so a layer that
-    /// counts, slows down or changes what is read withholds it or gives its own.
+    /// Reads files with calls that block, where reading them costs no network. These reads bypass the layers, so a layer that
+    /// counts, slows down or changes reads withholds the facet or gives its own.
     pub disk: Option<Arc<dyn Disk>>,
-    /// What names lead to, where one thing may be reached in two ways: on the disks of this machine. It protects against a copy
-    /// of a place onto itself, so a layer withholds it only if its entries are no objects of a disk.
+    /// Which object a name leads to, on the disks of this machine, where two names may lead to one object. It protects against a
+    /// copy of a place onto itself, so a layer withholds it only if its entries are not objects of a disk.
     pub identities: Option<Arc<dyn Identities>>,
-    /// Files that two places of this machine's disks hand over to one another.
+    /// Files that the system copies or moves from one place on this machine's disks to another.
     pub local_files: Option<Arc<dyn LocalFiles>>,
-    /// What interrupted transfers left.
+    /// The parts that interrupted transfers left.
     pub resume: Option<Arc<dyn Resume>>,
-    /// What work costs in calls and time.
+    /// How many calls work takes, and how long.
     pub cost: Option<Arc<dyn Cost>>,
-    /// Listings that are known to be still true for less than a listing costs.
+    /// Earlier listings that are known to be still true, where finding this out costs less than a new listing.
     pub snapshot: Option<Arc<dyn Snapshot>>,
     /// Facts about many files at once that listings do not show.
     pub inspect: Option<Arc<dyn Inspect>>,
-    /// How much room there is.
+    /// How much space there is.
     pub usage: Option<Arc<dyn ReportUsage>>,
-    /// Which folder the root is.
+    /// Which folder the root leads to now.
     pub root: Option<Arc<dyn Root>>,
-    /// What listings may lack.
+    /// Which entries complete listings may lack.
     pub gaps: Option<Arc<dyn Gaps>>,
-    /// What this remote can do beside holding files. No layer stands around it: a call waits for its turn and is not repeated.
+    /// Services beside storing files. No layer is around them: a call waits for its turn and is never repeated.
     pub services: Option<Arc<dyn Services>>,
 }
 
 static NONE: LazyLock<Facets> = LazyLock::new(Facets::default);
 
 impl Facets {
-    /// Those of a place that has none.
+    /// No facets.
     pub fn none() -> &'static Facets {
         &NONE
     }
 
-    /// The same facets, with `guard` around each call that asks the remote something.
+    /// The same facets, with `guard` around each call of `local_files`, `resume`, `inspect`, `usage` and `root`, which make
+    /// requests to the remote.
     ///
-    /// What answers from memory or blocks by contract (`disk`, `identities`, `cost`, `snapshot`, `gaps`) is handed on as it is, and
-    /// so are `services`, of which no call may be repeated.
+    /// The others are passed on unchanged: `disk`, `identities`, `cost`, `snapshot` and `gaps` answer from memory or block by
+    /// contract, and no call of `services` may be repeated.
     pub fn guarded<G: Guard>(&self, guard: &Arc<G>) -> Facets {
         // Taken apart without `..`: a facet that is added must be on one of the two sides.
         let Facets {

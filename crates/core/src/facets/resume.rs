@@ -1,5 +1,4 @@
-//! Parts that interrupted transfers left at a place: they are continued, given up, or removed because no job knows them any
-//! more.
+//! Continues, gives up or removes the parts that interrupted transfers left at a place.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,21 +13,21 @@ use crate::source::Body;
 /// Says whether a job, given by its number, will continue the parts that it left.
 pub type Claims = Arc<dyn Fn(u32) -> bool + Send + Sync>;
 
-/// A place at which interrupted transfers leave something.
+/// A place at which interrupted transfers leave parts.
 #[async_trait]
 pub trait Resume: fmt::Debug + Send + Sync + 'static {
-    /// What an earlier, interrupted `put` or `copy` to `path` with this checkpoint has of the content: its first bytes, already
-    /// at the destination, proven unchanged since they were received. A `put` with this checkpoint then takes them as they
-    /// are and needs them only to be read. `None`: nothing, or nothing that can be proven.
+    /// The first bytes of the content, which an earlier, interrupted `put` or `copy` to `path` with this checkpoint stored, and
+    /// which are proven unchanged since then. A `put` with this checkpoint then keeps these bytes; they must only be read, to
+    /// compute digests. `None`: there are none, or nothing proves them.
     async fn partial(&self, _path: &RelPath, _checkpoint: &Checkpoint) -> Result<Option<Body>> {
         Ok(None)
     }
 
-    /// Removes what an earlier, interrupted `put` or `copy` to `path` with this checkpoint left behind, because no process
-    /// will continue it. What is at `path` itself stays. Nothing left is success.
+    /// Removes the part that an earlier, interrupted `put` or `copy` to `path` with this checkpoint left, because no process will
+    /// continue it. The file at `path` itself stays. If there is no part, that is success.
     async fn abandon(&self, path: &RelPath, checkpoint: &Checkpoint) -> Result<()>;
 
-    /// The folders in which listings or transfers have met what interrupted transfers left, and forgets them. No I/O.
+    /// Returns the folders in which listings or transfers found parts of interrupted transfers, and forgets them. No I/O.
     fn folders_with_leftovers(&self) -> Vec<RelPath> {
         Vec::new()
     }
@@ -38,8 +37,8 @@ pub trait Resume: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// What interrupted transfers left directly in the folder `dir`, which listings do not show. With `removes` what is dead is
-    /// removed before it is returned.
+    /// The parts that interrupted transfers left directly in the folder `dir`; listings do not show them. With `removes`, dead
+    /// parts are removed before they are returned.
     async fn leftovers(
         &self,
         _dir: &RelPath,
@@ -50,18 +49,18 @@ pub trait Resume: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Something that an interrupted transfer left.
+/// A part that an interrupted transfer left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
     /// Where it is.
     pub path: RelPath,
-    /// The room it takes.
+    /// The space that it takes.
     pub bytes: u64,
-    /// Whose it is.
+    /// Whether it is still needed.
     pub state: LeftoverState,
 }
 
-/// Whose a leftover is.
+/// Whether a leftover is still needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftoverState {
     /// Dead: no process works on it and no job will continue it.
@@ -70,6 +69,6 @@ pub enum LeftoverState {
     Claimed,
     /// A process works on it.
     InUse,
-    /// It cannot be told whether another machine works on it, and it was written not long ago.
+    /// It was written not long ago, and nothing shows whether another machine works on it.
     Unclear,
 }

@@ -1,4 +1,4 @@
-//! Which folder a place is at this moment.
+//! Which folder the root of a place leads to at this moment.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::error::Result;
 /// The identity of the folder that the place was opened at.
 #[async_trait]
 pub trait Root: fmt::Debug + Send + Sync + 'static {
-    /// Which folder the root is, looked up anew by its path: another text when another folder has taken its place, as when a
-    /// disk is mounted or unmounted there. `None`: it cannot be told.
+    /// Looks up the root by its path and returns a text that identifies the folder. The text is another one if another folder has
+    /// taken its place, for example because a disk was mounted or unmounted there. `None`: unknown.
     ///
     /// Errors: `NotFound` when nothing is there.
     async fn identity(&self) -> Result<Option<String>>;

@@ -1,4 +1,4 @@
-//! Listings that cost less than a listing, because the remote can tell that an earlier one still holds.
+//! Earlier listings that are still true, where the remote can tell this for less than a new listing costs.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use crate::entry::Entry;
 use crate::path::RelPath;
 
-/// What folders held when they were last listed.
+/// A place that remembers its last listings and can find out whether they are still true.
 #[async_trait]
 pub trait Snapshot: fmt::Debug + Send + Sync + 'static {
-    /// What the folder held when it was last listed, where the remote has found out for less than a listing costs that all
-    /// files of it are still there unchanged. `None`: list it.
+    /// The entries of the folder's last listing, if the remote has found out that all its files are still there unchanged.
+    /// `None`: list the folder.
     ///
-    /// Others may have moved something since, so it can show that nothing is to be done and nothing else: a caller that finds
-    /// something missing, extra or different lists the folder.
+    /// Another client may have moved something since. So the result can only show that there is nothing to do: a caller that
+    /// finds an entry missing, extra or different must list the folder.
     async fn cached_listing(&self, dir: &RelPath) -> Option<Vec<Entry>>;
 }

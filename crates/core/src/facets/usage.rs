@@ -1,4 +1,4 @@
-//! How much room a place has.
+//! How much space a place has.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 
-/// A place that can tell how full it is.
+/// A place that can tell how much space it has.
 #[async_trait]
 pub trait ReportUsage: fmt::Debug + Send + Sync + 'static {
-    /// How much room there is.
+    /// How much space there is.
     async fn usage(&self) -> Result<Usage>;
 }
 
-/// How much room a remote has, in bytes. Unknown is `None`.
+/// How much space a remote has, in bytes. Unknown is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Room in all.
+    /// Total space.
     pub total: Option<u64>,
-    /// Room taken.
+    /// Used space.
     pub used: Option<u64>,
-    /// Room left.
+    /// Free space.
     pub free: Option<u64>,
 }

@@ -1,7 +1,10 @@
-//! Digests of one content whose parts are read in any order, at the same time, and some of them again.
+//! Combines the digests of ranges into the digest of the whole content. The ranges may be read in any order, at the same time,
+//! and some of them again.
 //!
-//! BLAKE3 is a tree: what is known of a part is a handful of its nodes, and the nodes of all parts make the root. A CRC of two
-//! neighbours follows from the CRCs of each. The other digests need every byte in order, so they are not taken of parts.
+//! BLAKE3 is a tree: each range gives some nodes of it, and the nodes of all ranges give the root. The CRC of two neighbouring
+//! ranges follows from the CRC of each. The other digests need every byte in order, so they cannot be combined.
+//!
+//! The names in this module call a range a part.
 //!
 //! Knows nothing of where the bytes come from.
 
@@ -16,13 +19,13 @@ use blake3::hazmat::{
 
 use super::{Digest, HASHED_BYTES, HashAlgo, Hashes};
 
-/// Parts whose beginnings lie at multiples of this many bytes have a BLAKE3 digest; of others only the CRCs are taken.
+/// A range that begins at a multiple of this many bytes has a BLAKE3 digest; of any other range only the CRCs are computed.
 pub const PART_ALIGNMENT: u64 = 1024;
 
-/// The digests that can be taken of parts.
+/// The digests that can be combined from those of ranges.
 pub const PART_ALGOS: [HashAlgo; 3] = [HashAlgo::Blake3, HashAlgo::Crc64Nvme, HashAlgo::Crc32c];
 
-/// Takes the digests of one part while its bytes pass.
+/// Computes the digests of one range while its bytes pass.
 #[derive(Debug)]
 pub struct PartHasher {
     range: Range<u64>,
@@ -34,7 +37,7 @@ pub struct PartHasher {
     sums: Vec<(HashAlgo, crc_fast::Digest)>,
 }
 
-/// What is known of one part that was read to its end.
+/// The digests of one range that was read to its end.
 #[derive(Debug, Clone)]
 pub struct PartDigest {
     range: Range<u64>,
@@ -91,7 +94,7 @@ fn crc_of(algo: HashAlgo) -> Option<crc_fast::CrcAlgorithm> {
 }
 
 impl PartHasher {
-    /// Of the bytes `range` of content of `size` bytes, those of `algos` that can be taken of parts.
+    /// For the bytes `range` of content of `size` bytes. Computes those of `algos` that can be combined.
     pub fn new(range: Range<u64>, size: u64, algos: &[HashAlgo]) -> Self {
         let wants_tree = algos.contains(&HashAlgo::Blake3) && is_of_nodes(&range, size);
         let tree = wants_tree.then(|| TreePart::begin(Vec::new(), &range, range.start, size));
@@ -100,7 +103,7 @@ impl PartHasher {
         PartHasher { at: range.start, range, size, tree, sums }
     }
 
-    /// Adds the next bytes. Those beyond the end of the part are left out.
+    /// Adds the next bytes. Bytes beyond the end of the range are left out.
     pub fn update(&mut self, mut bytes: &[u8]) {
         let room = usize::try_from(self.range.end - self.at).unwrap_or(usize::MAX);
         bytes = &bytes[..bytes.len().min(room)];
@@ -129,7 +132,7 @@ impl PartHasher {
         }
     }
 
-    /// What is known of the part; `None` when not all of it came.
+    /// The digests of the range; `None` when not all of its bytes came.
     pub fn finish(self) -> Option<PartDigest> {
         if self.at != self.range.end {
             return None;
@@ -161,7 +164,7 @@ impl PartDigest {
     }
 }
 
-/// What is known of a content, part by part.
+/// The digests of the ranges of one content.
 #[derive(Debug, Clone)]
 pub struct Parts {
     size: u64,
@@ -169,12 +172,12 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Nothing yet of content of `size` bytes.
+    /// No ranges yet, of content of `size` bytes.
     pub fn new(size: u64) -> Self {
         Parts { size, known: BTreeMap::new() }
     }
 
-    /// Adds a part, in place of what was known of any of its bytes.
+    /// Adds a range, in place of all ranges that overlap with it.
     pub fn add(&mut self, part: PartDigest) {
         let range = part.range.clone();
         let is_apart = |known: &Range<u64>| known.end <= range.start || known.start >= range.end;
@@ -182,7 +185,7 @@ impl Parts {
         self.known.insert(range.start, part);
     }
 
-    /// Forgets what is known of a part that is read again.
+    /// Forgets a range that is read again.
     pub fn forget(&mut self, range: &Range<u64>) {
         let is_apart = |known: &Range<u64>| known.end <= range.start || known.start >= range.end;
         self.known.retain(|_, known| is_apart(&known.range));
@@ -200,7 +203,7 @@ impl Parts {
         at == self.size
     }
 
-    /// The digests of the whole content: those that were taken of every part. `None` while a byte is missing.
+    /// The digests of the whole content: those that every range has. `None` while a byte is missing.
     pub fn hashes(&self) -> Option<Hashes> {
         if !self.is_whole() {
             return None;

@@ -10,23 +10,24 @@ use super::context::Request;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::path::RelPath;
 
-/// How often bytes are moved again that were wrong on arrival, or that their own source could not deliver. Both cost a
-/// whole transfer, and the source has had its own attempts.
+/// How often bytes are sent again that arrived wrong, or that their source could not deliver. Both cost a whole transfer, and
+/// the source has had its own attempts.
 const CONTENT_REPEATS: u32 = 2;
 
 /// How often and how long a request is repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetrySettings {
-    /// How often a request is sent in all; 0 means 1. A pause the remote asked for (`Throttled` with a time) is not
-    /// counted.
+    /// How often a request is sent in all; 0 means 1. An attempt that the remote answered with a pause (`Throttled` with a
+    /// time) does not count.
     pub attempts: u32,
     /// The bound of the first wait. It doubles with each failure; the wait is a random part of it.
     pub first_wait: Duration,
-    /// The bound of all waits but those the remote asked for.
+    /// The bound of all waits except those that the remote asked for.
     pub longest_wait: Duration,
     /// How long one request may wait in all, without the pauses the remote asked for.
     pub total: Duration,
-    /// How long one request may wait in all because the remote asked for it. A single longer wish fails at once.
+    /// How long one request may wait in all because the remote asked for it. If the remote asks for a longer pause than this, the
+    /// request fails at once.
     pub throttled_total: Duration,
 }
 
@@ -48,11 +49,11 @@ pub trait Observer: Send + Sync {
     /// `operation` on `remote` failed with `error` and is sent again after `wait`. Called before the wait; must not block.
     fn retrying(&self, remote: &str, operation: &'static str, error: &Error, wait: Duration);
 
-    /// Requests to `remote` wait for at least `wait` before the next one may be sent, because of `why` (a few words). Told
-    /// for waits of a second and more, before the wait; must not block.
+    /// Requests to `remote` wait for at least `wait` before the next one may be sent, because of `why` (a few words).
+    /// Called before each wait of a second or more; must not block.
     fn waiting(&self, _remote: &str, _why: &'static str, _wait: Duration) {}
 
-    /// What is shown of the folder `dir` of `place` was asked for `age` ago, by another process. Must not block.
+    /// The listing of the folder `dir` of `place` was made `age` ago, by another process. Must not block.
     fn recent(&self, _place: &str, _dir: &RelPath, _age: Duration) {}
 }
 

@@ -1,6 +1,6 @@
-//! What the entry at a path proves about a change whose answer was lost. Pure; `None` means "cannot tell".
+//! Decides from the entry at a path whether a change whose answer was lost has happened. Pure; `None` means "cannot tell".
 //!
-//! A wrong yes loses data (the caller goes on to delete a source), a wrong no costs a repetition. So a size alone proves a
+//! A wrong yes loses data (the caller then deletes a source), a wrong no costs a repetition. So a size alone proves a
 //! no, and never a yes where something of that size may have been there before.
 
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use crate::entry::{Entry, EntryKind};
 use crate::hash::{HashAlgo, Hashes};
 use crate::options::{Expect, PutOptions};
 
-/// Is `found` what was stored by a put or copy of `size` bytes?
+/// Is `found` the file that a put or copy of `size` bytes stored?
 pub(super) fn is_stored(
     found: &Entry,
     size: Option<u64>,
@@ -43,7 +43,7 @@ fn stored_kind(options: &PutOptions) -> EntryKind {
     if options.is_link { EntryKind::Link } else { EntryKind::File }
 }
 
-/// Is `found` what was at `from` before a rename?
+/// Is `found` the entry that was at `from` before a rename?
 pub(super) fn is_moved(found: &Entry, from: &Entry, capabilities: &Capabilities) -> Option<bool> {
     if found.kind != from.kind || differ(&found.size, &from.size) == Some(true) {
         return Some(false);

@@ -26,14 +26,14 @@ use crate::source::{Body, ByteStream};
 /// fail at once with `Throttled` and the time that is left.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LimitSettings {
-    /// Requests in flight, at least 1; `None` = any number. Reads, listings and all other calls (with `put`) have this
-    /// many places *each*: a `put` whose body is read from the same remote, and work that is done for the entries of an
-    /// open listing, must find a place while the first one is held, also when there is only one.
+    /// Requests in flight, at least 1; `None` = any number. Reads, listings and all other calls (with `put`) have this many
+    /// slots *each*: the body of a `put` may be read from the same remote, and calls may be made for the entries of an open
+    /// listing. They must find a slot while the first call holds one, also if this number is 1.
     ///
-    /// A stream of bytes or entries keeps its place until it ends, fails or is dropped. So a task that holds a stream and
+    /// A stream of bytes or entries keeps its slot until it ends, fails or is dropped. So a task that holds a stream and
     /// waits for a second one of the same kind from the same remote needs at least 2.
     pub concurrent: Option<usize>,
-    /// Request starts, evenly spaced; `None`, or what is not above zero = any number. Opening a stream is one start.
+    /// Request starts in a second, evenly spaced; `None`, zero or less = any number. Opening a stream is one start.
     pub per_second: Option<f64>,
 }
 
@@ -100,7 +100,7 @@ impl Limit {
     }
 }
 
-/// Keeps `place` as long as `stream` goes on.
+/// Keeps `place` until `stream` ends.
 fn holding<T: Send + 'static>(
     stream: BoxStream<'static, Result<T>>,
     place: Place,
@@ -204,7 +204,7 @@ impl Backend for Limit {
         self.call(metadata.operation(), Some(&entry.path), set).await
     }
 
-    /// Not limited: the requests it is made of are, and a caller that ends the run does not wait behind a pause.
+    /// Not limited itself; its requests are. So a caller that ends the run does not wait behind a pause.
     async fn finish(&self) -> Result<()> {
         let result = self.inner.finish().await;
         result.map_err(|error| Request::new("finish", &self.inner, None).named(error))

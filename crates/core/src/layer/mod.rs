@@ -1,8 +1,9 @@
-//! Backends around a backend that keep names and bytes.
+//! Layers: backends around a backend that change no names and no bytes.
 //!
 //! [`Stack`] composes them in the one legal order, inside to outside: raw backend, timeout (each attempt has a deadline),
-//! limit (per remote; an attempt takes the place), retry (the only place in the program that repeats requests). The other
-//! orders corrupt: a deadline outside of the retry would count its waits, a place held while waiting would starve others.
+//! limit (per remote; each attempt takes a slot), retry (the only code in the program that repeats requests). Other orders
+//! would be wrong: a deadline around the retry would count the waits of the retry, and a retry that waits inside of the limit
+//! would hold a slot that other requests need.
 //!
 //! Every layer adds operation, remote and path to errors that lack them, and each may be dropped at any time: all waiting
 //! happens in the caller's own future or stream.

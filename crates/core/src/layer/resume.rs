@@ -1,8 +1,9 @@
 //! Streams that are opened again when they break.
 //!
 //! A read continues at the byte where it broke, so callers see one stream; the backend checks that the object is still the
-//! same, by the version in the entry. A recursive listing continues behind the last key. Another one starts again from the beginning, and only while no entry was handed out: to
-//! find the new entries of a second listing would take memory that grows with the folder.
+//! same, by the version in the entry. A recursive listing continues after the last sort key. Any other
+//! listing starts again from the beginning, and only while no entry was passed on: to find the entries of a second listing that
+//! are new would take memory that grows with the folder.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -129,7 +130,8 @@ fn is_of_the_line(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled)
 }
 
-/// Lists `dir` and starts anew after an error, as long as nothing was handed out; a recursive listing goes on behind what was.
+/// Lists `dir`. After an error it starts again from the beginning, as long as no entry was passed on; a recursive listing
+/// continues after the last entry.
 pub(super) fn list(
     inner: Arc<dyn Backend>,
     dir: RelPath,

@@ -1,9 +1,9 @@
 //! The only place in the program that repeats requests.
 //!
-//! Whether an error is worth another attempt was decided by the layer that understands the wire ([`crate::Retry`]); here it
-//! is decided what another attempt *means*. What changes nothing, or the same thing twice, is simply sent again. Before a
-//! `rename` is repeated, the layer checks whether it happened. A `put` is repeated whole; after `CommitUnknown` the layer
-//! first checks whether it was stored. Broken streams are opened again (see `resume`).
+//! The backend, which understands the wire, decides whether an error is worth another attempt ([`crate::Retry`]). This layer
+//! decides what another attempt *means*. It simply sends a request again that changes nothing, or has the same effect twice.
+//! Before it repeats a `rename`, it checks whether the rename happened. It repeats a `put` from the start; after
+//! `CommitUnknown` it first checks whether the file was stored. It opens broken streams again (see `resume`).
 //!
 //! CANCEL: all waiting is in the caller's future or stream; dropping it ends the wait and sends nothing more.
 
@@ -163,7 +163,7 @@ fn to_repeat(entries: &[Entry], results: &[Result<()>]) -> Vec<usize> {
     open
 }
 
-/// How long the remote wants to be left alone.
+/// How long a pause the remote asks for.
 fn pause(error: &Error) -> Duration {
     match error.retry() {
         Worth::After(pause) => pause,
@@ -171,7 +171,7 @@ fn pause(error: &Error) -> Duration {
     }
 }
 
-/// Does the error look like what one's own earlier success would cause?
+/// Could the error come from an earlier attempt of this request that succeeded?
 fn is_conflict(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Changed | ErrorKind::AlreadyExists)
 }

@@ -9,7 +9,7 @@ use super::retry::Retry;
 use super::timeout::{Timeout, TimeoutSettings};
 use crate::backend::Backend;
 
-/// A backend and the layers it is to get. The parts are given in any order, each at most once (the last one counts).
+/// A backend and the layers to put around it. They may be given in any order, each at most once (the last one counts).
 #[must_use]
 pub struct Stack {
     raw: Arc<dyn Backend>,
@@ -44,23 +44,24 @@ impl Stack {
         self
     }
 
-    /// Limits how hard the remote is pressed, and keeps the pauses it asks for. A caller that is dropped while it waits
-    /// takes neither a place nor a start from the others.
+    /// Limits the requests to the remote, and keeps the pauses that it asks for. A caller that is dropped while it waits takes
+    /// neither a slot nor a start from the others.
     pub fn limit(mut self, settings: LimitSettings) -> Self {
         self.limit = Some(settings);
         self
     }
 
-    /// Repeats requests that are worth it; an error that comes out is final or has used up its attempts.
+    /// Repeats requests that may succeed at another attempt. An error that the caller sees is final, or has used up its
+    /// attempts.
     ///
     /// * `put` sends a replayable body again from its start. After `CommitUnknown` it looks at the path first, and returns
     ///   what it finds if that is certainly what was sent.
-    /// * `rename` is sent again only after a look showed that it did not happen; what cannot be told is an error.
-    /// * `read` goes on where it broke, with the same entry, so that another version is `Changed`. After the first byte it
+    /// * `rename` is sent again only if the layer has checked that it did not happen. If the layer cannot tell, that is an error.
+    /// * `read` continues where it broke, with the same entry, so that another version is `Changed`. After the first byte it
     ///   needs [`crate::Capabilities::read_range`] and a known end.
-    /// * `list` starts anew only while nothing was handed out.
-    /// * `delete` sends again what failed of several, and nothing else of them.
-    /// * Everything else is simply sent again, but a file that the disk itself copies or takes.
+    /// * `list` starts again from the beginning, only while no entry was passed on.
+    /// * `delete` sends again those of several entries that failed, and no others.
+    /// * Everything else is simply sent again, except when the system itself copies or moves a file.
     ///
     /// Dropping the future or stream ends the wait and sends nothing more.
     pub fn retry(mut self, settings: RetrySettings) -> Self {
@@ -74,7 +75,7 @@ impl Stack {
         self
     }
 
-    /// The backend with its layers, inside to outside: timeout, limit, retry. A part that was not given is left out.
+    /// The backend with its layers, inside to outside: timeout, limit, retry. A layer that was not given is left out.
     pub fn build(self) -> Arc<dyn Backend> {
         let mut backend = self.raw;
         if let Some(settings) = self.timeout {

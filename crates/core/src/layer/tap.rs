@@ -41,7 +41,7 @@ struct State {
     waiting: usize,
     /// When the last piece was handed over, or the last wait for the source began or ended.
     since: Instant,
-    /// Time spent waiting for the source, without the wait that goes on now.
+    /// Time spent waiting for the source, without a wait that has not ended.
     source_time: Duration,
 }
 

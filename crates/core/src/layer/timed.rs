@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use super::context::Request;
 use crate::error::{Error, ErrorKind, Result, Retry};
 
-/// Passes `stream` on, and fails with `Unavailable` when no item came for `idle`, or when items that came in a whole time
-/// of `slowest` weighed less than it says. The stream is dropped together with what is returned.
+/// Passes `stream` on. Fails with `Unavailable` when no item came for `idle`, or when the items of a whole window of `slowest`
+/// had fewer bytes than it says. The stream is dropped together with the returned one.
 pub(super) fn timed<T: Send + 'static>(
     stream: BoxStream<'static, Result<T>>,
     idle: Duration,

@@ -28,7 +28,7 @@ use crate::source::{Body, ByteStream};
 /// like one that has stopped.
 const SLICE_BYTES: usize = 64 * 1024;
 
-/// How long a remote may take. What takes longer fails with `Unavailable` and may be repeated after a pause.
+/// How long a remote may take. An attempt that takes longer fails with `Unavailable` and may be repeated after a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeoutSettings {
     /// For a whole stat, make_dir, copy, rename, set_metadata, finish or call of a facet, for each entry of a delete, and for
@@ -40,8 +40,8 @@ pub struct TimeoutSettings {
     /// How long a `put` may take to complete after its body has been handed over; some remotes scan for minutes. Longer is
     /// `CommitUnknown`: it is not known whether the file will still appear.
     pub finish: Duration,
-    /// The least number of bytes in a time, of reads and of bodies. Only whole times are judged. `None`, no bytes or no
-    /// time: any throughput will do.
+    /// The least number of bytes in a window of time, for reads and for bodies. Only complete windows are judged. `None`, zero
+    /// bytes or an empty window: any throughput will do.
     pub slowest: Option<(u64, Duration)>,
 }
 

@@ -1,8 +1,8 @@
 //! The guard of exact length: a stream that is shorter or longer than was declared is an error, never a stored file.
 //!
 //! HTTP libraries cut a body that is longer than its declared length and report success (measured with reqwest 0.13), so
-//! the surplus must be found *before* the last declared byte is handed on: the guard holds one piece back until it has
-//! seen what comes after it.
+//! the surplus must be found *before* the last declared byte is passed on: the guard holds one piece back until it has
+//! seen the next one, or the end.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Computes digests of the bytes that pass, during the transfer and not before or after it.
 //!
-//! A pass from the start to the end gives every digest. Parts that are read in any order, some of them at the same time and
-//! some again, give those that can be taken of parts ([`PART_ALGOS`]) as soon as every byte was read.
+//! A pass from the start to the end gives every digest. Ranges that are read in any order, some of them at the same time and
+//! some again, give the digests that can be combined from ranges ([`PART_ALGOS`]) as soon as every byte was read.
 
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub trait PassObserver: Send {
     /// The next bytes.
     fn update(&mut self, bytes: &[u8]);
 
-    /// The pass reached its end. Gives the digests that were found out on the way.
+    /// The pass reached its end. Returns the digests that it computed.
     fn finish(self: Box<Self>) -> Hashes;
 }
 
@@ -41,7 +41,7 @@ pub trait Observe: fmt::Debug + Send + Sync {
     fn begin(&self) -> Box<dyn PassObserver>;
 }
 
-/// A source that remembers the digests of the last complete pass over it, or of all its parts.
+/// A source that remembers the digests of the last complete pass over it, or of all its ranges together.
 #[derive(Debug)]
 pub struct HashingSource {
     inner: Body,
@@ -53,7 +53,7 @@ pub struct HashingSource {
 }
 
 impl HashingSource {
-    /// Hashes with `algos` whatever is read from the start of `inner` to its end.
+    /// Hashes `inner` with `algos` in each pass from its start to its end.
     pub fn new(inner: Body, algos: Vec<HashAlgo>) -> Self {
         HashingSource {
             inner,
@@ -65,7 +65,8 @@ impl HashingSource {
         }
     }
 
-    /// Also shows every byte to an observer that computes more; the observer's digests are not computed a second time.
+    /// Also shows every byte to an observer, which may compute more. The digests that the observer computes are not computed a
+    /// second time.
     pub fn observed(mut self, observed: Arc<dyn Observe>) -> Self {
         self.algos.retain(|algo| !observed.algos().contains(algo));
         self.observed = Some(observed);
@@ -77,8 +78,8 @@ impl HashingSource {
         self.algos.contains(&algo) || self.observed.as_ref().is_some_and(is_observed)
     }
 
-    /// Also fails with `Corrupt`, in place of the last piece, when the content has another digest than `expected`. A
-    /// destination that needs every byte can therefore not complete what it was sent.
+    /// Also fails with `Corrupt`, in place of the last piece, when the content has another digest than `expected`. So
+    /// a destination that needs every byte cannot complete the file.
     pub fn expecting(mut self, expected: Digest) -> Self {
         if !self.computes(expected.algo()) {
             self.algos.push(expected.algo());
@@ -92,12 +93,12 @@ impl HashingSource {
         lock(&self.result).clone()
     }
 
-    /// The digests that are taken of parts.
+    /// The digests that are combined from ranges.
     fn part_algos(&self) -> Vec<HashAlgo> {
         PART_ALGOS.into_iter().filter(|algo| self.computes(*algo)).collect()
     }
 
-    /// A part as it is read, of content of `size` bytes.
+    /// Opens a range of content of `size` bytes, and hashes it while it is read.
     async fn open_part(&self, range: Range<u64>, size: u64) -> Result<ByteStream> {
         let stream = self.inner.open(range.clone()).await?;
         let algos = self.part_algos();

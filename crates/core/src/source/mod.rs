@@ -1,8 +1,9 @@
 //! Bytes that can be opened again.
 //!
-//! A body is *pulled* by the backend that stores it: a retry opens it again from the start, and backpressure is the
-//! reader's own pace. Middleware is a source around a source: [`ExactSource`] guards the length, [`HashingSource`] computes
-//! digests while the bytes pass, [`ParallelSource`] reads several ranges ahead and hands them on in order.
+//! A body is *pulled* by the backend that stores it: a retry opens it again from the start, and it is read only as
+//! fast as the backend asks for more. Middleware is a source around a source: [`ExactSource`] guards the length,
+//! [`HashingSource`] computes digests while the bytes pass, [`ParallelSource`] reads several ranges ahead and
+//! passes them on in order.
 
 mod exact;
 mod hashing;
@@ -29,7 +30,7 @@ pub use resumed::ResumedSource;
 /// Pieces of content, in order. After an `Err` the stream has ended.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
-/// A source as it is handed to [`crate::Backend::put`].
+/// A source in the form that [`crate::Backend::put`] takes.
 pub type Body = Arc<dyn Source>;
 
 /// Bytes that can be opened again.
@@ -43,13 +44,13 @@ pub trait Source: fmt::Debug + Send + Sync {
         true
     }
 
-    /// Can several ranges be read at the same time and in any order, with everything that guards the content still at work?
+    /// Can several ranges be read at the same time and in any order, while length and digests are still checked?
     fn any_order(&self) -> bool {
         false
     }
 
-    /// The digest that this source itself computes while it is read from start to end, so that it need not be computed a
-    /// second time: the one of the last complete pass.
+    /// The digest of the last complete pass, if this source computes one while it is read from start to end. A reader then need
+    /// not compute it a second time.
     fn passed(&self, _algo: HashAlgo) -> Passed {
         Passed::NotTaken
     }
@@ -59,14 +60,14 @@ pub trait Source: fmt::Debug + Send + Sync {
     async fn open(&self, range: Range<u64>) -> Result<ByteStream>;
 }
 
-/// What a source knows of the digest of its last complete pass.
+/// The digest of the last complete pass over a source, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
-    /// It takes none.
+    /// The source does not compute this digest.
     NotTaken,
-    /// It takes one, and no pass has come to its end.
+    /// The source computes it, and no pass has reached its end yet.
     NotYet,
-    /// This one.
+    /// The digest.
     Digest(Digest),
 }
 
@@ -75,8 +76,8 @@ pub async fn open_all(source: &dyn Source) -> Result<ByteStream> {
     source.open(0..source.size().unwrap_or(u64::MAX)).await
 }
 
-/// Opens all of a source that has as many bytes as it says: any other number of them is an error of kind `Changed` in place of
-/// the last piece.
+/// Opens all of a source. If it gives another number of bytes than its size, an error of kind `Changed` comes in place of the
+/// last piece.
 pub async fn open_exact(source: &dyn Source) -> Result<ByteStream> {
     let stream = open_all(source).await?;
     Ok(match source.size() {

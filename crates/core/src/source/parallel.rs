@@ -1,11 +1,11 @@
-//! Several ranges of one content read at the same time and handed on in order.
+//! Reads several ranges of one content at the same time and passes them on in order.
 //!
-//! Reading ahead in order, and not writing at offsets, keeps one rule for every destination: it gets one stream, so the
-//! digest is computed in the same pass, and a destination that can only be written from start to end gains as much as a disk.
+//! It reads ahead in order and does not write at offsets. So every destination gets one stream, the digest is computed in the
+//! same pass, and a destination that can only be written from start to end gains as much as a disk.
 //!
-//! A part is one buffer of its size: the pieces of a network come in buffers of any size, of which many would be held that
-//! are mostly empty. So the memory is one part more than there are streams, and not twice that. A buffer is used again when
-//! the last byte of its part has been dropped: fresh memory costs the system as much as the bytes that go through it.
+//! Each range is read into one buffer of its size. The network delivers pieces in buffers of any size, and many of those would
+//! be mostly empty. So the memory is one range more than there are streams, and not twice that. A buffer is used again when
+//! the last byte of its range has been dropped: fresh memory costs the system as much time as the bytes that pass through it.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +20,10 @@ use super::{Body, ByteStream, Source};
 use crate::budget::{ByteBudget, BytePermit};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A part is handed on in slices of this size, so that the next stage can begin with it.
+/// A range is passed on in slices of this size, so that the next stage can begin with it.
 const SLICE_BYTES: usize = 256 * 1024;
 
-/// A source that reads `streams` parts of `part_bytes` ahead.
+/// A source that reads `streams` ranges of `part_bytes` ahead.
 #[derive(Debug)]
 pub struct ParallelSource {
     inner: Body,
@@ -33,7 +33,7 @@ pub struct ParallelSource {
 }
 
 impl ParallelSource {
-    /// Reads `inner` in parts of `part_bytes` (at least 1), `streams` at a time, buffered within `budget`.
+    /// Reads `inner` in ranges of `part_bytes` (at least 1), `streams` at a time, buffered within `budget`.
     pub fn body(inner: Body, part_bytes: u64, streams: usize, budget: ByteBudget) -> Body {
         let part_bytes = part_bytes.max(1);
         Arc::new(ParallelSource { inner, part_bytes, streams, budget })
@@ -95,7 +95,7 @@ fn parts_of(range: Range<u64>, part_bytes: u64) -> impl Iterator<Item = Range<u6
     })
 }
 
-/// Buffers that parts were in and that are free again, so many at most.
+/// Free buffers that can be used again, and the most that are kept.
 #[derive(Debug, Clone)]
 struct Buffers {
     free: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -103,7 +103,7 @@ struct Buffers {
 }
 
 impl Buffers {
-    /// An empty one with room for a part.
+    /// An empty buffer with room for a range.
     fn take(&self, part_bytes: usize) -> Buffer {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut bytes = free.unwrap_or_default();
@@ -112,7 +112,7 @@ impl Buffers {
     }
 }
 
-/// One of them, with a part in it.
+/// A buffer with the bytes of a range.
 struct Buffer {
     bytes: Vec<u8>,
     home: Buffers,

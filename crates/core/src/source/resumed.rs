@@ -1,4 +1,4 @@
-//! Content of which a beginning is already at the destination: that is read from there, and only the rest from the source.
+//! Content whose first bytes are already at the destination: these are read from there, and only the rest from the source.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::{Body, ByteStream, Source};
 use crate::error::Result;
 
-/// A source whose first bytes come from what an interrupted transfer had received.
+/// A source whose first bytes come from the part that an interrupted transfer left.
 #[derive(Debug)]
 pub struct ResumedSource {
     kept: Body,

@@ -492,7 +492,7 @@ impl OldJob {
             state: "replaced".to_owned(),
             done: resumed.done,
             failed: 0,
-            text: "not gone on with".to_owned(),
+            text: "not continued".to_owned(),
             hint: None,
             at: now(),
         };

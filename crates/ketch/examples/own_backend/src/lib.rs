@@ -1,4 +1,4 @@
-//! A shelf: files in memory, as an object store keeps them. Keys are paths, and folders are what the keys say.
+//! A shelf: files in memory, as an object store keeps them. A folder exists only while there is a file below it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +29,7 @@ type Books = BTreeMap<String, Book>;
 pub struct Shelf {
     about: About,
     books: Arc<Mutex<Books>>,
-    /// The folder that is the root: nothing, or a path and `/`.
+    /// The folder that is the root: empty, or a path and `/`.
     root: String,
 }
 
@@ -91,7 +91,7 @@ impl Shelf {
         }
     }
 
-    /// Does what the caller knows still hold?
+    /// Is what the caller expects still there?
     fn check(&self, books: &Books, key: &str, expect: &Expect) -> Result<()> {
         let is_folder = books.range(format!("{key}/")..).next();
         if is_folder.is_some_and(|(known, _)| known.starts_with(&format!("{key}/"))) {
