@@ -118,7 +118,9 @@ pub(crate) async fn run(
     };
     let clock = known_clock(&settings, &*destination).await;
     let proves_versions = prove_versions([&source, &destination]).await;
-    let context = Context { kind, source, destination, settings, stop, events, progress };
+    let abort = CancellationToken::new();
+    let context = Context { kind, source, destination, settings, stop, abort, events, progress };
+    let context = Arc::new(context);
     let runner = Arc::new(Runner {
         is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
         roots: roots::Roots::look(&context).await,
@@ -138,7 +140,6 @@ pub(crate) async fn run(
         transfers,
         records,
         state: Mutex::new(state),
-        abort: CancellationToken::new(),
     });
     if let Some(going_on) = going_on {
         runner.tell(going_on).await;
@@ -147,7 +148,7 @@ pub(crate) async fn run(
         Ok(true) => {
             let mut result = runner.run_steps(journal.as_ref(), plan).await;
             if result.is_ok() {
-                result = runner.is_still_there().await;
+                result = runner.roots.is_still_there().await;
             }
             if result.is_ok() {
                 runner.respell().await;
@@ -200,14 +201,35 @@ struct Context {
     destination: Arc<dyn Backend>,
     settings: Arc<Settings>,
     stop: Stop,
+    /// Set by an error after which the rest of the job cannot succeed.
+    abort: CancellationToken,
     events: mpsc::Sender<Event>,
     progress: Progress,
+}
+
+impl Context {
+    /// Is no new item to be started?
+    fn is_stopping(&self) -> bool {
+        self.stop.is_stopping() || self.abort.is_cancelled()
+    }
+
+    async fn stopping(&self) {
+        tokio::select! {
+            () = self.stop.stopping() => {}
+            () = self.abort.cancelled() => {}
+        }
+    }
+
+    /// If the receiver of events is gone, the job continues.
+    async fn tell(&self, event: Event) {
+        let _ = self.events.send(event).await;
+    }
 }
 
 /// A running job.
 #[derive(Debug)]
 struct Runner {
-    context: Context,
+    context: Arc<Context>,
     /// The plan was made by an earlier process or comes from a file: an item is done only if both sides are as planned.
     is_strict: bool,
     /// Which folders the two sides were when the job began.
@@ -232,8 +254,6 @@ struct Runner {
     overlap: OnceLock<overlap::Overlap>,
     began: tokio::time::Instant,
     state: Mutex<State>,
-    /// Set by an error after which the rest of the job cannot succeed.
-    abort: CancellationToken,
 }
 
 /// One item on its way from the plan to its outcome.
@@ -273,10 +293,6 @@ struct State {
     planned_bytes: u64,
     /// The same as work for the remotes, if one of them counts its calls.
     tally: Option<Tally>,
-    /// Files that went away at the source before they were read, as long as one alone is no failure.
-    went_away: u64,
-    /// So many files went away at the source that the source itself may be going away.
-    is_going_away: bool,
     /// Names that the destination spells in another way than the source.
     respell: Vec<respell::Respelling>,
     /// Items that were started and have no outcome yet.
@@ -364,7 +380,7 @@ impl Runner {
     /// The last step of a job: ends transfers that were begun and are not wanted any more, and deletes what is extra.
     async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
         self.remove_what_was_left().await;
-        self.may_delete().await?;
+        self.roots.may_delete().await?;
         self.delete_all(self.records.deletions()?).await
     }
 
@@ -495,23 +511,19 @@ impl Runner {
     /// Ends the job: no new item is started.
     fn fatal(&self, error: Error) {
         self.state().report.fatal.get_or_insert(error);
-        self.abort.cancel();
+        self.context.abort.cancel();
     }
 
     fn is_stopping(&self) -> bool {
-        self.context.stop.is_stopping() || self.abort.is_cancelled()
+        self.context.is_stopping()
     }
 
     async fn stopping(&self) {
-        tokio::select! {
-            () = self.context.stop.stopping() => {}
-            () = self.abort.cancelled() => {}
-        }
+        self.context.stopping().await;
     }
 
-    /// If the receiver of events is gone, the job continues.
     async fn tell(&self, event: Event) {
-        let _ = self.context.events.send(event).await;
+        self.context.tell(event).await;
     }
 }
 

@@ -107,7 +107,7 @@ impl Runner {
         }
         if status == Status::Vanished {
             // Checked also if it is a failure anyway, because it decides whether anything may be deleted.
-            is_failure |= self.is_source_going_away(&failure).await;
+            is_failure |= self.roots.is_source_going_away(&failure).await;
         }
         if is_failure && let Action::Copy { source, .. } = &task.action {
             self.state().unstored.add(source);
