@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
+use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -38,9 +38,12 @@ mod adapt;
 mod again;
 mod apart;
 mod clock;
+mod context;
 mod delete;
 mod ending;
 mod folder_times;
+mod item;
+mod ledger;
 mod left;
 mod overlap;
 mod passed_over;
@@ -53,16 +56,16 @@ mod totals;
 mod unstored;
 mod whole;
 mod workers;
-mod write_down;
 
-use self::unstored::Unstored;
+use self::context::{Context, known_clock, prove_versions, remembered_digest};
+use self::item::{Task, path_of, size_of};
+use self::ledger::{Ledger, Listed};
+use self::roots::Roots;
 
 /// Actions of a `copy` that may wait between planning and execution: so far ahead its totals are known.
 const ACTION_QUEUE: usize = 16 * 1024;
 /// Items that may be tried once more at the end.
 const AGAIN_LIMIT: usize = 1_000;
-/// Folders with failures that are remembered; when there are more, every deletion is held back.
-const FAILED_DIRS_LIMIT: usize = 10_000;
 
 /// Runs a job to its end.
 pub(crate) async fn run(
@@ -97,52 +100,51 @@ pub(crate) async fn run(
         Ok(records) => records,
         Err(error) => return Report { fatal: Some(error), ..Report::default() },
     };
+    let context = Arc::new(Context {
+        is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
+        source_location: match &journal {
+            Some(journal) => journal.header.identity.source_location.clone(),
+            None => source.location(),
+        },
+        remembered: remembered_digest(&settings, &source, &destination).await,
+        clock: known_clock(&settings, &*destination).await,
+        proves_versions: prove_versions([&source, &destination]).await,
+        overlap: OnceLock::new(),
+        abort: CancellationToken::new(),
+        kind,
+        source,
+        destination,
+        settings,
+        stop,
+        progress,
+    });
     let state = State {
-        failed_dirs: records.resumed().held.clone(),
-        occupied_dirs: records.resumed().occupied.clone(),
-        tally: [&source, &destination]
+        tally: [&context.source, &context.destination]
             .into_iter()
             .any(|side| counts_calls(&**side))
-            .then(|| Tally::new(destination.capabilities())),
+            .then(|| Tally::new(context.destination.capabilities())),
         valid_from: records.resumed().mark.valid_from,
         ..State::default()
     };
-    let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
-    let has_common = source.capabilities().common_hash(destination.capabilities()).is_some();
-    let remembered = match settings.compare {
-        Compare::Checksum if !has_common => {
-            let places = [&source, &destination].map(Place::new);
-            settings.digests.common_remembered([&places[0], &places[1]], None).await
-        }
-        _ => None,
-    };
-    let clock = known_clock(&settings, &*destination).await;
-    let proves_versions = prove_versions([&source, &destination]).await;
-    let abort = CancellationToken::new();
-    let context = Context { kind, source, destination, settings, stop, abort, events, progress };
-    let context = Arc::new(context);
+    let roots = Arc::new(Roots::look(&context).await);
     let runner = Arc::new(Runner {
-        is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
-        roots: roots::Roots::look(&context).await,
+        ledger: Arc::new(Ledger::new(&context, events, &records, &roots)),
+        roots,
         folder_times: folder_times::FolderTimes::new(&context),
         adapt: Mutex::new(places(&context)),
-        overlap: OnceLock::new(),
         began: tokio::time::Instant::now(),
-        source_location: match &journal {
-            Some(journal) => journal.header.identity.source_location.clone(),
-            None => context.source.location(),
-        },
-        clock,
-        proves_versions,
-        learner: Mutex::new(Learner::new(clock)),
+        learner: Mutex::new(Learner::new(context.clock)),
+        transfers: Transfers::new(
+            Arc::clone(&context.source),
+            Arc::clone(&context.destination),
+            &context.settings,
+        ),
         context,
-        remembered,
-        transfers,
         records,
         state: Mutex::new(state),
     });
     if let Some(going_on) = going_on {
-        runner.tell(going_on).await;
+        runner.ledger.tell(going_on).await;
     }
     let result = match runner.can_start().await {
         Ok(true) => {
@@ -160,27 +162,12 @@ pub(crate) async fn run(
         Err(error) => Err(error),
     };
     if let Err(error) = result {
-        runner.state().report.fatal.get_or_insert(error);
+        runner.ledger.ended_by(error);
     }
     runner.flush_both().await;
     runner.remember_clock().await;
     runner.clear_leftovers(journal.as_ref()).await;
-    runner.end(journal, started)
-}
-
-/// Do equal versions prove equal contents, at both sides? A remote that is not a disk sets its versions itself.
-async fn prove_versions(sides: [&Arc<dyn Backend>; 2]) -> bool {
-    let disks = sides.map(|side| side.disk());
-    let prove =
-        move |_: &_| Ok(disks.iter().flatten().all(|disk: &Arc<dyn Disk>| disk.proves_versions()));
-    blocking(prove).await.unwrap_or(false)
-}
-
-/// What earlier jobs learnt about how a place stores modification times.
-async fn known_clock(settings: &Settings, destination: &dyn Backend) -> Clock {
-    let (clocks, location) = (settings.clocks.clone(), destination.location());
-    let known = blocking(move |_| Ok(clocks.of(&location))).await;
-    known.unwrap_or_default() // It is a hint.
+    runner.ledger.end(journal, started)
 }
 
 /// The number of items at a time that the user gave, or one that is found by trying, within what both sides accept.
@@ -193,101 +180,28 @@ fn places(context: &Context) -> adapt::Adapt {
     adapt::Adapt::within(least.unwrap_or(adapt::MOST))
 }
 
-/// What a job is made of.
-#[derive(Debug)]
-struct Context {
-    kind: JobKind,
-    source: Arc<dyn Backend>,
-    destination: Arc<dyn Backend>,
-    settings: Arc<Settings>,
-    stop: Stop,
-    /// Set by an error after which the rest of the job cannot succeed.
-    abort: CancellationToken,
-    events: mpsc::Sender<Event>,
-    progress: Progress,
-}
-
-impl Context {
-    /// Is no new item to be started?
-    fn is_stopping(&self) -> bool {
-        self.stop.is_stopping() || self.abort.is_cancelled()
-    }
-
-    async fn stopping(&self) {
-        tokio::select! {
-            () = self.stop.stopping() => {}
-            () = self.abort.cancelled() => {}
-        }
-    }
-
-    /// If the receiver of events is gone, the job continues.
-    async fn tell(&self, event: Event) {
-        let _ = self.events.send(event).await;
-    }
-}
-
 /// A running job.
 #[derive(Debug)]
 struct Runner {
     context: Arc<Context>,
-    /// The plan was made by an earlier process or comes from a file: an item is done only if both sides are as planned.
-    is_strict: bool,
-    /// Which folders the two sides were when the job began.
-    roots: roots::Roots,
-    /// See [`Rules::remembered`].
-    remembered: Option<HashAlgo>,
-    /// Where the source is, in a form that does not change between processes.
-    source_location: String,
+    ledger: Arc<Ledger>,
+    roots: Arc<Roots>,
     transfers: Transfers,
     records: Arc<Records>,
     /// `None`: the job does not set the times of folders.
     folder_times: Option<folder_times::FolderTimes>,
-    /// How the destination stores modification times, as far as it was known when the job began.
-    clock: Clock,
-    /// What this job learns about that.
+    /// What this job learns about how the destination stores modification times.
     learner: Mutex<Learner>,
-    /// Do equal versions prove equal contents, at both sides? See [`Disk::proves_versions`].
-    proves_versions: bool,
     /// How many items at the same time.
     adapt: Mutex<adapt::Adapt>,
-    /// Where the two sides overlap; found out before anything else is done.
-    overlap: OnceLock<overlap::Overlap>,
     began: tokio::time::Instant,
     state: Mutex<State>,
 }
 
-/// One item on its way from the plan to its outcome.
-#[derive(Debug)]
-struct Task {
-    /// Its number in the plan.
-    seq: u64,
-    action: Action,
-    /// It was planned by an earlier process, or long ago: both sides are checked before anything is done.
-    is_stored: bool,
-    attempts: u32,
-    milliseconds: u64,
-}
-
-impl Task {
-    fn new(seq: u64, action: Action, is_stored: bool) -> Self {
-        Task { seq, action, is_stored, attempts: 0, milliseconds: 0 }
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
-    report: Report,
     /// Items to be tried once more when everything else is done.
     again: Vec<(Task, Error)>,
-    /// Folders in which something failed: nothing is deleted in them.
-    failed_dirs: HashSet<RelPath>,
-    /// Folders that only the destination has and that hold an entry which a filter excludes: they are kept.
-    occupied_dirs: HashSet<RelPath>,
-    /// Of both, those that are not on record yet.
-    new_failed_dirs: Vec<RelPath>,
-    new_occupied_dirs: Vec<RelPath>,
-    /// Files of the source that could not be stored: an extra may be the only copy of one of them.
-    unstored: Unstored,
     /// Deletions planned so far, and bytes.
     deletions: u64,
     planned_bytes: u64,
@@ -297,10 +211,6 @@ struct State {
     respell: Vec<respell::Respelling>,
     /// Items that were started and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
-    /// A large file failed, and the destination may hold a part of it that the next run continues.
-    keeps_parts: bool,
-    /// The whole source is at the destination now, and no more where it was.
-    is_root_moved: bool,
     /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
     walks_folders: bool,
     /// The plan is to be made anew.
@@ -314,34 +224,17 @@ impl Runner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules {
-            settings: &self.context.settings,
-            delete_extra: self.context.kind == JobKind::Sync,
-            remove_source: self.context.kind == JobKind::Move,
-            source: self.context.source.capabilities(),
-            destination: self.context.destination.capabilities(),
-            remembered: self.remembered,
-            clock: self.clock,
-        }
-    }
-
     /// `Ok(false)` = there is nothing to do.
     async fn can_start(&self) -> Result<bool> {
-        job_can_start(&self.rules())?;
+        job_can_start(&self.context.rules())?;
         let overlap = overlap::find(&self.context).await?;
         let is_same = overlap.is_same;
         let spelling = overlap.spelling.clone();
-        let _ = self.overlap.set(overlap);
+        let _ = self.context.overlap.set(overlap);
         if let Some(name) = spelling {
             self.respell_place(name).await?;
         }
         Ok(!is_same)
-    }
-
-    /// Does `path` of the destination lead to something of the source, by another name? Then nothing is changed there.
-    fn is_owned(&self, path: &RelPath) -> bool {
-        self.overlap.get().is_some_and(|overlap| overlap.owns(path))
     }
 
     async fn run_steps(
@@ -359,7 +252,7 @@ impl Runner {
         self.tell_how_files_are_compared().await;
         let resumed = self.records.resumed();
         if resumed.is_resumed {
-            self.count_resumed(&resumed.mark);
+            self.ledger.set_listed(Listed::of(&resumed.mark));
             self.tell_stored_bill().await?;
         }
         let limits_are_asked_for = self.context.settings.max_transfer.is_some();
@@ -369,8 +262,10 @@ impl Runner {
             }
             JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await?,
         }
-        let is_moved = self.state().is_root_moved;
-        if journal.is_some_and(|journal| journal.finishes_plan) && !is_moved && !self.is_stopping()
+        let is_moved = self.ledger.is_root_moved();
+        if journal.is_some_and(|journal| journal.finishes_plan)
+            && !is_moved
+            && !self.context.is_stopping()
         {
             return self.look_for_what_was_passed_over().await;
         }
@@ -381,24 +276,15 @@ impl Runner {
     async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
         self.remove_what_was_left().await;
         self.roots.may_delete().await?;
-        self.delete_all(self.records.deletions()?).await
-    }
-
-    /// What earlier processes of the job saw counts, too.
-    fn count_resumed(&self, mark: &Mark) {
-        let report = &mut self.state().report;
-        report.source_entries = mark.source_entries;
-        report.source_files = mark.source_files;
-        report.destination_entries = mark.destination_entries;
-        report.unchanged = mark.unchanged;
+        self.delete_all(self.ledger.deletions()?).await
     }
 
     async fn tell_how_files_are_compared(&self) {
-        let rules = self.rules();
+        let rules = self.context.rules();
         let by_time = self.context.settings.compare == Compare::SizeAndTime;
         let sides = [&self.context.source, &self.context.destination];
         let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
-        let is_fixed = self.clock.is_fixed();
+        let is_fixed = self.context.clock.is_fixed();
         let blind = blind.or_else(|| is_fixed.then_some(&self.context.destination));
         if let Some(blind) = blind.filter(|_| by_time) {
             let digest = rules.source.common_hash(rules.destination);
@@ -413,24 +299,24 @@ impl Runner {
                 }
             );
             let hint = digest.map(|_| Hint::CompareDigests);
-            self.tell(Event::Reminder { place: blind.name().to_owned(), text, hint }).await;
+            self.ledger.tell(Event::Reminder { place: blind.name().to_owned(), text, hint }).await;
         }
     }
 
     async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
         self.act_on(self.stored_tasks()?).await;
-        while self.is_to_be_planned() && !self.is_stopping() {
+        while self.is_to_be_planned() && !self.context.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
             let planning =
                 AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(Some(sender))));
             let tasks = futures::stream::poll_fn(move |context| tasks.poll_recv(context));
             self.act_on(tasks.map(Ok)).await;
-            if self.is_stopping() {
+            if self.context.is_stopping() {
                 break;
             }
             if let Err(error) = finish(planning).await {
-                self.fatal(error);
+                self.ledger.fatal(error);
             }
             if !self.takes_anew()? {
                 break;
@@ -445,7 +331,7 @@ impl Runner {
             let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
             tokio::select! {
                 planned = finish(planning) => planned?,
-                () = self.stopping() => return Ok(()),
+                () = self.context.stopping() => return Ok(()),
             }
             if !self.takes_anew()? {
                 break;
@@ -480,10 +366,10 @@ impl Runner {
         let settings = &self.context.settings;
         let resumed = &self.records.resumed().mark;
         let (source_files, destination_entries, deletions, bytes) = {
-            let state = self.state();
+            let (listed, state) = (self.ledger.listed(), self.state());
             let deletions = state.deletions + resumed.deletions;
             let bytes = state.planned_bytes.saturating_add(resumed.bytes);
-            (state.report.source_files, state.report.destination_entries, deletions, bytes)
+            (listed.source_files, listed.destination_entries, deletions, bytes)
         };
         let source_files = match settings.allow_empty_source {
             true => source_files.max(1),
@@ -506,42 +392,6 @@ impl Runner {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Ends the job: no new item is started.
-    fn fatal(&self, error: Error) {
-        self.state().report.fatal.get_or_insert(error);
-        self.context.abort.cancel();
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.context.is_stopping()
-    }
-
-    async fn stopping(&self) {
-        self.context.stopping().await;
-    }
-
-    async fn tell(&self, event: Event) {
-        self.context.tell(event).await;
-    }
-}
-
-impl State {
-    fn hold_deletions_in(&mut self, dir: RelPath) {
-        if self.failed_dirs.len() < FAILED_DIRS_LIMIT && self.failed_dirs.insert(dir.clone()) {
-            self.new_failed_dirs.push(dir);
-        }
-    }
-
-    fn occupy(&mut self, dir: RelPath) {
-        if self.occupied_dirs.len() < FAILED_DIRS_LIMIT && self.occupied_dirs.insert(dir.clone()) {
-            self.new_occupied_dirs.push(dir);
-        }
-    }
-
-    fn must_hold_deletions_in(&self, dir: &RelPath) -> bool {
-        self.failed_dirs.len() >= FAILED_DIRS_LIMIT || self.failed_dirs.contains(dir)
     }
 }
 

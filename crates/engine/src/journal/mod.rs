@@ -41,4 +41,4 @@ pub(crate) use records::{FolderTime, Mark, PlanItem, PlanRecord, Records};
 pub(crate) use store::now;
 pub use store::{Begin, Earlier, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Recalled};
 
-pub(crate) use log::{LogBackward, LogWriter, damaged};
+pub(crate) use log::{LogBackward, LogReader, LogWriter, damaged};

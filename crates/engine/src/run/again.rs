@@ -1,7 +1,7 @@
 //! Checks an item again before it is done: items that failed with an error that may pass, and items that were planned
 //! earlier. A file that has arrived is not sent twice, and a file that no plan replaces is not overwritten.
 
-use super::act::Acted;
+use super::item::Acted;
 use super::*;
 use crate::blocking::blocking;
 use crate::decide::{Action, Decision, decide};
@@ -48,7 +48,7 @@ impl Runner {
         is_copy
             && may_pass
             && !error.is_fatal()
-            && !self.is_stopping()
+            && !self.context.is_stopping()
             && self.state().again.len() < AGAIN_LIMIT
     }
 
@@ -56,8 +56,8 @@ impl Runner {
     pub(super) async fn try_again(self: &Arc<Self>) {
         let again = std::mem::take(&mut self.state().again);
         for (mut task, error) in again {
-            if self.is_stopping() {
-                self.failed(&task, "copy", error).await;
+            if self.context.is_stopping() {
+                self.ledger.failed(&task, "copy", error).await;
                 continue;
             }
             let Action::Copy { source, replaces, reason } = task.action.clone() else { continue };
@@ -67,15 +67,15 @@ impl Runner {
                     task.action = action;
                     self.act(task, true).await;
                 }
-                Ok(Again::Stranger) => self.failed(&task, "copy", error).await,
-                Ok(Again::Done(acted)) => self.succeeded(&task, acted).await,
+                Ok(Again::Stranger) => self.ledger.failed(&task, "copy", error).await,
+                Ok(Again::Done(acted)) => self.ledger.succeeded(&task, acted).await,
                 Err(look) if look.kind() == ErrorKind::NotFound => {
                     // It went away meanwhile; that says more than the error of the first try.
-                    self.failed(&task, "copy", look).await;
+                    self.ledger.failed(&task, "copy", look).await;
                 }
                 Err(look) => {
                     tracing::debug!(error = %look, "looked at again");
-                    self.failed(&task, "copy", error).await;
+                    self.ledger.failed(&task, "copy", error).await;
                 }
             }
         }
@@ -94,7 +94,7 @@ impl Runner {
             Action::SetTime { source, destination } => {
                 let now = self.context.destination.stat(&destination.path).await?;
                 let to = &self.context.destination;
-                let wanted = self.rules().wanted_mode(now.kind, source.mode, now.mode);
+                let wanted = self.context.rules().wanted_mode(now.kind, source.mode, now.mode);
                 let has_time = source.is_dir() || now.mtime == source.mtime;
                 let is_set = now.size == source.size && has_time && wanted.is_none();
                 match (is_set, is_unchanged(&destination, &now, to)) {
@@ -125,7 +125,7 @@ impl Runner {
                     looked => looked?,
                 };
                 let now = to.stat(&destination.path).await?;
-                let is_equal = match self.rules().common_hash() {
+                let is_equal = match self.context.rules().common_hash() {
                     Some(algo) => self.have_same_content((from, &source), (to, &now), algo).await?,
                     None => false,
                 };
@@ -206,7 +206,8 @@ impl Runner {
         let of_plan = self.records.resumed().notes.get(&seq).map(|note| &*note.source);
         let noted = of_plan.or_else(|| self.records.memory().noted_source(&now.path));
         let Some(noted) = noted else { return Ok(()) };
-        let Some(checkpoint) = self.records.checkpoint(seq, &self.source_location, now) else {
+        let Some(checkpoint) = self.records.checkpoint(seq, &self.context.source_location, now)
+        else {
             return Ok(());
         };
         if *noted == *checkpoint.source {
@@ -226,7 +227,7 @@ impl Runner {
         reason: Reason,
     ) -> Result<Again> {
         let path = &planned_source.path;
-        let wanted = self.is_strict.then_some(planned_source);
+        let wanted = self.context.is_strict.then_some(planned_source);
         let (from, to) = (&self.context.source, &self.context.destination);
         let there = match to.stat(path).await {
             Ok(entry) => Some(entry),
@@ -264,7 +265,7 @@ impl Runner {
         if let Some(there) = there.as_ref().filter(|_| !is_planned)
             && there.size == source.size
             && self.is_listed_under(path).await?
-            && let Some(algo) = self.rules().common_hash()
+            && let Some(algo) = self.context.rules().common_hash()
         {
             if self.have_same_content((from, &source), (to, there), algo).await? {
                 // Where several files can have one name, the interrupted tries may have stored it several times. The backend knows
@@ -294,7 +295,7 @@ impl Runner {
         if !listed.is_some_and(|listed| is_unchanged(&listed, there, &self.context.destination)) {
             return false;
         }
-        match decide(Pair::of(source.clone(), there.clone()), &self.rules()) {
+        match decide(Pair::of(source.clone(), there.clone()), &self.context.rules()) {
             Decision::Act(Action::Copy { .. }) | Decision::Compare(_) => true,
             Decision::Act(
                 Action::SetTime { .. }
@@ -313,7 +314,7 @@ impl Runner {
         there.kind == source.kind
             && source.size.is_some()
             && there.size == source.size
-            && (!self.rules().keeps_times() || there.mtime == source.mtime)
+            && (!self.context.rules().keeps_times() || there.mtime == source.mtime)
     }
 
     /// Finishes an item whose file arrived although the answer was lost: does the steps that follow the transfer.

@@ -26,7 +26,7 @@ impl Runner {
                         now.size,
                         now.mtime,
                     );
-                    let version = source_identity(&self.source_location, &now);
+                    let version = source_identity(&self.context.source_location, &now);
                     let is_same = memory.noted_source(path) == Some(&*version);
                     takes_part && is_same && left.action.is_some()
                 }
@@ -50,7 +50,7 @@ impl Runner {
         let memory = self.records.memory();
         let source = pair.source.as_ref().filter(|source| source.is_file() && !pair.clash)?;
         let left = memory.noted(&source.path)?;
-        let version = source_identity(&self.source_location, source);
+        let version = source_identity(&self.context.source_location, source);
         if pair.source_duplicates || memory.noted_source(&source.path) != Some(&*version) {
             return None;
         }
@@ -64,7 +64,7 @@ impl Runner {
             destination_duplicates: false,
             ..pair.clone()
         };
-        let decision = decide(planned, &self.rules());
+        let decision = decide(planned, &self.context.rules());
         if !matches!(decision, Decision::Act(Action::Copy { .. }) | Decision::Compare(_)) {
             return None;
         }
@@ -85,7 +85,7 @@ impl Runner {
     pub(super) fn remembers_arrivals(&self) -> bool {
         self.context.settings.compare == Compare::IgnoreTimes
             && self.context.kind != JobKind::Move
-            && self.proves_versions
+            && self.context.proves_versions
     }
 
     /// Did an earlier process store this version of it?
@@ -100,7 +100,7 @@ impl Runner {
 
     /// Removes everything that earlier processes left and that this run did not continue. A job that stays open keeps it.
     pub(super) async fn remove_what_was_left(&self) {
-        if self.context.settings.dry_run || self.is_stopping() {
+        if self.context.settings.dry_run || self.context.is_stopping() {
             return;
         }
         if let Err(error) = self.try_to_remove_what_was_left().await {
@@ -115,7 +115,7 @@ impl Runner {
         let mut first_error = None;
         let mut is_all = true;
         while let Some(left) = list.next()? {
-            if self.is_stopping() {
+            if self.context.is_stopping() {
                 return Ok(());
             }
             if left.note.is_some() && memory.is_taken(&left.path) {
@@ -138,6 +138,6 @@ impl Runner {
 
     async fn tell_left(&self, error: &Error) {
         let text = format!("what an interrupted run left could not be removed: {error}");
-        self.tell(Event::Notice { path: None, text, hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
     }
 }

@@ -26,11 +26,12 @@ impl Runner {
         loop {
             let next = tokio::select! {
                 next = found.next() => next,
-                () = self.stopping() => return Ok(()),
+                () = self.context.stopping() => return Ok(()),
             };
             let Some(next) = next else { return Ok(()) };
-            self.state().report.passed_over +=
-                u64::from(is_undone(&next?, &self.rules_as_learnt()));
+            if is_undone(&next?, &self.rules_as_learnt()) {
+                self.ledger.passed_over();
+            }
         }
     }
 }

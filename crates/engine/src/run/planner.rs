@@ -78,7 +78,7 @@ impl Runner {
             }
             if !ready.is_empty() || place.steps >= MARK_STEPS {
                 // ORDER: no action is executed before it is on record.
-                self.records.mark(self.mark(&mut place))?;
+                self.ledger.mark(self.mark(&mut place))?;
             }
             let Some(sender) = &tasks else { continue };
             for task in ready {
@@ -94,21 +94,21 @@ impl Runner {
             let text = format!("`{name}` was listed to be transferred and is not at the source");
             let error = Error::new(ErrorKind::NotFound, text);
             let failure = Failure { at_source: true, ..Failure::new(&path, "find", &error) };
-            let seq = self.records.plan(Planned::refusal(&failure))?;
-            self.refused(seq, failure, Status::Failed).await;
+            let seq = self.ledger.plan(Planned::refusal(&failure))?;
+            self.ledger.refused(seq, failure, Status::Failed).await;
         }
-        self.records.complete(self.mark(&mut place))?;
+        self.ledger.complete(self.mark(&mut place))?;
         context.progress.finish_listing();
         let mark = &self.records.resumed().mark;
         let (items, bytes, deletions) = {
             let state = self.state();
             (
-                self.records.planned() - state.valid_from,
+                self.ledger.planned() - state.valid_from,
                 state.planned_bytes + mark.bytes,
                 state.deletions + mark.deletions,
             )
         };
-        self.tell(Event::Planned { items, bytes, deletions }).await;
+        self.ledger.tell(Event::Planned { items, bytes, deletions }).await;
         self.tell_bills().await;
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Runner {
             state.is_anew = true;
         }
         let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
-        self.tell(Event::Notice { path: None, text: text.to_owned(), hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text: text.to_owned(), hint: None }).await;
     }
 
     /// Forgets the plan that does not count. Nothing of it is under way.
@@ -130,15 +130,11 @@ impl Runner {
             let mark = &self.records.resumed().mark;
             let state = &mut *self.state();
             state.is_anew = false;
-            state.valid_from = self.records.planned();
+            state.valid_from = self.ledger.planned();
             (state.deletions, state.planned_bytes) = (0, 0);
             // What failed and may pass is planned once more.
             state.again.clear();
-            let report = &mut state.report;
-            report.source_files = mark.source_files;
-            report.source_entries = mark.source_entries;
-            report.destination_entries = mark.destination_entries;
-            report.unchanged = mark.unchanged;
+            self.ledger.set_listed(Listed::of(mark));
             if let Some(tally) = &mut state.tally {
                 *tally = Tally::new(self.context.destination.capabilities());
             }
@@ -146,16 +142,18 @@ impl Runner {
         self.records.memory().forget_taken();
         self.context.progress.forget_planned();
         // ORDER: on record before anything of the next plan is.
-        self.records.mark(self.mark(&mut Place { key: march_start(&self.records), steps: 0 }))
+        self.ledger.mark(self.mark(&mut Place { key: march_start(&self.records), steps: 0 }))
     }
 
     /// Makes a plan of this one action.
     async fn plan_one(&self, action: Action, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
-        self.state().report.source_entries += 1;
+        self.ledger.saw(Listed { source_entries: 1, ..Listed::default() });
         let task = self.settle(Found::Action(action)).await?;
-        self.records.complete(self.mark(&mut Place { key: None, steps: 0 }))?;
+        self.ledger.complete(self.mark(&mut Place { key: None, steps: 0 }))?;
         self.context.progress.finish_listing();
-        self.tell(Event::Planned { items: self.records.planned(), bytes: 0, deletions: 0 }).await;
+        self.ledger
+            .tell(Event::Planned { items: self.ledger.planned(), bytes: 0, deletions: 0 })
+            .await;
         self.tell_bills().await;
         if let Some((sender, task)) = tasks.zip(task) {
             // If the receiver was dropped, it wants nothing more.
@@ -202,18 +200,12 @@ impl Runner {
     fn mark(&self, place: &mut Place) -> Mark {
         place.steps = 0;
         let before = &self.records.resumed().mark;
-        let mut state = self.state();
+        let state = self.state();
         Mark {
             key: place.key.clone(),
             deletions: before.deletions + state.deletions,
             bytes: before.bytes.saturating_add(state.planned_bytes),
-            source_files: state.report.source_files,
-            source_entries: state.report.source_entries,
-            destination_entries: state.report.destination_entries,
-            unchanged: state.report.unchanged,
             valid_from: state.valid_from,
-            held: std::mem::take(&mut state.new_failed_dirs),
-            occupied: std::mem::take(&mut state.new_occupied_dirs),
             ..Mark::default()
         }
     }
@@ -237,31 +229,33 @@ impl Runner {
         let runner = Arc::clone(self);
         is_silent.then(|| {
             Settles(Arc::new(move |source, destination| {
-                needs_nothing(source, destination, &runner.rules())
+                needs_nothing(source, destination, &runner.context.rules())
             }))
         })
     }
 
     fn count(&self, step: &Step) {
-        let state = &mut *self.state();
-        let report = &mut state.report;
-        match step {
-            Step::Equal { count, .. } => {
-                report.source_files += count;
-                report.source_entries += count;
-                report.destination_entries += count;
-                report.unchanged += count;
-            }
+        let more = match step {
+            Step::Equal { count, .. } => Listed {
+                source_files: *count,
+                source_entries: *count,
+                destination_entries: *count,
+                unchanged: *count,
+            },
             Step::Pair(pair) => {
-                if let Some(tally) = &mut state.tally {
+                if let Some(tally) = &mut self.state().tally {
                     tally.saw(pair, self.context.kind == JobKind::Sync);
                 }
-                report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
-                report.source_entries += u64::from(pair.source.is_some());
-                report.destination_entries += u64::from(pair.destination.is_some());
+                Listed {
+                    source_files: u64::from(pair.source.as_ref().is_some_and(Entry::is_file)),
+                    source_entries: u64::from(pair.source.is_some()),
+                    destination_entries: u64::from(pair.destination.is_some()),
+                    unchanged: 0,
+                }
             }
-            Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => {}
-        }
+            Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => return,
+        };
+        self.ledger.saw(more);
     }
 
     /// What to do about one step, except for entries of the destination that belong to the source. `Err` ends the job.
@@ -272,8 +266,8 @@ impl Runner {
             action,
             Action::Skip { .. } | Action::NotStorable { .. } | Action::RemoveSourceDir { .. }
         );
-        let path = act::path_of(action);
-        if changes && self.is_owned(path) {
+        let path = path_of(action);
+        if changes && self.context.is_owned(path) {
             let (path, reason) = (path.clone(), Reason::OneThing);
             return Ok(Found::Action(Action::Refuse { path, reason }));
         }
@@ -286,7 +280,7 @@ impl Runner {
             Step::Equal { .. } => return Ok(Found::Nothing),
             Step::Anew => return Ok(Found::Anew),
             Step::Occupied { dir } => {
-                self.state().occupy(dir);
+                self.ledger.occupy(dir);
                 return Ok(Found::Nothing);
             }
             Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
@@ -301,7 +295,7 @@ impl Runner {
         let pair = match self.with_times(pair).await {
             Ok(pair) => pair,
             Err(error) if error.is_fatal() => return Err(error),
-            Err(error) => return Ok(Found::Failed(self.failure(&path, "look at", &error))),
+            Err(error) => return Ok(Found::Failed(self.ledger.failure(&path, "look at", &error))),
         };
         let has_arrived = self.has_arrived(&pair);
         self.tell_of_special(&pair).await;
@@ -310,7 +304,7 @@ impl Runner {
         let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
         let may_delete = self.context.kind == JobKind::Sync;
         let wanted = pair.source.as_ref().filter(|source| may_delete && source.is_file()).cloned();
-        let comparison = match decide(pair, &self.rules()) {
+        let comparison = match decide(pair, &self.context.rules()) {
             Decision::Nothing if emptied.is_some() => {
                 let Some(entry) = emptied else { return Ok(Found::Nothing) };
                 return Ok(Found::Action(Action::RemoveSourceDir { entry }));
@@ -328,7 +322,9 @@ impl Runner {
                 return match self.read_empty(&empty).await {
                     Ok(()) => Ok(Found::Action(action)),
                     Err(error) if error.is_fatal() => Err(error),
-                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
+                    Err(error) => {
+                        Ok(Found::Failed(self.ledger.failure(&empty.path, "read", &error)))
+                    }
                 };
             }
             // If both sides have the folder, only its permissions are set, by an action of its own.
@@ -340,7 +336,7 @@ impl Runner {
             }
             Decision::Act(action) => {
                 if let (Action::Refuse { .. }, Some(source)) = (&action, wanted) {
-                    self.state().unstored.add(&source);
+                    self.ledger.with_unstored(|all| all.add(&source));
                 }
                 return Ok(Found::Action(action));
             }
@@ -369,12 +365,14 @@ impl Runner {
                 Found::Action(comparison.resolve(false, false))
             }
             // The same if there are only remembered digests: after the transfer its digest is remembered.
-            Err(error) if error.kind() == ErrorKind::Unsupported && self.remembered.is_some() => {
+            Err(error)
+                if error.kind() == ErrorKind::Unsupported && self.context.remembered.is_some() =>
+            {
                 Found::Action(comparison.resolve_unknown())
             }
             Err(error) => {
-                self.state().unstored.add(&comparison.source);
-                Found::Failed(self.failure(&comparison.source.path, "compare", &error))
+                self.ledger.with_unstored(|all| all.add(&comparison.source));
+                Found::Failed(self.ledger.failure(&comparison.source.path, "compare", &error))
             }
         })
     }
@@ -398,7 +396,7 @@ impl Runner {
         };
         let text = format!("it stays at the destination: {}", special.describe());
         let hint = special.hint();
-        self.tell(Event::Notice { path: Some(path.clone()), text, hint }).await;
+        self.ledger.tell(Event::Notice { path: Some(path.clone()), text, hint }).await;
     }
 
     /// The folder that a move removes at the source when nothing is left in it.
@@ -416,9 +414,9 @@ impl Runner {
         if dir.is_root() || error.is_fatal() {
             return Err(error);
         }
-        let failure = self.failure(&dir, "list", &error);
+        let failure = self.ledger.failure(&dir, "list", &error);
         // Nothing in this folder was planned for deletion, and the folder itself must stay too.
-        self.state().hold_deletions_in(dir);
+        self.ledger.hold_deletions_in(dir);
         Ok(Found::Failed(failure))
     }
 
@@ -427,8 +425,8 @@ impl Runner {
         let action = match found {
             Found::Nothing | Found::Anew => return Ok(None),
             Found::Failed(failure) => {
-                let seq = self.records.plan(Planned::refusal(&failure))?;
-                self.refused(seq, failure, Status::Failed).await;
+                let seq = self.ledger.plan(Planned::refusal(&failure))?;
+                self.ledger.refused(seq, failure, Status::Failed).await;
                 return Ok(None);
             }
             Found::Both(first, last) => {
@@ -438,39 +436,28 @@ impl Runner {
             }
             Found::Action(action) => action,
         };
-        let size = act::size_of(&action).unwrap_or(0);
+        let size = size_of(&action).unwrap_or(0);
         match action {
             Action::Skip { path, reason } => {
-                {
-                    let report = &mut self.state().report;
-                    report.unchanged += 1;
-                    report.unchanged_claimed += u64::from(reason == Reason::SameClaim);
-                }
-                if reason == Reason::Unproven {
-                    let (path, text) = (Some(path.clone()), reason.to_string());
-                    self.tell(Event::Notice { path, text, hint: reason.hint() }).await;
-                }
-                if self.context.settings.report_unchanged {
-                    self.tell(Event::Unchanged { path, reason }).await;
-                }
+                self.ledger.unchanged(path, reason).await;
                 Ok(None)
             }
             Action::NotStorable { path, reason } => {
                 let (word, text) = (reason.as_str().into(), reason.to_string().into());
                 let hint = reason.hint().map(|hint| hint.as_str().into());
                 let planned = Planned::Leave { path: path.clone(), reason: word, text, hint };
-                let seq = self.records.plan(planned)?;
+                let seq = self.ledger.plan(planned)?;
                 let action = Action::NotStorable { path, reason };
                 let task = Task::new(seq, action, false);
-                self.succeeded(&task, Outcome::NotStorable.into()).await;
+                self.ledger.succeeded(&task, Outcome::NotStorable.into()).await;
                 Ok(None)
             }
             Action::Refuse { path, reason } => {
                 let error = Error::new(refusal_kind(reason), reason.to_string());
                 let failure =
                     Failure { hint: reason.hint(), ..Failure::new(&path, "copy", &error) };
-                let seq = self.records.plan(Planned::refusal(&failure))?;
-                self.refused(seq, failure, Status::Refused).await;
+                let seq = self.ledger.plan(Planned::refusal(&failure))?;
+                self.ledger.refused(seq, failure, Status::Refused).await;
                 Ok(None)
             }
             action => {
@@ -480,7 +467,7 @@ impl Runner {
                     tally.add(&action, self.transfers.can_copy_by_remote(), moves);
                 }
                 let Ok(planned) = Planned::from_action(action.clone()) else { return Ok(None) };
-                let seq = self.records.plan(planned)?;
+                let seq = self.ledger.plan(planned)?;
                 {
                     let mut state = self.state();
                     state.deletions += u64::from(is_deletion);

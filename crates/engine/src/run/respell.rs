@@ -32,7 +32,7 @@ impl Runner {
         names.sort_by_key(|name| std::cmp::Reverse(name.to_be.parts().count()));
         let (settings, to) = (&self.context.settings, &self.context.destination);
         for Respelling { is, to_be } in names {
-            if self.is_stopping() {
+            if self.context.is_stopping() {
                 return;
             }
             let respelled = match settings.dry_run {
@@ -49,7 +49,7 @@ impl Runner {
                 }
                 (Err(error), _) => format!("it stays `{is}` at the destination: {error}"),
             };
-            self.tell(Event::Notice { path: Some(to_be), text, hint: None }).await;
+            self.ledger.tell(Event::Notice { path: Some(to_be), text, hint: None }).await;
         }
     }
 
@@ -64,7 +64,7 @@ impl Runner {
         }
         let text =
             format!("the folder has the name `{name}` in another spelling: it is the same folder");
-        self.tell(Event::Notice { path: None, text, hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
         Ok(())
     }
 }

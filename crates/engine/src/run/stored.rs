@@ -11,7 +11,7 @@ impl Runner {
     pub(super) fn stored_tasks(
         self: &Arc<Self>,
     ) -> Result<impl Stream<Item = Result<Task>> + use<>> {
-        let mut plan = self.records.changes()?;
+        let mut plan = self.ledger.changes()?;
         let runner = Arc::clone(self);
         let next = move |runner: Arc<Runner>| {
             let found = loop {
@@ -20,7 +20,7 @@ impl Runner {
                     Ok(Some(PlanRecord::Item(item))) => {
                         // `jobs resume`: items that are recorded as done are checked, too.
                         let is_looked_at =
-                            runner.is_strict && matches!(item.action, Planned::Copy { .. });
+                            runner.context.is_strict && matches!(item.action, Planned::Copy { .. });
                         if is_looked_at || !runner.is_settled(&item) {
                             break Some(Ok(item));
                         }
@@ -63,7 +63,7 @@ impl Runner {
             Ok(there) => there,
             Err(error) => return error.kind() != ErrorKind::NotFound,
         };
-        let keeps_times = self.rules().keeps_times();
+        let keeps_times = self.context.rules().keeps_times();
         there.kind == planned.kind
             && (planned.size.is_none() || there.size == planned.size)
             && (!keeps_times || there.mtime == planned.mtime)
@@ -71,7 +71,7 @@ impl Runner {
 
     /// The task of a planned item; `None` for an item that only reports something: it is reported here.
     pub(super) async fn task_of(&self, seq: u64, planned: Planned) -> Option<Task> {
-        let is_stored = self.is_strict || seq < self.records.resumed().mark.next;
+        let is_stored = self.context.is_strict || seq < self.records.resumed().mark.next;
         let planned = match planned.into_action() {
             Ok(action) => {
                 let is_stored = is_stored || self.is_gone_on_with(&action);
@@ -85,11 +85,11 @@ impl Runner {
         {
             let kind = ErrorKind::from_word(&kind).unwrap_or(ErrorKind::Io);
             if operation == "list" {
-                self.state().hold_deletions_in(path.clone());
+                self.ledger.hold_deletions_in(path.clone());
             }
             let hint = hint.as_deref().and_then(Hint::from_word);
             let failure = Failure { path, operation, kind, message, hint, at_source };
-            self.refused(seq, failure, Status::Failed).await;
+            self.ledger.refused(seq, failure, Status::Failed).await;
         }
         None
     }
@@ -113,13 +113,13 @@ impl Runner {
                 tally.add_stored(&action, by_remote, moves);
             }
         };
-        let mut changes = self.records.changes()?;
+        let mut changes = self.ledger.changes()?;
         while let Some(record) = changes.next()? {
             if let PlanRecord::Item(item) = record {
                 add(item);
             }
         }
-        let mut deletions = self.records.deletions()?;
+        let mut deletions = self.ledger.deletions()?;
         while let Some(item) = deletions.next()? {
             add(item);
         }
@@ -134,7 +134,7 @@ impl Runner {
         for (side, work) in [(&context.source, source), (&context.destination, destination)] {
             if let Some(bill) = side.estimate_cost(&work) {
                 context.progress.billed(side.name(), &bill);
-                self.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
+                self.ledger.tell(Event::Bill { remote: side.name().to_owned(), bill }).await;
             }
         }
     }
@@ -153,15 +153,10 @@ impl Runner {
                 mark
             }
         };
-        {
-            let mut state = self.state();
-            state.report.source_files = mark.source_files;
-            state.report.destination_entries = mark.destination_entries;
-            state.report.unchanged = mark.unchanged;
-        }
-        let (items, bytes, deletions) = (self.records.planned(), mark.bytes, mark.deletions);
+        self.ledger.set_listed(Listed::of(&mark));
+        let (items, bytes, deletions) = (self.ledger.planned(), mark.bytes, mark.deletions);
         self.context.progress.planned_all(items, bytes);
-        self.tell(Event::Planned { items, bytes, deletions }).await;
+        self.ledger.tell(Event::Planned { items, bytes, deletions }).await;
         self.is_within_limits()?;
         self.tell_stored_bill().await?;
         self.act_on(self.stored_tasks()?).await;
@@ -183,12 +178,12 @@ impl Runner {
                 Planned::Delete { .. } | Planned::RemoveSourceDir { .. } => {
                     deletions.push(&planned)
                 }
-                _ => self.records.plan(planned).map(drop),
+                _ => self.ledger.plan(planned).map(drop),
             }
         })?;
         let mut backward = deletions.backward::<Planned>()?;
         while let Some(planned) = backward.next()? {
-            self.records.plan(planned)?;
+            self.ledger.plan(planned)?;
         }
         let seen = self.look_for_totals(deleted).await?;
         let mark = Mark {
@@ -199,7 +194,8 @@ impl Runner {
             unchanged: claimed.unchanged,
             ..Mark::default()
         };
-        self.records.complete(mark.clone())?;
+        self.ledger.set_listed(Listed::of(&mark));
+        self.ledger.complete(mark.clone())?;
         Ok(mark)
     }
 }

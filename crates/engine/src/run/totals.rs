@@ -46,7 +46,7 @@ impl Runner {
             loop {
                 let next = tokio::select! {
                     next = entries.next() => next,
-                    () = self.stopping() => return Err(Error::cancelled()),
+                    () = self.context.stopping() => return Err(Error::cancelled()),
                 };
                 let Some(entry) = next else { break };
                 let entry = entry?;

@@ -29,7 +29,7 @@ impl Runner {
             && !pair.clash
             && !pair.folds
             && !pair.source_duplicates
-            && !self.owns_below(&source.path);
+            && !self.context.owns_below(&source.path);
         (is_alone && self.moves_whole())
             .then(|| Action::MoveDir { source: Box::new(source.clone()) })
     }
@@ -40,7 +40,7 @@ impl Runner {
     /// Errors: those of looking at both sides.
     pub(super) async fn whole_root(&self) -> Result<Option<Action>> {
         let root = RelPath::root();
-        if !self.moves_whole() || self.owns_below(&root) {
+        if !self.moves_whole() || self.context.owns_below(&root) {
             return Ok(None);
         }
         match self.context.destination.stat(&root).await {
@@ -68,7 +68,7 @@ impl Runner {
             let mut counts = HashMap::<&RelPath, u32>::new();
             entries.iter().for_each(|entry| *counts.entry(&entry.path).or_default() += 1);
             for entry in &entries {
-                if self.is_stopping() {
+                if self.context.is_stopping() {
                     return Err(Error::new(ErrorKind::Cancelled, "the job is being stopped"));
                 }
                 let moved = match entry.kind {
@@ -104,11 +104,6 @@ impl Runner {
             }
         }
         first_error.map_or(Ok(()), Err)
-    }
-
-    /// Does something at, above or below `path` of the destination lead to an entry of the source?
-    fn owns_below(&self, path: &RelPath) -> bool {
-        self.is_owned(path) || self.overlap.get().is_some_and(|overlap| overlap.has_below(path))
     }
 }
 
