@@ -43,6 +43,7 @@ mod delete;
 mod ending;
 mod folder_times;
 mod item;
+mod kept;
 mod ledger;
 mod left;
 mod overlap;
@@ -59,6 +60,7 @@ mod workers;
 
 use self::context::{Context, known_clock, prove_versions, remembered_digest};
 use self::item::{Task, path_of, size_of};
+use self::kept::Kept;
 use self::ledger::{Ledger, Listed};
 use self::roots::Roots;
 
@@ -100,12 +102,13 @@ pub(crate) async fn run(
         Ok(records) => records,
         Err(error) => return Report { fatal: Some(error), ..Report::default() },
     };
+    let source_location = match &journal {
+        Some(journal) => journal.header.identity.source_location.clone(),
+        None => source.location(),
+    };
+    let kept = Arc::new(Kept::new(&records, source_location));
     let context = Arc::new(Context {
         is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
-        source_location: match &journal {
-            Some(journal) => journal.header.identity.source_location.clone(),
-            None => source.location(),
-        },
         remembered: remembered_digest(&settings, &source, &destination).await,
         clock: known_clock(&settings, &*destination).await,
         proves_versions: prove_versions([&source, &destination]).await,
@@ -123,12 +126,12 @@ pub(crate) async fn run(
             .into_iter()
             .any(|side| counts_calls(&**side))
             .then(|| Tally::new(context.destination.capabilities())),
-        valid_from: records.resumed().mark.valid_from,
+        valid_from: kept.mark().valid_from,
         ..State::default()
     };
     let roots = Arc::new(Roots::look(&context).await);
     let runner = Arc::new(Runner {
-        ledger: Arc::new(Ledger::new(&context, events, &records, &roots)),
+        ledger: Arc::new(Ledger::new(&context, events, &records, &kept, &roots)),
         roots,
         folder_times: folder_times::FolderTimes::new(&context),
         adapt: Mutex::new(places(&context)),
@@ -140,7 +143,7 @@ pub(crate) async fn run(
             &context.settings,
         ),
         context,
-        records,
+        kept,
         state: Mutex::new(state),
     });
     if let Some(going_on) = going_on {
@@ -187,7 +190,7 @@ struct Runner {
     ledger: Arc<Ledger>,
     roots: Arc<Roots>,
     transfers: Transfers,
-    records: Arc<Records>,
+    kept: Arc<Kept>,
     /// `None`: the job does not set the times of folders.
     folder_times: Option<folder_times::FolderTimes>,
     /// What this job learns about how the destination stores modification times.
@@ -250,9 +253,8 @@ impl Runner {
             return self.apply(plan).await;
         }
         self.tell_how_files_are_compared().await;
-        let resumed = self.records.resumed();
-        if resumed.is_resumed {
-            self.ledger.set_listed(Listed::of(&resumed.mark));
+        if self.kept.is_resumed() {
+            self.ledger.set_listed(Listed::of(self.kept.mark()));
             self.tell_stored_bill().await?;
         }
         let limits_are_asked_for = self.context.settings.max_transfer.is_some();
@@ -349,7 +351,7 @@ impl Runner {
     }
 
     fn is_to_be_planned(&self) -> bool {
-        !self.records.resumed().is_planned
+        !self.kept.is_planned()
     }
 
     /// Is the plan to be made once more? Asked after each, when nothing of it is under way.
@@ -364,7 +366,7 @@ impl Runner {
     /// Is the plan within every limit that was set?
     fn is_within_limits(&self) -> Result<()> {
         let settings = &self.context.settings;
-        let resumed = &self.records.resumed().mark;
+        let resumed = self.kept.mark();
         let (source_files, destination_entries, deletions, bytes) = {
             let (listed, state) = (self.ledger.listed(), self.state());
             let deletions = state.deletions + resumed.deletions;

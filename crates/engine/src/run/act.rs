@@ -6,7 +6,6 @@ use super::again::Again;
 use super::apart::Apart;
 use super::item::{Acted, operation_of, would_be};
 use super::*;
-use crate::journal::arrival;
 use crate::transfer::Transfer;
 
 impl Runner {
@@ -139,7 +138,7 @@ impl Runner {
         if self.context.settings.report_started {
             self.ledger.tell(Event::ItemStarted { path: source.path.clone(), size }).await;
         }
-        let checkpoint = self.records.checkpoint(task.seq, &self.context.source_location, source);
+        let checkpoint = self.kept.checkpoint(task.seq, source);
         let counter = guard.counter();
         let transfer = Transfer {
             entry: source,
@@ -151,10 +150,8 @@ impl Runner {
         let done = self.transfers.transfer(transfer).await?;
         self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.learn_mode(source, &done.stored).await;
-        if self.remembers_arrivals()
-            && let Some(print) = arrival(source, &done.stored)
-        {
-            self.records.arrived(print)?;
+        if self.context.remembers_arrivals() {
+            self.kept.arrived(source, &done.stored)?;
         }
         if !done.verified {
             self.ledger.unverified();

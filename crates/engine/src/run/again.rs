@@ -203,17 +203,9 @@ impl Runner {
 
     /// A transfer that an earlier process began for another version of the source is of no use.
     async fn drop_other_version(&self, seq: u64, now: &Entry) -> Result<()> {
-        let of_plan = self.records.resumed().notes.get(&seq).map(|note| &*note.source);
-        let noted = of_plan.or_else(|| self.records.memory().noted_source(&now.path));
-        let Some(noted) = noted else { return Ok(()) };
-        let Some(checkpoint) = self.records.checkpoint(seq, &self.context.source_location, now)
-        else {
+        let Some(earlier) = self.kept.checkpoint_of_other_version(seq, now) else {
             return Ok(());
         };
-        if *noted == *checkpoint.source {
-            return Ok(());
-        }
-        let earlier = self.records.noted_checkpoint(seq, &now.path, checkpoint);
         self.context.destination.abandon(&now.path, &earlier).await
     }
 
@@ -270,7 +262,7 @@ impl Runner {
             if self.have_same_content((from, &source), (to, there), algo).await? {
                 // Where several files can have one name, the interrupted tries may have stored it several times. The backend knows
                 // from its note what they stored: it finds this one, sends nothing, and removes the others.
-                if to.capabilities().duplicates && self.records.memory().is_taken(path) {
+                if to.capabilities().duplicates && self.kept.is_taken(path) {
                     let source = Box::new(source);
                     return Ok(Again::Act(Action::Copy { source, replaces: planned, reason }));
                 }
@@ -291,7 +283,7 @@ impl Runner {
     /// replace it? It may be a damaged file that the interrupted transfer stored and that was never compared. `differ`: the
     /// contents were compared, and differ.
     fn is_listed_and_replaced(&self, source: &Entry, there: &Entry, differ: bool) -> bool {
-        let listed = self.records.memory().listed(&source.path);
+        let listed = self.kept.listed(&source.path);
         if !listed.is_some_and(|listed| is_unchanged(&listed, there, &self.context.destination)) {
             return false;
         }

@@ -20,8 +20,6 @@ pub(super) struct Context {
     pub(super) progress: Progress,
     /// The plan was made by an earlier process or comes from a file: an item is done only if both sides are as planned.
     pub(super) is_strict: bool,
-    /// Where the source is, in a form that does not change between processes.
-    pub(super) source_location: String,
     /// See [`Rules::remembered`].
     pub(super) remembered: Option<HashAlgo>,
     /// How the destination stores modification times, as far as it was known when the job began.
@@ -56,6 +54,14 @@ impl Context {
             remembered: self.remembered,
             clock: self.clock,
         }
+    }
+
+    /// Does the job record which version became which? Only if every file is transferred again, and not in a move, because
+    /// a move must also remove the source. And only if an equal version proves equal content.
+    pub(super) fn remembers_arrivals(&self) -> bool {
+        self.settings.compare == Compare::IgnoreTimes
+            && self.kind != JobKind::Move
+            && self.proves_versions
     }
 
     /// Does `path` of the destination lead to something of the source, by another name? Then nothing is changed there.

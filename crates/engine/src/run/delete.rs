@@ -26,7 +26,7 @@ impl Runner {
         let mut running = tokio::task::JoinSet::new();
         let mut is_doubt_told = false;
         while let Some(PlanItem { seq, action }) = deletions.next()? {
-            if seq < self.state().valid_from || self.records.resumed().settled.contains(seq) {
+            if seq < self.state().valid_from || self.kept.is_settled(seq) {
                 continue;
             }
             let Some(task) = self.task_of(seq, action).await else { continue };

@@ -5,9 +5,8 @@
 
 use std::borrow::Cow;
 
-use ketch_core::source_identity;
-
 use super::item::{Acted, Task, path_of, reason_of, size_of};
+use super::kept::Kept;
 use super::roots::Roots;
 use super::unstored::Unstored;
 use super::*;
@@ -24,6 +23,7 @@ pub(super) struct Ledger {
     context: Arc<Context>,
     events: mpsc::Sender<Event>,
     records: Arc<Records>,
+    kept: Arc<Kept>,
     roots: Arc<Roots>,
     state: Mutex<State>,
 }
@@ -74,17 +74,19 @@ impl Ledger {
         context: &Arc<Context>,
         events: mpsc::Sender<Event>,
         records: &Arc<Records>,
+        kept: &Arc<Kept>,
         roots: &Arc<Roots>,
     ) -> Self {
         let state = State {
-            failed_dirs: records.resumed().held.clone(),
-            occupied_dirs: records.resumed().occupied.clone(),
+            failed_dirs: kept.held().clone(),
+            occupied_dirs: kept.occupied().clone(),
             ..State::default()
         };
         Ledger {
             context: Arc::clone(context),
             events,
             records: Arc::clone(records),
+            kept: Arc::clone(kept),
             roots: Arc::clone(roots),
             state: Mutex::new(state),
         }
@@ -208,9 +210,7 @@ impl Ledger {
 
     /// Is there, or may there be, something at the destination that the next run must know about?
     pub(super) fn leaves_something(&self) -> bool {
-        self.records.memory().has_left()
-            || self.records.has_open_notes()
-            || self.state().keeps_parts
+        self.kept.leaves_something() || self.state().keeps_parts
     }
 
     /// Can a later process continue this job, or must it know what this one left?
@@ -226,12 +226,7 @@ impl Ledger {
         self.context.progress.kept(kept);
         // A move that finds its file stored only removes it at the source.
         if let Action::Copy { source, .. } | Action::RemoveSource { source, .. } = &task.action {
-            // A part of another version still remains.
-            let (memory, version) =
-                (self.records.memory(), source_identity(&self.context.source_location, source));
-            if memory.noted_source(&source.path).is_none_or(|noted| *noted == *version) {
-                memory.end(&source.path);
-            }
+            self.kept.ended(source);
         }
         let (path, reason) = (path_of(&task.action).clone(), reason_of(&task.action));
         let record = ItemOutcome {
@@ -307,7 +302,7 @@ impl Ledger {
     fn may_leave_parts(&self) -> bool {
         let to = self.context.destination.capabilities();
         let can_continue = self.context.source.capabilities().read_range;
-        self.records.job().is_some() && can_continue && (to.put_resume || to.put_parts.is_some())
+        self.kept.is_on_disk() && can_continue && (to.put_resume || to.put_parts.is_some())
     }
 
     fn count_failure(&self, failure: &Failure, status: Status, is_failure: bool) {

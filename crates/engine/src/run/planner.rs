@@ -39,7 +39,7 @@ impl Runner {
         if let Some(action) = self.whole_root().await? {
             return self.plan_one(action, tasks).await;
         }
-        let march = self.march(self.records.resumed().mark.key.clone(), self.settles());
+        let march = self.march(self.kept.mark().key.clone(), self.settles());
         let mut unseen: HashSet<String> =
             context.settings.filter.listed_files().map(str::to_owned).collect();
         let steps = futures::stream::unfold(march.start(), |mut steps| async move {
@@ -63,7 +63,7 @@ impl Runner {
         if let Some(tally) = &mut self.state().tally {
             tally.listed(true, true);
         }
-        let mut place = Place { key: march_start(&self.records), steps: 0 };
+        let mut place = Place { key: self.kept.mark().key.clone(), steps: 0 };
         while let Some(chunk) = found.next().await {
             let mut ready = Vec::new();
             for (key, passed, found) in chunk {
@@ -99,7 +99,7 @@ impl Runner {
         }
         self.ledger.complete(self.mark(&mut place))?;
         context.progress.finish_listing();
-        let mark = &self.records.resumed().mark;
+        let mark = self.kept.mark();
         let (items, bytes, deletions) = {
             let state = self.state();
             (
@@ -127,7 +127,7 @@ impl Runner {
     /// Forgets the plan that does not count. Nothing of it is under way.
     pub(super) fn forget_plan(&self) -> Result<()> {
         {
-            let mark = &self.records.resumed().mark;
+            let mark = self.kept.mark();
             let state = &mut *self.state();
             state.is_anew = false;
             state.valid_from = self.ledger.planned();
@@ -139,10 +139,10 @@ impl Runner {
                 *tally = Tally::new(self.context.destination.capabilities());
             }
         }
-        self.records.memory().forget_taken();
+        self.kept.forget_taken();
         self.context.progress.forget_planned();
         // ORDER: on record before anything of the next plan is.
-        self.ledger.mark(self.mark(&mut Place { key: march_start(&self.records), steps: 0 }))
+        self.ledger.mark(self.mark(&mut Place { key: self.kept.mark().key.clone(), steps: 0 }))
     }
 
     /// Makes a plan of this one action.
@@ -199,7 +199,7 @@ impl Runner {
     /// The mark: how far planning has come, with what was not on record yet.
     fn mark(&self, place: &mut Place) -> Mark {
         place.steps = 0;
-        let before = &self.records.resumed().mark;
+        let before = self.kept.mark();
         let state = self.state();
         Mark {
             key: place.key.clone(),
@@ -211,7 +211,7 @@ impl Runner {
     }
 
     fn is_behind(&self, name: &str) -> bool {
-        let after = self.records.resumed().mark.key.as_ref();
+        let after = self.kept.mark().key.as_ref();
         after.is_some_and(|(path, is_dir)| {
             compare_keys((name, false), (path.as_str(), *is_dir)).is_le()
         })
@@ -224,7 +224,7 @@ impl Runner {
         let is_silent = !settings.report_unchanged
             && self.context.kind != JobKind::Move
             && settings.filter.listed_files().next().is_none()
-            && self.records.memory().all_noted().next().is_none()
+            && self.kept.open().next().is_none()
             && self.state().tally.is_none();
         let runner = Arc::clone(self);
         is_silent.then(|| {
@@ -475,7 +475,7 @@ impl Runner {
                 }
                 self.context.progress.planned(size);
                 let is_last = is_deletion || matches!(action, Action::RemoveSourceDir { .. });
-                let is_stored = self.is_gone_on_with(&action);
+                let is_stored = self.kept.is_taken_by(&action);
                 Ok((!is_last).then(|| Task::new(seq, action, is_stored)))
             }
         }
@@ -491,10 +491,6 @@ struct Place {
     key: Option<(RelPath, bool)>,
     /// Steps since the last mark.
     steps: usize,
-}
-
-fn march_start(records: &Records) -> Option<(RelPath, bool)> {
-    records.resumed().mark.key.clone()
 }
 
 /// The key of what a step is about; `None` for a step that is about no single entry.

@@ -52,7 +52,7 @@ impl Runner {
     }
 
     fn is_settled(&self, item: &PlanItem) -> bool {
-        self.records.resumed().settled.contains(item.seq)
+        self.kept.is_settled(item.seq)
     }
 
     /// Does the destination still have what is recorded as arrived? Yes, if it cannot be asked.
@@ -71,10 +71,10 @@ impl Runner {
 
     /// The task of a planned item; `None` for an item that only reports something: it is reported here.
     pub(super) async fn task_of(&self, seq: u64, planned: Planned) -> Option<Task> {
-        let is_stored = self.context.is_strict || seq < self.records.resumed().mark.next;
+        let is_stored = self.context.is_strict || seq < self.kept.mark().next;
         let planned = match planned.into_action() {
             Ok(action) => {
-                let is_stored = is_stored || self.is_gone_on_with(&action);
+                let is_stored = is_stored || self.kept.is_taken_by(&action);
                 return Some(Task::new(seq, action, is_stored));
             }
             Err(planned) => *planned,
@@ -105,7 +105,7 @@ impl Runner {
         let moves = context.kind == JobKind::Move;
         let mut add = |item: PlanItem| {
             let is_void = item.seq < self.state().valid_from;
-            if is_void || self.records.resumed().settled.contains(item.seq) {
+            if is_void || self.kept.is_settled(item.seq) {
                 return;
             }
             // Items that only report something cost nothing.
@@ -142,9 +142,8 @@ impl Runner {
     /// Executes a plan file. Its totals are not trusted: they are counted again from the actions, and both places are
     /// listed.
     pub(super) async fn apply(self: &Arc<Self>, mut plan: PlanFile) -> Result<()> {
-        let resumed = self.records.resumed();
-        let mark = match resumed.is_planned {
-            true => resumed.mark.clone(),
+        let mark = match self.kept.is_planned() {
+            true => self.kept.mark().clone(),
             false => {
                 let mark = self.take_over(&mut plan).await?;
                 let mut state = self.state();
