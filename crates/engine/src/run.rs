@@ -35,9 +35,12 @@ use crate::transfer::Transfers;
 
 mod act;
 mod adapt;
+mod adopt;
 mod again;
 mod apart;
+mod bills;
 mod clock;
+mod consider;
 mod context;
 mod delete;
 mod ending;
@@ -46,11 +49,13 @@ mod item;
 mod kept;
 mod ledger;
 mod left;
+mod limits;
 mod overlap;
 mod passed_over;
 mod planner;
 mod respell;
 mod roots;
+mod settle;
 mod stored;
 mod times;
 mod totals;
@@ -62,6 +67,7 @@ use self::context::{Context, known_clock, prove_versions, remembered_digest};
 use self::item::{Task, path_of, size_of};
 use self::kept::Kept;
 use self::ledger::{Ledger, Listed};
+use self::planner::Planner;
 use self::roots::Roots;
 
 /// Actions of a `copy` that may wait between planning and execution: so far ahead its totals are known.
@@ -121,30 +127,25 @@ pub(crate) async fn run(
         stop,
         progress,
     });
-    let state = State {
-        tally: [&context.source, &context.destination]
-            .into_iter()
-            .any(|side| counts_calls(&**side))
-            .then(|| Tally::new(context.destination.capabilities())),
-        valid_from: kept.mark().valid_from,
-        ..State::default()
-    };
     let roots = Arc::new(Roots::look(&context).await);
+    let ledger = Arc::new(Ledger::new(&context, events, &records, &kept, &roots));
+    let transfers = Arc::new(Transfers::new(
+        Arc::clone(&context.source),
+        Arc::clone(&context.destination),
+        &context.settings,
+    ));
     let runner = Arc::new(Runner {
-        ledger: Arc::new(Ledger::new(&context, events, &records, &kept, &roots)),
+        planner: Arc::new(Planner::new(&context, &ledger, &kept, &transfers)),
+        ledger,
         roots,
         folder_times: folder_times::FolderTimes::new(&context),
         adapt: Mutex::new(places(&context)),
         began: tokio::time::Instant::now(),
         learner: Mutex::new(Learner::new(context.clock)),
-        transfers: Transfers::new(
-            Arc::clone(&context.source),
-            Arc::clone(&context.destination),
-            &context.settings,
-        ),
+        transfers,
         context,
         kept,
-        state: Mutex::new(state),
+        state: Mutex::default(),
     });
     if let Some(going_on) = going_on {
         runner.ledger.tell(going_on).await;
@@ -156,7 +157,7 @@ pub(crate) async fn run(
                 result = runner.roots.is_still_there().await;
             }
             if result.is_ok() {
-                runner.respell().await;
+                runner.respell(runner.planner.spellings()).await;
                 runner.set_folder_times().await;
             }
             result
@@ -189,7 +190,8 @@ struct Runner {
     context: Arc<Context>,
     ledger: Arc<Ledger>,
     roots: Arc<Roots>,
-    transfers: Transfers,
+    planner: Arc<Planner>,
+    transfers: Arc<Transfers>,
     kept: Arc<Kept>,
     /// `None`: the job does not set the times of folders.
     folder_times: Option<folder_times::FolderTimes>,
@@ -205,21 +207,8 @@ struct Runner {
 struct State {
     /// Items to be tried once more when everything else is done.
     again: Vec<(Task, Error)>,
-    /// Deletions planned so far, and bytes.
-    deletions: u64,
-    planned_bytes: u64,
-    /// The same as work for the remotes, if one of them counts its calls.
-    tally: Option<Tally>,
-    /// Names that the destination spells in another way than the source.
-    respell: Vec<respell::Respelling>,
     /// Items that were started and have no outcome yet.
     begun: HashMap<u64, (RelPath, &'static str)>,
-    /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
-    walks_folders: bool,
-    /// The plan is to be made anew.
-    is_anew: bool,
-    /// Items of the plan before this number do not count.
-    valid_from: u64,
 }
 
 impl Runner {
@@ -229,15 +218,11 @@ impl Runner {
 
     /// `Ok(false)` = there is nothing to do.
     async fn can_start(&self) -> Result<bool> {
-        job_can_start(&self.context.rules())?;
-        let overlap = overlap::find(&self.context).await?;
-        let is_same = overlap.is_same;
-        let spelling = overlap.spelling.clone();
-        let _ = self.context.overlap.set(overlap);
-        if let Some(name) = spelling {
+        let overlap = self.planner.look_for_overlap().await?;
+        if let Some(name) = overlap.spelling.clone() {
             self.respell_place(name).await?;
         }
-        Ok(!is_same)
+        Ok(!overlap.is_same)
     }
 
     async fn run_steps(
@@ -250,13 +235,11 @@ impl Runner {
             self.end_what_is_of_no_use().await;
         }
         if let Some(plan) = plan {
-            return self.apply(plan).await;
+            self.planner.adopt(plan).await?;
+            return self.act_on_stored().await;
         }
-        self.tell_how_files_are_compared().await;
-        if self.kept.is_resumed() {
-            self.ledger.set_listed(Listed::of(self.kept.mark()));
-            self.tell_stored_bill().await?;
-        }
+        self.planner.tell_how_files_are_compared().await;
+        self.planner.take_up_resumed().await?;
         let limits_are_asked_for = self.context.settings.max_transfer.is_some();
         match self.context.kind {
             JobKind::Copy | JobKind::Move if !limits_are_asked_for => {
@@ -269,7 +252,7 @@ impl Runner {
             && !is_moved
             && !self.context.is_stopping()
         {
-            return self.look_for_what_was_passed_over().await;
+            return self.planner.look_for_what_was_passed_over(self.clock_as_learnt()).await;
         }
         Ok(())
     }
@@ -278,40 +261,16 @@ impl Runner {
     async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
         self.remove_what_was_left().await;
         self.roots.may_delete().await?;
-        self.delete_all(self.ledger.deletions()?).await
-    }
-
-    async fn tell_how_files_are_compared(&self) {
-        let rules = self.context.rules();
-        let by_time = self.context.settings.compare == Compare::SizeAndTime;
-        let sides = [&self.context.source, &self.context.destination];
-        let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
-        let is_fixed = self.context.clock.is_fixed();
-        let blind = blind.or_else(|| is_fixed.then_some(&self.context.destination));
-        if let Some(blind) = blind.filter(|_| by_time) {
-            let digest = rules.source.common_hash(rules.destination);
-            let text = format!(
-                "{} keeps no modification times: a file of equal size counts as unchanged{}",
-                blind.name(),
-                match digest {
-                    Some(algo) => format!(
-                        " unless it is newer than the stored copy and its {algo} digest differs"
-                    ),
-                    None => " unless it is newer than the stored copy".to_owned(),
-                }
-            );
-            let hint = digest.map(|_| Hint::CompareDigests);
-            self.ledger.tell(Event::Reminder { place: blind.name().to_owned(), text, hint }).await;
-        }
+        self.delete_all(self.ledger.deletions()?, self.planner.valid_from()).await
     }
 
     async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
-        self.act_on(self.stored_tasks()?).await;
-        while self.is_to_be_planned() && !self.context.is_stopping() {
+        self.act_on(self.stored_tasks(self.planner.valid_from())?).await;
+        while self.planner.is_to_be_planned() && !self.context.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
             let planning =
-                AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(Some(sender))));
+                AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.planner).plan(Some(sender))));
             let tasks = futures::stream::poll_fn(move |context| tasks.poll_recv(context));
             self.act_on(tasks.map(Ok)).await;
             if self.context.is_stopping() {
@@ -328,9 +287,17 @@ impl Runner {
         self.end_with_deletions().await
     }
 
+    /// Does everything that is on record and has no outcome yet.
+    async fn act_on_stored(self: &Arc<Self>) -> Result<()> {
+        self.act_on(self.stored_tasks(self.planner.valid_from())?).await;
+        self.try_again().await;
+        self.end_with_deletions().await
+    }
+
     async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
-        while self.is_to_be_planned() {
-            let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
+        while self.planner.is_to_be_planned() {
+            let planning =
+                AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.planner).plan(None)));
             tokio::select! {
                 planned = finish(planning) => planned?,
                 () = self.context.stopping() => return Ok(()),
@@ -339,61 +306,24 @@ impl Runner {
                 break;
             }
         }
-        let admitted = self.is_within_limits();
+        let admitted = self.planner.is_within_limits();
         // A dry run shows the plan, and then says why a limit would stop it.
         if admitted.is_err() && !self.context.settings.dry_run {
             return admitted;
         }
-        self.act_on(self.stored_tasks()?).await;
-        self.try_again().await;
-        self.end_with_deletions().await?;
+        self.act_on_stored().await?;
         admitted
-    }
-
-    fn is_to_be_planned(&self) -> bool {
-        !self.kept.is_planned()
     }
 
     /// Is the plan to be made once more? Asked after each, when nothing of it is under way.
     fn takes_anew(&self) -> Result<bool> {
-        let is_anew = self.state().is_anew;
+        let is_anew = self.planner.is_anew();
         if is_anew {
-            self.forget_plan()?;
+            // What failed and may pass is planned once more.
+            self.state().again.clear();
+            self.planner.forget_plan()?;
         }
         Ok(is_anew)
-    }
-
-    /// Is the plan within every limit that was set?
-    fn is_within_limits(&self) -> Result<()> {
-        let settings = &self.context.settings;
-        let resumed = self.kept.mark();
-        let (source_files, destination_entries, deletions, bytes) = {
-            let (listed, state) = (self.ledger.listed(), self.state());
-            let deletions = state.deletions + resumed.deletions;
-            let bytes = state.planned_bytes.saturating_add(resumed.bytes);
-            (listed.source_files, listed.destination_entries, deletions, bytes)
-        };
-        let source_files = match settings.allow_empty_source {
-            true => source_files.max(1),
-            false => source_files,
-        };
-        let refuse = |error: Error| error.with_operation(self.context.kind.as_str());
-        if self.context.kind == JobKind::Sync {
-            settings
-                .delete_limit
-                .admits(deletions, destination_entries, source_files)
-                .map_err(refuse)?;
-        }
-        match settings.max_transfer {
-            Some(most) if bytes > most => {
-                let text = format!(
-                    "the plan transfers {bytes} bytes and {most} are allowed; nothing was changed"
-                );
-                let error = Error::new(ErrorKind::InvalidInput, text);
-                Err(refuse(error.with_hint(Hint::AllowTransfer(bytes))))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

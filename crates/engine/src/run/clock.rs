@@ -46,10 +46,9 @@ impl Runner {
         Ok(())
     }
 
-    /// The rules with what this job has learnt so far of the destination.
-    pub(super) fn rules_as_learnt(&self) -> Rules<'_> {
-        let clock = self.learner().clock();
-        Rules { clock, ..self.context.rules() }
+    /// How the destination stores modification times, as far as is known now.
+    pub(super) fn clock_as_learnt(&self) -> Clock {
+        self.learner().clock()
     }
 
     async fn tell_of_fixed_times(&self) {

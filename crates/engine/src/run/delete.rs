@@ -13,10 +13,11 @@ fn may_be_unseen(entry: &Entry) -> bool {
 
 impl Runner {
     /// Executes the deletions of the plan, from the last to the first. Several files are deleted at a time; a folder waits
-    /// for all deletions before it.
+    /// for all deletions before it. Those numbered below `valid_from` do not count.
     pub(super) async fn delete_all(
         self: &Arc<Self>,
         mut deletions: LogBackward<PlanItem>,
+        valid_from: u64,
     ) -> Result<()> {
         let to = self.context.destination.capabilities();
         // Deletions that one request can carry are started together. A disk gathers nothing here.
@@ -26,7 +27,7 @@ impl Runner {
         let mut running = tokio::task::JoinSet::new();
         let mut is_doubt_told = false;
         while let Some(PlanItem { seq, action }) = deletions.next()? {
-            if seq < self.state().valid_from || self.kept.is_settled(seq) {
+            if seq < valid_from || self.kept.is_settled(seq) {
                 continue;
             }
             let Some(task) = self.task_of(seq, action).await else { continue };

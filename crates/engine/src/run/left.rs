@@ -5,42 +5,12 @@
 //! before the destination is listed, because they may have left two files of one name. Parts of a local disk have no note:
 //! the next transfer of the file finds its part, and parts that no transfer used are removed at the end.
 
+use super::planner::Planner;
 use super::*;
 use crate::decide::{Decision, decide};
 use crate::join::Pair;
 
-impl Runner {
-    /// Ends open transfers of versions that the source no longer has, or that a filter now excludes.
-    pub(super) async fn end_what_is_of_no_use(&self) {
-        if !self.kept.is_on_disk() {
-            return;
-        }
-        let (from, to) = (&self.context.source, &self.context.destination);
-        for left in self.kept.open() {
-            let path = &left.path;
-            let is_of_use = match from.stat(path).await {
-                Ok(now) => {
-                    let takes_part = self.context.settings.filter.admits_file(
-                        path.as_str(),
-                        now.size,
-                        now.mtime,
-                    );
-                    takes_part && self.kept.is_for(left, &now) && left.action.is_some()
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => false,
-                // Not known: the listing of the folder will show it.
-                Err(_) => true,
-            };
-            if is_of_use {
-                continue;
-            }
-            match self.kept.abandon(left, &**to).await {
-                Ok(()) => self.kept.is_over(path),
-                Err(error) => self.tell_left(&error).await,
-            }
-        }
-    }
-
+impl Planner {
     /// What is done about a pair if a backend noted something about its transfer. `None` also if this run would not
     /// transfer the file: then the open transfer is removed at the end.
     pub(super) fn gone_on_with(&self, pair: &Pair) -> Option<Action> {
@@ -72,6 +42,39 @@ impl Runner {
         self.context.remembers_arrivals()
             && !pair.destination_duplicates
             && self.kept.has_arrived(source, destination)
+    }
+}
+
+impl Runner {
+    /// Ends open transfers of versions that the source no longer has, or that a filter now excludes.
+    pub(super) async fn end_what_is_of_no_use(&self) {
+        if !self.kept.is_on_disk() {
+            return;
+        }
+        let (from, to) = (&self.context.source, &self.context.destination);
+        for left in self.kept.open() {
+            let path = &left.path;
+            let is_of_use = match from.stat(path).await {
+                Ok(now) => {
+                    let takes_part = self.context.settings.filter.admits_file(
+                        path.as_str(),
+                        now.size,
+                        now.mtime,
+                    );
+                    takes_part && self.kept.is_for(left, &now) && left.action.is_some()
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => false,
+                // Not known: the listing of the folder will show it.
+                Err(_) => true,
+            };
+            if is_of_use {
+                continue;
+            }
+            match self.kept.abandon(left, &**to).await {
+                Ok(()) => self.kept.is_over(path),
+                Err(error) => self.tell_left(&error).await,
+            }
+        }
     }
 
     /// Removes everything that earlier processes left and that this run did not continue. A job that stays open keeps it.

@@ -1,6 +1,7 @@
 //! Gives names at the destination the source's spelling, where the destination finds a name in any spelling. This is done
 //! at the end of the job.
 
+use super::planner::Planner;
 use super::*;
 use crate::join::Pair;
 
@@ -14,7 +15,7 @@ pub(super) struct Respelling {
     to_be: RelPath,
 }
 
-impl Runner {
+impl Planner {
     /// Remembers a name that both sides have in different spellings.
     pub(super) fn note_spelling(&self, pair: &Pair) {
         let Some((source, there)) = pair.source.as_ref().zip(pair.destination.as_ref()) else {
@@ -26,9 +27,15 @@ impl Runner {
         }
     }
 
+    /// The names that were found, for the end of the job.
+    pub(super) fn spellings(&self) -> Vec<Respelling> {
+        std::mem::take(&mut self.state().respell)
+    }
+}
+
+impl Runner {
     /// Gives names their spelling: first those in a folder, then the folder's own. A failure costs only the spelling.
-    pub(super) async fn respell(&self) {
-        let mut names = std::mem::take(&mut self.state().respell);
+    pub(super) async fn respell(&self, mut names: Vec<Respelling>) {
         names.sort_by_key(|name| std::cmp::Reverse(name.to_be.parts().count()));
         let (settings, to) = (&self.context.settings, &self.context.destination);
         for Respelling { is, to_be } in names {

@@ -7,11 +7,12 @@
 use futures::TryStreamExt;
 use ketch_core::{EntryKind, ListOptions};
 
+use super::planner::Planner;
 use super::*;
 use crate::decide::{Action, Reason};
 use crate::join::Pair;
 
-impl Runner {
+impl Planner {
     /// Does this job move whole folders if the destination has nothing of their name?
     pub(super) fn moves_whole(&self) -> bool {
         let context = &self.context;
@@ -52,7 +53,9 @@ impl Runner {
         let can_be_moved = source.kind == EntryKind::Dir && source.handle.is_some();
         Ok(can_be_moved.then(|| Action::MoveDir { source: Box::new(source) }))
     }
+}
 
+impl Runner {
     /// Moves the entries of a folder that cannot be moved whole, one by one. An entry that could not be moved stays, and
     /// the first error is returned after everything else was moved.
     pub(super) async fn move_files_of(self: &Arc<Self>, task: &Task, dir: &Entry) -> Result<()> {
