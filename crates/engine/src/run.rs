@@ -44,6 +44,7 @@ mod consider;
 mod context;
 mod delete;
 mod ending;
+mod executor;
 mod folder_times;
 mod item;
 mod kept;
@@ -64,6 +65,7 @@ mod whole;
 mod workers;
 
 use self::context::{Context, known_clock, prove_versions, remembered_digest};
+use self::executor::Executor;
 use self::item::{Task, path_of, size_of};
 use self::kept::Kept;
 use self::ledger::{Ledger, Listed};
@@ -72,19 +74,34 @@ use self::roots::Roots;
 
 /// Actions of a `copy` that may wait between planning and execution: so far ahead its totals are known.
 const ACTION_QUEUE: usize = 16 * 1024;
-/// Items that may be tried once more at the end.
-const AGAIN_LIMIT: usize = 1_000;
-
 /// Runs a job to its end.
 pub(crate) async fn run(
-    request: Request,
+    mut request: Request,
     events: mpsc::Sender<Event>,
     progress: Progress,
 ) -> Report {
     let started = Instant::now();
-    let Request { kind, source, destination, settings, stop, journal, plan, recalled } = request;
-    let settings = Arc::new(settings);
-    let going_on = match (&journal, &recalled) {
+    let going_on = going_on(&request);
+    let records = match records(&mut request) {
+        Ok(records) => records,
+        Err(error) => return Report { fatal: Some(error), ..Report::default() },
+    };
+    let (job, journal, plan) = Job::of(request, records, events, progress).await;
+    if let Some(going_on) = going_on {
+        job.ledger.tell(going_on).await;
+    }
+    if let Err(error) = job.run(journal.as_ref(), plan).await {
+        job.ledger.ended_by(error);
+    }
+    job.executor.flush_both().await;
+    job.executor.remember_clock().await;
+    job.executor.clear_leftovers(journal.as_ref()).await;
+    job.ledger.end(journal, started)
+}
+
+/// What is told first of a job that continues another one.
+fn going_on(request: &Request) -> Option<Event> {
+    match (&request.journal, &request.recalled) {
         (Some(journal), _) => journal.standing.map(|standing| Event::GoingOn {
             job: journal.header.id(),
             standing,
@@ -96,143 +113,94 @@ pub(crate) async fn run(
             finishes_plan: false,
         }),
         (None, None) => None,
-    };
-    let records = match &journal {
+    }
+}
+
+/// The records of the journal, or those of this process only.
+fn records(request: &mut Request) -> Result<Arc<Records>> {
+    match &request.journal {
         Some(journal) => Ok(Arc::clone(&journal.records)),
         None => {
-            let memory = recalled.map_or_else(Memory::default, |recalled| recalled.memory);
-            Records::unnamed(settings.plan_folder.as_deref(), memory).map(Arc::new)
+            let memory = request.recalled.take().map(|recalled| recalled.memory);
+            let folder = request.settings.plan_folder.as_deref();
+            Records::unnamed(folder, memory.unwrap_or_default()).map(Arc::new)
         }
-    };
-    let records = match records {
-        Ok(records) => records,
-        Err(error) => return Report { fatal: Some(error), ..Report::default() },
-    };
-    let source_location = match &journal {
-        Some(journal) => journal.header.identity.source_location.clone(),
-        None => source.location(),
-    };
-    let kept = Arc::new(Kept::new(&records, source_location));
-    let context = Arc::new(Context {
-        is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
-        remembered: remembered_digest(&settings, &source, &destination).await,
-        clock: known_clock(&settings, &*destination).await,
-        proves_versions: prove_versions([&source, &destination]).await,
-        overlap: OnceLock::new(),
-        abort: CancellationToken::new(),
-        kind,
-        source,
-        destination,
-        settings,
-        stop,
-        progress,
-    });
-    let roots = Arc::new(Roots::look(&context).await);
-    let ledger = Arc::new(Ledger::new(&context, events, &records, &kept, &roots));
-    let transfers = Arc::new(Transfers::new(
-        Arc::clone(&context.source),
-        Arc::clone(&context.destination),
-        &context.settings,
-    ));
-    let runner = Arc::new(Runner {
-        planner: Arc::new(Planner::new(&context, &ledger, &kept, &transfers)),
-        ledger,
-        roots,
-        folder_times: folder_times::FolderTimes::new(&context),
-        adapt: Mutex::new(places(&context)),
-        began: tokio::time::Instant::now(),
-        learner: Mutex::new(Learner::new(context.clock)),
-        transfers,
-        context,
-        kept,
-        state: Mutex::default(),
-    });
-    if let Some(going_on) = going_on {
-        runner.ledger.tell(going_on).await;
     }
-    let result = match runner.can_start().await {
-        Ok(true) => {
-            let mut result = runner.run_steps(journal.as_ref(), plan).await;
-            if result.is_ok() {
-                result = runner.roots.is_still_there().await;
-            }
-            if result.is_ok() {
-                runner.respell(runner.planner.spellings()).await;
-                runner.set_folder_times().await;
-            }
-            result
-        }
-        Ok(false) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = result {
-        runner.ledger.ended_by(error);
-    }
-    runner.flush_both().await;
-    runner.remember_clock().await;
-    runner.clear_leftovers(journal.as_ref()).await;
-    runner.ledger.end(journal, started)
 }
 
-/// The number of items at a time that the user gave, or one that is found by trying, within what both sides accept.
-fn places(context: &Context) -> adapt::Adapt {
-    if let Some(given) = context.settings.transfers {
-        return adapt::Adapt::fixed(given);
-    }
-    let both = [context.source.capabilities(), context.destination.capabilities()];
-    let least = both.into_iter().filter_map(|side| side.at_once).min();
-    adapt::Adapt::within(least.unwrap_or(adapt::MOST))
-}
-
-/// A running job.
+/// A running job: the order of its phases. The [`Planner`] finds out what is to be done, the [`Executor`] does it, and the
+/// [`Ledger`] keeps what came of it.
 #[derive(Debug)]
-struct Runner {
+struct Job {
     context: Arc<Context>,
     ledger: Arc<Ledger>,
     roots: Arc<Roots>,
     planner: Arc<Planner>,
-    transfers: Arc<Transfers>,
-    kept: Arc<Kept>,
-    /// `None`: the job does not set the times of folders.
-    folder_times: Option<folder_times::FolderTimes>,
-    /// What this job learns about how the destination stores modification times.
-    learner: Mutex<Learner>,
-    /// How many items at the same time.
-    adapt: Mutex<adapt::Adapt>,
-    began: tokio::time::Instant,
-    state: Mutex<State>,
+    executor: Arc<Executor>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Items to be tried once more when everything else is done.
-    again: Vec<(Task, Error)>,
-    /// Items that were started and have no outcome yet.
-    begun: HashMap<u64, (RelPath, &'static str)>,
-}
-
-impl Runner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Job {
+    /// Makes the parts of a job. Returns also what only its beginning and its end need.
+    async fn of(
+        request: Request,
+        records: Arc<Records>,
+        events: mpsc::Sender<Event>,
+        progress: Progress,
+    ) -> (Self, Option<Journal>, Option<PlanFile>) {
+        let Request { kind, source, destination, settings, stop, journal, plan, recalled: _ } =
+            request;
+        let settings = Arc::new(settings);
+        let source_location = match &journal {
+            Some(journal) => journal.header.identity.source_location.clone(),
+            None => source.location(),
+        };
+        let finishes_plan = journal.as_ref().is_some_and(|journal| journal.finishes_plan);
+        let context = Arc::new(Context {
+            is_strict: plan.is_some() || finishes_plan,
+            remembered: remembered_digest(&settings, &source, &destination).await,
+            clock: known_clock(&settings, &*destination).await,
+            proves_versions: prove_versions([&source, &destination]).await,
+            overlap: OnceLock::new(),
+            abort: CancellationToken::new(),
+            kind,
+            source,
+            destination,
+            settings,
+            stop,
+            progress,
+        });
+        let kept = Arc::new(Kept::new(&records, source_location));
+        let roots = Arc::new(Roots::look(&context).await);
+        let ledger = Arc::new(Ledger::new(&context, events, &records, &kept, &roots));
+        let transfers = Arc::new(Transfers::new(
+            Arc::clone(&context.source),
+            Arc::clone(&context.destination),
+            &context.settings,
+        ));
+        let planner = Arc::new(Planner::new(&context, &ledger, &kept, &transfers));
+        let executor = Arc::new(Executor::new(&context, &ledger, &kept, &transfers));
+        (Job { context, ledger, roots, planner, executor }, journal, plan)
     }
 
-    /// `Ok(false)` = there is nothing to do.
-    async fn can_start(&self) -> Result<bool> {
+    async fn run(&self, journal: Option<&Journal>, plan: Option<PlanFile>) -> Result<()> {
         let overlap = self.planner.look_for_overlap().await?;
         if let Some(name) = overlap.spelling.clone() {
-            self.respell_place(name).await?;
+            self.executor.respell_place(name).await?;
         }
-        Ok(!overlap.is_same)
+        if overlap.is_same {
+            return Ok(());
+        }
+        self.run_steps(journal, plan).await?;
+        self.roots.is_still_there().await?;
+        self.executor.respell(self.planner.spellings()).await;
+        self.executor.set_folder_times().await;
+        Ok(())
     }
 
-    async fn run_steps(
-        self: &Arc<Self>,
-        journal: Option<&Journal>,
-        plan: Option<PlanFile>,
-    ) -> Result<()> {
+    async fn run_steps(&self, journal: Option<&Journal>, plan: Option<PlanFile>) -> Result<()> {
         if let Some(journal) = journal.filter(|_| !self.context.settings.dry_run) {
-            self.clear_up_after(journal).await;
-            self.end_what_is_of_no_use().await;
+            self.executor.clear_up_after(journal).await;
+            self.executor.end_what_is_of_no_use().await;
         }
         if let Some(plan) = plan {
             self.planner.adopt(plan).await?;
@@ -247,32 +215,25 @@ impl Runner {
             }
             JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await?,
         }
-        let is_moved = self.ledger.is_root_moved();
         if journal.is_some_and(|journal| journal.finishes_plan)
-            && !is_moved
+            && !self.ledger.is_root_moved()
             && !self.context.is_stopping()
         {
-            return self.planner.look_for_what_was_passed_over(self.clock_as_learnt()).await;
+            let clock = self.executor.clock_as_learnt();
+            return self.planner.look_for_what_was_passed_over(clock).await;
         }
         Ok(())
     }
 
-    /// The last step of a job: ends transfers that were begun and are not wanted any more, and deletes what is extra.
-    async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
-        self.remove_what_was_left().await;
-        self.roots.may_delete().await?;
-        self.delete_all(self.ledger.deletions()?, self.planner.valid_from()).await
-    }
-
-    async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
+    async fn copy_while_listing(&self) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
-        self.act_on(self.stored_tasks(self.planner.valid_from())?).await;
+        self.executor.act_on_stored(self.planner.valid_from()).await?;
         while self.planner.is_to_be_planned() && !self.context.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
             let planning =
                 AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.planner).plan(Some(sender))));
             let tasks = futures::stream::poll_fn(move |context| tasks.poll_recv(context));
-            self.act_on(tasks.map(Ok)).await;
+            self.executor.act_on(tasks.map(Ok)).await;
             if self.context.is_stopping() {
                 break;
             }
@@ -283,18 +244,10 @@ impl Runner {
                 break;
             }
         }
-        self.try_again().await;
         self.end_with_deletions().await
     }
 
-    /// Does everything that is on record and has no outcome yet.
-    async fn act_on_stored(self: &Arc<Self>) -> Result<()> {
-        self.act_on(self.stored_tasks(self.planner.valid_from())?).await;
-        self.try_again().await;
-        self.end_with_deletions().await
-    }
-
-    async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
+    async fn plan_then_act(&self) -> Result<()> {
         while self.planner.is_to_be_planned() {
             let planning =
                 AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.planner).plan(None)));
@@ -320,10 +273,25 @@ impl Runner {
         let is_anew = self.planner.is_anew();
         if is_anew {
             // What failed and may pass is planned once more.
-            self.state().again.clear();
+            self.executor.forget_again();
             self.planner.forget_plan()?;
         }
         Ok(is_anew)
+    }
+
+    /// Does everything that is on record and has no outcome yet.
+    async fn act_on_stored(&self) -> Result<()> {
+        self.executor.act_on_stored(self.planner.valid_from()).await?;
+        self.end_with_deletions().await
+    }
+
+    /// The last steps of a job: tries again what failed and may pass, ends transfers that were begun and are not wanted any
+    /// more, and deletes what is extra.
+    async fn end_with_deletions(&self) -> Result<()> {
+        self.executor.try_again().await;
+        self.executor.remove_what_was_left().await;
+        self.roots.may_delete().await?;
+        self.executor.delete_all(self.ledger.deletions()?, self.planner.valid_from()).await
     }
 }
 

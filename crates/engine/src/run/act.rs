@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 
 use super::again::Again;
 use super::apart::Apart;
+use super::executor::Executor;
 use super::item::{Acted, operation_of, would_be};
 use super::*;
 use crate::transfer::Transfer;
 
-impl Runner {
+impl Executor {
     /// Does one item and writes down its one outcome.
     pub(super) async fn act(self: &Arc<Self>, mut task: Task, last_try: bool) {
         let operation = operation_of(&task.action);

@@ -1,6 +1,7 @@
 //! Checks an item again before it is done: items that failed with an error that may pass, and items that were planned
 //! earlier. A file that has arrived is not sent twice, and a file that no plan replaces is not overwritten.
 
+use super::executor::Executor;
 use super::item::Acted;
 use super::*;
 use crate::blocking::blocking;
@@ -37,7 +38,10 @@ fn is_unchanged(planned: &Entry, now: &Entry, place: &Arc<dyn Backend>) -> bool 
     is_same_version(planned, now) || (by_time && planned.kind == now.kind)
 }
 
-impl Runner {
+/// Items that may be tried once more at the end.
+const AGAIN_LIMIT: usize = 1_000;
+
+impl Executor {
     pub(super) fn is_worth_another_try(&self, action: &Action, error: &Error) -> bool {
         let may_pass = match error.kind() {
             ErrorKind::Changed => self.context.settings.on_changed == OnChanged::Retry,

@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
+use super::executor::Executor;
 use super::*;
 
-impl Runner {
+impl Executor {
     /// A file was given the modification time `asked`, and the destination shows `found`.
     pub(super) async fn learn_time(&self, asked: Option<SystemTime>, found: Option<SystemTime>) {
         let keeps = self.context.destination.capabilities().mtime.is_some();

@@ -3,6 +3,7 @@
 
 use ketch_core::EntryKind;
 
+use super::executor::Executor;
 use super::*;
 use crate::digest::Memory;
 
@@ -11,7 +12,7 @@ fn may_be_unseen(entry: &Entry) -> bool {
     entry.kind == EntryKind::Link || entry.is_file() && entry.size == Some(0)
 }
 
-impl Runner {
+impl Executor {
     /// Executes the deletions of the plan, from the last to the first. Several files are deleted at a time; a folder waits
     /// for all deletions before it. Those numbered below `valid_from` do not count.
     pub(super) async fn delete_all(
@@ -72,8 +73,8 @@ impl Runner {
                 self.ledger.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
-            let runner = Arc::clone(self);
-            running.spawn(async move { runner.act(task, true).await });
+            let executor = Arc::clone(self);
+            running.spawn(async move { executor.act(task, true).await });
         }
         while !running.is_empty() {
             self.wait_for_one(&mut running).await;

@@ -1,8 +1,9 @@
 //! The end of a job: what is still to be stored, what earlier jobs left, the report, and whether the records stay.
 
+use super::executor::Executor;
 use super::*;
 
-impl Runner {
+impl Executor {
     /// Makes both sides store what they know and have not stored yet. If that fails, only facts beside the content are
     /// lost.
     pub(super) async fn flush_both(&self) {

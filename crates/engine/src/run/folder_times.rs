@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use futures::TryStreamExt;
 use ketch_core::{seconds_and_nanoseconds, time_of};
 
+use super::executor::Executor;
 use super::*;
 use crate::journal::FolderTime;
 
@@ -55,7 +56,7 @@ impl FolderTimes {
     }
 }
 
-impl Runner {
+impl Executor {
     /// Writes down the times of the folders that `action` changes, unless they are known to be on the list.
     pub(super) async fn note_folders(&self, action: &Action) -> Result<()> {
         let Some(times) = &self.folder_times else { return Ok(()) };

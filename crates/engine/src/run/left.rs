@@ -5,6 +5,7 @@
 //! before the destination is listed, because they may have left two files of one name. Parts of a local disk have no note:
 //! the next transfer of the file finds its part, and parts that no transfer used are removed at the end.
 
+use super::executor::Executor;
 use super::planner::Planner;
 use super::*;
 use crate::decide::{Decision, decide};
@@ -45,7 +46,7 @@ impl Planner {
     }
 }
 
-impl Runner {
+impl Executor {
     /// Ends open transfers of versions that the source no longer has, or that a filter now excludes.
     pub(super) async fn end_what_is_of_no_use(&self) {
         if !self.kept.is_on_disk() {

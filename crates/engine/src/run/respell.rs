@@ -1,6 +1,7 @@
 //! Gives names at the destination the source's spelling, where the destination finds a name in any spelling. This is done
 //! at the end of the job.
 
+use super::executor::Executor;
 use super::planner::Planner;
 use super::*;
 use crate::join::Pair;
@@ -33,7 +34,7 @@ impl Planner {
     }
 }
 
-impl Runner {
+impl Executor {
     /// Gives names their spelling: first those in a folder, then the folder's own. A failure costs only the spelling.
     pub(super) async fn respell(&self, mut names: Vec<Respelling>) {
         names.sort_by_key(|name| std::cmp::Reverse(name.to_be.parts().count()));

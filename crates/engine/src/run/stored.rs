@@ -1,9 +1,10 @@
 //! Items that are on record already: planned by an earlier process, or taken from a plan file.
 
+use super::executor::Executor;
 use super::*;
 use crate::journal::Status;
 
-impl Runner {
+impl Executor {
     /// The items that are on record and have no outcome yet, in the order of the plan, without those
     /// before `valid_from`. Items of earlier processes are
     /// checked before they are done; items that only report something are reported again.
@@ -12,16 +13,16 @@ impl Runner {
         valid_from: u64,
     ) -> Result<impl Stream<Item = Result<Task>> + use<>> {
         let mut plan = self.ledger.changes()?;
-        let runner = Arc::clone(self);
-        let next = move |runner: Arc<Runner>| {
+        let executor = Arc::clone(self);
+        let next = move |executor: Arc<Executor>| {
             let found = loop {
                 match plan.next() {
                     Ok(Some(PlanRecord::Item(item))) if item.seq < valid_from => {}
                     Ok(Some(PlanRecord::Item(item))) => {
                         // `jobs resume`: items that are recorded as done are checked, too.
-                        let is_looked_at =
-                            runner.context.is_strict && matches!(item.action, Planned::Copy { .. });
-                        if is_looked_at || !runner.is_settled(&item) {
+                        let is_looked_at = executor.context.is_strict
+                            && matches!(item.action, Planned::Copy { .. });
+                        if is_looked_at || !executor.is_settled(&item) {
                             break Some(Ok(item));
                         }
                     }
@@ -31,19 +32,21 @@ impl Runner {
                     Err(error) => break Some(Err(error)),
                 }
             };
-            (found, runner)
+            (found, executor)
         };
-        let items = futures::stream::unfold((next, runner), |(mut next, runner)| async move {
-            let (found, runner) = next(runner);
-            found.map(|found| (found, (next, runner)))
+        let items = futures::stream::unfold((next, executor), |(mut next, executor)| async move {
+            let (found, executor) = next(executor);
+            found.map(|found| (found, (next, executor)))
         });
-        let runner = Arc::clone(self);
+        let executor = Arc::clone(self);
         let tasks = items.filter_map(move |item| {
-            let runner = Arc::clone(&runner);
+            let executor = Arc::clone(&executor);
             async move {
                 match item {
-                    Ok(item) if runner.is_settled(&item) && runner.is_in_place(&item).await => None,
-                    Ok(PlanItem { seq, action }) => runner.task_of(seq, action).await.map(Ok),
+                    Ok(item) if executor.is_settled(&item) && executor.is_in_place(&item).await => {
+                        None
+                    }
+                    Ok(PlanItem { seq, action }) => executor.task_of(seq, action).await.map(Ok),
                     Err(error) => Some(Err(error)),
                 }
             }

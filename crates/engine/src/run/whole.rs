@@ -7,6 +7,7 @@
 use futures::TryStreamExt;
 use ketch_core::{EntryKind, ListOptions};
 
+use super::executor::Executor;
 use super::planner::Planner;
 use super::*;
 use crate::decide::{Action, Reason};
@@ -55,7 +56,7 @@ impl Planner {
     }
 }
 
-impl Runner {
+impl Executor {
     /// Moves the entries of a folder that cannot be moved whole, one by one. An entry that could not be moved stays, and
     /// the first error is returned after everything else was moved.
     pub(super) async fn move_files_of(self: &Arc<Self>, task: &Task, dir: &Entry) -> Result<()> {

@@ -6,6 +6,7 @@ use futures::stream::FuturesUnordered;
 use tokio::task::JoinError;
 
 use super::adapt::{Adapt, Amounts};
+use super::executor::Executor;
 use super::*;
 
 /// How many small items share one task of the runtime, if so many are waiting. They start and end together. A task costs
@@ -16,7 +17,7 @@ const GROUP_ITEMS: usize = 16;
 type Running = BoxFuture<'static, Ended>;
 type Ended = (Taken, std::result::Result<(), JoinError>);
 
-impl Runner {
+impl Executor {
     /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more slots
     /// than others, so that it can gather many of them.
     pub(super) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
@@ -121,11 +122,11 @@ impl Runner {
             return places.give_back(taken);
         }
         self.look(places);
-        let runner = Arc::clone(self);
+        let executor = Arc::clone(self);
         // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
         let handle = AbortOnDropHandle::new(tokio::spawn(async move {
-            let acts = tasks.into_iter().filter(|_| !runner.context.is_stopping());
-            futures::future::join_all(acts.map(|task| runner.act(task, false))).await;
+            let acts = tasks.into_iter().filter(|_| !executor.context.is_stopping());
+            futures::future::join_all(acts.map(|task| executor.act(task, false))).await;
         }));
         running.push(Box::pin(async move { (taken, handle.await) }));
     }
