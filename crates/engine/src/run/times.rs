@@ -2,6 +2,7 @@
 
 use ketch_core::Capabilities;
 
+use super::planner::Planner;
 use super::*;
 use crate::join::Pair;
 use crate::times::with_time;
@@ -34,7 +35,7 @@ fn lacking(
     }
 }
 
-impl Runner {
+impl Planner {
     /// A pair with the times that must be known to decide about it.
     pub(super) async fn with_times(&self, mut pair: Pair) -> Result<Pair> {
         let (from, to) = (&self.context.source, &self.context.destination);
