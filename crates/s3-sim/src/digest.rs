@@ -9,7 +9,12 @@ pub(crate) fn md5(bytes: &[u8]) -> [u8; 16] {
 
 /// The ETag of what was stored in one piece, with its quotes.
 pub(crate) fn etag(bytes: &[u8]) -> String {
-    format!("\"{}\"", HEXLOWER.encode(&md5(bytes)))
+    etag_of(&md5(bytes))
+}
+
+/// The ETag that an MD5 is.
+pub(crate) fn etag_of(md5: &[u8; 16]) -> String {
+    format!("\"{}\"", HEXLOWER.encode(md5))
 }
 
 /// The ETag of what was stored in parts: the MD5 of their MD5s, and their number.

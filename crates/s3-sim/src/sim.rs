@@ -150,8 +150,9 @@ impl Sim {
     /// Changes the first byte of the first part of every open upload of that key. The emulator then shows the digest of what it
     /// has, as a service does.
     pub fn damage_parts(&self, bucket: &str, key: &str) {
-        self.change_parts(bucket, key, |parts| {
-            if let Some(mut first) = parts.first_entry() {
+        self.with(bucket, |bucket| {
+            for upload in bucket.uploads.values_mut().filter(|upload| upload.key == key) {
+                let Some(mut first) = upload.parts.first_entry() else { continue };
                 let mut bytes = first.get().body.to_vec();
                 if let Some(byte) = bytes.first_mut() {
                     *byte ^= 1;
@@ -162,22 +163,9 @@ impl Sim {
         });
     }
 
-    /// Loses the first part of every open upload of that key.
-    pub fn lose_part(&self, bucket: &str, key: &str) {
-        self.change_parts(bucket, key, |parts| drop(parts.pop_first()));
-    }
-
-    fn change_parts(
-        &self,
-        bucket: &str,
-        key: &str,
-        change: impl Fn(&mut std::collections::BTreeMap<u32, Part>),
-    ) {
-        self.with(bucket, |bucket| {
-            for upload in bucket.uploads.values_mut().filter(|upload| upload.key == key) {
-                change(&mut upload.parts);
-            }
-        });
+    /// Forgets every open upload of that key.
+    pub fn forget_uploads(&self, bucket: &str, key: &str) {
+        self.with(bucket, |bucket| bucket.uploads.retain(|_, upload| upload.key != key));
     }
 
     fn with<T>(&self, bucket: &str, look: impl FnOnce(&mut Bucket) -> T) -> Option<T> {
