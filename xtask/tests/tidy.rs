@@ -68,6 +68,7 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
         ("ketch-fichier-sim", vec![]),
         ("ketch-wire", vec!["ketch-core"]),
         ("ketch-s3", vec!["ketch-core", "ketch-wire"]),
+        ("ketch-s3-sim", vec![]),
         ("ketch-catalog", vec!["ketch-core"]),
         ("ketch-testkit", vec!["ketch-core"]),
         (
@@ -128,6 +129,7 @@ fn names_of_foreign_parts_stay_where_they_belong() {
         ],
     );
     check("ketch_fichier_sim::", &["crates/cli/", "crates/fichier/", "crates/fichier-sim/"]);
+    check("ketch_s3_sim::", &["crates/s3/tests/", "crates/s3-sim/"]);
     // Only the command line reads the environment and ends the process.
     check(
         "env::var",

@@ -148,9 +148,24 @@ pub(crate) async fn make_dir(s3: &S3, path: &RelPath) -> Result<()> {
     if !s3.client.settings.directory_markers {
         return Err(Error::unsupported("make folder"));
     }
-    let stored = s3.client.store(Ask::new(Method::PUT, &place), crate::client::whole(Bytes::new()));
+    make_marker(s3, &place).await?;
+    // Folders above it would be gone with what is in them.
+    let mut above = path.parent();
+    while let Some(folder) = above.filter(|folder| !folder.is_root()) {
+        let place = s3.root.folder(&folder)?;
+        match s3.head(&place).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => make_marker(s3, &place).await?,
+            found => return found.map(|_| ()),
+        }
+        above = folder.parent();
+    }
+    Ok(())
+}
+
+async fn make_marker(s3: &S3, place: &Place) -> Result<()> {
+    let stored = s3.client.store(Ask::new(Method::PUT, place), crate::client::whole(Bytes::new()));
     match stored.await {
-        Err(refusal) if s3.made_bucket_for(&place, &refusal).await? => {
+        Err(refusal) if s3.made_bucket_for(place, &refusal).await? => {
             Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
         }
         stored => stored.map(|_| ()).map_err(Error::from),
