@@ -43,6 +43,7 @@ mod clock;
 mod consider;
 mod context;
 mod delete;
+mod delete_many;
 mod ending;
 mod executor;
 mod folder_times;
