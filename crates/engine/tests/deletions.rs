@@ -1,7 +1,5 @@
 //! Deletions that one request carries: few calls, one outcome for each file, and what is refused stays alone.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::Arc;
 
 use ketch_core::{Backend, Capabilities, Error, ErrorKind};
