@@ -1,8 +1,7 @@
 //! Deletions that one request of the remote can carry.
 
-use super::executor::Executor;
-use super::item::operation_of;
 use super::*;
+use crate::run::item::operation_of;
 
 /// File deletions that wait to be sent together.
 #[derive(Debug, Default)]

@@ -4,7 +4,6 @@
 use ketch_core::EntryKind;
 
 use super::delete_many::Batch;
-use super::executor::Executor;
 use super::*;
 use crate::digest::Memory;
 
@@ -16,7 +15,7 @@ fn may_be_unseen(entry: &Entry) -> bool {
 impl Executor {
     /// Executes the deletions of the plan, from the last to the first. Several files are deleted at a time; a folder waits
     /// for all deletions before it. Those numbered below `valid_from` do not count.
-    pub(super) async fn delete_all(
+    pub(in crate::run) async fn delete_all(
         self: &Arc<Self>,
         mut deletions: LogBackward<PlanItem>,
         valid_from: u64,
