@@ -107,7 +107,7 @@ fn an_unknown_remote_is_explained() {
     assert!(outcome.stderr.contains("ketch remote add work"), "{}", outcome.stderr);
     home.expect(2, &["sync", ":fichier", "b"]);
     let outcome = home.expect(1, &["ls", ":fishier:a"]);
-    assert!(outcome.stderr.contains("known: fichier, local"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("known: fichier, s3, local"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::servers::Server;
+
 /// Files that are written, with names that have been trouble somewhere.
 const FILES: &[(&str, &str)] = &[
     ("plain", "plain"),
@@ -62,6 +64,7 @@ pub(crate) fn run(ketch: &Path) -> Result<(), String> {
         let shared = crate::clones::clones(&bench.ketch, &bench.scratch, kind);
         tally.add(&format!("copies on {kind} share their blocks"), shared);
     }
+    bench.servers(target, &mut tally);
     // What is left behind is in the folder for temporary files.
     let _ = fs::remove_dir_all(&bench.scratch);
     eprintln!("{} passed, {} skipped, {} failed", tally.passed, tally.skipped, tally.failed);
@@ -104,6 +107,31 @@ struct Bench {
 }
 
 impl Bench {
+    /// S3, over real servers.
+    fn servers(&self, target: &Path, tally: &mut Tally) {
+        let Some(bin) = crate::servers::programs(target) else {
+            tally.add("S3 over SeaweedFS and moto", Ok(false));
+            return;
+        };
+        for (name, is_moto) in [("SeaweedFS", false), ("moto", true)] {
+            let started = match is_moto {
+                true => Server::moto(&bin, &self.scratch),
+                false => Server::seaweedfs(&bin, &self.scratch),
+            };
+            let server = match started {
+                Ok(server) => server,
+                Err(why) => {
+                    tally.add(name, Err(why));
+                    continue;
+                }
+            };
+            tally.add(&format!("the suite of backends over {name}"), server.suite());
+            let tree = self.tree(&format!("s3-{name}"), FILES);
+            let tripped = tree.and_then(|tree| server.rclone(&self.ketch, &bin, &tree));
+            tally.add(&format!("rclone over {name}, both ways"), tripped);
+        }
+    }
+
     /// `Ok(false)`: the tool is not there.
     fn sums(&self, digest: &str, tool: &str, flags: &[&str]) -> Result<bool, String> {
         if !is_installed(tool) {

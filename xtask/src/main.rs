@@ -7,6 +7,7 @@ mod clones;
 mod fichier;
 mod interop;
 mod interrupt;
+mod servers;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

@@ -15,6 +15,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
 
+use crate::budget::{ByteBudget, BytePermit};
 use crate::capabilities::PartRules;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::source::{Body, ByteStream, BytesSource, Source, open_exact};
@@ -61,6 +62,8 @@ pub trait PartStore: Send + Sync {
 
 /// Stores `parts` of `body`, up to `at_once` at the same time, and returns what the remote returned for each, in no order.
 ///
+/// Parts of a body that must be read in order are held in memory while they are stored, as many as `buffers` has room for.
+///
 /// Errors: the first error of a part that is not worth repeating, or that came at every try; an error of the source. Before the
 /// error is returned, the parts that are being sent are stored, so that a later try finds them, unless the content is not the
 /// listed version.
@@ -70,18 +73,19 @@ pub async fn send<S: PartStore>(
     body: &Body,
     parts: Vec<Part>,
     at_once: usize,
+    buffers: &ByteBudget,
     store: &S,
 ) -> Result<Vec<(Part, S::Stored)>> {
-    let mut bodies: BoxStream<'static, Result<(Part, Body)>> = match body.any_order() {
+    let mut bodies: BoxStream<'static, Result<Cut>> = match body.any_order() {
         true => {
             let whole = Arc::clone(body);
             let part_of = move |part: Part| {
                 let source = PartSource { whole: Arc::clone(&whole), range: part.range.clone() };
-                Ok((part, Arc::new(source) as Body))
+                Ok((part, Arc::new(source) as Body, None))
             };
             futures::stream::iter(parts).map(part_of).boxed()
         }
-        false => one_pass(body, parts).await?,
+        false => one_pass(body, parts, buffers.clone()).await?,
     };
     let mut sending: FuturesUnordered<BoxFuture<'_, _>> = FuturesUnordered::new();
     let mut all = Vec::new();
@@ -102,8 +106,12 @@ pub async fn send<S: PartStore>(
                 Err(error) => error,
             },
             next = bodies.next(), if has_room => match next.transpose() {
-                Ok(Some((part, body))) => {
-                    sending.push(Box::pin(store_one(part, body, store)));
+                Ok(Some((part, body, held))) => {
+                    sending.push(Box::pin(async move {
+                        let stored = store_one(part, body, store).await;
+                        drop(held);
+                        stored
+                    }));
                     continue;
                 }
                 Ok(None) => {
@@ -142,21 +150,28 @@ async fn store_one<S: PartStore>(part: Part, body: Body, store: &S) -> Result<(P
     Ok((part, stored))
 }
 
+/// A part with its bytes, and the right to hold them if they are in memory.
+type Cut = (Part, Body, Option<BytePermit>);
+
 /// The parts of a body that must be read in order, cut out of one pass. Those that are not among `parts` are passed over.
 async fn one_pass(
     body: &Body,
     parts: Vec<Part>,
-) -> Result<BoxStream<'static, Result<(Part, Body)>>> {
+    buffers: ByteBudget,
+) -> Result<BoxStream<'static, Result<Cut>>> {
     let state = Cutting { stream: open_exact(&**body).await?, at: 0, rest: Bytes::new() };
     let parts = parts.into_iter();
-    Ok(futures::stream::try_unfold((state, parts), |(mut state, mut parts)| async move {
+    let begin = (state, parts, buffers);
+    Ok(futures::stream::try_unfold(begin, |(mut state, mut parts, buffers)| async move {
         let Some(part) = parts.next() else {
             // What guards the end of the body speaks behind its last byte.
             return state.finish().await.map(|()| None);
         };
+        // What is held is being stored meanwhile, so this wait has an end.
+        let held = buffers.acquire(part.range.end - part.range.start).await;
         let bytes = state.take(&part.range).await?;
         let body = BytesSource::body(bytes);
-        Ok(Some(((part, body), (state, parts))))
+        Ok(Some(((part, body, Some(held)), (state, parts, buffers))))
     })
     .boxed())
 }
@@ -268,6 +283,10 @@ mod tests {
         }
     }
 
+    fn buffers() -> ByteBudget {
+        ByteBudget::new(10_000)
+    }
+
     fn content(size: usize) -> Vec<u8> {
         (0..size).map(|at| (at % 253) as u8).collect()
     }
@@ -300,7 +319,7 @@ mod tests {
             let store = Stored { failures: AtomicU32::new(3), ..Stored::default() };
             let parts = cut(all.len() as u64, &RULES);
             let count = parts.len() as u32;
-            let stored = send(&body, parts, 3, &store).await.expect("sent");
+            let stored = send(&body, parts, 3, &buffers(), &store).await.expect("sent");
             assert_eq!(stored.len() as u32, count);
             assert_eq!(*store.content.lock().expect("not poisoned"), all);
             assert_eq!(store.calls.load(Ordering::Relaxed), count + 3);
@@ -314,7 +333,9 @@ mod tests {
         let all = content(20_000);
         let body = BytesSource::body(all);
         let store = Stored { failures: AtomicU32::new(u32::MAX), ..Stored::default() };
-        let error = send(&body, cut(20_000, &RULES), 1, &store).await.expect_err("always fails");
+        let error = send(&body, cut(20_000, &RULES), 1, &buffers(), &store)
+            .await
+            .expect_err("always fails");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(store.calls.load(Ordering::Relaxed), TRIES);
     }
@@ -329,7 +350,7 @@ mod tests {
             let store = Stored::default();
             let parts: Vec<_> =
                 cut(20_000, &RULES).into_iter().filter(|part| part.number % 2 == 1).collect();
-            send(&body, parts.clone(), 2, &store).await.expect("sent");
+            send(&body, parts.clone(), 2, &buffers(), &store).await.expect("sent");
             let stored = store.content.lock().expect("not poisoned").clone();
             for part in parts {
                 let range = part.range.start as usize..part.range.end as usize;
@@ -358,7 +379,8 @@ mod tests {
         for size in [9_999, 10_001] {
             let body: Body = Arc::new(Liar(content(10_000), size));
             let store = Stored::default();
-            let error = send(&body, cut(size, &RULES), 2, &store).await.expect_err("a lie");
+            let error =
+                send(&body, cut(size, &RULES), 2, &buffers(), &store).await.expect_err("a lie");
             assert_eq!(error.kind(), ErrorKind::Changed);
         }
     }

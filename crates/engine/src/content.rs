@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::time::SystemTime;
 
 use ketch_core::{Disk, DiskFile, Entry, Error, ErrorKind, HashAlgo, Hashes, MultiHasher, Result};
 use ketch_manifest::parts::{PartHasher, Parts, part_bytes};
@@ -38,6 +39,8 @@ pub struct Facts {
     pub prefix: Option<[u8; 4]>,
     /// The digests of its parts, if it is large and the BLAKE3 digest was asked for.
     pub parts: Option<Parts>,
+    /// The modification time, of a file of a remote whose listings do not show it.
+    pub mtime: Option<SystemTime>,
 }
 
 /// Computes digests from bytes that come in order.
@@ -98,7 +101,7 @@ impl FactsHasher {
         let parts = self.part_bytes.map(|bytes| Parts { bytes, digests: self.digests });
         let whole = parts.as_ref().and_then(|parts| parts.merge(self.size));
         whole.into_iter().for_each(|digest| hashes.insert(digest));
-        Facts { hashes, prefix: self.prefix.map(|bytes| prefix_digest(&bytes)), parts }
+        Facts { hashes, prefix: self.prefix.map(|bytes| prefix_digest(&bytes)), parts, mtime: None }
     }
 }
 
@@ -273,7 +276,12 @@ impl Reader {
         })?;
         self.fill(file, 0..prefix_length(size), &mut scratch.left)?;
         let prefix = prefix_digest(scratch.left.filled(prefix_length(size) as usize));
-        Ok(Facts { hashes: Hashes::of(whole), prefix: Some(prefix), parts: Some(parts) })
+        Ok(Facts {
+            hashes: Hashes::of(whole),
+            prefix: Some(prefix),
+            parts: Some(parts),
+            mtime: None,
+        })
     }
 
     fn part(

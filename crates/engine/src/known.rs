@@ -118,6 +118,9 @@ impl Known {
         // Later listings are compared with what the remote showed at once.
         let shown = stored.hashes.iter().flat_map(|hashes| hashes.iter());
         shown.for_each(|digest| facts.hashes.insert(digest.clone()));
+        if place.backend.capabilities().mtime_by_inspect {
+            facts.mtime = stored.mtime;
+        }
         let takes_at_once = stores.into_iter().flatten().all(Store::takes_at_once);
         let (this, for_cache) = (std::sync::Arc::clone(this), cache.is_some());
         let remember = move || {
@@ -151,8 +154,9 @@ fn version(place: &Place, entry: &Entry) -> Option<String> {
     if place.is_at_hand() {
         return entry.version.as_deref().map(str::to_owned);
     }
-    let keeps_times = place.backend.capabilities().mtime.is_some();
-    let time = entry.mtime.filter(|_| keeps_times);
+    let shown = place.backend.capabilities();
+    // A time that listings do not show distinguishes no entry from another.
+    let time = entry.mtime.filter(|_| shown.mtime.is_some() && !shown.mtime_by_inspect);
     if entry.version.is_none() && entry.handle.is_none() && time.is_none() {
         return None;
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
-use ketch_core::{Backend, Disk, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
+use ketch_core::{Backend, Entry, Error, ErrorKind, HashAlgo, Hint, RelPath, Result, Retry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -35,45 +35,73 @@ use crate::transfer::Transfers;
 
 mod act;
 mod adapt;
+mod adopt;
 mod again;
 mod apart;
+mod bills;
 mod clock;
+mod consider;
+mod context;
 mod delete;
 mod ending;
+mod executor;
 mod folder_times;
+mod item;
+mod kept;
+mod ledger;
 mod left;
+mod limits;
 mod overlap;
 mod passed_over;
 mod planner;
 mod respell;
 mod roots;
+mod settle;
 mod stored;
 mod times;
 mod totals;
 mod unstored;
 mod whole;
 mod workers;
-mod write_down;
 
-use self::unstored::Unstored;
+use self::context::{Context, known_clock, prove_versions, remembered_digest};
+use self::executor::Executor;
+use self::item::{Task, path_of, size_of};
+use self::kept::Kept;
+use self::ledger::{Ledger, Listed};
+use self::planner::Planner;
+use self::roots::Roots;
 
 /// Actions of a `copy` that may wait between planning and execution: so far ahead its totals are known.
 const ACTION_QUEUE: usize = 16 * 1024;
-/// Items that may be tried once more at the end.
-const AGAIN_LIMIT: usize = 1_000;
-/// Folders with failures that are remembered; when there are more, every deletion is held back.
-const FAILED_DIRS_LIMIT: usize = 10_000;
-
 /// Runs a job to its end.
 pub(crate) async fn run(
-    request: Request,
+    mut request: Request,
     events: mpsc::Sender<Event>,
     progress: Progress,
 ) -> Report {
     let started = Instant::now();
-    let Request { kind, source, destination, settings, stop, journal, plan, recalled } = request;
-    let settings = Arc::new(settings);
-    let going_on = match (&journal, &recalled) {
+    let going_on = going_on(&request);
+    let records = match records(&mut request) {
+        Ok(records) => records,
+        Err(error) => return Report { fatal: Some(error), ..Report::default() },
+    };
+    let (job, journal, plan) = Job::of(request, records, events, progress).await;
+    if let Some(going_on) = going_on {
+        job.ledger.tell(going_on).await;
+    }
+    if let Err(error) = job.run(journal.as_ref(), plan).await {
+        job.ledger.ended_by(error);
+    }
+    job.executor.flush_both().await;
+    job.executor.remember_clock().await;
+    job.executor.clear_leftovers(journal.as_ref()).await;
+    job.ledger.end(journal, started)
+}
+
+/// What is told first of a job that continues another one.
+fn going_on(request: &Request) -> Option<Event> {
+    match (&request.journal, &request.recalled) {
         (Some(journal), _) => journal.standing.map(|standing| Event::GoingOn {
             job: journal.header.id(),
             standing,
@@ -85,267 +113,101 @@ pub(crate) async fn run(
             finishes_plan: false,
         }),
         (None, None) => None,
-    };
-    let records = match &journal {
+    }
+}
+
+/// The records of the journal, or those of this process only.
+fn records(request: &mut Request) -> Result<Arc<Records>> {
+    match &request.journal {
         Some(journal) => Ok(Arc::clone(&journal.records)),
         None => {
-            let memory = recalled.map_or_else(Memory::default, |recalled| recalled.memory);
-            Records::unnamed(settings.plan_folder.as_deref(), memory).map(Arc::new)
+            let memory = request.recalled.take().map(|recalled| recalled.memory);
+            let folder = request.settings.plan_folder.as_deref();
+            Records::unnamed(folder, memory.unwrap_or_default()).map(Arc::new)
         }
-    };
-    let records = match records {
-        Ok(records) => records,
-        Err(error) => return Report { fatal: Some(error), ..Report::default() },
-    };
-    let state = State {
-        failed_dirs: records.resumed().held.clone(),
-        occupied_dirs: records.resumed().occupied.clone(),
-        tally: [&source, &destination]
-            .into_iter()
-            .any(|side| counts_calls(&**side))
-            .then(|| Tally::new(destination.capabilities())),
-        valid_from: records.resumed().mark.valid_from,
-        ..State::default()
-    };
-    let transfers = Transfers::new(Arc::clone(&source), Arc::clone(&destination), &settings);
-    let has_common = source.capabilities().common_hash(destination.capabilities()).is_some();
-    let remembered = match settings.compare {
-        Compare::Checksum if !has_common => {
-            let places = [&source, &destination].map(Place::new);
-            settings.digests.common_remembered([&places[0], &places[1]], None).await
-        }
-        _ => None,
-    };
-    let clock = known_clock(&settings, &*destination).await;
-    let proves_versions = prove_versions([&source, &destination]).await;
-    let context = Context { kind, source, destination, settings, stop, events, progress };
-    let runner = Arc::new(Runner {
-        is_strict: plan.is_some() || journal.as_ref().is_some_and(|journal| journal.finishes_plan),
-        roots: roots::Roots::look(&context).await,
-        folder_times: folder_times::FolderTimes::new(&context),
-        adapt: Mutex::new(places(&context)),
-        overlap: OnceLock::new(),
-        began: tokio::time::Instant::now(),
-        source_location: match &journal {
+    }
+}
+
+/// A running job: the order of its phases. The [`Planner`] finds out what is to be done, the [`Executor`] does it, and the
+/// [`Ledger`] keeps what came of it.
+#[derive(Debug)]
+struct Job {
+    context: Arc<Context>,
+    ledger: Arc<Ledger>,
+    roots: Arc<Roots>,
+    planner: Arc<Planner>,
+    executor: Arc<Executor>,
+}
+
+impl Job {
+    /// Makes the parts of a job. Returns also what only its beginning and its end need.
+    async fn of(
+        request: Request,
+        records: Arc<Records>,
+        events: mpsc::Sender<Event>,
+        progress: Progress,
+    ) -> (Self, Option<Journal>, Option<PlanFile>) {
+        let Request { kind, source, destination, settings, stop, journal, plan, recalled: _ } =
+            request;
+        let settings = Arc::new(settings);
+        let source_location = match &journal {
             Some(journal) => journal.header.identity.source_location.clone(),
-            None => context.source.location(),
-        },
-        clock,
-        proves_versions,
-        learner: Mutex::new(Learner::new(clock)),
-        context,
-        remembered,
-        transfers,
-        records,
-        state: Mutex::new(state),
-        abort: CancellationToken::new(),
-    });
-    if let Some(going_on) = going_on {
-        runner.tell(going_on).await;
+            None => source.location(),
+        };
+        let finishes_plan = journal.as_ref().is_some_and(|journal| journal.finishes_plan);
+        let context = Arc::new(Context {
+            is_strict: plan.is_some() || finishes_plan,
+            remembered: remembered_digest(&settings, &source, &destination).await,
+            clock: known_clock(&settings, &*destination).await,
+            proves_versions: prove_versions([&source, &destination]).await,
+            overlap: OnceLock::new(),
+            abort: CancellationToken::new(),
+            kind,
+            source,
+            destination,
+            settings,
+            stop,
+            progress,
+        });
+        let kept = Arc::new(Kept::new(&records, source_location));
+        let roots = Arc::new(Roots::look(&context).await);
+        let ledger = Arc::new(Ledger::new(&context, events, &records, &kept, &roots));
+        let transfers = Arc::new(Transfers::new(
+            Arc::clone(&context.source),
+            Arc::clone(&context.destination),
+            &context.settings,
+        ));
+        let planner = Arc::new(Planner::new(&context, &ledger, &kept, &transfers));
+        let executor = Arc::new(Executor::new(&context, &ledger, &kept, &transfers));
+        (Job { context, ledger, roots, planner, executor }, journal, plan)
     }
-    let result = match runner.can_start().await {
-        Ok(true) => {
-            let mut result = runner.run_steps(journal.as_ref(), plan).await;
-            if result.is_ok() {
-                result = runner.is_still_there().await;
-            }
-            if result.is_ok() {
-                runner.respell().await;
-                runner.set_folder_times().await;
-            }
-            result
+
+    async fn run(&self, journal: Option<&Journal>, plan: Option<PlanFile>) -> Result<()> {
+        let overlap = self.planner.look_for_overlap().await?;
+        if let Some(name) = overlap.spelling.clone() {
+            self.executor.respell_place(name).await?;
         }
-        Ok(false) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = result {
-        runner.state().report.fatal.get_or_insert(error);
-    }
-    runner.flush_both().await;
-    runner.remember_clock().await;
-    runner.clear_leftovers(journal.as_ref()).await;
-    runner.end(journal, started)
-}
-
-/// Do equal versions prove equal contents, at both sides? A remote that is not a disk sets its versions itself.
-async fn prove_versions(sides: [&Arc<dyn Backend>; 2]) -> bool {
-    let disks = sides.map(|side| side.disk());
-    let prove =
-        move |_: &_| Ok(disks.iter().flatten().all(|disk: &Arc<dyn Disk>| disk.proves_versions()));
-    blocking(prove).await.unwrap_or(false)
-}
-
-/// What earlier jobs learnt about how a place stores modification times.
-async fn known_clock(settings: &Settings, destination: &dyn Backend) -> Clock {
-    let (clocks, location) = (settings.clocks.clone(), destination.location());
-    let known = blocking(move |_| Ok(clocks.of(&location))).await;
-    known.unwrap_or_default() // It is a hint.
-}
-
-/// The number of items at a time that the user gave, or one that is found by trying, within what both sides accept.
-fn places(context: &Context) -> adapt::Adapt {
-    if let Some(given) = context.settings.transfers {
-        return adapt::Adapt::fixed(given);
-    }
-    let both = [context.source.capabilities(), context.destination.capabilities()];
-    let least = both.into_iter().filter_map(|side| side.at_once).min();
-    adapt::Adapt::within(least.unwrap_or(adapt::MOST))
-}
-
-/// What a job is made of.
-#[derive(Debug)]
-struct Context {
-    kind: JobKind,
-    source: Arc<dyn Backend>,
-    destination: Arc<dyn Backend>,
-    settings: Arc<Settings>,
-    stop: Stop,
-    events: mpsc::Sender<Event>,
-    progress: Progress,
-}
-
-/// A running job.
-#[derive(Debug)]
-struct Runner {
-    context: Context,
-    /// The plan was made by an earlier process or comes from a file: an item is done only if both sides are as planned.
-    is_strict: bool,
-    /// Which folders the two sides were when the job began.
-    roots: roots::Roots,
-    /// See [`Rules::remembered`].
-    remembered: Option<HashAlgo>,
-    /// Where the source is, in a form that does not change between processes.
-    source_location: String,
-    transfers: Transfers,
-    records: Arc<Records>,
-    /// `None`: the job does not set the times of folders.
-    folder_times: Option<folder_times::FolderTimes>,
-    /// How the destination stores modification times, as far as it was known when the job began.
-    clock: Clock,
-    /// What this job learns about that.
-    learner: Mutex<Learner>,
-    /// Do equal versions prove equal contents, at both sides? See [`Disk::proves_versions`].
-    proves_versions: bool,
-    /// How many items at the same time.
-    adapt: Mutex<adapt::Adapt>,
-    /// Where the two sides overlap; found out before anything else is done.
-    overlap: OnceLock<overlap::Overlap>,
-    began: tokio::time::Instant,
-    state: Mutex<State>,
-    /// Set by an error after which the rest of the job cannot succeed.
-    abort: CancellationToken,
-}
-
-/// One item on its way from the plan to its outcome.
-#[derive(Debug)]
-struct Task {
-    /// Its number in the plan.
-    seq: u64,
-    action: Action,
-    /// It was planned by an earlier process, or long ago: both sides are checked before anything is done.
-    is_stored: bool,
-    attempts: u32,
-    milliseconds: u64,
-}
-
-impl Task {
-    fn new(seq: u64, action: Action, is_stored: bool) -> Self {
-        Task { seq, action, is_stored, attempts: 0, milliseconds: 0 }
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    report: Report,
-    /// Items to be tried once more when everything else is done.
-    again: Vec<(Task, Error)>,
-    /// Folders in which something failed: nothing is deleted in them.
-    failed_dirs: HashSet<RelPath>,
-    /// Folders that only the destination has and that hold an entry which a filter excludes: they are kept.
-    occupied_dirs: HashSet<RelPath>,
-    /// Of both, those that are not on record yet.
-    new_failed_dirs: Vec<RelPath>,
-    new_occupied_dirs: Vec<RelPath>,
-    /// Files of the source that could not be stored: an extra may be the only copy of one of them.
-    unstored: Unstored,
-    /// Deletions planned so far, and bytes.
-    deletions: u64,
-    planned_bytes: u64,
-    /// The same as work for the remotes, if one of them counts its calls.
-    tally: Option<Tally>,
-    /// Files that went away at the source before they were read, as long as one alone is no failure.
-    went_away: u64,
-    /// So many files went away at the source that the source itself may be going away.
-    is_going_away: bool,
-    /// Names that the destination spells in another way than the source.
-    respell: Vec<respell::Respelling>,
-    /// Items that were started and have no outcome yet.
-    begun: HashMap<u64, (RelPath, &'static str)>,
-    /// A large file failed, and the destination may hold a part of it that the next run continues.
-    keeps_parts: bool,
-    /// The whole source is at the destination now, and no more where it was.
-    is_root_moved: bool,
-    /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
-    walks_folders: bool,
-    /// The plan is to be made anew.
-    is_anew: bool,
-    /// Items of the plan before this number do not count.
-    valid_from: u64,
-}
-
-impl Runner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn rules(&self) -> Rules<'_> {
-        Rules {
-            settings: &self.context.settings,
-            delete_extra: self.context.kind == JobKind::Sync,
-            remove_source: self.context.kind == JobKind::Move,
-            source: self.context.source.capabilities(),
-            destination: self.context.destination.capabilities(),
-            remembered: self.remembered,
-            clock: self.clock,
+        if overlap.is_same {
+            return Ok(());
         }
+        self.run_steps(journal, plan).await?;
+        self.roots.is_still_there().await?;
+        self.executor.respell(self.planner.spellings()).await;
+        self.executor.set_folder_times().await;
+        Ok(())
     }
 
-    /// `Ok(false)` = there is nothing to do.
-    async fn can_start(&self) -> Result<bool> {
-        job_can_start(&self.rules())?;
-        let overlap = overlap::find(&self.context).await?;
-        let is_same = overlap.is_same;
-        let spelling = overlap.spelling.clone();
-        let _ = self.overlap.set(overlap);
-        if let Some(name) = spelling {
-            self.respell_place(name).await?;
-        }
-        Ok(!is_same)
-    }
-
-    /// Does `path` of the destination lead to something of the source, by another name? Then nothing is changed there.
-    fn is_owned(&self, path: &RelPath) -> bool {
-        self.overlap.get().is_some_and(|overlap| overlap.owns(path))
-    }
-
-    async fn run_steps(
-        self: &Arc<Self>,
-        journal: Option<&Journal>,
-        plan: Option<PlanFile>,
-    ) -> Result<()> {
+    async fn run_steps(&self, journal: Option<&Journal>, plan: Option<PlanFile>) -> Result<()> {
         if let Some(journal) = journal.filter(|_| !self.context.settings.dry_run) {
-            self.clear_up_after(journal).await;
-            self.end_what_is_of_no_use().await;
+            self.executor.clear_up_after(journal).await;
+            self.executor.end_what_is_of_no_use().await;
         }
         if let Some(plan) = plan {
-            return self.apply(plan).await;
+            self.planner.adopt(plan).await?;
+            return self.act_on_stored().await;
         }
-        self.tell_how_files_are_compared().await;
-        let resumed = self.records.resumed();
-        if resumed.is_resumed {
-            self.count_resumed(&resumed.mark);
-            self.tell_stored_bill().await?;
-        }
+        self.planner.tell_how_files_are_compared().await;
+        self.planner.take_up_resumed().await?;
         let limits_are_asked_for = self.context.settings.max_transfer.is_some();
         match self.context.kind {
             JobKind::Copy | JobKind::Move if !limits_are_asked_for => {
@@ -353,183 +215,83 @@ impl Runner {
             }
             JobKind::Copy | JobKind::Move | JobKind::Sync => self.plan_then_act().await?,
         }
-        let is_moved = self.state().is_root_moved;
-        if journal.is_some_and(|journal| journal.finishes_plan) && !is_moved && !self.is_stopping()
+        if journal.is_some_and(|journal| journal.finishes_plan)
+            && !self.ledger.is_root_moved()
+            && !self.context.is_stopping()
         {
-            return self.look_for_what_was_passed_over().await;
+            let clock = self.executor.clock_as_learnt();
+            return self.planner.look_for_what_was_passed_over(clock).await;
         }
         Ok(())
     }
 
-    /// The last step of a job: ends transfers that were begun and are not wanted any more, and deletes what is extra.
-    async fn end_with_deletions(self: &Arc<Self>) -> Result<()> {
-        self.remove_what_was_left().await;
-        self.may_delete().await?;
-        self.delete_all(self.records.deletions()?).await
-    }
-
-    /// What earlier processes of the job saw counts, too.
-    fn count_resumed(&self, mark: &Mark) {
-        let report = &mut self.state().report;
-        report.source_entries = mark.source_entries;
-        report.source_files = mark.source_files;
-        report.destination_entries = mark.destination_entries;
-        report.unchanged = mark.unchanged;
-    }
-
-    async fn tell_how_files_are_compared(&self) {
-        let rules = self.rules();
-        let by_time = self.context.settings.compare == Compare::SizeAndTime;
-        let sides = [&self.context.source, &self.context.destination];
-        let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
-        let is_fixed = self.clock.is_fixed();
-        let blind = blind.or_else(|| is_fixed.then_some(&self.context.destination));
-        if let Some(blind) = blind.filter(|_| by_time) {
-            let digest = rules.source.common_hash(rules.destination);
-            let text = format!(
-                "{} keeps no modification times: a file of equal size counts as unchanged{}",
-                blind.name(),
-                match digest {
-                    Some(algo) => format!(
-                        " unless it is newer than the stored copy and its {algo} digest differs"
-                    ),
-                    None => " unless it is newer than the stored copy".to_owned(),
-                }
-            );
-            let hint = digest.map(|_| Hint::CompareDigests);
-            self.tell(Event::Reminder { place: blind.name().to_owned(), text, hint }).await;
-        }
-    }
-
-    async fn copy_while_listing(self: &Arc<Self>) -> Result<()> {
+    async fn copy_while_listing(&self) -> Result<()> {
         // What earlier processes planned comes first, so that what they had begun is finished before anything new.
-        self.act_on(self.stored_tasks()?).await;
-        while self.is_to_be_planned() && !self.is_stopping() {
+        self.executor.act_on_stored(self.planner.valid_from()).await?;
+        while self.planner.is_to_be_planned() && !self.context.is_stopping() {
             let (sender, mut tasks) = mpsc::channel(ACTION_QUEUE);
             let planning =
-                AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(Some(sender))));
+                AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.planner).plan(Some(sender))));
             let tasks = futures::stream::poll_fn(move |context| tasks.poll_recv(context));
-            self.act_on(tasks.map(Ok)).await;
-            if self.is_stopping() {
+            self.executor.act_on(tasks.map(Ok)).await;
+            if self.context.is_stopping() {
                 break;
             }
             if let Err(error) = finish(planning).await {
-                self.fatal(error);
+                self.ledger.fatal(error);
             }
             if !self.takes_anew()? {
                 break;
             }
         }
-        self.try_again().await;
         self.end_with_deletions().await
     }
 
-    async fn plan_then_act(self: &Arc<Self>) -> Result<()> {
-        while self.is_to_be_planned() {
-            let planning = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).plan(None)));
+    async fn plan_then_act(&self) -> Result<()> {
+        while self.planner.is_to_be_planned() {
+            let planning =
+                AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.planner).plan(None)));
             tokio::select! {
                 planned = finish(planning) => planned?,
-                () = self.stopping() => return Ok(()),
+                () = self.context.stopping() => return Ok(()),
             }
             if !self.takes_anew()? {
                 break;
             }
         }
-        let admitted = self.is_within_limits();
+        let admitted = self.planner.is_within_limits();
         // A dry run shows the plan, and then says why a limit would stop it.
         if admitted.is_err() && !self.context.settings.dry_run {
             return admitted;
         }
-        self.act_on(self.stored_tasks()?).await;
-        self.try_again().await;
-        self.end_with_deletions().await?;
+        self.act_on_stored().await?;
         admitted
-    }
-
-    fn is_to_be_planned(&self) -> bool {
-        !self.records.resumed().is_planned
     }
 
     /// Is the plan to be made once more? Asked after each, when nothing of it is under way.
     fn takes_anew(&self) -> Result<bool> {
-        let is_anew = self.state().is_anew;
+        let is_anew = self.planner.is_anew();
         if is_anew {
-            self.forget_plan()?;
+            // What failed and may pass is planned once more.
+            self.executor.forget_again();
+            self.planner.forget_plan()?;
         }
         Ok(is_anew)
     }
 
-    /// Is the plan within every limit that was set?
-    fn is_within_limits(&self) -> Result<()> {
-        let settings = &self.context.settings;
-        let resumed = &self.records.resumed().mark;
-        let (source_files, destination_entries, deletions, bytes) = {
-            let state = self.state();
-            let deletions = state.deletions + resumed.deletions;
-            let bytes = state.planned_bytes.saturating_add(resumed.bytes);
-            (state.report.source_files, state.report.destination_entries, deletions, bytes)
-        };
-        let source_files = match settings.allow_empty_source {
-            true => source_files.max(1),
-            false => source_files,
-        };
-        let refuse = |error: Error| error.with_operation(self.context.kind.as_str());
-        if self.context.kind == JobKind::Sync {
-            settings
-                .delete_limit
-                .admits(deletions, destination_entries, source_files)
-                .map_err(refuse)?;
-        }
-        match settings.max_transfer {
-            Some(most) if bytes > most => {
-                let text = format!(
-                    "the plan transfers {bytes} bytes and {most} are allowed; nothing was changed"
-                );
-                let error = Error::new(ErrorKind::InvalidInput, text);
-                Err(refuse(error.with_hint(Hint::AllowTransfer(bytes))))
-            }
-            _ => Ok(()),
-        }
+    /// Does everything that is on record and has no outcome yet.
+    async fn act_on_stored(&self) -> Result<()> {
+        self.executor.act_on_stored(self.planner.valid_from()).await?;
+        self.end_with_deletions().await
     }
 
-    /// Ends the job: no new item is started.
-    fn fatal(&self, error: Error) {
-        self.state().report.fatal.get_or_insert(error);
-        self.abort.cancel();
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.context.stop.is_stopping() || self.abort.is_cancelled()
-    }
-
-    async fn stopping(&self) {
-        tokio::select! {
-            () = self.context.stop.stopping() => {}
-            () = self.abort.cancelled() => {}
-        }
-    }
-
-    /// If the receiver of events is gone, the job continues.
-    async fn tell(&self, event: Event) {
-        let _ = self.context.events.send(event).await;
-    }
-}
-
-impl State {
-    fn hold_deletions_in(&mut self, dir: RelPath) {
-        if self.failed_dirs.len() < FAILED_DIRS_LIMIT && self.failed_dirs.insert(dir.clone()) {
-            self.new_failed_dirs.push(dir);
-        }
-    }
-
-    fn occupy(&mut self, dir: RelPath) {
-        if self.occupied_dirs.len() < FAILED_DIRS_LIMIT && self.occupied_dirs.insert(dir.clone()) {
-            self.new_occupied_dirs.push(dir);
-        }
-    }
-
-    fn must_hold_deletions_in(&self, dir: &RelPath) -> bool {
-        self.failed_dirs.len() >= FAILED_DIRS_LIMIT || self.failed_dirs.contains(dir)
+    /// The last steps of a job: tries again what failed and may pass, ends transfers that were begun and are not wanted any
+    /// more, and deletes what is extra.
+    async fn end_with_deletions(&self) -> Result<()> {
+        self.executor.try_again().await;
+        self.executor.remove_what_was_left().await;
+        self.roots.may_delete().await?;
+        self.executor.delete_all(self.ledger.deletions()?, self.planner.valid_from()).await
     }
 }
 

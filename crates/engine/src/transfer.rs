@@ -100,7 +100,7 @@ impl Transfers {
     pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
         let Transfer { entry, replaces, counter, kept, checkpoint } = transfer;
         // The time of the content is stored with it, also where the listing did not show it.
-        let entry = &with_time(&self.source, entry.clone()).await?;
+        let entry = &with_time(&self.digests, &self.source, entry.clone()).await?;
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,

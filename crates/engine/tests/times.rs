@@ -106,3 +106,35 @@ async fn what_comes_from_such_a_place_has_its_time_and_an_edit_of_the_same_size_
     assert_eq!((report.copied, report.unchanged), (0, 1), "{report:?}");
     assert_eq!(other.count("inspect"), 0);
 }
+
+#[tokio::test]
+async fn a_time_that_was_stored_or_told_once_is_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = MemoryBackend::new("disk");
+    (0..20).for_each(|number| disk.seed(&format!("d/{number}"), format!("c{number}").as_bytes()));
+    let disk: Arc<dyn Backend> = Arc::new(disk);
+    let content = Arc::new(bucket("bucket"));
+    let recorder = Arc::new(Recorder::new(Arc::clone(&content) as Arc<dyn Backend>));
+    let store: Arc<dyn Backend> = Arc::clone(&recorder) as Arc<dyn Backend>;
+    let settings = || Settings {
+        digests: ketch_engine::Digests::remembered(folder.path().join("cache")),
+        ..Settings::default()
+    };
+    let run_remembering = async |from: &Arc<dyn Backend>, to: &Arc<dyn Backend>| {
+        let settings = settings();
+        let digests = settings.digests.clone();
+        let report = run(JobKind::Sync, from, to, settings).await;
+        digests.finish();
+        report
+    };
+    run_remembering(&disk, &store).await;
+    let again = run_remembering(&disk, &store).await;
+    assert_eq!((again.copied, again.unchanged), (0, 20), "{again:?}");
+    assert_eq!(recorder.count("inspect"), 0, "what was stored is known");
+    // Of a file that another client stored the time is asked for once.
+    content.seed("d/3", b"c3");
+    for asked in [1, 1] {
+        run_remembering(&disk, &store).await;
+        assert_eq!(recorder.count("inspect"), asked);
+    }
+}

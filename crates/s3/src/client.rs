@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use ketch_core::{Error, ErrorKind, Result};
+use ketch_core::{ByteBudget, Error, ErrorKind, Result};
 use ketch_wire::text::{http_date, percent};
 use ketch_wire::{
     Answer, ClientSettings, Download, Fault, Gate, Purpose, Sent, Skew, Upload, client, download,
@@ -25,6 +25,8 @@ use crate::sign::{self, ToSign};
 
 /// The most that is read of an answer: a listing of a thousand keys of a thousand bytes, each encoded.
 const ANSWER_BYTES: usize = 16 << 20;
+/// Bytes of parts in memory, of all bodies that must be read in order.
+const BUFFER_BYTES: u64 = 64 << 20;
 /// Requests of one remote at a time, at most.
 const AT_ONCE: usize = 256;
 
@@ -78,6 +80,8 @@ pub(crate) struct Client {
     gate: Gate,
     skew: Skew,
     found: Mutex<Where>,
+    /// Room for parts of bodies that must be read in order.
+    pub(crate) buffers: ByteBudget,
     /// The service said that it honours no conditions when it stores.
     ignores_conditions: AtomicBool,
 }
@@ -106,6 +110,7 @@ impl Client {
             gate: Gate::new(AT_ONCE),
             skew: Skew::default(),
             found: Mutex::new(found),
+            buffers: ByteBudget::new(BUFFER_BYTES.max(2 * settings.part_bytes)),
             ignores_conditions: AtomicBool::new(false),
             settings,
         })

@@ -51,7 +51,8 @@ impl S3 {
             set_mtime: true,
             metadata_cost: MetadataCost::Copy,
             hashes: &[HashAlgo::Md5, HashAlgo::Crc64Nvme],
-            name_max_bytes: Some(KEY_BYTES),
+            // The limit is one of the whole key, so a name alone has none.
+            name_max_bytes: None,
             put_parts: Some(part_rules(settings)),
             gather: Some(Gather { items: 1000, item_bytes: 0, bytes: 0 }),
             ..Capabilities::default()

@@ -167,6 +167,10 @@ impl Lister {
                 Ok(paths.map(Entry::dir).collect())
             });
         }
+        if options.recursive && !self.client.settings.quirks.lists_flat {
+            let refused = Err(Error::unsupported("list everything"));
+            return EntryStream::once(dir, std::future::ready(refused));
+        }
         let state = Listing {
             lister: self.clone(),
             dir: dir.clone(),

@@ -95,7 +95,8 @@ pub(crate) async fn put(
         told.store(bytes, std::sync::atomic::Ordering::Relaxed);
     }
     let at_once = s3.client.settings.parts_at_once;
-    let mut stored = match multipart::send(&body, missing, at_once, &open).await {
+    let mut stored = match multipart::send(&body, missing, at_once, &s3.client.buffers, &open).await
+    {
         Ok(stored) => stored,
         Err(error) => return Err(open.end_with(error).await.into()),
     };

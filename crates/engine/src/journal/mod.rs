@@ -36,9 +36,9 @@ mod store;
 
 pub use crate::outcome::{ItemOutcome, Standing, Status};
 pub use header::{Header, JobIdentity, Roots};
-pub(crate) use memory::{Memory, arrival};
+pub(crate) use memory::{Left, Memory, arrival};
 pub(crate) use records::{FolderTime, Mark, PlanItem, PlanRecord, Records};
 pub(crate) use store::now;
 pub use store::{Begin, Earlier, Ended, JobState, JobSummary, Jobs, Journal, OldJob, Recalled};
 
-pub(crate) use log::{LogBackward, LogWriter, damaged};
+pub(crate) use log::{LogBackward, LogReader, LogWriter, damaged};

@@ -4,29 +4,12 @@ use std::sync::atomic::Ordering;
 
 use super::again::Again;
 use super::apart::Apart;
+use super::executor::Executor;
+use super::item::{Acted, operation_of, would_be};
 use super::*;
-use crate::journal::{Status, arrival};
-use crate::settings::OnChanged;
 use crate::transfer::Transfer;
-use ketch_core::Hashes;
 
-/// The result of an act.
-pub(super) struct Acted {
-    pub(super) outcome: Outcome,
-    pub(super) hashes: Option<Hashes>,
-    /// Bytes that were transferred.
-    pub(super) bytes: Option<u64>,
-    /// Bytes that the destination had from an earlier try.
-    pub(super) kept: u64,
-}
-
-impl From<Outcome> for Acted {
-    fn from(outcome: Outcome) -> Self {
-        Acted { outcome, hashes: None, bytes: None, kept: 0 }
-    }
-}
-
-impl Runner {
+impl Executor {
     /// Does one item and writes down its one outcome.
     pub(super) async fn act(self: &Arc<Self>, mut task: Task, last_try: bool) {
         let operation = operation_of(&task.action);
@@ -43,12 +26,12 @@ impl Runner {
             self.adapt().pressed(self.began.elapsed());
         }
         match result {
-            Ok(acted) => self.succeeded(&task, acted).await,
+            Ok(acted) => self.ledger.succeeded(&task, acted).await,
             Err(error) if !last_try && self.is_worth_another_try(&task.action, &error) => {
                 tracing::debug!(%error, "tried again at the end");
                 self.state().again.push((task, error));
             }
-            Err(error) => self.failed(&task, operation, error).await,
+            Err(error) => self.ledger.failed(&task, operation, error).await,
         }
     }
 
@@ -79,7 +62,7 @@ impl Runner {
         }
         // The plan may be older than the overlap of the two places.
         let of_source = matches!(task.action, Action::RemoveSourceDir { .. });
-        if !of_source && self.is_owned(path_of(&task.action)) {
+        if !of_source && self.context.is_owned(path_of(&task.action)) {
             let error = Error::new(ErrorKind::InvalidInput, Reason::OneThing.to_string());
             return Err(error.with_path(path_of(&task.action)));
         }
@@ -154,9 +137,9 @@ impl Runner {
         let guard = self.context.progress.start(&source.path, source.size);
         let size = source.size;
         if self.context.settings.report_started {
-            self.tell(Event::ItemStarted { path: source.path.clone(), size }).await;
+            self.ledger.tell(Event::ItemStarted { path: source.path.clone(), size }).await;
         }
-        let checkpoint = self.records.checkpoint(task.seq, &self.source_location, source);
+        let checkpoint = self.kept.checkpoint(task.seq, source);
         let counter = guard.counter();
         let transfer = Transfer {
             entry: source,
@@ -168,12 +151,12 @@ impl Runner {
         let done = self.transfers.transfer(transfer).await?;
         self.learn_time(source.mtime.filter(|_| source.is_file()), done.stored.mtime).await;
         self.learn_mode(source, &done.stored).await;
-        if self.remembers_arrivals()
-            && let Some(print) = arrival(source, &done.stored)
-        {
-            self.records.arrived(print)?;
+        if self.context.remembers_arrivals() {
+            self.kept.arrived(source, &done.stored)?;
         }
-        self.state().report.unverified += u64::from(!done.verified);
+        if !done.verified {
+            self.ledger.unverified();
+        }
         if !done.verified && self.context.kind == JobKind::Move {
             let text = "it was copied and stays at the source: the destination shows no digest to prove the copy by";
             return Err(Error::new(ErrorKind::Unsupported, text).with_operation("move"));
@@ -285,87 +268,11 @@ impl Runner {
             }
         }
         let now = now.as_ref().unwrap_or(entry);
-        let Some(mode) = self.rules().wanted_mode(now.kind, source.mode, now.mode) else {
+        let Some(mode) = self.context.rules().wanted_mode(now.kind, source.mode, now.mode) else {
             return Ok(is_time_kept);
         };
         let set = to.set_mode(now, mode).await?;
         self.learn_mode(source, &set).await;
         Ok(is_time_kept)
-    }
-
-    /// The status of an item after an error, and whether it is a failure of the job.
-    pub(super) fn judge(&self, action: &Action, failure: &Failure) -> (Status, bool) {
-        let moves_bytes = matches!(action, Action::Copy { .. } | Action::RemoveSource { .. });
-        let policy = self.context.settings.on_changed;
-        match failure.kind {
-            ErrorKind::NotFound if moves_bytes && failure.at_source => {
-                // If a plan that was made earlier cannot be executed completely, that is a failure.
-                (Status::Vanished, policy == OnChanged::Fail || self.is_strict)
-            }
-            ErrorKind::Changed if failure.at_source => (Status::Changed, policy != OnChanged::Skip),
-            ErrorKind::Changed => (Status::Changed, true),
-            _ => (Status::Failed, true),
-        }
-    }
-}
-
-pub(super) fn path_of(action: &Action) -> &RelPath {
-    match action {
-        Action::Copy { source, .. }
-        | Action::SetTime { source, .. }
-        | Action::MoveDir { source }
-        | Action::RemoveSource { source, .. } => &source.path,
-        Action::Delete { entry } | Action::RemoveSourceDir { entry } => &entry.path,
-        Action::MakeDir { path }
-        | Action::Skip { path, .. }
-        | Action::NotStorable { path, .. }
-        | Action::Refuse { path, .. } => path,
-    }
-}
-
-fn operation_of(action: &Action) -> &'static str {
-    match action {
-        Action::Copy { .. } | Action::Refuse { .. } => "copy",
-        Action::SetTime { .. } => "set time",
-        Action::MakeDir { .. } => "make folder",
-        Action::MoveDir { .. } => "move folder",
-        Action::Delete { .. } => "delete",
-        Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => "remove at the source",
-        Action::Skip { .. } | Action::NotStorable { .. } => "leave",
-    }
-}
-
-/// Bytes that an action would transfer.
-pub(super) fn size_of(action: &Action) -> Option<u64> {
-    match action {
-        Action::Copy { source, .. } => source.size,
-        _ => None,
-    }
-}
-
-fn would_be(action: &Action) -> Outcome {
-    match action {
-        Action::Copy { .. } => Outcome::Copied,
-        Action::SetTime { .. } => Outcome::TimeSet,
-        Action::MakeDir { .. } => Outcome::DirMade,
-        Action::MoveDir { .. } => Outcome::DirMoved,
-        Action::Delete { .. } => Outcome::Deleted,
-        Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => Outcome::SourceRemoved,
-        Action::Skip { .. } | Action::Refuse { .. } => Outcome::Kept,
-        Action::NotStorable { .. } => Outcome::NotStorable,
-    }
-}
-
-/// Why an action is done.
-pub(super) fn reason_of(action: &Action) -> Reason {
-    match action {
-        Action::Copy { reason, .. }
-        | Action::Skip { reason, .. }
-        | Action::NotStorable { reason, .. }
-        | Action::Refuse { reason, .. } => *reason,
-        Action::SetTime { .. } => Reason::OnlyTimeDiffers,
-        Action::Delete { .. } => Reason::Extra,
-        Action::MakeDir { .. } | Action::MoveDir { .. } => Reason::Missing,
-        Action::RemoveSource { .. } | Action::RemoveSourceDir { .. } => Reason::SameHash,
     }
 }

@@ -1,7 +1,8 @@
 //! Checks an item again before it is done: items that failed with an error that may pass, and items that were planned
 //! earlier. A file that has arrived is not sent twice, and a file that no plan replaces is not overwritten.
 
-use super::act::Acted;
+use super::executor::Executor;
+use super::item::Acted;
 use super::*;
 use crate::blocking::blocking;
 use crate::decide::{Action, Decision, decide};
@@ -37,7 +38,10 @@ fn is_unchanged(planned: &Entry, now: &Entry, place: &Arc<dyn Backend>) -> bool 
     is_same_version(planned, now) || (by_time && planned.kind == now.kind)
 }
 
-impl Runner {
+/// Items that may be tried once more at the end.
+const AGAIN_LIMIT: usize = 1_000;
+
+impl Executor {
     pub(super) fn is_worth_another_try(&self, action: &Action, error: &Error) -> bool {
         let may_pass = match error.kind() {
             ErrorKind::Changed => self.context.settings.on_changed == OnChanged::Retry,
@@ -48,7 +52,7 @@ impl Runner {
         is_copy
             && may_pass
             && !error.is_fatal()
-            && !self.is_stopping()
+            && !self.context.is_stopping()
             && self.state().again.len() < AGAIN_LIMIT
     }
 
@@ -56,8 +60,8 @@ impl Runner {
     pub(super) async fn try_again(self: &Arc<Self>) {
         let again = std::mem::take(&mut self.state().again);
         for (mut task, error) in again {
-            if self.is_stopping() {
-                self.failed(&task, "copy", error).await;
+            if self.context.is_stopping() {
+                self.ledger.failed(&task, "copy", error).await;
                 continue;
             }
             let Action::Copy { source, replaces, reason } = task.action.clone() else { continue };
@@ -67,15 +71,15 @@ impl Runner {
                     task.action = action;
                     self.act(task, true).await;
                 }
-                Ok(Again::Stranger) => self.failed(&task, "copy", error).await,
-                Ok(Again::Done(acted)) => self.succeeded(&task, acted).await,
+                Ok(Again::Stranger) => self.ledger.failed(&task, "copy", error).await,
+                Ok(Again::Done(acted)) => self.ledger.succeeded(&task, acted).await,
                 Err(look) if look.kind() == ErrorKind::NotFound => {
                     // It went away meanwhile; that says more than the error of the first try.
-                    self.failed(&task, "copy", look).await;
+                    self.ledger.failed(&task, "copy", look).await;
                 }
                 Err(look) => {
                     tracing::debug!(error = %look, "looked at again");
-                    self.failed(&task, "copy", error).await;
+                    self.ledger.failed(&task, "copy", error).await;
                 }
             }
         }
@@ -94,7 +98,7 @@ impl Runner {
             Action::SetTime { source, destination } => {
                 let now = self.context.destination.stat(&destination.path).await?;
                 let to = &self.context.destination;
-                let wanted = self.rules().wanted_mode(now.kind, source.mode, now.mode);
+                let wanted = self.context.rules().wanted_mode(now.kind, source.mode, now.mode);
                 let has_time = source.is_dir() || now.mtime == source.mtime;
                 let is_set = now.size == source.size && has_time && wanted.is_none();
                 match (is_set, is_unchanged(&destination, &now, to)) {
@@ -125,7 +129,7 @@ impl Runner {
                     looked => looked?,
                 };
                 let now = to.stat(&destination.path).await?;
-                let is_equal = match self.rules().common_hash() {
+                let is_equal = match self.context.rules().common_hash() {
                     Some(algo) => self.have_same_content((from, &source), (to, &now), algo).await?,
                     None => false,
                 };
@@ -203,16 +207,9 @@ impl Runner {
 
     /// A transfer that an earlier process began for another version of the source is of no use.
     async fn drop_other_version(&self, seq: u64, now: &Entry) -> Result<()> {
-        let of_plan = self.records.resumed().notes.get(&seq).map(|note| &*note.source);
-        let noted = of_plan.or_else(|| self.records.memory().noted_source(&now.path));
-        let Some(noted) = noted else { return Ok(()) };
-        let Some(checkpoint) = self.records.checkpoint(seq, &self.source_location, now) else {
+        let Some(earlier) = self.kept.checkpoint_of_other_version(seq, now) else {
             return Ok(());
         };
-        if *noted == *checkpoint.source {
-            return Ok(());
-        }
-        let earlier = self.records.noted_checkpoint(seq, &now.path, checkpoint);
         self.context.destination.abandon(&now.path, &earlier).await
     }
 
@@ -226,7 +223,7 @@ impl Runner {
         reason: Reason,
     ) -> Result<Again> {
         let path = &planned_source.path;
-        let wanted = self.is_strict.then_some(planned_source);
+        let wanted = self.context.is_strict.then_some(planned_source);
         let (from, to) = (&self.context.source, &self.context.destination);
         let there = match to.stat(path).await {
             Ok(entry) => Some(entry),
@@ -264,12 +261,12 @@ impl Runner {
         if let Some(there) = there.as_ref().filter(|_| !is_planned)
             && there.size == source.size
             && self.is_listed_under(path).await?
-            && let Some(algo) = self.rules().common_hash()
+            && let Some(algo) = self.context.rules().common_hash()
         {
             if self.have_same_content((from, &source), (to, there), algo).await? {
                 // Where several files can have one name, the interrupted tries may have stored it several times. The backend knows
                 // from its note what they stored: it finds this one, sends nothing, and removes the others.
-                if to.capabilities().duplicates && self.records.memory().is_taken(path) {
+                if to.capabilities().duplicates && self.kept.is_taken(path) {
                     let source = Box::new(source);
                     return Ok(Again::Act(Action::Copy { source, replaces: planned, reason }));
                 }
@@ -290,11 +287,11 @@ impl Runner {
     /// replace it? It may be a damaged file that the interrupted transfer stored and that was never compared. `differ`: the
     /// contents were compared, and differ.
     fn is_listed_and_replaced(&self, source: &Entry, there: &Entry, differ: bool) -> bool {
-        let listed = self.records.memory().listed(&source.path);
+        let listed = self.kept.listed(&source.path);
         if !listed.is_some_and(|listed| is_unchanged(&listed, there, &self.context.destination)) {
             return false;
         }
-        match decide(Pair::of(source.clone(), there.clone()), &self.rules()) {
+        match decide(Pair::of(source.clone(), there.clone()), &self.context.rules()) {
             Decision::Act(Action::Copy { .. }) | Decision::Compare(_) => true,
             Decision::Act(
                 Action::SetTime { .. }
@@ -313,7 +310,7 @@ impl Runner {
         there.kind == source.kind
             && source.size.is_some()
             && there.size == source.size
-            && (!self.rules().keeps_times() || there.mtime == source.mtime)
+            && (!self.context.rules().keeps_times() || there.mtime == source.mtime)
     }
 
     /// Finishes an item whose file arrived although the answer was lost: does the steps that follow the transfer.

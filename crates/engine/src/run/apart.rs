@@ -8,6 +8,7 @@ use ketch_core::identity::sameness;
 use ketch_core::names::aside;
 use ketch_core::{Identity, Sameness};
 
+use super::executor::Executor;
 use super::*;
 use crate::blocking::blocking;
 
@@ -19,7 +20,7 @@ pub(super) enum Apart {
     SetAside(Box<Entry>),
 }
 
-impl Runner {
+impl Executor {
     /// Makes sure that `source`, as it is now, can be removed without removing `there`, the destination's copy.
     ///
     /// Errors: `InvalidInput` when both are one.

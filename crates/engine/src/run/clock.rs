@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
+use super::executor::Executor;
 use super::*;
 
-impl Runner {
+impl Executor {
     /// A file was given the modification time `asked`, and the destination shows `found`.
     pub(super) async fn learn_time(&self, asked: Option<SystemTime>, found: Option<SystemTime>) {
         let keeps = self.context.destination.capabilities().mtime.is_some();
@@ -25,7 +26,7 @@ impl Runner {
             let text = format!(
                 "{name} does not keep permissions: what is private at the source is not there"
             );
-            self.tell(Event::Notice { path: None, text, hint: None }).await;
+            self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
         }
     }
 
@@ -46,10 +47,9 @@ impl Runner {
         Ok(())
     }
 
-    /// The rules with what this job has learnt so far of the destination.
-    pub(super) fn rules_as_learnt(&self) -> Rules<'_> {
-        let clock = self.learner().clock();
-        Rules { clock, ..self.rules() }
+    /// How the destination stores modification times, as far as is known now.
+    pub(super) fn clock_as_learnt(&self) -> Clock {
+        self.learner().clock()
     }
 
     async fn tell_of_fixed_times(&self) {
@@ -58,7 +58,7 @@ impl Runner {
             "{name} does not set modification times: from the next run on a file of equal size counts as \
              unchanged there unless it is newer than the stored copy"
         );
-        self.tell(Event::Notice { path: None, text, hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
     }
 
     fn learner(&self) -> MutexGuard<'_, Learner> {
@@ -68,7 +68,7 @@ impl Runner {
     /// Remembers for the next job what was learnt. It is a hint, so an error here does not fail the job.
     pub(super) async fn remember_clock(&self) {
         let clock = self.learner().clock();
-        if clock == self.clock || self.context.settings.dry_run {
+        if clock == self.context.clock || self.context.settings.dry_run {
             return;
         }
         let location = self.context.destination.location();

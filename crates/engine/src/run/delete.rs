@@ -3,6 +3,7 @@
 
 use ketch_core::EntryKind;
 
+use super::executor::Executor;
 use super::*;
 use crate::digest::Memory;
 
@@ -11,12 +12,13 @@ fn may_be_unseen(entry: &Entry) -> bool {
     entry.kind == EntryKind::Link || entry.is_file() && entry.size == Some(0)
 }
 
-impl Runner {
+impl Executor {
     /// Executes the deletions of the plan, from the last to the first. Several files are deleted at a time; a folder waits
-    /// for all deletions before it.
+    /// for all deletions before it. Those numbered below `valid_from` do not count.
     pub(super) async fn delete_all(
         self: &Arc<Self>,
         mut deletions: LogBackward<PlanItem>,
+        valid_from: u64,
     ) -> Result<()> {
         let to = self.context.destination.capabilities();
         // Deletions that one request can carry are started together. A disk gathers nothing here.
@@ -26,7 +28,7 @@ impl Runner {
         let mut running = tokio::task::JoinSet::new();
         let mut is_doubt_told = false;
         while let Some(PlanItem { seq, action }) = deletions.next()? {
-            if seq < self.state().valid_from || self.records.resumed().settled.contains(seq) {
+            if seq < valid_from || self.kept.is_settled(seq) {
                 continue;
             }
             let Some(task) = self.task_of(seq, action).await else { continue };
@@ -37,7 +39,7 @@ impl Runner {
                     while !running.is_empty() {
                         self.wait_for_one(&mut running).await;
                     }
-                    if !self.is_stopping() {
+                    if !self.context.is_stopping() {
                         self.act(task, true).await;
                     }
                     continue;
@@ -54,25 +56,25 @@ impl Runner {
                     let text = format!(
                         "empty files and links are not deleted, because {name} may have them: {doubt}"
                     );
-                    self.tell(Event::Notice { path: None, text, hint: None }).await;
+                    self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
                 }
                 let dir = entry.path.parent().unwrap_or_else(RelPath::root);
-                self.state().occupy(dir);
-                self.succeeded(&task, Outcome::Held.into()).await;
+                self.ledger.occupy(dir);
+                self.ledger.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
-            if let Some(outcome) = self.stays(entry) {
-                self.succeeded(&task, outcome.into()).await;
+            if let Some(outcome) = self.ledger.stays(entry) {
+                self.ledger.succeeded(&task, outcome.into()).await;
                 continue;
             }
             if self.is_copy_of_what_is_not_stored(entry).await {
                 let dir = entry.path.parent().unwrap_or_else(RelPath::root);
-                self.state().occupy(dir);
-                self.succeeded(&task, Outcome::Held.into()).await;
+                self.ledger.occupy(dir);
+                self.ledger.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
-            let runner = Arc::clone(self);
-            running.spawn(async move { runner.act(task, true).await });
+            let executor = Arc::clone(self);
+            running.spawn(async move { executor.act(task, true).await });
         }
         while !running.is_empty() {
             self.wait_for_one(&mut running).await;
@@ -96,16 +98,16 @@ impl Runner {
     /// it, and then the extra is the only copy. It is known by the digest that its listing shows; a file of the source that
     /// cannot be read may be any, and if there are too many to remember, each extra file may be the copy of one.
     async fn is_copy_of_what_is_not_stored(&self, extra: &Entry) -> bool {
-        if extra.is_file() && self.state().unstored.are_too_many() {
+        if extra.is_file() && self.ledger.with_unstored(|all| all.are_too_many()) {
             return true;
         }
-        let (Some(size), Some(algo)) = (extra.size, self.rules().common_hash()) else {
+        let (Some(size), Some(algo)) = (extra.size, self.context.rules().common_hash()) else {
             return false;
         };
         let Some(shown) = extra.hashes.as_deref().and_then(|hashes| hashes.get(algo)) else {
             return false;
         };
-        let unstored = self.state().unstored.of_size(size);
+        let unstored = self.ledger.with_unstored(|all| all.of_size(size));
         let (digests, from) = (&self.context.settings.digests, &self.context.source);
         for (index, (file, known)) in unstored.into_iter().enumerate() {
             let digest = match known {
@@ -116,7 +118,7 @@ impl Runner {
                         () = self.context.stop.now.cancelled() => None,
                     };
                     let Some((digest, _)) = read else { return true };
-                    self.state().unstored.learn(size, index, digest.clone());
+                    self.ledger.with_unstored(|all| all.learn(size, index, digest.clone()));
                     digest
                 }
             };
@@ -125,23 +127,6 @@ impl Runner {
             }
         }
         false
-    }
-
-    /// Does an entry stay, and with which outcome? If it stays, so does its folder.
-    fn stays(&self, entry: &Entry) -> Option<Outcome> {
-        let stopping = self.is_stopping();
-        let mut state = self.state();
-        let dir = entry.path.parent().unwrap_or_else(RelPath::root);
-        let inside_failed = entry.is_dir() && state.must_hold_deletions_in(&entry.path);
-        if stopping || inside_failed || state.must_hold_deletions_in(&dir) {
-            state.hold_deletions_in(dir);
-            return Some(Outcome::Held);
-        }
-        if entry.is_dir() && state.occupied_dirs.contains(&entry.path) {
-            state.occupy(dir);
-            return Some(Outcome::Kept);
-        }
-        None
     }
 
     async fn wait_for_one(&self, running: &mut tokio::task::JoinSet<()>) {
@@ -155,7 +140,7 @@ impl Runner {
         if let Some(Err(error)) = ended
             && error.is_panic()
         {
-            self.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
+            self.ledger.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
         }
     }
 }

@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use futures::TryStreamExt;
 use ketch_core::{seconds_and_nanoseconds, time_of};
 
+use super::executor::Executor;
 use super::*;
 use crate::journal::FolderTime;
 
@@ -55,7 +56,7 @@ impl FolderTimes {
     }
 }
 
-impl Runner {
+impl Executor {
     /// Writes down the times of the folders that `action` changes, unless they are known to be on the list.
     pub(super) async fn note_folders(&self, action: &Action) -> Result<()> {
         let Some(times) = &self.folder_times else { return Ok(()) };
@@ -86,7 +87,7 @@ impl Runner {
             let last_mode = mode.filter(|mode| mode & OWNER != OWNER);
             if mtime.is_some() || last_mode.is_some() {
                 let (path, mtime) = (folder.clone(), mtime.map(seconds_and_nanoseconds));
-                self.records.folder(&FolderTime { path, mtime, mode: last_mode })?;
+                self.ledger.folder(&FolderTime { path, mtime, mode: last_mode })?;
             }
             to_be_made.extend(mode.map(|mode| (folder.clone(), mode)));
             next = folder.parent();
@@ -104,7 +105,7 @@ impl Runner {
 
     /// Sets what was written down, by this process and by earlier ones of the job.
     pub(super) async fn set_folder_times(&self) {
-        if self.folder_times.is_none() || self.is_stopping() {
+        if self.folder_times.is_none() || self.context.is_stopping() {
             return;
         }
         let text = match self.try_to_set_folder_times().await {
@@ -114,12 +115,12 @@ impl Runner {
             }
             Err(error) => format!("not every folder got its time: {error}"),
         };
-        self.tell(Event::Notice { path: None, text, hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
     }
 
     /// How many could not be set, and the error of the first one.
     async fn try_to_set_folder_times(&self) -> Result<(u64, Option<Error>)> {
-        let Some(folders) = self.records.folders()? else { return Ok((0, None)) };
+        let Some(folders) = self.ledger.folders()? else { return Ok((0, None)) };
         // ORDER: of a move the first record of a folder counts, so it must be set after the others.
         let at_a_time = match self.context.kind {
             JobKind::Move => 1,
@@ -147,7 +148,7 @@ impl Runner {
         // CANCEL: a stop leaves the rest to a later process; the list is still there.
         let (failed, first) = tokio::select! {
             set = setting => set?,
-            () = self.stopping() => return Ok((0, None)),
+            () = self.context.stopping() => return Ok((0, None)),
         };
         let (more, second) = self.try_to_close_folders().await?;
         Ok((failed + more, first.or(second)))
@@ -155,7 +156,7 @@ impl Runner {
 
     /// Removes from folders the permissions that would have kept this job from working in them, the deepest folders first.
     async fn try_to_close_folders(&self) -> Result<(u64, Option<Error>)> {
-        let Some(mut folders) = self.records.folders()? else { return Ok((0, None)) };
+        let Some(mut folders) = self.ledger.folders()? else { return Ok((0, None)) };
         let mut closed = Vec::new();
         while let Some(FolderTime { path, mtime: _, mode }) = folders.next()? {
             if let Some(mode) = mode

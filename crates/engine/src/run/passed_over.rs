@@ -5,32 +5,38 @@
 
 use futures::StreamExt;
 
-use super::planner::Found;
+use super::consider::Found;
+use super::planner::Planner;
 use super::*;
 use crate::decide::Rules;
 use crate::march::March;
 
-impl Runner {
-    /// Counts what both sides still differ in.
-    pub(super) async fn look_for_what_was_passed_over(self: &Arc<Self>) -> Result<()> {
+impl Planner {
+    /// Counts what both sides still differ in; `clock`: how the destination stores times, as far as is known now.
+    pub(super) async fn look_for_what_was_passed_over(
+        self: &Arc<Self>,
+        clock: Clock,
+    ) -> Result<()> {
         // Folder by folder: a flat march may end early, and then it says nothing of what it has not seen.
         let march = March { flat: false, ..self.march(None, None) };
         let steps = futures::stream::unfold(march.start(), |mut steps| async move {
             steps.next().await.map(|step| (step, steps))
         });
         let found = steps.map(|step| {
-            let runner = Arc::clone(self);
-            async move { runner.consider(step).await }
+            let planner = Arc::clone(self);
+            async move { planner.consider(step).await }
         });
         let mut found = Box::pin(found.buffered(self.context.settings.checkers.max(1)));
+        let rules = Rules { clock, ..self.context.rules() };
         loop {
             let next = tokio::select! {
                 next = found.next() => next,
-                () = self.stopping() => return Ok(()),
+                () = self.context.stopping() => return Ok(()),
             };
             let Some(next) = next else { return Ok(()) };
-            self.state().report.passed_over +=
-                u64::from(is_undone(&next?, &self.rules_as_learnt()));
+            if is_undone(&next?, &rules) {
+                self.ledger.passed_over();
+            }
         }
     }
 }

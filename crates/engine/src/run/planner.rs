@@ -1,37 +1,135 @@
-//! Turns the steps of the march into actions: makes decisions, gets digests where a decision needs them, and settles what
-//! needs no action.
+//! The planner of a job: marches over both trees, decides about each step, and puts the actions on record through the
+//! ledger, with the totals and the bill of the plan. It changes nothing at either side and does not know who does the items.
 
+use ketch_core::compare_keys;
+
+use super::consider::Found;
+use super::overlap::Overlap;
+use super::respell::Respelling;
 use super::*;
-use crate::decide::{Decision, decide, needs_nothing};
-use crate::digest::{Compared, Memory, Origin};
-use crate::join::Pair;
+use crate::decide::needs_nothing;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
-use futures::TryStreamExt;
-use ketch_core::EntrySource;
-use ketch_core::source::open_exact;
-use ketch_core::{EntryKind, compare_keys};
-
-/// The result of one step.
-pub(super) enum Found {
-    /// Nothing at all.
-    Nothing,
-    /// Something to do or to report.
-    Action(Action),
-    /// Two actions; the second one is done after everything else.
-    Both(Action, Action),
-    /// Something failed while planning.
-    Failed(Failure),
-    /// What was found so far does not count ([`Step::Anew`]).
-    Anew,
-}
 
 /// Steps that are settled together, with one write of the plan.
 const CHUNK_STEPS: usize = 256;
 /// After so many steps without an action, a mark is written.
 const MARK_STEPS: usize = 1024;
 
-impl Runner {
+/// See the top of the file.
+#[derive(Debug)]
+pub(super) struct Planner {
+    pub(super) context: Arc<Context>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) kept: Arc<Kept>,
+    /// Asked only what it can do.
+    pub(super) transfers: Arc<Transfers>,
+    state: Mutex<Plan>,
+}
+
+/// What is known of the plan besides the records.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Deletions planned so far by this process, and bytes.
+    pub(super) deletions: u64,
+    pub(super) planned_bytes: u64,
+    /// The same as work for the remotes, if one of them counts its calls.
+    pub(super) tally: Option<Tally>,
+    /// Names that the destination spells in another way than the source.
+    pub(super) respell: Vec<Respelling>,
+    /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
+    walks_folders: bool,
+    /// The plan is to be made anew.
+    is_anew: bool,
+    /// Items of the plan before this number do not count.
+    pub(super) valid_from: u64,
+}
+
+impl Planner {
+    pub(super) fn new(
+        context: &Arc<Context>,
+        ledger: &Arc<Ledger>,
+        kept: &Arc<Kept>,
+        transfers: &Arc<Transfers>,
+    ) -> Self {
+        let is_counted =
+            [&context.source, &context.destination].into_iter().any(|side| counts_calls(&**side));
+        let state = Plan {
+            tally: is_counted.then(|| Tally::new(context.destination.capabilities())),
+            valid_from: kept.mark().valid_from,
+            ..Plan::default()
+        };
+        Planner {
+            context: Arc::clone(context),
+            ledger: Arc::clone(ledger),
+            kept: Arc::clone(kept),
+            transfers: Arc::clone(transfers),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, Plan> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds out where the two places overlap, and remembers it for the whole job.
+    ///
+    /// Errors: `InvalidInput` if the job must not run because of it, or because of its settings.
+    pub(super) async fn look_for_overlap(&self) -> Result<&Overlap> {
+        job_can_start(&self.context.rules())?;
+        let overlap = overlap::find(&self.context).await?;
+        Ok(self.context.overlap.get_or_init(|| overlap))
+    }
+
+    /// Must this process plan? Otherwise an earlier one made the whole plan.
+    pub(super) fn is_to_be_planned(&self) -> bool {
+        !self.kept.is_planned()
+    }
+
+    /// Is the plan to be made once more? Asked when it is made.
+    pub(super) fn is_anew(&self) -> bool {
+        self.state().is_anew
+    }
+
+    /// Items on record before this number do not count.
+    pub(super) fn valid_from(&self) -> u64 {
+        self.state().valid_from
+    }
+
+    /// Counts what earlier processes planned, and tells what of it is still to be done.
+    pub(super) async fn take_up_resumed(&self) -> Result<()> {
+        if self.kept.is_resumed() {
+            self.ledger.set_listed(Listed::of(self.kept.mark()));
+            self.tell_stored_bill().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells, where no times are kept, by what files count as unchanged.
+    pub(super) async fn tell_how_files_are_compared(&self) {
+        let rules = self.context.rules();
+        let by_time = self.context.settings.compare == Compare::SizeAndTime;
+        let sides = [&self.context.source, &self.context.destination];
+        let blind = sides.into_iter().find(|side| side.capabilities().mtime.is_none());
+        let is_fixed = self.context.clock.is_fixed();
+        let blind = blind.or_else(|| is_fixed.then_some(&self.context.destination));
+        if let Some(blind) = blind.filter(|_| by_time) {
+            let digest = rules.source.common_hash(rules.destination);
+            let text = format!(
+                "{} keeps no modification times: a file of equal size counts as unchanged{}",
+                blind.name(),
+                match digest {
+                    Some(algo) => format!(
+                        " unless it is newer than the stored copy and its {algo} digest differs"
+                    ),
+                    None => " unless it is newer than the stored copy".to_owned(),
+                }
+            );
+            let hint = digest.map(|_| Hint::CompareDigests);
+            self.ledger.tell(Event::Reminder { place: blind.name().to_owned(), text, hint }).await;
+        }
+    }
+
     /// Marches over both trees, from the point that earlier processes reached, and records all actions in key order. If
     /// there is a receiver, it sends each action after it is on record. Everything else is settled here.
     pub(super) async fn plan(self: Arc<Self>, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
@@ -39,7 +137,7 @@ impl Runner {
         if let Some(action) = self.whole_root().await? {
             return self.plan_one(action, tasks).await;
         }
-        let march = self.march(self.records.resumed().mark.key.clone(), self.settles());
+        let march = self.march(self.kept.mark().key.clone(), self.settles());
         let mut unseen: HashSet<String> =
             context.settings.filter.listed_files().map(str::to_owned).collect();
         let steps = futures::stream::unfold(march.start(), |mut steps| async move {
@@ -53,8 +151,8 @@ impl Runner {
                     mark_seen(&step, &mut unseen);
                 }
                 let key = key_of(&step);
-                let runner = Arc::clone(&self);
-                async move { (key, passed, runner.consider(step).await) }
+                let planner = Arc::clone(&self);
+                async move { (key, passed, planner.consider(step).await) }
             })
             // In order, because deletions are read backwards so that children come before parents.
             .buffered(context.settings.checkers.max(1))
@@ -63,7 +161,7 @@ impl Runner {
         if let Some(tally) = &mut self.state().tally {
             tally.listed(true, true);
         }
-        let mut place = Place { key: march_start(&self.records), steps: 0 };
+        let mut place = Place { key: self.kept.mark().key.clone(), steps: 0 };
         while let Some(chunk) = found.next().await {
             let mut ready = Vec::new();
             for (key, passed, found) in chunk {
@@ -78,7 +176,7 @@ impl Runner {
             }
             if !ready.is_empty() || place.steps >= MARK_STEPS {
                 // ORDER: no action is executed before it is on record.
-                self.records.mark(self.mark(&mut place))?;
+                self.ledger.mark(self.mark(&mut place))?;
             }
             let Some(sender) = &tasks else { continue };
             for task in ready {
@@ -88,29 +186,39 @@ impl Runner {
             }
         }
         drop(found);
+        self.refuse_unseen(unseen).await?;
+        self.ledger.complete(self.mark(&mut place))?;
+        context.progress.finish_listing();
+        self.tell_plan().await;
+        Ok(())
+    }
+
+    /// Files that were listed to be transferred and that the source's listings did not show are failures.
+    async fn refuse_unseen(&self, unseen: HashSet<String>) -> Result<()> {
         // A file before the point from which planning continues was seen by an earlier process.
         for name in unseen.into_iter().filter(|name| !self.is_behind(name)) {
             let path = RelPath::new(&name).unwrap_or_else(|_| RelPath::root());
             let text = format!("`{name}` was listed to be transferred and is not at the source");
             let error = Error::new(ErrorKind::NotFound, text);
             let failure = Failure { at_source: true, ..Failure::new(&path, "find", &error) };
-            let seq = self.records.plan(Planned::refusal(&failure))?;
-            self.refused(seq, failure, Status::Failed).await;
+            self.refuse(failure, Status::Failed).await?;
         }
-        self.records.complete(self.mark(&mut place))?;
-        context.progress.finish_listing();
-        let mark = &self.records.resumed().mark;
+        Ok(())
+    }
+
+    /// Tells the totals of a plan that is whole, and its bill.
+    async fn tell_plan(&self) {
+        let mark = self.kept.mark();
         let (items, bytes, deletions) = {
             let state = self.state();
             (
-                self.records.planned() - state.valid_from,
+                self.ledger.planned() - state.valid_from,
                 state.planned_bytes + mark.bytes,
                 state.deletions + mark.deletions,
             )
         };
-        self.tell(Event::Planned { items, bytes, deletions }).await;
+        self.ledger.tell(Event::Planned { items, bytes, deletions }).await;
         self.tell_bills().await;
-        Ok(())
     }
 
     /// The plan so far does not count, and the next one is made folder by folder. What of it is under way is finished before.
@@ -121,41 +229,37 @@ impl Runner {
             state.is_anew = true;
         }
         let text = "a listing of everything at once cannot be relied on here, so both sides are listed folder by folder";
-        self.tell(Event::Notice { path: None, text: text.to_owned(), hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text: text.to_owned(), hint: None }).await;
     }
 
     /// Forgets the plan that does not count. Nothing of it is under way.
     pub(super) fn forget_plan(&self) -> Result<()> {
         {
-            let mark = &self.records.resumed().mark;
+            let mark = self.kept.mark();
             let state = &mut *self.state();
             state.is_anew = false;
-            state.valid_from = self.records.planned();
+            state.valid_from = self.ledger.planned();
             (state.deletions, state.planned_bytes) = (0, 0);
-            // What failed and may pass is planned once more.
-            state.again.clear();
-            let report = &mut state.report;
-            report.source_files = mark.source_files;
-            report.source_entries = mark.source_entries;
-            report.destination_entries = mark.destination_entries;
-            report.unchanged = mark.unchanged;
+            self.ledger.set_listed(Listed::of(mark));
             if let Some(tally) = &mut state.tally {
                 *tally = Tally::new(self.context.destination.capabilities());
             }
         }
-        self.records.memory().forget_taken();
+        self.kept.forget_taken();
         self.context.progress.forget_planned();
         // ORDER: on record before anything of the next plan is.
-        self.records.mark(self.mark(&mut Place { key: march_start(&self.records), steps: 0 }))
+        self.ledger.mark(self.mark(&mut Place { key: self.kept.mark().key.clone(), steps: 0 }))
     }
 
     /// Makes a plan of this one action.
     async fn plan_one(&self, action: Action, tasks: Option<mpsc::Sender<Task>>) -> Result<()> {
-        self.state().report.source_entries += 1;
+        self.ledger.saw(Listed { source_entries: 1, ..Listed::default() });
         let task = self.settle(Found::Action(action)).await?;
-        self.records.complete(self.mark(&mut Place { key: None, steps: 0 }))?;
+        self.ledger.complete(self.mark(&mut Place { key: None, steps: 0 }))?;
         self.context.progress.finish_listing();
-        self.tell(Event::Planned { items: self.records.planned(), bytes: 0, deletions: 0 }).await;
+        self.ledger
+            .tell(Event::Planned { items: self.ledger.planned(), bytes: 0, deletions: 0 })
+            .await;
         self.tell_bills().await;
         if let Some((sender, task)) = tasks.zip(task) {
             // If the receiver was dropped, it wants nothing more.
@@ -187,39 +291,22 @@ impl Runner {
         }
     }
 
-    /// Sends the bill of the plan for each side that counts calls.
-    async fn tell_bills(&self) {
-        let work = self.state().tally.as_mut().map(Tally::finish);
-        let Some((mut source, mut destination)) = work else { return };
-        if !self.context.settings.dry_run {
-            // These listings have been made.
-            (source.listings, destination.listings) = (0, 0);
-        }
-        self.tell_bill(source, destination).await;
-    }
-
     /// The mark: how far planning has come, with what was not on record yet.
     fn mark(&self, place: &mut Place) -> Mark {
         place.steps = 0;
-        let before = &self.records.resumed().mark;
-        let mut state = self.state();
+        let before = self.kept.mark();
+        let state = self.state();
         Mark {
             key: place.key.clone(),
             deletions: before.deletions + state.deletions,
             bytes: before.bytes.saturating_add(state.planned_bytes),
-            source_files: state.report.source_files,
-            source_entries: state.report.source_entries,
-            destination_entries: state.report.destination_entries,
-            unchanged: state.report.unchanged,
             valid_from: state.valid_from,
-            held: std::mem::take(&mut state.new_failed_dirs),
-            occupied: std::mem::take(&mut state.new_occupied_dirs),
             ..Mark::default()
         }
     }
 
     fn is_behind(&self, name: &str) -> bool {
-        let after = self.records.resumed().mark.key.as_ref();
+        let after = self.kept.mark().key.as_ref();
         after.is_some_and(|(path, is_dir)| {
             compare_keys((name, false), (path.as_str(), *is_dir)).is_le()
         })
@@ -232,271 +319,39 @@ impl Runner {
         let is_silent = !settings.report_unchanged
             && self.context.kind != JobKind::Move
             && settings.filter.listed_files().next().is_none()
-            && self.records.memory().all_noted().next().is_none()
+            && self.kept.open().next().is_none()
             && self.state().tally.is_none();
-        let runner = Arc::clone(self);
+        let planner = Arc::clone(self);
         is_silent.then(|| {
             Settles(Arc::new(move |source, destination| {
-                needs_nothing(source, destination, &runner.rules())
+                needs_nothing(source, destination, &planner.context.rules())
             }))
         })
     }
 
     fn count(&self, step: &Step) {
-        let state = &mut *self.state();
-        let report = &mut state.report;
-        match step {
-            Step::Equal { count, .. } => {
-                report.source_files += count;
-                report.source_entries += count;
-                report.destination_entries += count;
-                report.unchanged += count;
-            }
+        let more = match step {
+            Step::Equal { count, .. } => Listed {
+                source_files: *count,
+                source_entries: *count,
+                destination_entries: *count,
+                unchanged: *count,
+            },
             Step::Pair(pair) => {
-                if let Some(tally) = &mut state.tally {
+                if let Some(tally) = &mut self.state().tally {
                     tally.saw(pair, self.context.kind == JobKind::Sync);
                 }
-                report.source_files += u64::from(pair.source.as_ref().is_some_and(Entry::is_file));
-                report.source_entries += u64::from(pair.source.is_some());
-                report.destination_entries += u64::from(pair.destination.is_some());
-            }
-            Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => {}
-        }
-    }
-
-    /// What to do about one step, except for entries of the destination that belong to the source. `Err` ends the job.
-    pub(super) async fn consider(&self, step: Step) -> Result<Found> {
-        let found = self.consider_step(step).await?;
-        let Found::Action(action) = &found else { return Ok(found) };
-        let changes = !matches!(
-            action,
-            Action::Skip { .. } | Action::NotStorable { .. } | Action::RemoveSourceDir { .. }
-        );
-        let path = act::path_of(action);
-        if changes && self.is_owned(path) {
-            let (path, reason) = (path.clone(), Reason::OneThing);
-            return Ok(Found::Action(Action::Refuse { path, reason }));
-        }
-        Ok(found)
-    }
-
-    async fn consider_step(&self, step: Step) -> Result<Found> {
-        let pair = match step {
-            Step::Pair(pair) => pair,
-            Step::Equal { .. } => return Ok(Found::Nothing),
-            Step::Anew => return Ok(Found::Anew),
-            Step::Occupied { dir } => {
-                self.state().occupy(dir);
-                return Ok(Found::Nothing);
-            }
-            Step::Failed { dir, error, .. } => return self.consider_failure(dir, error),
-        };
-        if let Some(action) = self.gone_on_with(&pair) {
-            return Ok(Found::Action(action));
-        }
-        if let Some(action) = self.whole_of(&pair) {
-            return Ok(Found::Action(action));
-        }
-        let path = pair.path().clone();
-        let pair = match self.with_times(pair).await {
-            Ok(pair) => pair,
-            Err(error) if error.is_fatal() => return Err(error),
-            Err(error) => return Ok(Found::Failed(self.failure(&path, "look at", &error))),
-        };
-        let has_arrived = self.has_arrived(&pair);
-        self.tell_of_special(&pair).await;
-        self.note_spelling(&pair);
-        let emptied = self.source_dir_to_remove(&pair);
-        let empty = pair.source.as_ref().filter(|source| is_listed_empty(source)).cloned();
-        let may_delete = self.context.kind == JobKind::Sync;
-        let wanted = pair.source.as_ref().filter(|source| may_delete && source.is_file()).cloned();
-        let comparison = match decide(pair, &self.rules()) {
-            Decision::Nothing if emptied.is_some() => {
-                let Some(entry) = emptied else { return Ok(Found::Nothing) };
-                return Ok(Found::Action(Action::RemoveSourceDir { entry }));
-            }
-            Decision::Nothing => return Ok(Found::Nothing),
-            Decision::Act(Action::Copy { source, .. }) if has_arrived => {
-                let (path, reason) = (source.path, Reason::Arrived);
-                return Ok(Found::Action(Action::Skip { path, reason }));
-            }
-            Decision::Act(
-                action @ (Action::NotStorable { reason: Reason::EmptyFile, .. }
-                | Action::Refuse { reason: Reason::EmptyFileOverOld, .. }),
-            ) => {
-                let Some(empty) = empty else { return Ok(Found::Action(action)) };
-                return match self.read_empty(&empty).await {
-                    Ok(()) => Ok(Found::Action(action)),
-                    Err(error) if error.is_fatal() => Err(error),
-                    Err(error) => Ok(Found::Failed(self.failure(&empty.path, "read", &error))),
-                };
-            }
-            // If both sides have the folder, only its permissions are set, by an action of its own.
-            Decision::Act(action @ (Action::MakeDir { .. } | Action::SetTime { .. })) => {
-                return Ok(match emptied {
-                    Some(entry) => Found::Both(action, Action::RemoveSourceDir { entry }),
-                    None => Found::Action(action),
-                });
-            }
-            Decision::Act(action) => {
-                if let (Action::Refuse { .. }, Some(source)) = (&action, wanted) {
-                    self.state().unstored.add(&source);
+                Listed {
+                    source_files: u64::from(pair.source.as_ref().is_some_and(Entry::is_file)),
+                    source_entries: u64::from(pair.source.is_some()),
+                    destination_entries: u64::from(pair.destination.is_some()),
+                    unchanged: 0,
                 }
-                return Ok(Found::Action(action));
             }
-            Decision::Compare(comparison) => comparison,
+            Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => return,
         };
-        let memory = match comparison.acts_if_equal() {
-            true => Memory::IsNoProof,
-            false => Memory::Counts,
-        };
-        let equal = self.context.settings.digests.same_content(
-            (&self.context.source, &comparison.source),
-            (&self.context.destination, &comparison.destination),
-            comparison.algo,
-            memory,
-        );
-        Ok(match equal.await {
-            Ok(Compared { is_equal, origin, algo: _ }) => {
-                Found::Action(comparison.resolve(is_equal, origin == Origin::Claimed))
-            }
-            Err(error) if error.is_fatal() => return Err(error),
-            // A file whose digest the remote does not show is transferred; it counts neither as equal nor as damaged.
-            Err(error)
-                if error.kind() == ErrorKind::Unsupported
-                    && self.context.settings.compare != Compare::Checksum =>
-            {
-                Found::Action(comparison.resolve(false, false))
-            }
-            // The same if there are only remembered digests: after the transfer its digest is remembered.
-            Err(error) if error.kind() == ErrorKind::Unsupported && self.remembered.is_some() => {
-                Found::Action(comparison.resolve_unknown())
-            }
-            Err(error) => {
-                self.state().unstored.add(&comparison.source);
-                Found::Failed(self.failure(&comparison.source.path, "compare", &error))
-            }
-        })
+        self.ledger.saw(more);
     }
-
-    /// Reads a file that is listed as empty to its end, because only reading shows whether it is empty.
-    ///
-    /// Errors: `Changed` when it holds anything.
-    async fn read_empty(&self, empty: &Entry) -> Result<()> {
-        let source = EntrySource::new(Arc::clone(&self.context.source), empty.clone());
-        let content = open_exact(&source).await?;
-        content.try_for_each(|_| std::future::ready(Ok(()))).await
-    }
-
-    /// An extra link, pipe or socket stays, and a notice says so.
-    async fn tell_of_special(&self, pair: &Pair) {
-        if self.context.kind != JobKind::Sync || pair.source.is_some() || pair.clash {
-            return;
-        }
-        let Some(Entry { path, kind: EntryKind::Special(special), .. }) = &pair.destination else {
-            return;
-        };
-        let text = format!("it stays at the destination: {}", special.describe());
-        let hint = special.hint();
-        self.tell(Event::Notice { path: Some(path.clone()), text, hint }).await;
-    }
-
-    /// The folder that a move removes at the source when nothing is left in it.
-    fn source_dir_to_remove(&self, pair: &Pair) -> Option<Box<Entry>> {
-        let wanted = self.context.kind == JobKind::Move
-            && self.context.settings.delete_empty_source_dirs
-            && !pair.clash
-            && !pair.source_duplicates;
-        let source = pair.source.as_ref().filter(|source| wanted && source.is_dir())?;
-        Some(Box::new(source.clone()))
-    }
-
-    fn consider_failure(&self, dir: RelPath, error: Error) -> Result<Found> {
-        // If the root of a side cannot be listed, the job ends.
-        if dir.is_root() || error.is_fatal() {
-            return Err(error);
-        }
-        let failure = self.failure(&dir, "list", &error);
-        // Nothing in this folder was planned for deletion, and the folder itself must stay too.
-        self.state().hold_deletions_in(dir);
-        Ok(Found::Failed(failure))
-    }
-
-    /// Writes the outcomes of items that need no action, and records the actions.
-    async fn settle(&self, found: Found) -> Result<Option<Task>> {
-        let action = match found {
-            Found::Nothing | Found::Anew => return Ok(None),
-            Found::Failed(failure) => {
-                let seq = self.records.plan(Planned::refusal(&failure))?;
-                self.refused(seq, failure, Status::Failed).await;
-                return Ok(None);
-            }
-            Found::Both(first, last) => {
-                let task = Box::pin(self.settle(Found::Action(first))).await?;
-                Box::pin(self.settle(Found::Action(last))).await?;
-                return Ok(task);
-            }
-            Found::Action(action) => action,
-        };
-        let size = act::size_of(&action).unwrap_or(0);
-        match action {
-            Action::Skip { path, reason } => {
-                {
-                    let report = &mut self.state().report;
-                    report.unchanged += 1;
-                    report.unchanged_claimed += u64::from(reason == Reason::SameClaim);
-                }
-                if reason == Reason::Unproven {
-                    let (path, text) = (Some(path.clone()), reason.to_string());
-                    self.tell(Event::Notice { path, text, hint: reason.hint() }).await;
-                }
-                if self.context.settings.report_unchanged {
-                    self.tell(Event::Unchanged { path, reason }).await;
-                }
-                Ok(None)
-            }
-            Action::NotStorable { path, reason } => {
-                let (word, text) = (reason.as_str().into(), reason.to_string().into());
-                let hint = reason.hint().map(|hint| hint.as_str().into());
-                let planned = Planned::Leave { path: path.clone(), reason: word, text, hint };
-                let seq = self.records.plan(planned)?;
-                let action = Action::NotStorable { path, reason };
-                let task = Task::new(seq, action, false);
-                self.succeeded(&task, Outcome::NotStorable.into()).await;
-                Ok(None)
-            }
-            Action::Refuse { path, reason } => {
-                let error = Error::new(refusal_kind(reason), reason.to_string());
-                let failure =
-                    Failure { hint: reason.hint(), ..Failure::new(&path, "copy", &error) };
-                let seq = self.records.plan(Planned::refusal(&failure))?;
-                self.refused(seq, failure, Status::Refused).await;
-                Ok(None)
-            }
-            action => {
-                let is_deletion = matches!(action, Action::Delete { .. });
-                if let Some(tally) = &mut self.state().tally {
-                    let moves = self.context.kind == JobKind::Move;
-                    tally.add(&action, self.transfers.can_copy_by_remote(), moves);
-                }
-                let Ok(planned) = Planned::from_action(action.clone()) else { return Ok(None) };
-                let seq = self.records.plan(planned)?;
-                {
-                    let mut state = self.state();
-                    state.deletions += u64::from(is_deletion);
-                    state.planned_bytes = state.planned_bytes.saturating_add(size);
-                }
-                self.context.progress.planned(size);
-                let is_last = is_deletion || matches!(action, Action::RemoveSourceDir { .. });
-                let is_stored = self.is_gone_on_with(&action);
-                Ok((!is_last).then(|| Task::new(seq, action, is_stored)))
-            }
-        }
-    }
-}
-
-fn is_listed_empty(entry: &Entry) -> bool {
-    entry.is_file() && entry.size == Some(0)
 }
 
 /// How far planning has come.
@@ -504,10 +359,6 @@ struct Place {
     key: Option<(RelPath, bool)>,
     /// Steps since the last mark.
     steps: usize,
-}
-
-fn march_start(records: &Records) -> Option<(RelPath, bool)> {
-    records.resumed().mark.key.clone()
 }
 
 /// The key of what a step is about; `None` for a step that is about no single entry.
@@ -524,13 +375,6 @@ fn passed_by(step: &Step) -> usize {
     match step {
         Step::Equal { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
         Step::Pair(_) | Step::Occupied { .. } | Step::Failed { .. } | Step::Anew => 1,
-    }
-}
-
-fn refusal_kind(reason: Reason) -> ErrorKind {
-    match reason {
-        Reason::TooLarge | Reason::UnknownSize | Reason::EmptyFileOverOld => ErrorKind::Unsupported,
-        _ => ErrorKind::AlreadyExists,
     }
 }
 

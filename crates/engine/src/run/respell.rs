@@ -1,6 +1,8 @@
 //! Gives names at the destination the source's spelling, where the destination finds a name in any spelling. This is done
 //! at the end of the job.
 
+use super::executor::Executor;
+use super::planner::Planner;
 use super::*;
 use crate::join::Pair;
 
@@ -14,7 +16,7 @@ pub(super) struct Respelling {
     to_be: RelPath,
 }
 
-impl Runner {
+impl Planner {
     /// Remembers a name that both sides have in different spellings.
     pub(super) fn note_spelling(&self, pair: &Pair) {
         let Some((source, there)) = pair.source.as_ref().zip(pair.destination.as_ref()) else {
@@ -26,13 +28,19 @@ impl Runner {
         }
     }
 
+    /// The names that were found, for the end of the job.
+    pub(super) fn spellings(&self) -> Vec<Respelling> {
+        std::mem::take(&mut self.state().respell)
+    }
+}
+
+impl Executor {
     /// Gives names their spelling: first those in a folder, then the folder's own. A failure costs only the spelling.
-    pub(super) async fn respell(&self) {
-        let mut names = std::mem::take(&mut self.state().respell);
+    pub(super) async fn respell(&self, mut names: Vec<Respelling>) {
         names.sort_by_key(|name| std::cmp::Reverse(name.to_be.parts().count()));
         let (settings, to) = (&self.context.settings, &self.context.destination);
         for Respelling { is, to_be } in names {
-            if self.is_stopping() {
+            if self.context.is_stopping() {
                 return;
             }
             let respelled = match settings.dry_run {
@@ -49,7 +57,7 @@ impl Runner {
                 }
                 (Err(error), _) => format!("it stays `{is}` at the destination: {error}"),
             };
-            self.tell(Event::Notice { path: Some(to_be), text, hint: None }).await;
+            self.ledger.tell(Event::Notice { path: Some(to_be), text, hint: None }).await;
         }
     }
 
@@ -64,7 +72,7 @@ impl Runner {
         }
         let text =
             format!("the folder has the name `{name}` in another spelling: it is the same folder");
-        self.tell(Event::Notice { path: None, text, hint: None }).await;
+        self.ledger.tell(Event::Notice { path: None, text, hint: None }).await;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use ketch_core::Capabilities;
 
+use super::planner::Planner;
 use super::*;
 use crate::join::Pair;
 use crate::times::with_time;
@@ -34,17 +35,18 @@ fn lacking(
     }
 }
 
-impl Runner {
+impl Planner {
     /// A pair with the times that must be known to decide about it.
     pub(super) async fn with_times(&self, mut pair: Pair) -> Result<Pair> {
         let (from, to) = (&self.context.source, &self.context.destination);
+        let digests = &self.context.settings.digests;
         let sides = (from.capabilities(), to.capabilities());
         let lack = lacking(&pair, &self.context.settings, sides);
         if let Some(source) = pair.source.take_if(|_| lack.0) {
-            pair.source = Some(with_time(from, source).await?);
+            pair.source = Some(with_time(digests, from, source).await?);
         }
         if let Some(destination) = pair.destination.take_if(|_| lack.1) {
-            pair.destination = Some(with_time(to, destination).await?);
+            pair.destination = Some(with_time(digests, to, destination).await?);
         }
         Ok(pair)
     }

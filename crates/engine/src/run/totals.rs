@@ -7,6 +7,7 @@
 use futures::StreamExt;
 use ketch_core::ListOptions;
 
+use super::planner::Planner;
 use super::*;
 use crate::settings::DeleteLimit;
 
@@ -16,7 +17,7 @@ pub(super) struct Seen {
     pub(super) destination_entries: u64,
 }
 
-impl Runner {
+impl Planner {
     /// Lists until as many entries are found as a plan with so many deletions needs to be within its limit.
     pub(super) async fn look_for_totals(&self, deletions: u64) -> Result<Seen> {
         if deletions == 0 {
@@ -46,7 +47,7 @@ impl Runner {
             loop {
                 let next = tokio::select! {
                     next = entries.next() => next,
-                    () = self.stopping() => return Err(Error::cancelled()),
+                    () = self.context.stopping() => return Err(Error::cancelled()),
                 };
                 let Some(entry) = next else { break };
                 let entry = entry?;

@@ -7,11 +7,13 @@
 use futures::TryStreamExt;
 use ketch_core::{EntryKind, ListOptions};
 
+use super::executor::Executor;
+use super::planner::Planner;
 use super::*;
 use crate::decide::{Action, Reason};
 use crate::join::Pair;
 
-impl Runner {
+impl Planner {
     /// Does this job move whole folders if the destination has nothing of their name?
     pub(super) fn moves_whole(&self) -> bool {
         let context = &self.context;
@@ -29,7 +31,7 @@ impl Runner {
             && !pair.clash
             && !pair.folds
             && !pair.source_duplicates
-            && !self.owns_below(&source.path);
+            && !self.context.owns_below(&source.path);
         (is_alone && self.moves_whole())
             .then(|| Action::MoveDir { source: Box::new(source.clone()) })
     }
@@ -40,7 +42,7 @@ impl Runner {
     /// Errors: those of looking at both sides.
     pub(super) async fn whole_root(&self) -> Result<Option<Action>> {
         let root = RelPath::root();
-        if !self.moves_whole() || self.owns_below(&root) {
+        if !self.moves_whole() || self.context.owns_below(&root) {
             return Ok(None);
         }
         match self.context.destination.stat(&root).await {
@@ -52,7 +54,9 @@ impl Runner {
         let can_be_moved = source.kind == EntryKind::Dir && source.handle.is_some();
         Ok(can_be_moved.then(|| Action::MoveDir { source: Box::new(source) }))
     }
+}
 
+impl Executor {
     /// Moves the entries of a folder that cannot be moved whole, one by one. An entry that could not be moved stays, and
     /// the first error is returned after everything else was moved.
     pub(super) async fn move_files_of(self: &Arc<Self>, task: &Task, dir: &Entry) -> Result<()> {
@@ -68,7 +72,7 @@ impl Runner {
             let mut counts = HashMap::<&RelPath, u32>::new();
             entries.iter().for_each(|entry| *counts.entry(&entry.path).or_default() += 1);
             for entry in &entries {
-                if self.is_stopping() {
+                if self.context.is_stopping() {
                     return Err(Error::new(ErrorKind::Cancelled, "the job is being stopped"));
                 }
                 let moved = match entry.kind {
@@ -104,11 +108,6 @@ impl Runner {
             }
         }
         first_error.map_or(Ok(()), Err)
-    }
-
-    /// Does something at, above or below `path` of the destination lead to an entry of the source?
-    fn owns_below(&self, path: &RelPath) -> bool {
-        self.is_owned(path) || self.overlap.get().is_some_and(|overlap| overlap.has_below(path))
     }
 }
 

@@ -6,6 +6,7 @@ use futures::stream::FuturesUnordered;
 use tokio::task::JoinError;
 
 use super::adapt::{Adapt, Amounts};
+use super::executor::Executor;
 use super::*;
 
 /// How many small items share one task of the runtime, if so many are waiting. They start and end together. A task costs
@@ -16,7 +17,7 @@ const GROUP_ITEMS: usize = 16;
 type Running = BoxFuture<'static, Ended>;
 type Ended = (Taken, std::result::Result<(), JoinError>);
 
-impl Runner {
+impl Executor {
     /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more slots
     /// than others, so that it can gather many of them.
     pub(super) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
@@ -27,14 +28,12 @@ impl Runner {
             () = self.context.stop.now.cancelled() => {}
             () = self.grace_is_over() => {}
         }
-        if let Err(error) = self.records.flush() {
-            self.fatal(error);
-        }
+        self.ledger.flush();
         // Items that were dropped get an outcome, too.
         let dropped = std::mem::take(&mut self.state().begun);
         for (seq, (path, operation)) in dropped {
             let task = Task::new(seq, Action::MakeDir { path }, false);
-            self.failed(&task, operation, Error::cancelled()).await;
+            self.ledger.failed(&task, operation, Error::cancelled()).await;
         }
     }
 
@@ -52,7 +51,7 @@ impl Runner {
         let group_items = GROUP_ITEMS.min(places.many_small);
         let is_small =
             |task: &Task| gather.is_some_and(|gather| is_gathered(&task.action, gather.item_bytes));
-        let tasks = tasks.take_until(self.stopping()).ready_chunks(group_items);
+        let tasks = tasks.take_until(self.context.stopping()).ready_chunks(group_items);
         let mut tasks = std::pin::pin!(tasks);
         let mut running = FuturesUnordered::new();
         while let Some(known) = self.next_tasks(&mut tasks, &mut running, &mut places).await {
@@ -66,7 +65,7 @@ impl Runner {
                             .await;
                         self.begin(vec![task], false, &mut running, &mut places).await;
                     }
-                    Err(error) => return self.fatal(error),
+                    Err(error) => return self.ledger.fatal(error),
                 }
             }
             self.begin(group, true, &mut running, &mut places).await;
@@ -119,15 +118,15 @@ impl Runner {
             self.look(places);
         }
         // An item that waited for its slot when the job was stopped is not started. It has no outcome.
-        if self.is_stopping() {
+        if self.context.is_stopping() {
             return places.give_back(taken);
         }
         self.look(places);
-        let runner = Arc::clone(self);
+        let executor = Arc::clone(self);
         // CANCEL: dropping the handle aborts the task, and `put` takes back what it was writing.
         let handle = AbortOnDropHandle::new(tokio::spawn(async move {
-            let acts = tasks.into_iter().filter(|_| !runner.is_stopping());
-            futures::future::join_all(acts.map(|task| runner.act(task, false))).await;
+            let acts = tasks.into_iter().filter(|_| !executor.context.is_stopping());
+            futures::future::join_all(acts.map(|task| executor.act(task, false))).await;
         }));
         running.push(Box::pin(async move { (taken, handle.await) }));
     }
@@ -146,7 +145,7 @@ impl Runner {
 
     fn ended(&self, (taken, ended): Ended, places: &mut Places) {
         if ended.is_err_and(|error| error.is_panic()) {
-            self.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
+            self.ledger.fatal(Error::new(ErrorKind::Io, "an item's task panicked; this is a bug"));
         }
         places.give_back(taken);
     }

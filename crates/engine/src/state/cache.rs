@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ketch_core::{Digest, HashAlgo};
+use ketch_core::{Digest, HashAlgo, seconds_and_nanoseconds, time_of};
 use ketch_manifest::Parts;
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -205,6 +205,7 @@ impl DigestCache {
                             let hashes = facts.hashes.iter();
                             hashes.for_each(|digest| all.hashes.insert(digest.clone()));
                             all.prefix = facts.prefix.or(all.prefix);
+                            all.mtime = facts.mtime.or(all.mtime);
                             all.parts = facts.parts.or(all.parts);
                             digests.insert(&*key, &*encode(&version, &all))?;
                         }
@@ -293,6 +294,12 @@ fn encode(version: &str, facts: &Facts) -> Vec<u8> {
         record.push(PREFIX);
         record.extend_from_slice(&prefix);
     }
+    if let Some(time) = facts.mtime {
+        let (seconds, nanoseconds) = seconds_and_nanoseconds(time);
+        record.push(MTIME);
+        record.extend_from_slice(&seconds.to_le_bytes());
+        record.extend_from_slice(&nanoseconds.to_le_bytes());
+    }
     if let Some(parts) = &facts.parts {
         record.push(PARTS);
         record.extend_from_slice(&parts.bytes.to_le_bytes());
@@ -310,6 +317,13 @@ fn decode(record: &[u8], version: &str) -> Option<Facts> {
             PREFIX => {
                 let (prefix, after) = after.split_first_chunk()?;
                 facts.prefix = Some(*prefix);
+                after
+            }
+            MTIME => {
+                let (seconds, after) = after.split_first_chunk()?;
+                let (nanoseconds, after) = after.split_first_chunk()?;
+                let time = (i64::from_le_bytes(*seconds), u32::from_le_bytes(*nanoseconds));
+                facts.mtime = time_of(time);
                 after
             }
             // The last one, so that it ends where the record does.
@@ -333,6 +347,7 @@ fn decode(record: &[u8], version: &str) -> Option<Facts> {
 
 const PREFIX: u8 = 100;
 const PARTS: u8 = 101;
+const MTIME: u8 = 102;
 
 /// Stable: it is on disks.
 fn code(algo: HashAlgo) -> u8 {
@@ -460,7 +475,9 @@ mod tests {
     #[test]
     fn parts_and_prefix_survive() {
         let parts = Some(Parts { bytes: 4, digests: vec![[1; 32], [2; 32]] });
-        let facts = Facts { prefix: Some([1, 2, 3, 4]), parts, ..facts(HashAlgo::Blake3, "x") };
+        let mtime = time_of((-5, 123_456_789));
+        let prefix = Some([1, 2, 3, 4]);
+        let facts = Facts { prefix, parts, mtime, ..facts(HashAlgo::Blake3, "x") };
         assert_eq!(decode(&encode("v", &facts), "v"), Some(facts.clone()));
         let mut cut = encode("v", &facts);
         cut.pop();

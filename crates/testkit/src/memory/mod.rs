@@ -24,9 +24,9 @@ use futures::StreamExt;
 use ketch_core::hash::hash_bytes;
 use ketch_core::source::{BytesSource, open_exact};
 use ketch_core::{
-    About, Backend, Body, ByteStream, Capabilities, Checkpoint, Entry, EntryKind, EntryStream,
-    Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, Order, Page, PutOptions,
-    ReadOptions, RelPath, Result, compare_keys,
+    About, Backend, Body, ByteBudget, ByteStream, Capabilities, Checkpoint, Entry, EntryKind,
+    EntryStream, Error, ErrorKind, Expect, Facets, HashAlgo, ListOptions, Metadata, Order, Page,
+    PutOptions, ReadOptions, RelPath, Result, compare_keys,
 };
 
 use self::parts::{Parts, Receiving};
@@ -81,6 +81,7 @@ struct Volume {
     lists_out_of_order: AtomicBool,
     /// Objects that are being stored as parts.
     uploads: Uploads,
+    buffers: ByteBudget,
 }
 
 /// Volumes that can copy among each other, under one lock.
@@ -124,6 +125,7 @@ impl MemoryBackend {
                 trusts_parts: AtomicBool::new(false),
                 lists_out_of_order: AtomicBool::new(false),
                 uploads: Uploads::default(),
+                buffers: ByteBudget::new(1 << 20),
             }),
             prefix: RelPath::root(),
             shows_versions: true,

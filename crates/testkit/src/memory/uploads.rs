@@ -233,7 +233,9 @@ impl MemoryBackend {
         if let Some(told) = &options.kept {
             told.store(kept, Ordering::Relaxed);
         }
-        if let Err(error) = multipart::send(body, parts, rules.at_once, &open).await {
+        if let Err(error) =
+            multipart::send(body, parts, rules.at_once, &self.volume.buffers, &open).await
+        {
             if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Changed) {
                 // The bytes that were read are not those that were listed, so no later process continues the upload.
                 open.is_complete = true;

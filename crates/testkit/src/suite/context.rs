@@ -272,21 +272,38 @@ pub(super) async fn try_read(
     collect(backend.read(entry, ReadOptions { range }).await?, usize::MAX).await
 }
 
+/// A put that was dropped may replace a file between its listing and its reading so often.
+const LATE_CHANGES: usize = 20;
+
 /// The content of all files of this path, sorted.
 pub(super) async fn contents(backend: &dyn Backend, name: &str) -> Vec<Bytes> {
+    for _ in 0..LATE_CHANGES {
+        if let Some(found) = try_contents(backend, name).await {
+            return found;
+        }
+    }
+    panic!("{name:?} is replaced again and again");
+}
+
+/// `None`: a file was replaced between its listing and its reading.
+async fn try_contents(backend: &dyn Backend, name: &str) -> Option<Vec<Bytes>> {
     let parent = path(name).parent().unwrap_or_else(RelPath::root);
     let entries = match try_list(backend, parent.as_str()).await {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Some(Vec::new()),
         Err(error) => panic!("list {parent:?}: {error:?}"),
     };
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.path.as_str() == name && entry.is_file()) {
-        let content = try_read(backend, entry, None).await;
-        found.push(content.unwrap_or_else(|error| panic!("read {name:?}: {error:?}")));
+        match try_read(backend, entry, None).await {
+            Err(error) if error.kind() == ErrorKind::Changed => return None,
+            content => {
+                found.push(content.unwrap_or_else(|error| panic!("read {name:?}: {error:?}")));
+            }
+        }
     }
     found.sort();
-    found
+    Some(found)
 }
 
 fn sizes(contents: &[Bytes]) -> Vec<usize> {
