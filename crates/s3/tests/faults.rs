@@ -308,6 +308,27 @@ async fn many_are_deleted_by_one_request_and_each_is_told() {
     assert_eq!((scene.stats().of("delete-many"), scene.stats().of("delete")), (1, 0));
 }
 
+/// What is asked for while the first request is on its way goes with the second one. Nothing here is left to chance: all are
+/// asked for before the first answer can be read.
+#[tokio::test]
+async fn deletions_at_the_same_time_share_a_request() {
+    let scene = Scene::new().await;
+    let mut entries = Vec::new();
+    for number in 0..50 {
+        entries.push(scene.put(&format!("f{number}"), "content").await.unwrap());
+    }
+    scene.sim.store(BUCKET, "f7", "by another");
+    let deleted =
+        futures::future::join_all(entries.iter().map(|entry| scene.backend.delete_one(entry)));
+    for (number, result) in deleted.await.into_iter().enumerate() {
+        let expected = (number == 7).then_some(ErrorKind::Changed);
+        assert_eq!(result.err().map(|error| error.kind()), expected, "f{number}");
+    }
+    assert_eq!(scene.sim.keys(BUCKET), ["f7"]);
+    let stats = scene.stats();
+    assert_eq!((stats.of("delete"), stats.of("delete-many")), (1, 1), "{stats:?}");
+}
+
 /// The time is set by a copy of the object onto itself, which must not undo what another one stored meanwhile.
 #[tokio::test]
 async fn a_time_is_not_set_on_another_version() {
