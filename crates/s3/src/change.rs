@@ -15,7 +15,7 @@ use crate::error::{self, Refusal};
 use crate::facts::{self, META};
 use crate::folder::S3;
 use crate::keys::Place;
-use crate::removal::{self, Removal};
+use crate::removal::Removal;
 use crate::stored::{condition, headers};
 use crate::times;
 
@@ -43,7 +43,12 @@ pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
         let (indices, mut removals): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         let deleted = match removals.len() {
             1 => match removals.pop() {
-                Some(removal) => vec![removal::remove(s3, removal).await],
+                Some(removal) => {
+                    let now = |bucket: String, all: Vec<Removal>| async move {
+                        delete_now(s3, &bucket, &all).await
+                    };
+                    vec![s3.removals.remove(removal, now).await]
+                }
                 None => Vec::new(),
             },
             _ => delete_now(s3, &bucket, &removals).await,

@@ -7,9 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ketch_core::{Error, ErrorKind, Result, Retry};
 use tokio::sync::oneshot;
 
-use crate::change::delete_now;
-use crate::folder::S3;
-
 /// An object that is to be deleted.
 #[derive(Debug)]
 pub(crate) struct Removal {
@@ -34,38 +31,42 @@ pub(crate) struct Removals {
 }
 
 impl Removals {
+    /// Deletes an object with `delete`, which takes those of one bucket and gives a result for each.
+    ///
+    /// CANCEL: a caller that is dropped while its request carries others lets them fail with an error that is worth a repetition.
+    pub(crate) async fn remove<D: Future<Output = Vec<Result<()>>>>(
+        &self,
+        removal: Removal,
+        delete: impl Fn(String, Vec<Removal>) -> D,
+    ) -> Result<()> {
+        let (told, mut result) = oneshot::channel();
+        self.waiting().push(Waiting { removal, told });
+        let _one = self.sending.lock().await;
+        // Another caller's request may have carried it.
+        if let Ok(result) = result.try_recv() {
+            return result;
+        }
+        let all = std::mem::take(&mut *self.waiting());
+        let mut buckets: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
+        // Of a caller that does not wait any more nothing is deleted.
+        for waiting in all.into_iter().filter(|waiting| !waiting.told.is_closed()) {
+            buckets.entry(waiting.removal.bucket.clone()).or_default().push(waiting);
+        }
+        for (bucket, all) in buckets {
+            let (removals, told): (Vec<_>, Vec<_>) =
+                all.into_iter().map(|waiting| (waiting.removal, waiting.told)).unzip();
+            for (told, result) in told.into_iter().zip(delete(bucket, removals).await) {
+                // A caller that does not wait any more has nothing to do about it either.
+                drop(told.send(result));
+            }
+        }
+        result.try_recv().unwrap_or_else(|_| {
+            let text = "the request that carried this deletion was given up";
+            Err(Error::new(ErrorKind::Unavailable, text).with_retry(Retry::Backoff))
+        })
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Deletes an object. One that is gone is success.
-///
-/// CANCEL: a caller that is dropped while its request carries others lets them fail with an error that is worth a repetition.
-pub(crate) async fn remove(s3: &S3, removal: Removal) -> Result<()> {
-    let (told, mut result) = oneshot::channel();
-    s3.removals.waiting().push(Waiting { removal, told });
-    let _one = s3.removals.sending.lock().await;
-    // Another caller's request may have carried it.
-    if let Ok(result) = result.try_recv() {
-        return result;
-    }
-    let all = std::mem::take(&mut *s3.removals.waiting());
-    let mut buckets: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
-    for waiting in all {
-        buckets.entry(waiting.removal.bucket.clone()).or_default().push(waiting);
-    }
-    for (bucket, all) in buckets {
-        let (removals, told): (Vec<_>, Vec<_>) =
-            all.into_iter().map(|waiting| (waiting.removal, waiting.told)).unzip();
-        let results = delete_now(s3, &bucket, &removals).await;
-        for (told, result) in told.into_iter().zip(results) {
-            // A caller that does not wait any more has nothing to do about it either.
-            drop(told.send(result));
-        }
-    }
-    result.try_recv().unwrap_or_else(|_| {
-        let text = "the request that carried this deletion was given up";
-        Err(Error::new(ErrorKind::Unavailable, text).with_retry(Retry::Backoff))
-    })
 }
