@@ -18,6 +18,7 @@ mod list;
 mod multipart;
 mod object;
 mod removal;
+mod rules;
 mod server;
 mod sign;
 mod sim;
@@ -26,5 +27,6 @@ mod store;
 mod text;
 
 pub use fault::ScriptError;
-pub use sim::{KEY, Rules, SECRET, Sim};
+pub use rules::{KEY, Rules, SECRET};
+pub use sim::Sim;
 pub use stats::Stats;

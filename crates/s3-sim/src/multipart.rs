@@ -116,10 +116,16 @@ pub(crate) fn uploads(store: &Store, call: &Call<'_>) -> Result<Answer, Refused>
         call.query("key-marker").unwrap_or_default(),
         call.query("upload-id-marker").unwrap_or_default(),
     );
-    let is_below = |upload: &Upload| {
-        let below = upload.key.strip_prefix(prefix);
-        below.is_some_and(|below| delimiter.is_none_or(|delimiter| !below.contains(delimiter)))
+    // The folder below the prefix in which an upload is.
+    let folder = |key: &str| {
+        let below = key.strip_prefix(prefix)?;
+        let end = delimiter.and_then(|delimiter| Some(below.find(delimiter)? + delimiter.len()))?;
+        Some(key[..prefix.len() + end].to_owned())
     };
+    let is_below =
+        |upload: &Upload| upload.key.starts_with(prefix) && folder(&upload.key).is_none();
+    let folders: std::collections::BTreeSet<String> =
+        bucket.uploads.values().filter_map(|upload| folder(&upload.key)).collect();
     let mut all: Vec<(&str, &str, &Upload)> = bucket
         .uploads
         .iter()
@@ -137,6 +143,10 @@ pub(crate) fn uploads(store: &Store, call: &Call<'_>) -> Result<Answer, Refused>
             "<Upload><Key>{}</Key><UploadId>{id}</UploadId><Initiated>{begun}</Initiated></Upload>",
             escape(key)
         ));
+    }
+    for folder in folders {
+        let folder = escape(&folder);
+        text.push_str(&format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"));
     }
     let (key, id) = all.last().map_or(("", ""), |(key, id, _)| (*key, *id));
     Ok(Answer::xml(

@@ -9,7 +9,7 @@ use crate::answer::{Answer, Finish, Refused, refused};
 use crate::call::Call;
 use crate::fault::{Effect, Faults};
 use crate::http::{Connection, Request};
-use crate::sim::Rules;
+use crate::rules::Rules;
 use crate::stats::Stats;
 use crate::store::Store;
 use crate::{bucket, clock, list, multipart, object, removal, sign};

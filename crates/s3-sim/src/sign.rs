@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::answer::{Refused, refused};
 use crate::clock;
 use crate::http::Request;
-use crate::sim::{KEY, SECRET};
+use crate::rules::{KEY, SECRET};
 use crate::text::{pairs, percent, unpercent};
 
 /// A request whose time is further away is refused.

@@ -15,6 +15,7 @@ use crate::error::{self, Refusal};
 use crate::facts::{self, META};
 use crate::folder::S3;
 use crate::keys::Place;
+use crate::removal::Removal;
 use crate::stored::{condition, headers, look};
 use crate::times;
 
@@ -26,26 +27,34 @@ const COPIED_BYTES: u64 = 5 << 30;
 /// Deletes objects, and folders that are kept as one; one result for each.
 pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
     let mut results: Vec<Option<Result<()>>> = entries.iter().map(|_| None).collect();
-    let mut files: HashMap<String, Vec<(usize, String, Option<String>)>> = HashMap::new();
+    let mut files: HashMap<String, Vec<(usize, Removal)>> = HashMap::new();
     for (index, entry) in entries.iter().enumerate().filter(|(_, entry)| !entry.is_dir()) {
         match s3.root.of(entry) {
-            Ok(place) => {
+            Ok(Place { bucket, key }) => {
                 let by_version = s3.client.settings.quirks.deletes_by_version;
                 let version = entry.version.as_deref().filter(|_| by_version).map(str::to_owned);
-                files.entry(place.bucket).or_default().push((index, place.key, version));
+                let removal = Removal { bucket: bucket.clone(), key, version };
+                files.entry(bucket).or_default().push((index, removal));
             }
             Err(error) => results[index] = Some(Err(error)),
         }
     }
     for (bucket, all) in files {
-        for chunk in all.chunks(DELETED_AT_ONCE) {
-            let deleted = match chunk {
-                [(_, key, version)] => vec![delete_one(s3, &bucket, key, version.as_deref()).await],
-                _ => delete_many(s3, &bucket, chunk).await,
-            };
-            for ((index, ..), result) in chunk.iter().zip(deleted) {
-                results[*index] = Some(result);
-            }
+        let (indices, mut removals): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let deleted = match removals.len() {
+            1 => match removals.pop() {
+                Some(removal) => {
+                    let now = |bucket: String, all: Vec<Removal>| async move {
+                        delete_now(s3, &bucket, &all).await
+                    };
+                    vec![s3.removals.remove(removal, now).await]
+                }
+                None => Vec::new(),
+            },
+            _ => delete_now(s3, &bucket, &removals).await,
+        };
+        for (index, result) in indices.into_iter().zip(deleted) {
+            results[index] = Some(result);
         }
     }
     // Folders after what was in them.
@@ -55,6 +64,20 @@ pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
     let missing =
         || Err(Error::new(ErrorKind::Protocol, "the service did not say what became of it"));
     results.into_iter().map(|result| result.unwrap_or_else(missing)).collect()
+}
+
+/// Deletes objects of a bucket in as few requests as the service takes; one result for each.
+pub(crate) async fn delete_now(s3: &S3, bucket: &str, all: &[Removal]) -> Vec<Result<()>> {
+    let mut results = Vec::with_capacity(all.len());
+    for chunk in all.chunks(DELETED_AT_ONCE) {
+        match chunk {
+            [Removal { key, version, .. }] => {
+                results.push(delete_one(s3, bucket, key, version.as_deref()).await);
+            }
+            _ => results.extend(delete_many(s3, bucket, chunk).await),
+        }
+    }
+    results
 }
 
 async fn delete_one(s3: &S3, bucket: &str, key: &str, version: Option<&str>) -> Result<()> {
@@ -67,12 +90,8 @@ async fn delete_one(s3: &S3, bucket: &str, key: &str, version: Option<&str>) -> 
     }
 }
 
-async fn delete_many(
-    s3: &S3,
-    bucket: &str,
-    all: &[(usize, String, Option<String>)],
-) -> Vec<Result<()>> {
-    let objects = all.iter().map(|(_, key, version)| {
+async fn delete_many(s3: &S3, bucket: &str, all: &[Removal]) -> Vec<Result<()>> {
+    let objects = all.iter().map(|Removal { key, version, .. }| {
         let version = version.as_ref().map(|etag| format!("<ETag>{}</ETag>", escape(etag)));
         format!("<Object><Key>{}</Key>{}</Object>", escape(key), version.unwrap_or_default())
     });
@@ -86,7 +105,7 @@ async fn delete_many(
         Ok(answer) => answer,
         Err(refusal) if refusal.error.kind() == ErrorKind::Unsupported => {
             let mut results = Vec::with_capacity(all.len());
-            for (_, key, version) in all {
+            for Removal { key, version, .. } in all {
                 results.push(delete_one(s3, bucket, key, version.as_deref()).await);
             }
             return results;
@@ -119,7 +138,7 @@ async fn delete_many(
         Some(_) | None => Ok(()),
     };
     let mut result = result;
-    all.iter().map(|(_, key, _)| result(key)).collect()
+    all.iter().map(|removal| result(&removal.key)).collect()
 }
 
 /// A folder is gone with what is in it, unless an object stands for it.

@@ -106,6 +106,9 @@ fn meaning(status: u16, code: &str) -> (ErrorKind, Retry, &'static str) {
         | "RequestTimeout" => {
             return later(Kind::Corrupt, "the bytes did not arrive as they were sent");
         }
+        "InvalidPart" | "InvalidPartOrder" => {
+            return later(Kind::Corrupt, "the parts are not those that were sent");
+        }
         "EntityTooLarge" => {
             return never(Kind::Unsupported, "the object is larger than the service takes");
         }

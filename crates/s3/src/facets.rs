@@ -8,6 +8,7 @@ use ketch_core::{Checkpoint, Entry, Error, ErrorKind, RelPath, Result};
 use ketch_wire::Method;
 use ketch_wire::xml::{Piece, each};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use crate::client::Ask;
@@ -47,11 +48,16 @@ impl Resume for S3 {
     ) -> Result<Vec<Leftover>> {
         let folder = self.root.folder(dir)?;
         let mut found = Vec::new();
-        for open in self.open_uploads(&folder).await? {
-            let Some(path) = path_of(&open.key, &folder.key).filter(|path| path.depth() == 1)
-            else {
-                continue;
-            };
+        let OpenUploads { mut all, folders } = self.open_uploads(&folder, true).await?;
+        // A folder that holds nothing but open uploads is in no listing.
+        for key in folders {
+            let place = Place { bucket: folder.bucket.clone(), key };
+            if self.is_empty(&place).await? {
+                all.append(&mut self.open_uploads(&place, false).await?.all);
+            }
+        }
+        for open in all {
+            let Some(path) = path_of(&open.key, &folder.key) else { continue };
             let age = SystemTime::now().duration_since(open.begun).unwrap_or_default();
             // The service does not say who works on it; a job that goes on with it finds it gone and begins anew.
             let of_others = if age < YOUNG { LeftoverState::Unclear } else { LeftoverState::Dead };
@@ -72,6 +78,14 @@ struct OpenUpload {
     begun: SystemTime,
 }
 
+/// What is open in a folder.
+#[derive(Default)]
+struct OpenUploads {
+    all: Vec<OpenUpload>,
+    /// Keys of folders.
+    folders: BTreeSet<String>,
+}
+
 impl S3 {
     /// Gives up the upload that a note speaks of. If the process died before it heard the id, every open upload of that very key
     /// is given up: one of them is it.
@@ -80,38 +94,54 @@ impl S3 {
         if !id.is_empty() {
             return self.abort(&place, id).await;
         }
-        for open in self.open_uploads(&place).await?.into_iter().filter(|open| open.key == key) {
+        let open = self.open_uploads(&place, true).await?.all;
+        for open in open.into_iter().filter(|open| open.key == key) {
             self.abort(&place, &open.id).await?;
         }
         Ok(())
     }
 
-    async fn open_uploads(&self, folder: &Place) -> Result<Vec<OpenUpload>> {
+    /// Does no object lie below a folder?
+    async fn is_empty(&self, folder: &Place) -> Result<bool> {
+        let wanted = crate::list::Wanted { place: folder, is_flat: true, after: None, keys: "1" };
+        Ok(self.client.list_once(&wanted, None).await?.objects.is_empty())
+    }
+
+    /// The uploads that are open in a folder, and the folders in it that have some; or all that are open below it.
+    async fn open_uploads(&self, folder: &Place, is_direct: bool) -> Result<OpenUploads> {
         let bucket = Place { bucket: folder.bucket.clone(), key: String::new() };
-        let (mut all, mut after) = (Vec::new(), (String::new(), String::new()));
+        let (mut found, mut after) = (OpenUploads::default(), (String::new(), String::new()));
         loop {
             let mut ask = Ask::new(Method::GET, &bucket)
                 .query("uploads", "")
-                .query("prefix", folder.key.clone())
-                .query("delimiter", "/");
+                .query("prefix", folder.key.clone());
+            if is_direct {
+                ask = ask.query("delimiter", "/");
+            }
             if !after.0.is_empty() {
                 ask = ask
                     .query("key-marker", after.0.clone())
                     .query("upload-id-marker", after.1.clone());
             }
             let answer = match self.client.call(ask, Bytes::new()).await {
-                Err(refusal) if refusal.is_missing() => return Ok(all),
-                Err(refusal) if refusal.error.kind() == ErrorKind::Unsupported => return Ok(all),
+                Err(refusal) if refusal.is_missing() => return Ok(found),
+                Err(refusal) if refusal.error.kind() == ErrorKind::Unsupported => return Ok(found),
                 answer => answer?,
             };
             let (mut is_cut, mut next) = (false, (String::new(), String::new()));
             let mut now: Option<OpenUpload> = None;
+            let mut is_prefix = false;
             each(&answer.body, |piece| match piece {
                 Piece::Start("Upload") => {
                     let (key, id) = (String::new(), String::new());
                     now = Some(OpenUpload { key, id, begun: SystemTime::now() });
                 }
-                Piece::End("Upload") => all.extend(now.take()),
+                Piece::End("Upload") => found.all.extend(now.take()),
+                Piece::Start("CommonPrefixes") => is_prefix = true,
+                Piece::End("CommonPrefixes") => is_prefix = false,
+                Piece::Text("Prefix", text) if is_prefix => {
+                    found.folders.insert(text.to_owned());
+                }
                 Piece::Text("IsTruncated", text) => is_cut = text == "true",
                 Piece::Text("NextKeyMarker", text) => next.0 = text.to_owned(),
                 Piece::Text("NextUploadIdMarker", text) => next.1 = text.to_owned(),
@@ -131,7 +161,7 @@ impl S3 {
                 _ => {}
             })?;
             if !is_cut || next == after {
-                return Ok(all);
+                return Ok(found);
             }
             after = next;
         }

@@ -9,6 +9,7 @@ use ketch_core::{About, Capabilities, HashAlgo, MetadataCost, Order, PartRules};
 use crate::client::Client;
 use crate::keys::{Place, Root};
 use crate::options::Settings;
+use crate::removal::Removals;
 use crate::uploads::Uploads;
 
 /// The largest object: ten thousand parts, and what the service allows.
@@ -26,6 +27,8 @@ pub(crate) struct S3 {
     left: Arc<Mutex<Vec<(Place, String)>>>,
     /// The uploads of this process, by their ids.
     pub(crate) uploads: Arc<Uploads>,
+    /// Deletions that wait for the next request.
+    pub(crate) removals: Arc<Removals>,
 }
 
 impl fmt::Debug for S3 {
@@ -67,7 +70,14 @@ impl S3 {
             capabilities,
             view_options: String::new(),
         };
-        S3 { client, root, about: Arc::new(about), left: Arc::default(), uploads: Arc::default() }
+        S3 {
+            client,
+            root,
+            about: Arc::new(about),
+            left: Arc::default(),
+            uploads: Arc::default(),
+            removals: Arc::default(),
+        }
     }
 
     /// An upload that is to be given up when the job ends.

@@ -23,6 +23,7 @@ mod options;
 mod provider;
 mod put;
 mod read;
+mod removal;
 mod sign;
 mod stored;
 mod times;

@@ -417,7 +417,8 @@ async fn completed(
             Ok(completed) => return Ok(completed),
             Err(refusal) => refusal,
         };
-        if was_lost && refusal.is_missing() {
+        // The attempt that was lost may itself have made the condition untrue.
+        if was_lost && matches!(refusal.error.kind(), ErrorKind::NotFound | ErrorKind::Changed) {
             let expected = composite(stored);
             let found = open.s3.head(open.place).await?;
             let is_it = found.size == Some(size)
@@ -426,7 +427,10 @@ async fn completed(
             let crc = found.hashes.and_then(|hashes| hashes.get(HashAlgo::Crc64Nvme).cloned());
             return Ok(Completed { etag: etag.into(), crc });
         }
-        let is_worth_it = refusal.error.retry() != Retry::Never && !refusal.error.is_fatal();
+        // Of the same parts the same object would be made.
+        let is_worth_it = refusal.error.retry() != Retry::Never
+            && !refusal.error.is_fatal()
+            && refusal.error.kind() != ErrorKind::Corrupt;
         if attempt == COMPLETIONS || !is_worth_it {
             return Err(refusal);
         }

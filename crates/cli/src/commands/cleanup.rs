@@ -69,13 +69,34 @@ struct Counts {
     failed: u64,
 }
 
+impl Counts {
+    /// How many parts were found.
+    fn total(&self) -> u64 {
+        self.removed + self.claimed + self.in_use + self.unclear
+    }
+}
+
 impl Cleaner<'_> {
     /// Each folder after everything in it was seen.
     async fn clean(&self) -> Result<Done> {
         let mut counts = Counts::default();
         let walk = Walk { only_dirs: true, ..Walk::new(&self.backend) };
         let mut look = Look::new(&self.context.console, walk);
-        while let Some(found) = look.next().await? {
+        loop {
+            let found = match look.next().await {
+                Ok(Some(found)) => found,
+                Ok(None) => break,
+                Err(problem) if problem.code != exit::NO_FOLDER => return Err(problem),
+                Err(problem) => {
+                    // Where folders are only what lies in them, one that holds nothing but parts is in no listing.
+                    let before = counts.total();
+                    self.clean_folder(&RelPath::root(), &mut counts).await?;
+                    match counts.total() > before {
+                        true => break,
+                        false => return Err(problem),
+                    }
+                }
+            };
             match found {
                 Found::Entry(_) => {}
                 Found::End { dir, .. } => match self.clean_folder(&dir, &mut counts).await {

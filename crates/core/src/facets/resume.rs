@@ -37,8 +37,8 @@ pub trait Resume: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// The parts that interrupted transfers left directly in the folder `dir`; listings do not show them. With `removes`, dead
-    /// parts are removed before they are returned.
+    /// The parts that interrupted transfers left directly in the folder `dir`, and in folders in it that no listing shows because
+    /// they hold nothing else; listings do not show parts. With `removes`, dead parts are removed before they are returned.
     async fn leftovers(
         &self,
         _dir: &RelPath,
