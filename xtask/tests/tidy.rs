@@ -86,7 +86,14 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
         ),
         (
             "ketch",
-            vec!["ketch-core", "ketch-engine", "ketch-local", "ketch-fichier", "ketch-catalog"],
+            vec![
+                "ketch-core",
+                "ketch-engine",
+                "ketch-local",
+                "ketch-fichier",
+                "ketch-s3",
+                "ketch-catalog",
+            ],
         ),
         ("xtask", vec![]),
     ]

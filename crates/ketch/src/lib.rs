@@ -16,7 +16,7 @@
 //! # Ok::<(), ketch::Error>(()) }).unwrap();
 //! ```
 //!
-//! Cargo features (`local`, `fichier`, `catalog`) choose the remotes; [`connect`] connects one by its kind and options, which
+//! Cargo features (`local`, `fichier`, `s3`, `catalog`) choose the remotes; [`connect`] connects one by its kind and options, which
 //! are those of the command's configuration. `docs/LIBRARY.md` explains the rest: events, plans, what stays behind when a
 //! future is dropped, a backend of your own.
 

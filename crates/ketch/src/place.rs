@@ -11,8 +11,10 @@ pub fn kinds() -> Vec<Factory> {
     vec![
         #[cfg(feature = "local")]
         ketch_local::FACTORY,
-        #[cfg(feature = "fichier")]
+        #[cfg(any(feature = "fichier", feature = "s3"))]
         ketch_fichier::FACTORY,
+        #[cfg(feature = "s3")]
+        ketch_s3::FACTORY,
         #[cfg(feature = "catalog")]
         ketch_catalog::FACTORY,
     ]
@@ -30,7 +32,7 @@ fn find(kind: &str) -> Result<Factory> {
 }
 
 fn request(root: &str, options: Options, state_folder: Option<PathBuf>) -> ConnectRequest {
-    #[cfg(feature = "fichier")]
+    #[cfg(any(feature = "fichier", feature = "s3"))]
     {
         // An error means that the program has chosen its TLS itself.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
