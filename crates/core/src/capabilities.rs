@@ -110,6 +110,9 @@ pub struct Capabilities {
     pub put_parts: Option<PartRules>,
     /// An interrupted `put` of a large file leaves a part that [`crate::facets::Resume::partial`] can return.
     pub put_resume: bool,
+    /// Files that one request deletes; 0 and 1: each takes a request of its own. A caller that has many hands so many at a time
+    /// to `delete`.
+    pub deletes_at_once: usize,
     /// How many files it accepts or serves at the same time before it refuses some; `None` = any number.
     pub at_once: Option<usize>,
     /// Small items of one folder go into one request if the calls are made at the same time; `None` = each has its own.

@@ -140,6 +140,7 @@ impl Fichier {
             // What a listing shows is when the file was sent.
             mtime: None,
             mtime_by_inspect: false,
+            deletes_at_once: 0,
             set_mtime: false,
             dir_times: false,
             set_mode: false,

@@ -39,6 +39,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     duplicates: false,
     mtime: Some(Duration::from_nanos(1)),
     mtime_by_inspect: false,
+    deletes_at_once: 0,
     set_mtime: true,
     dir_times: true,
     set_mode: false,

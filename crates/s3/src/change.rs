@@ -16,7 +16,7 @@ use crate::facts::{self, META};
 use crate::folder::S3;
 use crate::keys::Place;
 use crate::removal::Removal;
-use crate::stored::{condition, headers};
+use crate::stored::{condition, headers, look};
 use crate::times;
 
 /// So many objects are deleted by one request.
@@ -200,6 +200,7 @@ pub(crate) async fn copy(
 ) -> Result<Entry> {
     let source = s3.root.of(from)?;
     let place = s3.root.file(to)?;
+    look(s3, &place, options).await?;
     let keeps = options.mtime.is_none() || options.mtime == from.mtime && from.mtime.is_some();
     let kept = match keeps {
         true => None,

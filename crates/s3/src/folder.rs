@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ketch_core::{About, Capabilities, Gather, HashAlgo, MetadataCost, Order, PartRules};
+use ketch_core::{About, Capabilities, HashAlgo, MetadataCost, Order, PartRules};
 
 use crate::client::Client;
 use crate::keys::{Place, Root};
@@ -57,7 +57,7 @@ impl S3 {
             // The limit is one of the whole key, so a name alone has none.
             name_max_bytes: None,
             put_parts: Some(part_rules(settings)),
-            gather: Some(Gather { items: 1000, item_bytes: 0, bytes: 0 }),
+            deletes_at_once: 1000,
             ..Capabilities::default()
         };
         let host = settings.endpoint.host_str().unwrap_or_default();

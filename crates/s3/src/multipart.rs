@@ -27,7 +27,7 @@ use crate::error::{self, Refusal};
 use crate::facts;
 use crate::folder::{S3, part_rules};
 use crate::keys::{Place, handle};
-use crate::stored::{condition, headers};
+use crate::stored::{condition, headers, look};
 
 /// An upload is completed so often, if the answer to that is lost.
 const COMPLETIONS: u32 = 4;
@@ -330,6 +330,7 @@ async fn complete(
     stored: Vec<(Part, String)>,
     options: &PutOptions,
 ) -> Result<Entry, Refusal> {
+    look(open.s3, open.place, options).await?;
     let size = stored.last().map_or(0, |(part, _)| part.range.end);
     let sum = match body.passed(HashAlgo::Crc64Nvme) {
         Passed::Digest(digest) => Some(digest),

@@ -96,7 +96,8 @@ pub(crate) const ALL: &[Quirks] = &[
     like_other("IBMCOS"),
     like_other("Qiniu"),
     like_other("StackPath"),
-    Quirks { copies_parts: false, ..like_other("Rclone") },
+    // It takes conditions and does not look at them.
+    Quirks { copies_parts: false, has_conditions: false, ..like_other("Rclone") },
     OTHER,
 ];
 

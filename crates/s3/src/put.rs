@@ -18,7 +18,7 @@ use crate::facts;
 use crate::folder::{KEY_BYTES, S3, SIZE_MAX};
 use crate::keys::Place;
 use crate::multipart;
-use crate::stored::{condition, headers};
+use crate::stored::{condition, headers, look};
 
 /// Bodies up to this size are read before they are sent, so that their digests stand in the request.
 const HELD_BYTES: u64 = 1 << 20;
@@ -40,6 +40,7 @@ pub(crate) async fn put(s3: &S3, path: &RelPath, body: Body, options: PutOptions
         let text = format!("the name with the folders above it is longer than {KEY_BYTES} bytes");
         return Err(Error::new(ErrorKind::InvalidInput, text));
     }
+    look(s3, &place, &options).await?;
     // An object without a time of its own would have another one after each copy.
     let mtime = options.mtime.or_else(|| Some(SystemTime::now()));
     let options = PutOptions { mtime, ..options };

@@ -1,9 +1,10 @@
 //! What every request that stores an object says: its time, its class, its encryption, and what must hold about what is replaced.
 
-use ketch_core::{Expect, PutOptions};
+use ketch_core::{Error, ErrorKind, Expect, PutOptions, Result};
 
 use crate::facts::META;
 use crate::folder::S3;
+use crate::keys::Place;
 use crate::times;
 
 /// Headers of every object that is stored: its time, its class, its encryption.
@@ -30,5 +31,29 @@ pub(crate) fn condition(s3: &S3, options: &PutOptions) -> Option<(String, String
             let version = entry.version.as_ref()?;
             Some(("if-match".to_owned(), version.to_string()))
         }
+    }
+}
+
+/// Looks at what is there, where the service checks no condition. What comes between this and the request is replaced.
+///
+/// Errors: `Changed` when it is not what is expected.
+pub(crate) async fn look(s3: &S3, place: &Place, options: &PutOptions) -> Result<()> {
+    if s3.client.has_conditions() || matches!(options.expect, Expect::Anything) {
+        return Ok(());
+    }
+    let found = match s3.head(place).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        found => Some(found?),
+    };
+    let is_expected = match (&options.expect, &found) {
+        (Expect::Anything, _) | (Expect::Absent, None) => true,
+        (Expect::Absent, Some(_)) | (Expect::Entry(_), None) => false,
+        (Expect::Entry(entry), Some(found)) => {
+            entry.version.is_none() || entry.version == found.version
+        }
+    };
+    match is_expected {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Changed, "what is there is not what was listed")),
     }
 }

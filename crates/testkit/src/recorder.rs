@@ -1,6 +1,7 @@
 //! A backend that writes down what it is asked and passes it on.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -41,6 +42,7 @@ pub struct Recorder {
     calls: Arc<Mutex<Vec<Call>>>,
     facets: Facets,
     hook: Option<Hook>,
+    deletions: AtomicUsize,
 }
 
 /// What is done when the call of that number begins.
@@ -109,7 +111,7 @@ impl Recorder {
         });
         let notes = Arc::new(Notes(Arc::clone(&calls)));
         let facets = Facets { disk, ..inner.facets().guarded(&notes) };
-        Recorder { inner, calls, facets, hook: None }
+        Recorder { inner, calls, facets, hook: None, deletions: AtomicUsize::new(0) }
     }
 
     /// Calls `hook` when the call of that number begins, counted from 1.
@@ -126,6 +128,11 @@ impl Recorder {
     /// How often `operation` was called.
     pub fn count(&self, operation: &str) -> usize {
         self.lock().iter().filter(|call| call.operation == operation).count()
+    }
+
+    /// How often `delete` was called, with however many entries.
+    pub fn deletions(&self) -> usize {
+        self.deletions.load(Ordering::Relaxed)
     }
 
     /// What `operation` was called with, in order.
@@ -189,6 +196,7 @@ impl Backend for Recorder {
     }
 
     async fn delete(&self, entries: &[Entry]) -> Vec<Result<()>> {
+        self.deletions.fetch_add(1, Ordering::Relaxed);
         entries.iter().for_each(|entry| self.note("delete", &entry.path, None));
         self.inner.delete(entries).await
     }

@@ -130,6 +130,7 @@ mod tests {
         dirs: false,
         duplicates: false,
         mtime_by_inspect: false,
+        deletes_at_once: 0,
         set_mtime: false,
         dir_times: false,
         set_mode: false,

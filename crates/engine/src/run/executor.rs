@@ -1,34 +1,50 @@
 //! The executor of a job: does the items of a plan, several at a time, tries some again at the end, deletes, and sets the
 //! times of folders. What comes of each item it tells the ledger. It does not know how a plan is made.
 
-use super::adapt::Adapt;
-use super::folder_times::FolderTimes;
 use super::*;
+
+mod act;
+mod adapt;
+mod again;
+mod apart;
+mod clock;
+mod delete;
+mod delete_many;
+mod ending;
+mod folder_times;
+mod left;
+mod respell;
+mod stored;
+mod whole;
+mod workers;
+
+use self::adapt::Adapt;
+use self::folder_times::FolderTimes;
 
 /// See the top of the file.
 #[derive(Debug)]
 pub(super) struct Executor {
-    pub(super) context: Arc<Context>,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) kept: Arc<Kept>,
-    pub(super) transfers: Arc<Transfers>,
+    context: Arc<Context>,
+    ledger: Arc<Ledger>,
+    kept: Arc<Kept>,
+    transfers: Arc<Transfers>,
     /// `None`: the job does not set the times of folders.
-    pub(super) folder_times: Option<FolderTimes>,
+    folder_times: Option<FolderTimes>,
     /// What this job learns about how the destination stores modification times.
-    pub(super) learner: Mutex<Learner>,
+    learner: Mutex<Learner>,
     /// How many items at the same time.
-    pub(super) adapt: Mutex<Adapt>,
-    pub(super) began: tokio::time::Instant,
+    adapt: Mutex<Adapt>,
+    began: tokio::time::Instant,
     state: Mutex<Begun>,
 }
 
 /// Items without an outcome.
 #[derive(Debug, Default)]
-pub(super) struct Begun {
+struct Begun {
     /// Items to be tried once more when everything else is done.
-    pub(super) again: Vec<(Task, Error)>,
+    again: Vec<(Task, Error)>,
     /// Items that were started.
-    pub(super) begun: HashMap<u64, (RelPath, &'static str)>,
+    begun: HashMap<u64, (RelPath, &'static str)>,
 }
 
 impl Executor {
@@ -51,7 +67,7 @@ impl Executor {
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, Begun> {
+    fn state(&self) -> MutexGuard<'_, Begun> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

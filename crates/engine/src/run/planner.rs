@@ -1,15 +1,28 @@
 //! The planner of a job: marches over both trees, decides about each step, and puts the actions on record through the
-//! ledger, with the totals and the bill of the plan. It changes nothing at either side and does not know who does the items.
+//! ledger, with the totals and the bill of the plan. It does nothing of what it plans, and does not know who does it.
 
 use ketch_core::compare_keys;
 
-use super::consider::Found;
 use super::overlap::Overlap;
-use super::respell::Respelling;
 use super::*;
 use crate::decide::needs_nothing;
 use crate::journal::Status;
 use crate::march::{March, Settles, Step};
+
+mod adopt;
+mod bills;
+mod consider;
+mod limits;
+mod open;
+mod passed_over;
+mod settle;
+mod spelling;
+mod times;
+mod totals;
+mod whole;
+
+use self::consider::Found;
+pub(super) use self::spelling::Respelling;
 
 /// Steps that are settled together, with one write of the plan.
 const CHUNK_STEPS: usize = 256;
@@ -19,30 +32,30 @@ const MARK_STEPS: usize = 1024;
 /// See the top of the file.
 #[derive(Debug)]
 pub(super) struct Planner {
-    pub(super) context: Arc<Context>,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) kept: Arc<Kept>,
+    context: Arc<Context>,
+    ledger: Arc<Ledger>,
+    kept: Arc<Kept>,
     /// Asked only what it can do.
-    pub(super) transfers: Arc<Transfers>,
+    transfers: Arc<Transfers>,
     state: Mutex<Plan>,
 }
 
 /// What is known of the plan besides the records.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+struct Plan {
     /// Deletions planned so far by this process, and bytes.
-    pub(super) deletions: u64,
-    pub(super) planned_bytes: u64,
+    deletions: u64,
+    planned_bytes: u64,
     /// The same as work for the remotes, if one of them counts its calls.
-    pub(super) tally: Option<Tally>,
+    tally: Option<Tally>,
     /// Names that the destination spells in another way than the source.
-    pub(super) respell: Vec<Respelling>,
+    respell: Vec<Respelling>,
     /// Both sides are listed folder by folder, because a flat listing cannot be relied on.
     walks_folders: bool,
     /// The plan is to be made anew.
     is_anew: bool,
     /// Items of the plan before this number do not count.
-    pub(super) valid_from: u64,
+    valid_from: u64,
 }
 
 impl Planner {
@@ -68,7 +81,7 @@ impl Planner {
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, Plan> {
+    fn state(&self) -> MutexGuard<'_, Plan> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -269,7 +282,7 @@ impl Planner {
     }
 
     /// A march over both trees, starting after `after`.
-    pub(super) fn march(&self, after: Option<(RelPath, bool)>, settles: Option<Settles>) -> March {
+    fn march(&self, after: Option<(RelPath, bool)>, settles: Option<Settles>) -> March {
         let context = &self.context;
         March {
             source: Arc::clone(&context.source),

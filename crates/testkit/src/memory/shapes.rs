@@ -44,6 +44,7 @@ impl MemoryBackend {
             duplicates: false,
             mtime: Some(Duration::from_nanos(1)),
             mtime_by_inspect: false,
+            deletes_at_once: 0,
             set_mtime: true,
             dir_times: false,
             set_mode: false,
@@ -214,6 +215,7 @@ fn checksums() -> MemoryBackend {
         put_parts: Some(PartRules { at_once: 2, ..PARTS }),
         put_resume: false,
         mtime_by_inspect: true,
+        deletes_at_once: 3,
         mtime: Some(Duration::from_secs(2)),
         hashes: &[HashAlgo::Crc32c, HashAlgo::Crc64Nvme],
         ..MemoryBackend::everything()

@@ -2,7 +2,6 @@
 
 use ketch_core::Capabilities;
 
-use super::planner::Planner;
 use super::*;
 use crate::join::Pair;
 use crate::times::with_time;

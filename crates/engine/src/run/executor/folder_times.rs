@@ -21,7 +21,6 @@ use std::collections::VecDeque;
 use futures::TryStreamExt;
 use ketch_core::{seconds_and_nanoseconds, time_of};
 
-use super::executor::Executor;
 use super::*;
 use crate::journal::FolderTime;
 
@@ -104,7 +103,7 @@ impl Executor {
     }
 
     /// Sets what was written down, by this process and by earlier ones of the job.
-    pub(super) async fn set_folder_times(&self) {
+    pub(in crate::run) async fn set_folder_times(&self) {
         if self.folder_times.is_none() || self.context.is_stopping() {
             return;
         }

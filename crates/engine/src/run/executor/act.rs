@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::again::Again;
 use super::apart::Apart;
-use super::executor::Executor;
-use super::item::{Acted, operation_of, would_be};
 use super::*;
+use crate::run::item::{Acted, operation_of, would_be};
 use crate::transfer::Transfer;
 
 impl Executor {

@@ -1,54 +1,14 @@
-//! What a job with a new plan does about the transfers that earlier processes left open: it continues them or removes them.
+//! Removes what transfers that earlier processes left open have at the destination, where this run does not continue them.
 //!
-//! If a backend noted something about a transfer (an upload that may have arrived), it is asked about it before anything is
-//! sent. This is done only for the version of the source that was being transferred. Transfers of other versions are ended
-//! before the destination is listed, because they may have left two files of one name. Parts of a local disk have no note:
-//! the next transfer of the file finds its part, and parts that no transfer used are removed at the end.
+//! Transfers of versions that the source no longer has are ended before the destination is listed, because they may have
+//! left two files of one name. Parts of a local disk have no note: the next transfer of the file finds its part, and parts
+//! that no transfer used are removed at the end.
 
-use super::executor::Executor;
-use super::planner::Planner;
 use super::*;
-use crate::decide::{Decision, decide};
-use crate::join::Pair;
-
-impl Planner {
-    /// What is done about a pair if a backend noted something about its transfer. `None` also if this run would not
-    /// transfer the file: then the open transfer is removed at the end.
-    pub(super) fn gone_on_with(&self, pair: &Pair) -> Option<Action> {
-        let source = pair.source.as_ref().filter(|source| source.is_file() && !pair.clash)?;
-        let left = self.kept.open_of(source).filter(|_| !pair.source_duplicates)?;
-        let Ok(Action::Copy { replaces, reason, .. }) = left.action.clone()?.into_action() else {
-            return None;
-        };
-        // The file that arrived must not decide, so the pair is judged by the destination's entry from when the transfer
-        // was planned.
-        let planned = Pair {
-            destination: replaces.as_deref().cloned(),
-            destination_duplicates: false,
-            ..pair.clone()
-        };
-        let decision = decide(planned, &self.context.rules());
-        if !matches!(decision, Decision::Act(Action::Copy { .. }) | Decision::Compare(_)) {
-            return None;
-        }
-        self.kept.take(&source.path, pair.destination.clone());
-        Some(Action::Copy { source: Box::new(source.clone()), replaces, reason })
-    }
-
-    /// Did an earlier process store this version of it?
-    pub(super) fn has_arrived(&self, pair: &Pair) -> bool {
-        let (Some(source), Some(destination)) = (&pair.source, &pair.destination) else {
-            return false;
-        };
-        self.context.remembers_arrivals()
-            && !pair.destination_duplicates
-            && self.kept.has_arrived(source, destination)
-    }
-}
 
 impl Executor {
     /// Ends open transfers of versions that the source no longer has, or that a filter now excludes.
-    pub(super) async fn end_what_is_of_no_use(&self) {
+    pub(in crate::run) async fn end_what_is_of_no_use(&self) {
         if !self.kept.is_on_disk() {
             return;
         }
@@ -79,7 +39,7 @@ impl Executor {
     }
 
     /// Removes everything that earlier processes left and that this run did not continue. A job that stays open keeps it.
-    pub(super) async fn remove_what_was_left(&self) {
+    pub(in crate::run) async fn remove_what_was_left(&self) {
         if self.context.settings.dry_run || self.context.is_stopping() {
             return;
         }

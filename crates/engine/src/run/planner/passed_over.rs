@@ -6,14 +6,13 @@
 use futures::StreamExt;
 
 use super::consider::Found;
-use super::planner::Planner;
 use super::*;
 use crate::decide::Rules;
 use crate::march::March;
 
 impl Planner {
     /// Counts what both sides still differ in; `clock`: how the destination stores times, as far as is known now.
-    pub(super) async fn look_for_what_was_passed_over(
+    pub(in crate::run) async fn look_for_what_was_passed_over(
         self: &Arc<Self>,
         clock: Clock,
     ) -> Result<()> {

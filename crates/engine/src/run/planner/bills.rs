@@ -2,7 +2,6 @@
 
 use ketch_core::bill::Work;
 
-use super::planner::Planner;
 use super::*;
 
 impl Planner {

@@ -1,7 +1,6 @@
 //! Puts what was found on record: an action with its number in the plan, or the outcome of what needs no action.
 
 use super::consider::Found;
-use super::planner::Planner;
 use super::*;
 use crate::journal::Status;
 

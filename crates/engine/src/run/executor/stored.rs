@@ -1,6 +1,5 @@
 //! Items that are on record already: planned by an earlier process, or taken from a plan file.
 
-use super::executor::Executor;
 use super::*;
 use crate::journal::Status;
 

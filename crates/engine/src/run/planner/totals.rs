@@ -7,7 +7,6 @@
 use futures::StreamExt;
 use ketch_core::ListOptions;
 
-use super::planner::Planner;
 use super::*;
 use crate::settings::DeleteLimit;
 

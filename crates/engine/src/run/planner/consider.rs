@@ -4,7 +4,6 @@ use futures::TryStreamExt;
 use ketch_core::source::open_exact;
 use ketch_core::{EntryKind, EntrySource};
 
-use super::planner::Planner;
 use super::*;
 use crate::decide::{Comparison, Decision, decide};
 use crate::digest::{Compared, Memory, Origin};

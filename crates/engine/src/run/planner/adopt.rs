@@ -1,7 +1,6 @@
 //! The plan of a file becomes the plan of this job. Its totals are not trusted: they are counted again from the actions, and
 //! both places are listed.
 
-use super::planner::Planner;
 use super::*;
 use crate::journal::LogWriter;
 
@@ -9,7 +8,7 @@ impl Planner {
     /// Takes a plan file into the records of this job, unless an earlier process did, and counts what it does.
     ///
     /// Errors: the plan is not one that ketch made for this kind of job, or it is not within the limits.
-    pub(super) async fn adopt(&self, mut plan: PlanFile) -> Result<()> {
+    pub(in crate::run) async fn adopt(&self, mut plan: PlanFile) -> Result<()> {
         let mark = match self.kept.is_planned() {
             true => self.kept.mark().clone(),
             false => {

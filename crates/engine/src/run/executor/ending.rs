@@ -1,12 +1,11 @@
 //! The end of a job: what is still to be stored, what earlier jobs left, the report, and whether the records stay.
 
-use super::executor::Executor;
 use super::*;
 
 impl Executor {
     /// Makes both sides store what they know and have not stored yet. If that fails, only facts beside the content are
     /// lost.
-    pub(super) async fn flush_both(&self) {
+    pub(in crate::run) async fn flush_both(&self) {
         if self.context.settings.dry_run {
             return;
         }
@@ -25,7 +24,7 @@ impl Executor {
     }
 
     /// Removes what the jobs that this one replaces left at the destination.
-    pub(super) async fn clear_up_after(&self, journal: &Journal) {
+    pub(in crate::run) async fn clear_up_after(&self, journal: &Journal) {
         for old in &journal.replaced {
             if let Err(error) = old.abandon(&*self.context.destination).await {
                 let text = format!("what an earlier job left could not be removed: {error}");
@@ -35,7 +34,7 @@ impl Executor {
     }
 
     /// Removes dead parts of interrupted transfers at the destination, and reports those at both sides.
-    pub(super) async fn clear_leftovers(&self, journal: Option<&Journal>) {
+    pub(in crate::run) async fn clear_leftovers(&self, journal: Option<&Journal>) {
         let settings = &self.context.settings;
         // What this job leaves stays if a later process can continue the job.
         let over = journal.filter(|_| !self.ledger.is_open()).map(|journal| journal.header.number);

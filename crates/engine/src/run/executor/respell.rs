@@ -1,42 +1,12 @@
 //! Gives names at the destination the source's spelling, where the destination finds a name in any spelling. This is done
 //! at the end of the job.
 
-use super::executor::Executor;
-use super::planner::Planner;
 use super::*;
-use crate::join::Pair;
-
-/// Names that are remembered; more are left to the next run.
-const RESPELL_LIMIT: usize = 10_000;
-
-/// A name of the destination and how the source spells it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Respelling {
-    is: RelPath,
-    to_be: RelPath,
-}
-
-impl Planner {
-    /// Remembers a name that both sides have in different spellings.
-    pub(super) fn note_spelling(&self, pair: &Pair) {
-        let Some((source, there)) = pair.source.as_ref().zip(pair.destination.as_ref()) else {
-            return;
-        };
-        let mut state = self.state();
-        if source.path != there.path && state.respell.len() < RESPELL_LIMIT {
-            state.respell.push(Respelling { is: there.path.clone(), to_be: source.path.clone() });
-        }
-    }
-
-    /// The names that were found, for the end of the job.
-    pub(super) fn spellings(&self) -> Vec<Respelling> {
-        std::mem::take(&mut self.state().respell)
-    }
-}
+use crate::run::planner::Respelling;
 
 impl Executor {
     /// Gives names their spelling: first those in a folder, then the folder's own. A failure costs only the spelling.
-    pub(super) async fn respell(&self, mut names: Vec<Respelling>) {
+    pub(in crate::run) async fn respell(&self, mut names: Vec<Respelling>) {
         names.sort_by_key(|name| std::cmp::Reverse(name.to_be.parts().count()));
         let (settings, to) = (&self.context.settings, &self.context.destination);
         for Respelling { is, to_be } in names {
@@ -63,7 +33,7 @@ impl Executor {
 
     /// Moves a folder to another spelling of its own name, on a disk that finds both spellings: this renames it and does
     /// nothing else.
-    pub(super) async fn respell_place(&self, name: String) -> Result<()> {
+    pub(in crate::run) async fn respell_place(&self, name: String) -> Result<()> {
         if !self.context.settings.dry_run
             && let Some(identities) = self.context.source.identities()
         {

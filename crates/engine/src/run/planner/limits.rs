@@ -1,11 +1,10 @@
 //! Is a plan within the limits that the user set, before anything of it is done?
 
-use super::planner::Planner;
 use super::*;
 
 impl Planner {
     /// Is the plan within every limit that was set?
-    pub(super) fn is_within_limits(&self) -> Result<()> {
+    pub(in crate::run) fn is_within_limits(&self) -> Result<()> {
         let settings = &self.context.settings;
         let resumed = self.kept.mark();
         let (source_files, destination_entries, deletions, bytes) = {

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use super::executor::Executor;
 use super::*;
 
 impl Executor {
@@ -48,7 +47,7 @@ impl Executor {
     }
 
     /// How the destination stores modification times, as far as is known now.
-    pub(super) fn clock_as_learnt(&self) -> Clock {
+    pub(in crate::run) fn clock_as_learnt(&self) -> Clock {
         self.learner().clock()
     }
 
@@ -66,7 +65,7 @@ impl Executor {
     }
 
     /// Remembers for the next job what was learnt. It is a hint, so an error here does not fail the job.
-    pub(super) async fn remember_clock(&self) {
+    pub(in crate::run) async fn remember_clock(&self) {
         let clock = self.learner().clock();
         if clock == self.context.clock || self.context.settings.dry_run {
             return;

@@ -1,13 +1,12 @@
 //! Checks an item again before it is done: items that failed with an error that may pass, and items that were planned
 //! earlier. A file that has arrived is not sent twice, and a file that no plan replaces is not overwritten.
 
-use super::executor::Executor;
-use super::item::Acted;
 use super::*;
 use crate::blocking::blocking;
 use crate::decide::{Action, Decision, decide};
 use crate::digest::Memory;
 use crate::join::Pair;
+use crate::run::item::Acted;
 use crate::settings::OnChanged;
 
 /// The result of checking an item again.
@@ -57,7 +56,7 @@ impl Executor {
     }
 
     /// Tries the items again that failed with an error that may pass; each is checked first.
-    pub(super) async fn try_again(self: &Arc<Self>) {
+    pub(in crate::run) async fn try_again(self: &Arc<Self>) {
         let again = std::mem::take(&mut self.state().again);
         for (mut task, error) in again {
             if self.context.is_stopping() {

@@ -3,7 +3,7 @@
 
 use ketch_core::EntryKind;
 
-use super::executor::Executor;
+use super::delete_many::Batch;
 use super::*;
 use crate::digest::Memory;
 
@@ -15,7 +15,7 @@ fn may_be_unseen(entry: &Entry) -> bool {
 impl Executor {
     /// Executes the deletions of the plan, from the last to the first. Several files are deleted at a time; a folder waits
     /// for all deletions before it. Those numbered below `valid_from` do not count.
-    pub(super) async fn delete_all(
+    pub(in crate::run) async fn delete_all(
         self: &Arc<Self>,
         mut deletions: LogBackward<PlanItem>,
         valid_from: u64,
@@ -26,7 +26,14 @@ impl Executor {
         let at_a_time =
             self.context.settings.transfers.unwrap_or(adapt::START).max(gathered).max(1);
         let mut running = tokio::task::JoinSet::new();
+        let mut batch = Batch::default();
         let mut is_doubt_told = false;
+        let start = |running: &mut tokio::task::JoinSet<()>, tasks: Vec<Task>| {
+            if !tasks.is_empty() {
+                let executor = Arc::clone(self);
+                running.spawn(async move { executor.delete_together(tasks).await });
+            }
+        };
         while let Some(PlanItem { seq, action }) = deletions.next()? {
             if seq < valid_from || self.kept.is_settled(seq) {
                 continue;
@@ -36,6 +43,7 @@ impl Executor {
                 Action::Delete { entry } => entry,
                 // A folder of the source: a failure at the destination does not keep an empty folder at the source.
                 Action::RemoveSourceDir { .. } => {
+                    start(&mut running, self.rest(&mut batch));
                     while !running.is_empty() {
                         self.wait_for_one(&mut running).await;
                     }
@@ -47,6 +55,9 @@ impl Executor {
                 _ => continue,
             };
             let limit = if entry.is_dir() { 1 } else { at_a_time };
+            if entry.is_dir() {
+                start(&mut running, self.rest(&mut batch));
+            }
             while running.len() >= limit {
                 self.wait_for_one(&mut running).await;
             }
@@ -73,9 +84,13 @@ impl Executor {
                 self.ledger.succeeded(&task, Outcome::Held.into()).await;
                 continue;
             }
-            let executor = Arc::clone(self);
-            running.spawn(async move { executor.act(task, true).await });
+            let now = match entry.is_dir() {
+                true => vec![task],
+                false => self.batched(&mut batch, task),
+            };
+            start(&mut running, now);
         }
+        start(&mut running, self.rest(&mut batch));
         while !running.is_empty() {
             self.wait_for_one(&mut running).await;
         }

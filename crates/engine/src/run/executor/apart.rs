@@ -8,7 +8,6 @@ use ketch_core::identity::sameness;
 use ketch_core::names::aside;
 use ketch_core::{Identity, Sameness};
 
-use super::executor::Executor;
 use super::*;
 use crate::blocking::blocking;
 

@@ -6,7 +6,6 @@ use futures::stream::FuturesUnordered;
 use tokio::task::JoinError;
 
 use super::adapt::{Adapt, Amounts};
-use super::executor::Executor;
 use super::*;
 
 /// How many small items share one task of the runtime, if so many are waiting. They start and end together. A task costs
@@ -20,7 +19,7 @@ type Ended = (Taken, std::result::Result<(), JoinError>);
 impl Executor {
     /// Runs tasks until there are no more or the job is stopped. Small items that the destination gathers have more slots
     /// than others, so that it can gather many of them.
-    pub(super) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
+    pub(in crate::run) async fn act_on(self: &Arc<Self>, tasks: impl Stream<Item = Result<Task>>) {
         let work = self.work(tasks);
         tokio::select! {
             biased;
