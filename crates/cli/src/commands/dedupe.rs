@@ -235,7 +235,9 @@ impl Dedupe<'_> {
     }
 
     async fn delete(&mut self, unwanted: Vec<Entry>) -> Result<()> {
-        let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
+        let claims = self.backend.capabilities();
+        let at_a_time = claims.gather.map_or(AT_A_TIME, |gather| gather.items);
+        let at_a_time = at_a_time.max(claims.deletes_at_once);
         let (backend, dry_run) = (Arc::clone(&self.backend), self.args.dry_run);
         for some in unwanted.chunks(at_a_time.max(1)) {
             let results = match dry_run {

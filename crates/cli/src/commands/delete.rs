@@ -283,7 +283,9 @@ impl Deleter<'_> {
         }
         let (backend, dry_run) = (Arc::clone(&self.backend), self.dry_run);
         let stop = self.stop;
-        let at_a_time = self.backend.capabilities().gather.map_or(AT_A_TIME, |gather| gather.items);
+        let claims = self.backend.capabilities();
+        let at_a_time = claims.gather.map_or(AT_A_TIME, |gather| gather.items);
+        let at_a_time = at_a_time.max(claims.deletes_at_once);
         for some in files.chunks(at_a_time.max(1)) {
             if stop.is_stopping() {
                 break;
