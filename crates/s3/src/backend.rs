@@ -92,11 +92,13 @@ impl Backend for Opened {
     }
 
     async fn finish(&self) -> Result<()> {
-        let mut first = Ok(());
         loop {
-            let Some((place, id)) = self.s3.take_left() else { return first };
-            let ended = self.s3.abort(&place, &id).await;
-            first = first.and(ended);
+            let Some((place, id)) = self.s3.take_left() else { return Ok(()) };
+            if let Err(error) = self.s3.abort(&place, &id).await {
+                // Tried again by the next call.
+                self.s3.leave(place, id);
+                return Err(error);
+            }
         }
     }
 }

@@ -138,7 +138,16 @@ async fn delete_many(s3: &S3, bucket: &str, all: &[Removal]) -> Vec<Result<()>> 
         Some(_) | None => Ok(()),
     };
     let mut result = result;
-    all.iter().map(|removal| result(&removal.key)).collect()
+    let results: Vec<_> = all.iter().map(|removal| result(&removal.key)).collect();
+    if refused.is_empty() {
+        return results;
+    }
+    // A refusal that names none of them: which of the others was refused is not known.
+    let unclear = || {
+        let text = "the service refused a deletion and did not say which";
+        Err(Error::new(ErrorKind::Protocol, text))
+    };
+    results.into_iter().map(|result| result.and_then(|()| unclear())).collect()
 }
 
 /// A folder is gone with what is in it, unless an object stands for it.
@@ -149,10 +158,15 @@ async fn delete_folder(s3: &S3, path: &RelPath) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
-    if found.objects.iter().any(|object| object.key != place.key) {
+    // An object of that very key that holds something is no mark of a folder.
+    let is_marker = |object: &crate::list::Listed| object.key == place.key && object.is_empty();
+    if !found.objects.iter().all(is_marker) {
         return Err(Error::new(ErrorKind::InvalidInput, "the folder is not empty"));
     }
-    match found.objects.is_empty() || place.key.is_empty() {
+    if place.key.is_empty() {
+        return Err(Error::unsupported("delete a bucket"));
+    }
+    match found.objects.is_empty() {
         true => Ok(()),
         false => delete_one(s3, &place.bucket, &place.key, None).await,
     }
@@ -182,6 +196,11 @@ pub(crate) async fn make_dir(s3: &S3, path: &RelPath) -> Result<()> {
 }
 
 async fn make_marker(s3: &S3, place: &Place) -> Result<()> {
+    // What is there already marks the folder, and may hold something.
+    match s3.head(place).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        found => return found.map(|_| ()),
+    }
     let stored = s3.client.store(Ask::new(Method::PUT, place), crate::client::whole(Bytes::new()));
     match stored.await {
         Err(refusal) if s3.made_bucket_for(place, &refusal).await? => {
@@ -214,8 +233,13 @@ pub(crate) async fn copy(
         set_time(&mut all, options.mtime);
         all.push(("x-amz-metadata-directive".to_owned(), "REPLACE".to_owned()));
     }
-    copy_object(s3, from, &source, &place, all).await?;
+    let etag = copy_object(s3, from, &source, &place, all).await?;
     let stored = s3.head(&place).await?;
+    if stored.version.as_deref() != Some(etag.as_str()) {
+        // What is there now is not the copy, so it is not this job's to judge or to remove.
+        let text = "another object was stored there while it was copied";
+        return Err(Error::new(ErrorKind::Changed, text));
+    }
     Ok(Entry { path: to.clone(), ..stored })
 }
 
@@ -266,7 +290,7 @@ async fn copy_object(
     source: &Place,
     place: &Place,
     headers: Vec<(String, String)>,
-) -> Result<()> {
+) -> Result<String> {
     if from.size.is_some_and(|size| size > COPIED_BYTES) {
         let text = "the service copies objects up to 5 GiB in one request";
         return Err(Error::new(ErrorKind::Unsupported, text));
@@ -276,20 +300,22 @@ async fn copy_object(
     if let Some(version) = &from.version {
         ask = ask.header("x-amz-copy-source-if-match", version.to_string());
     }
-    let answer = s3.client.call(ask, Bytes::new()).await?;
+    // A copy may take as long as a body that is sent.
+    let answer = s3.client.store(ask, crate::client::whole(Bytes::new())).await?;
     // An error that came after the service had begun to answer.
     if let Some((code, message)) = error::said(&answer.body) {
         return Err(error::of(500, code, &message, answer.pause()).error);
     }
-    let mut is_answer = false;
-    each(&answer.body, |piece| is_answer |= matches!(piece, Piece::Text("ETag", _)))?;
-    match is_answer {
-        true => Ok(()),
-        false => {
-            let text = "the service answered a copy with something else";
-            Err(Error::new(ErrorKind::Protocol, text))
+    let mut etag = None;
+    each(&answer.body, |piece| {
+        if let Piece::Text("ETag", text) = piece {
+            etag = Some(facts::etag(text));
         }
-    }
+    })?;
+    etag.ok_or_else(|| {
+        let text = "the service answered a copy with something else";
+        Error::new(ErrorKind::Protocol, text)
+    })
 }
 
 impl S3 {

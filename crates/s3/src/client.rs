@@ -3,6 +3,7 @@
 //! Repeats a request in two cases only, once each, because the first answer says how to ask: the clock of the service is
 //! another one, and the bucket is in another region.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -80,6 +81,9 @@ pub(crate) struct Client {
     gate: Gate,
     skew: Skew,
     found: Mutex<Where>,
+    /// Is the ETag of an object of this bucket, if it looks like one, an MD5? It is none where objects are encrypted with keys
+    /// of the user or of the key service, and a listing does not say that.
+    etags: Mutex<HashMap<String, bool>>,
     /// Room for parts of bodies that must be read in order.
     pub(crate) buffers: ByteBudget,
     /// The service said that it honours no conditions when it stores.
@@ -90,6 +94,18 @@ impl Client {
     /// Is the service asked to store only if a condition holds?
     pub(crate) fn has_conditions(&self) -> bool {
         self.settings.quirks.has_conditions && !self.ignores_conditions.load(Ordering::Relaxed)
+    }
+
+    /// Are ETags of this bucket MD5s? `None`: nobody has looked.
+    pub(crate) fn etags_are_md5(&self, bucket: &str) -> Option<bool> {
+        self.etags.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
+    }
+
+    /// What was seen of one object of a bucket. One that is encrypted decides.
+    pub(crate) fn saw_etags(&self, bucket: &str, are_md5: bool) {
+        let mut etags = self.etags.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = etags.entry(bucket.to_owned()).or_insert(are_md5);
+        *known &= are_md5;
     }
 
     /// The service does not know conditions.
@@ -112,6 +128,7 @@ impl Client {
             found: Mutex::new(found),
             buffers: ByteBudget::new(BUFFER_BYTES.max(2 * settings.part_bytes)),
             ignores_conditions: AtomicBool::new(false),
+            etags: Mutex::default(),
             settings,
         })
     }
@@ -189,6 +206,9 @@ impl Client {
         let is_skewed = self.skew.learn(date, SystemTime::now());
         if answer.is_success() {
             turn.went_well();
+            if crate::facts::is_encrypted(&answer) {
+                self.saw_etags(&ask.place.bucket, false);
+            }
             return Ok(answer);
         }
         let refusal = refusal(&answer);

@@ -38,6 +38,12 @@ pub(crate) fn md5_of_etag(etag: &str) -> Option<Digest> {
     Digest::new(HashAlgo::Md5, &bytes)
 }
 
+/// Is an object encrypted with a key of the user or of the key service? Then its ETag is no MD5.
+pub(crate) fn is_encrypted(headers: &impl Headers) -> bool {
+    headers.get("x-amz-server-side-encryption-customer-algorithm").is_some()
+        || headers.get("x-amz-server-side-encryption").is_some_and(|how| how.starts_with("aws:kms"))
+}
+
 /// The digests that the service computed of the whole object.
 pub(crate) fn attested(headers: &impl Headers) -> Option<Box<Hashes>> {
     let mut hashes = Hashes::default();
@@ -52,12 +58,7 @@ pub(crate) fn attested(headers: &impl Headers) -> Option<Box<Hashes>> {
         let digest = headers.get(name).and_then(|text| of_base64(algo, text));
         digest.into_iter().for_each(|digest| hashes.insert(digest));
     }
-    // The ETag of what is encrypted with a key of the user or of the key service is no MD5.
-    let is_encrypted = headers.get("x-amz-server-side-encryption-customer-algorithm").is_some()
-        || headers
-            .get("x-amz-server-side-encryption")
-            .is_some_and(|how| how.starts_with("aws:kms"));
-    if !is_encrypted {
+    if !is_encrypted(headers) {
         let md5 = headers.get("etag").and_then(md5_of_etag);
         md5.into_iter().for_each(|digest| hashes.insert(digest));
     }

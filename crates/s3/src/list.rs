@@ -30,6 +30,13 @@ pub(crate) struct Listed {
     stored: Option<SystemTime>,
 }
 
+impl Listed {
+    /// Does it hold nothing?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == Some(0)
+    }
+}
+
 /// One answer of a listing.
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
@@ -81,13 +88,18 @@ impl Client {
     async fn buckets(&self) -> Result<Vec<String>> {
         let account = Place { bucket: String::new(), key: String::new() };
         let answer = self.call(Ask::new(Method::GET, &account), Bytes::new()).await?;
-        let (mut names, mut is_bucket) = (Vec::new(), false);
+        let (mut names, mut is_bucket, mut is_answer) = (Vec::new(), false, false);
         each(&answer.body, |piece| match piece {
+            Piece::Start("ListAllMyBucketsResult") => is_answer = true,
             Piece::Start("Bucket") => is_bucket = true,
             Piece::Text("Name", name) if is_bucket => names.push(name.to_owned()),
             Piece::End("Bucket") => is_bucket = false,
             _ => {}
         })?;
+        if !is_answer {
+            let text = "the service answered a listing of buckets with something else";
+            return Err(Error::new(ErrorKind::Protocol, text));
+        }
         names.sort();
         Ok(names)
     }
@@ -108,7 +120,11 @@ fn read_listing(body: &[u8]) -> Result<Answered> {
     let mut is_readable = true;
     each(body, |piece| match piece {
         Piece::Start("ListBucketResult") => is_listing = true,
-        Piece::Text("IsTruncated", text) => is_cut = text == "true",
+        Piece::Text("IsTruncated", text) => match text.trim() {
+            "true" => is_cut = true,
+            "false" => {}
+            _ => is_readable = false,
+        },
         Piece::Text("NextContinuationToken", text) if !text.is_empty() => {
             answered.next = Some(text.to_owned());
         }
@@ -139,12 +155,9 @@ fn read_listing(body: &[u8]) -> Result<Answered> {
         _ => {}
     })?;
     let has_token = answered.next.is_some();
-    if !is_listing || !is_readable || is_cut && !has_token {
+    if !is_listing || !is_readable || is_cut != has_token {
         let text = "the service answered a listing with something else";
         return Err(Error::new(ErrorKind::Protocol, text));
-    }
-    if !is_cut {
-        answered.next = None;
     }
     Ok(answered)
 }
@@ -186,7 +199,8 @@ impl Lister {
 
     /// The entry of a listed object.
     fn entry(&self, object: &Listed, path: RelPath, bucket: &str) -> Entry {
-        let md5 = facts::md5_of_etag(&object.etag);
+        let are_md5 = self.client.etags_are_md5(bucket) == Some(true);
+        let md5 = facts::md5_of_etag(&object.etag).filter(|_| are_md5);
         let handle = Some(handle(bucket, &object.key));
         Entry {
             size: object.size,
@@ -240,6 +254,7 @@ impl Listing {
             let text = "the service says twice that the listing goes on at the same place";
             return Err(Error::new(ErrorKind::Protocol, text));
         }
+        self.look_at_etags(&answered, &place.bucket).await;
         self.found_any |= !answered.objects.is_empty() || !answered.folders.is_empty();
         self.is_begun = true;
         self.is_over = answered.next.is_none();
@@ -250,6 +265,25 @@ impl Listing {
         self.take(answered, &place)
     }
 
+    /// Finds out, by one object, whether the ETags of the bucket are MD5s, if nothing is known of that yet. Where it cannot be
+    /// found out, they are not taken for any.
+    async fn look_at_etags(&self, answered: &Answered, bucket: &str) {
+        let client = &self.lister.client;
+        if client.etags_are_md5(bucket).is_some() {
+            return;
+        }
+        if !client.settings.quirks.may_encrypt {
+            return client.saw_etags(bucket, true);
+        }
+        let is_like = |object: &&Listed| facts::md5_of_etag(&object.etag).is_some();
+        let Some(object) = answered.objects.iter().find(is_like) else { return };
+        let place = Place { bucket: bucket.to_owned(), key: object.key.clone() };
+        // The answer itself says when they are none.
+        if client.call(Ask::new(Method::HEAD, &place), Bytes::new()).await.is_ok() {
+            client.saw_etags(bucket, true);
+        }
+    }
+
     fn take(&mut self, answered: Answered, folder: &Place) -> Result<()> {
         let (bucket, prefix) = (folder.bucket.as_str(), folder.key.as_str());
         let keeps_markers = self.lister.client.settings.directory_markers;
@@ -257,7 +291,7 @@ impl Listing {
         for object in &answered.objects {
             // An empty object whose key is that of a folder stands for the folder.
             let is_marker = object.key.ends_with('/') && object.size == Some(0);
-            if object.key == prefix {
+            if object.key == prefix && object.is_empty() {
                 continue;
             }
             if is_marker {

@@ -24,6 +24,8 @@ pub(crate) struct Quirks {
     pub(crate) has_conditions: bool,
     /// It deletes an object only if it is the version that was listed, if it is asked to.
     pub(crate) deletes_by_version: bool,
+    /// A bucket may encrypt what is stored with keys of its key service, whatever the request says.
+    pub(crate) may_encrypt: bool,
     /// It copies parts of objects.
     pub(crate) copies_parts: bool,
 }
@@ -41,6 +43,7 @@ const AWS: Quirks = Quirks {
     has_crc64: true,
     has_conditions: true,
     deletes_by_version: true,
+    may_encrypt: true,
     copies_parts: true,
 };
 
@@ -52,6 +55,7 @@ const OTHER: Quirks = Quirks {
     is_ordered: false,
     has_crc64: false,
     deletes_by_version: false,
+    may_encrypt: false,
     ..AWS
 };
 
@@ -68,8 +72,8 @@ const fn at(name: &'static str, endpoint: &'static str) -> Quirks {
 pub(crate) const ALL: &[Quirks] = &[
     AWS,
     Quirks { is_ordered: true, ..like_other("Cloudflare") },
-    Quirks { is_ordered: true, has_crc64: true, ..like_other("Minio") },
-    Quirks { is_ordered: true, ..like_other("Ceph") },
+    Quirks { is_ordered: true, has_crc64: true, may_encrypt: true, ..like_other("Minio") },
+    Quirks { is_ordered: true, may_encrypt: true, ..like_other("Ceph") },
     // It does not list in the order of bytes: `d/x` comes before `d-a`.
     Quirks { lists_flat: false, has_crc64: true, ..like_other("SeaweedFS") },
     Quirks { is_ordered: true, ..like_other("Garage") },

@@ -51,9 +51,7 @@ pub(crate) async fn put(s3: &S3, path: &RelPath, body: Body, options: PutOptions
         _ => single(s3, path, &place, &body, size, &options).await,
     };
     match stored {
-        Err(refusal)
-            if refusal.error.kind() == ErrorKind::Unsupported && s3.client.has_conditions() =>
-        {
+        Err(refusal) if refusal.code == "NotImplemented" && s3.client.has_conditions() => {
             s3.client.forget_conditions();
             Err(refusal.error.with_retry(ketch_core::Retry::Backoff))
         }

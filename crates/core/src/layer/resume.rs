@@ -13,7 +13,7 @@ use futures::StreamExt;
 
 use super::effort::Effort;
 use crate::backend::Backend;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryKind, Special};
 use crate::entry_stream::EntryStream;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{ListOptions, ReadOptions};
@@ -155,12 +155,14 @@ struct Listing {
 
 impl Listing {
     fn go_on_behind(&mut self, page: &Page) -> Result<()> {
-        if let Some((last, _)) = View::first(page.last()) {
+        // The name of an unusable entry is made up, so nothing can be asked for behind it.
+        let is_usable = |view: &View<'_>| view.kind != EntryKind::Special(Special::UnusableName);
+        if let Some(last) = page.views().filter(is_usable).last() {
             let last = last.to_entry(page.dir())?;
             let is_dir = last.is_dir();
             self.options.after = Some((last.path, is_dir));
-            self.effort.reset();
         }
+        self.effort.reset();
         Ok(())
     }
 

@@ -19,7 +19,14 @@ pub(super) struct Unstored {
 impl Unstored {
     /// Remembers a file of the source. An empty one has nothing to lose.
     pub(super) fn add(&mut self, file: &Entry) {
-        let Some(size) = file.size.filter(|size| *size > 0) else { return };
+        let Some(size) = file.size else {
+            // It may be any.
+            self.are_too_many = true;
+            return;
+        };
+        if size == 0 {
+            return;
+        }
         if self.count >= LIMIT {
             self.are_too_many = true;
             return;

@@ -110,19 +110,22 @@ impl Executor {
     }
 
     /// Does an extra file hold what a file of the source holds that could not be stored in this run? The source may have moved
-    /// it, and then the extra is the only copy. It is known by the digest that its listing shows; a file of the source that
+    /// it, and then the extra is the only copy. It is known by its size and the digest that its listing shows; without a digest the size decides. A file of the source that
     /// cannot be read may be any, and if there are too many to remember, each extra file may be the copy of one.
     async fn is_copy_of_what_is_not_stored(&self, extra: &Entry) -> bool {
         if extra.is_file() && self.ledger.with_unstored(|all| all.are_too_many()) {
             return true;
         }
-        let (Some(size), Some(algo)) = (extra.size, self.context.rules().common_hash()) else {
-            return false;
-        };
-        let Some(shown) = extra.hashes.as_deref().and_then(|hashes| hashes.get(algo)) else {
-            return false;
-        };
+        let Some(size) = extra.size else { return false };
         let unstored = self.ledger.with_unstored(|all| all.of_size(size));
+        if unstored.is_empty() {
+            return false;
+        }
+        // Where no digest says that it is another content, it may be the copy.
+        let Some(algo) = self.context.rules().common_hash() else { return true };
+        let Some(shown) = extra.hashes.as_deref().and_then(|hashes| hashes.get(algo)) else {
+            return true;
+        };
         let (digests, from) = (&self.context.settings.digests, &self.context.source);
         for (index, (file, known)) in unstored.into_iter().enumerate() {
             let digest = match known {

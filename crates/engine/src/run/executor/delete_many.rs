@@ -33,6 +33,13 @@ impl Executor {
 
     /// Deletes files, all by one call, and writes down the one outcome of each.
     pub(super) async fn delete_together(self: &Arc<Self>, mut tasks: Vec<Task>) {
+        if self.context.is_stopping() {
+            // They were admitted before the stop; nothing new is begun after it.
+            for task in tasks {
+                self.ledger.succeeded(&task, Outcome::Held.into()).await;
+            }
+            return;
+        }
         if tasks.len() == 1 {
             for task in tasks {
                 self.act(task, true).await;

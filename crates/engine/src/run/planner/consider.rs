@@ -59,9 +59,15 @@ impl Planner {
             return Ok(Found::Action(action));
         }
         let path = pair.path().clone();
+        let source = pair.source.clone();
         match self.with_times(pair).await {
             Ok(pair) => self.consider_pair(pair).await,
-            Err(error) => self.failed_at(&path, "look at", error),
+            Err(error) => {
+                if let Some(source) = source.filter(Entry::is_file) {
+                    self.ledger.with_unstored(|all| all.add(&source));
+                }
+                self.failed_at(&path, "look at", error)
+            }
         }
     }
 
