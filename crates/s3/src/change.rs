@@ -69,7 +69,10 @@ pub(crate) async fn delete(s3: &S3, entries: &[Entry]) -> Vec<Result<()>> {
 /// Deletes objects of a bucket in as few requests as the service takes; one result for each.
 pub(crate) async fn delete_now(s3: &S3, bucket: &str, all: &[Removal]) -> Vec<Result<()>> {
     let mut results = Vec::with_capacity(all.len());
-    for chunk in all.chunks(DELETED_AT_ONCE) {
+    // A key with a control character is no XML: one would have all others of its request refused.
+    let is_alone = |removal: &Removal| removal.key.chars().any(char::is_control);
+    let runs = all.chunk_by(|one, next| !is_alone(one) && !is_alone(next));
+    for chunk in runs.flat_map(|run| run.chunks(DELETED_AT_ONCE)) {
         match chunk {
             [Removal { key, version, .. }] => {
                 results.push(delete_one(s3, bucket, key, version.as_deref()).await);
