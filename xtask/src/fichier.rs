@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 const CURL: &str = include_str!("fichier/curl.sh");
@@ -71,18 +71,24 @@ pub(crate) fn curl(ketch: &Path, scratch: &Path) -> Result<bool, String> {
     emulator.run(Command::new("sh").arg(&script)).map(|()| true)
 }
 
+/// Runs a command and says whether it succeeded. Nothing of what it prints is shown.
+pub(crate) fn quiet(command: &mut Command) -> bool {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// The Python of the environment in `place`, which is made if it is not there. `None`: there is no Python.
+pub(crate) fn python_in(place: &Path) -> Option<PathBuf> {
+    let python = place.join("bin/python");
+    let is_there =
+        python.exists() || quiet(Command::new("python3").args(["-m", "venv"]).arg(place));
+    is_there.then_some(python)
+}
+
 /// The script of pyOneFichierClient, in an environment of its own below `target`. `Ok(false)`: there is no Python, or the
 /// package cannot be fetched.
 pub(crate) fn python(ketch: &Path, scratch: &Path, target: &Path) -> Result<bool, String> {
-    let place = target.join("interop-python");
-    let python = place.join("bin/python");
-    let quiet = |command: &mut Command| {
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    if !python.exists() && !quiet(Command::new("python3").args(["-m", "venv"]).arg(&place)) {
-        return Ok(false);
-    }
+    let Some(python) = python_in(&target.join("interop-python")) else { return Ok(false) };
     let wanted = [
         "-m",
         "pip",

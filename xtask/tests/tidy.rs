@@ -64,7 +64,7 @@ fn the_crate_graph_is_the_one_that_was_drawn() {
         ("ketch-manifest", vec!["ketch-core"]),
         ("ketch-engine", vec!["ketch-core", "ketch-manifest"]),
         ("ketch-local", vec!["ketch-core"]),
-        ("ketch-fichier", vec!["ketch-core"]),
+        ("ketch-fichier", vec!["ketch-core", "ketch-wire"]),
         ("ketch-fichier-sim", vec![]),
         ("ketch-wire", vec!["ketch-core"]),
         ("ketch-s3", vec!["ketch-core", "ketch-wire"]),

@@ -20,7 +20,7 @@ use crate::metered::Metered;
 use crate::place::Place;
 use crate::report::Outcome;
 use crate::settings::{Settings, Verify};
-use crate::times::with_time;
+use crate::times::{add_time, lacks_time};
 use crate::witness::Witness;
 
 /// Files from this size on may leave a part that a later process continues.
@@ -100,7 +100,11 @@ impl Transfers {
     pub async fn transfer(&self, transfer: Transfer<'_>) -> Result<Transferred> {
         let Transfer { entry, replaces, counter, kept, checkpoint } = transfer;
         // The time of the content is stored with it, also where the listing did not show it.
-        let entry = &with_time(&self.digests, &self.source, entry.clone()).await?;
+        let mut timed = None;
+        if lacks_time(&*self.source, entry) {
+            add_time(&self.digests, &self.source, timed.insert(entry.clone())).await?;
+        }
+        let entry = timed.as_ref().unwrap_or(entry);
         let expect = match replaces {
             Some(old) => Expect::Entry(Box::new(old.clone())),
             None => Expect::Absent,

@@ -334,7 +334,7 @@ async fn a_manifest_of_a_place_that_lists_everything_at_once_costs_one_listing()
     assert_eq!((told.len(), lists.count("list")), (300, 1));
     assert!(told.iter().all(|(_, verdict)| *verdict == Verdict::Ok), "{told:?}");
 
-    // A listing that breaks off is gone on with folder by folder.
+    // Where a listing breaks off, ketch continues folder by folder.
     let error = || Error::new(ErrorKind::Unavailable, "the line is cut");
     let cut = Arc::new(Faulty::new(place.clone()).fail_list_once("", 150, error()));
     assert_eq!(manifest_of(cut, &settings).await, expected);

@@ -106,7 +106,7 @@ async fn a_walk_over_a_flat_listing_finds_what_a_walk_folder_by_folder_finds() {
         };
         let walked = of(place.clone(), false).await;
         assert_eq!(of(place.clone(), true).await, walked, "seed {seed}");
-        // Cut anywhere, it is gone on with folder by folder.
+        // Wherever the listing is cut, the walk continues folder by folder.
         let cut = random.usize(0..place.tree().len() + 1);
         let error = Error::new(ErrorKind::Unavailable, "the line is cut");
         let broken = Arc::new(Faulty::new(place.clone()).fail_list_once("", cut, error));

@@ -6,7 +6,6 @@
 //! * Bodies are read with a cap. Errors never hold a URL. A declared length is guarded by the caller, because the client
 //!   cuts a body that is too long and calls it success.
 
-mod fault;
 mod send;
 
 use std::fmt;
@@ -17,16 +16,16 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use ketch_core::source::ByteStream;
 use ketch_core::{Error, ErrorKind, Result};
+use ketch_wire::{ClientSettings, Peer, Purpose, client};
 use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
 use crate::hosts::Place;
 use crate::settings::Settings;
 
-pub(crate) use fault::Fault;
-use fault::{fault, got, no_provider, no_tls, not_sent};
+pub(crate) use ketch_wire::Fault;
 pub(crate) use send::{Sent, Upload};
 
 /// The most that is read of an answer in JSON.
@@ -35,10 +34,9 @@ const JSON_MAX_BYTES: usize = 64 << 20;
 const PAGE_MAX_BYTES: usize = 64 << 10;
 /// Up to here a connection ends with its call.
 const FEW_CONNECTIONS: usize = 2;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const CALL_TIMEOUT: Duration = Duration::from_secs(180);
-const AGENT: &str = concat!("ketch/", env!("CARGO_PKG_VERSION"));
+/// What messages call the other side.
+const NODE: Peer = Peer { name: "the node", address: "`api_url`" };
 
 /// The three clients and the key.
 pub(crate) struct Http {
@@ -79,39 +77,18 @@ pub(crate) struct Download {
 impl Http {
     /// Builds the clients. Fails when TLS is needed and the program has installed no provider for it.
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
-        let common = || -> Result<ClientBuilder> {
-            let mut builder = Client::builder()
-                .user_agent(AGENT)
-                .redirect(redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_keepalive(Duration::from_secs(30));
+        let of = ClientSettings {
+            is_loopback: settings.origin.is_loopback(),
+            is_plain: settings.origin.is_plain(),
             // Who has room for so few keeps none open that is not in use.
-            if settings.connections <= FEW_CONNECTIONS {
-                builder = builder.pool_max_idle_per_host(0);
-            }
-            if settings.origin.is_loopback() {
-                builder = builder.no_proxy();
-            }
-            if settings.origin.is_plain() {
-                builder = builder.tls_backend_preconfigured(no_tls()?);
-            } else if rustls::crypto::CryptoProvider::get_default().is_none() {
-                return Err(no_provider());
-            }
-            Ok(builder)
-        };
-        let build = |builder: ClientBuilder| {
-            builder.build().map_err(|error| {
-                let error = error.without_url();
-                Error::new(ErrorKind::Io, "the HTTP client cannot be set up").with_source(error)
-            })
+            ends_connections: settings.connections <= FEW_CONNECTIONS,
         };
         Ok(Http {
-            api: build(common()?.read_timeout(READ_TIMEOUT).timeout(CALL_TIMEOUT))?,
+            api: client(Purpose::Api, of)?,
             // No connection is used for two uploads: one that the node closes meanwhile would leave it unknown whether a
             // small file arrived.
-            bulk: build(common()?.http1_only().pool_max_idle_per_host(0))?,
-            foreign: build(common()?.http1_only().read_timeout(READ_TIMEOUT))?,
+            bulk: client(Purpose::Send, ClientSettings { ends_connections: true, ..of })?,
+            foreign: client(Purpose::Fetch, of)?,
             calls: Semaphore::new(settings.connections),
             key: settings.key.clone(),
         })
@@ -282,6 +259,18 @@ async fn read(mut response: Response) -> Result<Answer, Fault> {
         }
     }
     Ok(Answer { status, location, body: body.freeze() })
+}
+
+fn not_sent(error: Error) -> Fault {
+    Fault { error, sent: false }
+}
+
+fn got(error: Error) -> Fault {
+    Fault { error, sent: true }
+}
+
+fn fault(error: reqwest::Error) -> Fault {
+    NODE.fault(error)
 }
 
 fn shapeless() -> Fault {

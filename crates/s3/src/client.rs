@@ -13,8 +13,8 @@ use futures::StreamExt;
 use ketch_core::{ByteBudget, Error, ErrorKind, Result};
 use ketch_wire::text::{http_date, percent};
 use ketch_wire::{
-    Answer, ClientSettings, Download, Fault, Gate, Purpose, Sent, Skew, Upload, client, download,
-    read, send,
+    Answer, ClientSettings, Download, Fault, Gate, Purpose, SERVER, Sent, Skew, Upload, client,
+    download, read, send,
 };
 use ketch_wire::{Client as Http, Method, RequestBuilder, Url};
 use secrecy::ExposeSecret;
@@ -96,7 +96,7 @@ impl Client {
         self.settings.quirks.has_conditions && !self.ignores_conditions.load(Ordering::Relaxed)
     }
 
-    /// Are ETags of this bucket MD5s? `None`: nobody has looked.
+    /// Are ETags of this bucket MD5s? `None`: not known yet.
     pub(crate) fn etags_are_md5(&self, bucket: &str) -> Option<bool> {
         self.etags.lock().unwrap_or_else(PoisonError::into_inner).get(bucket).copied()
     }
@@ -117,7 +117,8 @@ impl Client {
     pub(crate) fn new(settings: Settings) -> Result<Client> {
         let host = settings.endpoint.host_str().unwrap_or_default();
         let is_loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-        let of = ClientSettings { is_loopback, is_plain: settings.endpoint.scheme() == "http" };
+        let is_plain = settings.endpoint.scheme() == "http";
+        let of = ClientSettings { is_loopback, is_plain, ends_connections: false };
         let found = Where { endpoint: settings.endpoint.clone(), region: settings.region.clone() };
         Ok(Client {
             api: client(Purpose::Api, of)?,
@@ -157,7 +158,7 @@ impl Client {
     pub(crate) async fn store(&self, ask: Ask, upload: Upload) -> Result<Answer, Refusal> {
         let turn = self.gate.turn().await;
         let request = self.request(&self.sender, &ask, sign::UNSIGNED)?;
-        match send(request, Upload { answer_bytes: ANSWER_BYTES, ..upload }).await {
+        match send(request, upload, |response| read(response, ANSWER_BYTES)).await {
             Sent::Answered(answer) => self
                 .judge(&ask, answer, &turn)
                 .map_err(|judged| judged.refusal.again_if(judged.is_lesson)),
@@ -369,10 +370,10 @@ impl From<Error> for Refusal {
 pub(crate) fn whole(bytes: Bytes) -> Upload {
     let length = bytes.len() as u64;
     let content = futures::stream::iter((length > 0).then_some(Ok(bytes))).boxed();
-    Upload { content, length, answer_bytes: ANSWER_BYTES }
+    streamed(content, length)
 }
 
 /// A body that is read while it is sent.
 pub(crate) fn streamed(content: ketch_core::ByteStream, length: u64) -> Upload {
-    Upload { content, length, answer_bytes: ANSWER_BYTES }
+    Upload { content, length, peer: SERVER }
 }

@@ -59,7 +59,7 @@ impl Resume for S3 {
         for open in all {
             let Some(path) = path_of(&open.key, &folder.key) else { continue };
             let age = SystemTime::now().duration_since(open.begun).unwrap_or_default();
-            // The service does not say who works on it; a job that goes on with it finds it gone and begins anew.
+            // The service does not say which process works on an upload. A job whose upload was removed begins anew.
             let of_others = if age < YOUNG { LeftoverState::Unclear } else { LeftoverState::Dead };
             let state = self.uploads.state(&open.id, claims).unwrap_or(of_others);
             if removes && state == LeftoverState::Dead {

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use ketch_core::{Digest, Entry, EntryKind, HashAlgo, Hashes, RelPath};
+use ketch_wire::Answer;
 use ketch_wire::text::http_date;
 
 use crate::keys::{Place, handle};
@@ -13,17 +14,6 @@ use crate::times;
 pub(crate) const META: &str = "x-amz-meta-";
 /// The MD5 that rclone writes beside what it stores in parts.
 const CLAIMED_MD5: &str = "x-amz-meta-md5chksum";
-
-/// Reads headers by name.
-pub(crate) trait Headers {
-    fn get(&self, name: &str) -> Option<&str>;
-}
-
-impl Headers for ketch_wire::Answer {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.header(name)
-    }
-}
 
 /// The ETag as it is compared: with its quotes, which some services leave out.
 pub(crate) fn etag(text: &str) -> String {
@@ -39,15 +29,17 @@ pub(crate) fn md5_of_etag(etag: &str) -> Option<Digest> {
 }
 
 /// Is an object encrypted with a key of the user or of the key service? Then its ETag is no MD5.
-pub(crate) fn is_encrypted(headers: &impl Headers) -> bool {
-    headers.get("x-amz-server-side-encryption-customer-algorithm").is_some()
-        || headers.get("x-amz-server-side-encryption").is_some_and(|how| how.starts_with("aws:kms"))
+pub(crate) fn is_encrypted(answer: &Answer) -> bool {
+    answer.header("x-amz-server-side-encryption-customer-algorithm").is_some()
+        || answer
+            .header("x-amz-server-side-encryption")
+            .is_some_and(|how| how.starts_with("aws:kms"))
 }
 
 /// The digests that the service computed of the whole object.
-pub(crate) fn attested(headers: &impl Headers) -> Option<Box<Hashes>> {
+pub(crate) fn attested(answer: &Answer) -> Option<Box<Hashes>> {
     let mut hashes = Hashes::default();
-    let is_of_parts = headers.get("x-amz-checksum-type") == Some("COMPOSITE");
+    let is_of_parts = answer.header("x-amz-checksum-type") == Some("COMPOSITE");
     let checksums = [
         ("x-amz-checksum-crc64nvme", HashAlgo::Crc64Nvme),
         ("x-amz-checksum-crc32c", HashAlgo::Crc32c),
@@ -55,11 +47,11 @@ pub(crate) fn attested(headers: &impl Headers) -> Option<Box<Hashes>> {
         ("x-amz-checksum-sha1", HashAlgo::Sha1),
     ];
     for (name, algo) in checksums.into_iter().filter(|_| !is_of_parts) {
-        let digest = headers.get(name).and_then(|text| of_base64(algo, text));
+        let digest = answer.header(name).and_then(|text| of_base64(algo, text));
         digest.into_iter().for_each(|digest| hashes.insert(digest));
     }
-    if !is_encrypted(headers) {
-        let md5 = headers.get("etag").and_then(md5_of_etag);
+    if !is_encrypted(answer) {
+        let md5 = answer.header("etag").and_then(md5_of_etag);
         md5.into_iter().for_each(|digest| hashes.insert(digest));
     }
     boxed(hashes)
@@ -75,17 +67,17 @@ fn boxed(hashes: Hashes) -> Option<Box<Hashes>> {
 }
 
 /// The entry of an object at `path`, from the head of an answer about it.
-pub(crate) fn entry(path: RelPath, place: &Place, headers: &impl Headers) -> Entry {
-    let stored = headers.get("last-modified").and_then(http_date);
-    let kept = headers.get(&format!("{META}{}", times::MTIME)).and_then(times::from_text);
-    let md5 = headers.get(CLAIMED_MD5).and_then(|text| of_base64(HashAlgo::Md5, text));
+pub(crate) fn entry(path: RelPath, place: &Place, answer: &Answer) -> Entry {
+    let stored = answer.header("last-modified").and_then(http_date);
+    let kept = answer.header(&format!("{META}{}", times::MTIME)).and_then(times::from_text);
+    let md5 = answer.header(CLAIMED_MD5).and_then(|text| of_base64(HashAlgo::Md5, text));
     Entry {
-        size: headers.get("content-length").and_then(|text| text.parse().ok()),
+        size: answer.header("content-length").and_then(|text| text.parse().ok()),
         // An object without a time of its own is as old as its copy here.
         mtime: kept.or(stored),
-        version: headers.get("etag").map(|text| etag(text).into()),
+        version: answer.header("etag").map(|text| etag(text).into()),
         handle: Some(handle(&place.bucket, &place.key)),
-        hashes: attested(headers),
+        hashes: attested(answer),
         claimed: md5.map(|digest| Box::new(Hashes::of(digest))),
         ..Entry::bare(path, EntryKind::File)
     }
@@ -97,14 +89,14 @@ pub(crate) fn stored(
     place: &Place,
     size: u64,
     mtime: Option<SystemTime>,
-    headers: &impl Headers,
+    answer: &Answer,
 ) -> Entry {
     Entry {
         size: Some(size),
         mtime,
-        version: headers.get("etag").map(|text| etag(text).into()),
+        version: answer.header("etag").map(|text| etag(text).into()),
         handle: Some(handle(&place.bucket, &place.key)),
-        hashes: attested(headers),
+        hashes: attested(answer),
         ..Entry::bare(path, EntryKind::File)
     }
 }

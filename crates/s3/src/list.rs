@@ -50,7 +50,7 @@ pub(crate) struct Answered {
 pub(crate) struct Wanted<'a> {
     /// The bucket, and what keys begin with.
     pub(crate) place: &'a Place,
-    /// Only what is directly in the folder.
+    /// Everything below the folder, and not only what is directly in it.
     pub(crate) is_flat: bool,
     /// Only keys behind this one.
     pub(crate) after: Option<&'a str>,

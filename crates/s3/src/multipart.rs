@@ -169,7 +169,7 @@ async fn begin<'a>(
     }
     let open = open(id);
     if let Some(checkpoint) = checkpoint {
-        // ORDER: right after it was begun, so that a later process goes on with it.
+        // ORDER: right after the upload was begun, so that a later process can continue it.
         save(checkpoint, &note(&open.id)).await?;
     }
     Ok((open, BTreeMap::new()))
@@ -263,7 +263,7 @@ async fn prove(
 impl Open<'_> {
     /// Gives the upload up after an error, if no later process can go on with it.
     async fn end_with(mut self, error: Error) -> Error {
-        // The bytes that were read are not those that were listed, so nobody goes on with this upload.
+        // The bytes that were read are not those that were listed, so no process may continue this upload.
         let is_useless = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Changed);
         let is_kept = self.checkpoint.is_some_and(Checkpoint::keeps) && !is_useless;
         if !is_kept && self.s3.abort(self.place, &self.id).await.is_ok() {

@@ -28,6 +28,8 @@ pub struct ClientSettings {
     pub is_loopback: bool,
     /// The address is plain HTTP, so no certificates are needed.
     pub is_plain: bool,
+    /// A connection ends with its request.
+    pub ends_connections: bool,
 }
 
 /// A client that follows no redirect and sends no referrer.
@@ -35,7 +37,7 @@ pub struct ClientSettings {
 /// Errors: `Unsupported` when TLS is needed and the program has installed no provider for it; `Io` when the client cannot be
 /// set up.
 pub fn client(purpose: Purpose, settings: ClientSettings) -> Result<Client> {
-    let ClientSettings { is_loopback, is_plain } = settings;
+    let ClientSettings { is_loopback, is_plain, ends_connections } = settings;
     let mut builder = Client::builder()
         .user_agent(concat!("ketch/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -48,6 +50,9 @@ pub fn client(purpose: Purpose, settings: ClientSettings) -> Result<Client> {
         Purpose::Send => builder.http1_only(),
         Purpose::Fetch => builder.http1_only().read_timeout(READ_TIMEOUT),
     };
+    if ends_connections {
+        builder = builder.pool_max_idle_per_host(0);
+    }
     if is_loopback {
         builder = builder.no_proxy();
     }

@@ -18,9 +18,9 @@ pub mod xml;
 
 pub use answer::{Answer, Download, download, exact, read};
 pub use client::{ClientSettings, Purpose, client};
-pub use fault::{Fault, fault};
+pub use fault::{Fault, Peer, SERVER, fault};
 pub use gate::{Gate, Turn};
 pub use send::{Sent, Upload, send};
 pub use skew::Skew;
 
-pub use reqwest::{Client, Method, RequestBuilder, Url};
+pub use reqwest::{Client, Method, RequestBuilder, Response, Url};

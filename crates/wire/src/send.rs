@@ -8,11 +8,10 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use ketch_core::source::ByteStream;
 use ketch_core::{Error, ErrorKind, Retry};
-use reqwest::{Body, RequestBuilder, header};
+use reqwest::{Body, RequestBuilder, Response, header};
 use tokio::time::Instant;
 
-use crate::answer::{Answer, read};
-use crate::fault::{Fault, fault};
+use crate::fault::{Fault, Peer};
 
 /// For how long the server may take no byte.
 const STALL_LIMIT: Duration = Duration::from_secs(120);
@@ -31,15 +30,15 @@ pub struct Upload {
     pub content: ByteStream,
     /// How many.
     pub length: u64,
-    /// The most that is read of the answer.
-    pub answer_bytes: usize,
+    /// Who gets them.
+    pub peer: Peer,
 }
 
 /// What became of a body.
 #[derive(Debug)]
-pub enum Sent {
+pub enum Sent<A> {
     /// The server answered, perhaps before it had everything.
-    Answered(Answer),
+    Answered(A),
     /// The source failed; the server cannot have the whole body.
     SourceFailed(Error),
     /// There was no answer.
@@ -61,10 +60,18 @@ struct Progress {
 
 type Shared = Arc<Mutex<Progress>>;
 
-/// Sends `upload` as the body of `request`.
+/// Sends `upload` as the body of `request`, and reads the answer with `read`.
 ///
 /// CANCEL: dropped, the connection is closed; the server may have the whole body or not.
-pub async fn send(request: RequestBuilder, upload: Upload) -> Sent {
+pub async fn send<A, R>(
+    request: RequestBuilder,
+    upload: Upload,
+    read: impl FnOnce(Response) -> R,
+) -> Sent<A>
+where
+    R: Future<Output = Result<A, Fault>>,
+{
+    let peer = upload.peer;
     let progress = Arc::new(Mutex::new(Progress {
         changed: Instant::now(),
         at_source: false,
@@ -72,8 +79,8 @@ pub async fn send(request: RequestBuilder, upload: Upload) -> Sent {
         failure: None,
     }));
     let outcome = tokio::select! {
-        outcome = send_watched(request, upload, Arc::clone(&progress)) => outcome,
-        error = watch(Arc::clone(&progress)) => Err(Fault { error, sent: true }),
+        outcome = send_watched(request, upload, read, Arc::clone(&progress)) => outcome,
+        error = watch(peer, Arc::clone(&progress)) => Err(Fault { error, sent: true }),
     };
     let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
     match outcome {
@@ -86,19 +93,24 @@ pub async fn send(request: RequestBuilder, upload: Upload) -> Sent {
     }
 }
 
-async fn send_watched(
+async fn send_watched<A, R>(
     request: RequestBuilder,
     upload: Upload,
+    read: impl FnOnce(Response) -> R,
     progress: Shared,
-) -> Result<Answer, Fault> {
-    let Upload { content, length, answer_bytes } = upload;
+) -> Result<A, Fault>
+where
+    R: Future<Output = Result<A, Fault>>,
+{
+    let Upload { content, length, peer } = upload;
     // With the length given the client does not fall back to chunks, which many servers do not read.
     let request = request.header(header::CONTENT_LENGTH, length);
     let body = Body::wrap_stream(watched(content, length, progress));
-    let response = request.body(body).send().await.map_err(fault)?;
+    let response = request.body(body).send().await.map_err(|error| peer.fault(error))?;
     // The watch looks at the source as well, which may be stuck while nobody reads it any more.
-    tokio::time::timeout(PAGE_LIMIT, read(response, answer_bytes)).await.unwrap_or_else(|_| {
-        let error = Error::new(ErrorKind::Unavailable, "the server's answer did not end");
+    tokio::time::timeout(PAGE_LIMIT, read(response)).await.unwrap_or_else(|_| {
+        let error =
+            Error::new(ErrorKind::Unavailable, format!("{}'s answer did not end", peer.name));
         Err(Fault { error: error.with_retry(Retry::Backoff), sent: true })
     })
 }
@@ -169,14 +181,14 @@ fn slices(content: ByteStream) -> ByteStream {
 }
 
 /// Ends when the server has taken no byte, or given no answer, for too long.
-async fn watch(progress: Shared) -> Error {
+async fn watch(peer: Peer, progress: Shared) -> Error {
     loop {
         tokio::time::sleep(WATCH_STEP).await;
         let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = if progress.whole { ANSWER_LIMIT } else { STALL_LIMIT };
         if !progress.at_source && progress.changed.elapsed() > limit {
             let what = if progress.whole { "gave no answer" } else { "took no byte" };
-            let message = format!("the server {what} for {} s", limit.as_secs());
+            let message = format!("{} {what} for {} s", peer.name, limit.as_secs());
             return Error::new(ErrorKind::Unavailable, message).with_retry(Retry::Backoff);
         }
     }

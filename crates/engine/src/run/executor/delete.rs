@@ -3,7 +3,6 @@
 
 use ketch_core::EntryKind;
 
-use super::delete_many::Batch;
 use super::*;
 use crate::digest::Memory;
 
@@ -26,7 +25,7 @@ impl Executor {
         let at_a_time =
             self.context.settings.transfers.unwrap_or(adapt::START).max(gathered).max(1);
         let mut running = tokio::task::JoinSet::new();
-        let mut batch = Batch::default();
+        let mut batch = Vec::new();
         let mut is_doubt_told = false;
         let start = |running: &mut tokio::task::JoinSet<()>, tasks: Vec<Task>| {
             if !tasks.is_empty() {
@@ -43,7 +42,7 @@ impl Executor {
                 Action::Delete { entry } => entry,
                 // A folder of the source: a failure at the destination does not keep an empty folder at the source.
                 Action::RemoveSourceDir { .. } => {
-                    start(&mut running, self.rest(&mut batch));
+                    start(&mut running, std::mem::take(&mut batch));
                     while !running.is_empty() {
                         self.wait_for_one(&mut running).await;
                     }
@@ -56,7 +55,7 @@ impl Executor {
             };
             let limit = if entry.is_dir() { 1 } else { at_a_time };
             if entry.is_dir() {
-                start(&mut running, self.rest(&mut batch));
+                start(&mut running, std::mem::take(&mut batch));
             }
             while running.len() >= limit {
                 self.wait_for_one(&mut running).await;
@@ -90,7 +89,7 @@ impl Executor {
             };
             start(&mut running, now);
         }
-        start(&mut running, self.rest(&mut batch));
+        start(&mut running, std::mem::take(&mut batch));
         while !running.is_empty() {
             self.wait_for_one(&mut running).await;
         }

@@ -3,14 +3,10 @@
 use super::*;
 use crate::run::item::operation_of;
 
-/// File deletions that wait to be sent together.
-#[derive(Debug, Default)]
-pub(super) struct Batch(Vec<Task>);
-
 impl Executor {
-    /// Adds the deletion of a file to a batch. Returns what is to be done now: nothing, the full batch, or the item alone,
-    /// where it cannot travel with others.
-    pub(super) fn batched(&self, batch: &mut Batch, task: Task) -> Vec<Task> {
+    /// Adds the deletion of a file to those that wait to be sent together. Returns what is to be done now: nothing, the full
+    /// batch, or the item alone, where it cannot travel with others.
+    pub(super) fn batched(&self, batch: &mut Vec<Task>, task: Task) -> Vec<Task> {
         let most = self.context.destination.capabilities().deletes_at_once;
         // An item of an older plan is looked at first, by itself.
         let is_alone = task.is_stored
@@ -19,16 +15,11 @@ impl Executor {
         if most <= 1 || is_alone {
             return vec![task];
         }
-        batch.0.push(task);
-        match batch.0.len() >= most {
-            true => std::mem::take(&mut batch.0),
+        batch.push(task);
+        match batch.len() >= most {
+            true => std::mem::take(batch),
             false => Vec::new(),
         }
-    }
-
-    /// What waits in a batch.
-    pub(super) fn rest(&self, batch: &mut Batch) -> Vec<Task> {
-        std::mem::take(&mut batch.0)
     }
 
     /// Deletes files, all by one call, and writes down the one outcome of each.

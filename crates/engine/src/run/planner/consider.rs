@@ -42,7 +42,7 @@ impl Planner {
     }
 
     async fn consider_step(&self, step: Step) -> Result<Found> {
-        let pair = match step {
+        let mut pair = match step {
             Step::Pair(pair) => pair,
             Step::Equal { .. } => return Ok(Found::Nothing),
             Step::Anew => return Ok(Found::Anew),
@@ -58,17 +58,13 @@ impl Planner {
         if let Some(action) = self.whole_of(&pair) {
             return Ok(Found::Action(action));
         }
-        let path = pair.path().clone();
-        let source = pair.source.clone();
-        match self.with_times(pair).await {
-            Ok(pair) => self.consider_pair(pair).await,
-            Err(error) => {
-                if let Some(source) = source.filter(Entry::is_file) {
-                    self.ledger.with_unstored(|all| all.add(&source));
-                }
-                self.failed_at(&path, "look at", error)
+        if let Err(error) = self.add_times(&mut pair).await {
+            if let Some(source) = pair.source.as_ref().filter(|source| source.is_file()) {
+                self.ledger.with_unstored(|all| all.add(source));
             }
+            return self.failed_at(pair.path(), "look at", error);
         }
+        self.consider_pair(pair).await
     }
 
     async fn consider_pair(&self, pair: Pair) -> Result<Found> {

@@ -4,7 +4,7 @@ use ketch_core::Capabilities;
 
 use super::*;
 use crate::join::Pair;
-use crate::times::with_time;
+use crate::times::add_time;
 
 /// Which side's file must be asked for its time, before two files can be compared by their times.
 fn lacking(
@@ -35,18 +35,18 @@ fn lacking(
 }
 
 impl Planner {
-    /// A pair with the times that must be known to decide about it.
-    pub(super) async fn with_times(&self, mut pair: Pair) -> Result<Pair> {
+    /// Gives a pair the times that must be known to decide about it. After an error the pair is as it was, but for times.
+    pub(super) async fn add_times(&self, pair: &mut Pair) -> Result<()> {
         let (from, to) = (&self.context.source, &self.context.destination);
         let digests = &self.context.settings.digests;
         let sides = (from.capabilities(), to.capabilities());
-        let lack = lacking(&pair, &self.context.settings, sides);
-        if let Some(source) = pair.source.take_if(|_| lack.0) {
-            pair.source = Some(with_time(digests, from, source).await?);
+        let lack = lacking(pair, &self.context.settings, sides);
+        if let Some(source) = pair.source.as_mut().filter(|_| lack.0) {
+            add_time(digests, from, source).await?;
         }
-        if let Some(destination) = pair.destination.take_if(|_| lack.1) {
-            pair.destination = Some(with_time(digests, to, destination).await?);
+        if let Some(destination) = pair.destination.as_mut().filter(|_| lack.1) {
+            add_time(digests, to, destination).await?;
         }
-        Ok(pair)
+        Ok(())
     }
 }
